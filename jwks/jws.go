@@ -1,0 +1,196 @@
+package jwks
+
+import (
+	"context"
+	"crypto"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	defaultMaxToken = 16 << 10
+	maxKeyID        = 256
+)
+
+// The alphabet of RFC 7515 §2: base64url, no padding, and, being Strict, no
+// second spelling by way of trailing bits. Go's decoder still skips CR and LF;
+// Parse looks for those itself.
+var base64url = base64.RawURLEncoding.Strict()
+
+// JWS is a token whose form has been checked and whose signature has not.
+// Nothing it says is true until [JWS.Verify] says so.
+type JWS struct {
+	token   string // the three parts as received
+	payload int    // where the second part starts
+	sig     int    // where the third part starts
+	alg     string
+	kid     string
+	typ     string
+}
+
+// Parse reads a compact JWS (RFC 7515 §7.1) and decodes its header, and only
+// that. maxBytes bounds the token; 0 means 16 KiB.
+//
+// It refuses, without decoding anything, what does not have three non-empty
+// parts (so JWE and the JSON serialisations); and then padding, white space,
+// non-canonical base64url, a header that is not one JSON object with unique
+// member names, an alg that is not one of this package's, any crit (RFC 7515
+// §4.1.11 lets no one ignore it, and none is understood), b64 (RFC 7797), and a
+// kid that is not printable ASCII of at most 256 bytes. Keys or addresses of
+// keys in a header (jwk, jku, x5u, x5c) are never looked at.
+//
+// Not checked: the signature, typ, and everything in the payload.
+func Parse(token string, maxBytes int) (JWS, error) {
+	if maxBytes <= 0 {
+		maxBytes = defaultMaxToken
+	}
+	if len(token) > maxBytes {
+		return JWS{}, fmt.Errorf("jwks: token of %d bytes, more than %d", len(token), maxBytes)
+	}
+	first := strings.IndexByte(token, '.')
+	last := strings.LastIndexByte(token, '.')
+	if first <= 0 || last == first || last == first+1 || last == len(token)-1 ||
+		strings.IndexByte(token[first+1:last], '.') >= 0 {
+		return JWS{}, errors.New("jwks: not a compact JWS of three non-empty parts")
+	}
+	if strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
+		return JWS{}, errors.New("jwks: line break in a token")
+	}
+	t := JWS{token: token, payload: first + 1, sig: last + 1}
+	if err := t.readHeader(); err != nil {
+		return JWS{}, fmt.Errorf("jwks: token header: %w", err)
+	}
+	return t, nil
+}
+
+func (t *JWS) readHeader() error {
+	decoded, err := base64url.DecodeString(t.token[:t.payload-1])
+	if err != nil {
+		return err
+	}
+	header, err := ParseClaims(string(decoded))
+	if err != nil {
+		return err
+	}
+	if header.Has("crit") || header.Has("b64") {
+		return errors.New("crit and b64 are not understood")
+	}
+	alg, _, err := header.String("alg")
+	if err != nil {
+		return err
+	}
+	a := algorithms[alg]
+	if a == nil {
+		return errors.New("alg is missing or not allowed")
+	}
+	t.alg = a.name
+	if t.kid, _, err = header.String("kid"); err != nil {
+		return err
+	}
+	if len(t.kid) > maxKeyID {
+		return fmt.Errorf("kid of more than %d bytes", maxKeyID)
+	}
+	for i := range len(t.kid) {
+		if t.kid[i] < ' ' || t.kid[i] > '~' {
+			return errors.New("kid holds a character that is not printable ASCII")
+		}
+	}
+	t.typ, _, err = header.String("typ")
+	return err
+}
+
+// Algorithm is the header's alg. It is for messages; the key decides.
+func (t *JWS) Algorithm() string { return t.alg }
+
+// KeyID is the header's kid, "" when it has none.
+func (t *JWS) KeyID() string { return t.kid }
+
+// Type is the header's typ as sent, "" when it has none.
+func (t *JWS) Type() string { return t.typ }
+
+// Verify checks the signature against the key and returns the decoded payload.
+// The header's alg must be the key's.
+//
+// Not checked: that the payload is JSON, and every claim in it.
+func (t *JWS) Verify(k *Key) (payload string, err error) {
+	if k == nil || k.alg == nil {
+		return "", errors.New("jwks: no key to verify with")
+	}
+	if !k.alg.named(t.alg) {
+		return "", fmt.Errorf("jwks: the token says %s, its key is for %s", t.alg, k.alg.name)
+	}
+	signature, err := base64url.DecodeString(t.token[t.sig:])
+	if err != nil {
+		return "", fmt.Errorf("jwks: token signature: %w", err)
+	}
+	if err := k.alg.verify(k.public, []byte(t.token[:t.sig-1]), signature); err != nil {
+		return "", fmt.Errorf("jwks: signature: %w", err)
+	}
+	decoded, err := base64url.DecodeString(t.token[t.payload : t.sig-1])
+	if err != nil {
+		return "", fmt.Errorf("jwks: token payload: %w", err)
+	}
+	return string(decoded), nil
+}
+
+// signingKey is a private key with what its tokens' headers say.
+type signingKey struct {
+	*Key
+	private crypto.Signer
+}
+
+func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
+	if private == nil {
+		return nil, errors.New("jwks: nil signer")
+	}
+	key, err := newKey(private.Public(), alg, "")
+	if err != nil {
+		return nil, fmt.Errorf("jwks: signing key: %w", err)
+	}
+	return &signingKey{Key: key, private: private}, nil
+}
+
+// sign makes a compact JWS of the payload. typ holds no character that JSON
+// escapes; the kid is a thumbprint.
+func (k *signingKey) sign(typ string, payload []byte) (string, error) {
+	header := make([]byte, 0, 128)
+	header = append(header, `{"alg":"`...)
+	header = append(header, k.alg.name...)
+	header = append(header, `","kid":"`...)
+	header = append(header, k.id...)
+	header = append(header, `","typ":"`...)
+	header = append(header, typ...)
+	header = append(header, `"}`...)
+
+	size := base64url.EncodedLen(len(header)) + 1 + base64url.EncodedLen(len(payload))
+	token := make([]byte, 0, size+1+base64url.EncodedLen(maxRSABits/8))
+	token = base64url.AppendEncode(token, header)
+	token = append(token, '.')
+	token = base64url.AppendEncode(token, payload)
+	signature, err := k.alg.signer.Sign(token, k.private)
+	if err != nil {
+		return "", fmt.Errorf("jwks: signing: %w", err)
+	}
+	token = append(token, '.')
+	token = base64url.AppendEncode(token, signature)
+	return string(token), nil
+}
+
+// Sign makes a compact JWS (RFC 7515 §7.1) of the payload with the key that
+// signs now. typ is the header's typ, such as "at+jwt": letters, digits, and
+// any of + - . / _. The error is [ErrUnavailable] when no key may sign.
+func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
+	for i := range len(typ) {
+		c := typ[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte("+-./_", c) < 0 {
+			return "", fmt.Errorf("jwks: typ %q: only letters, digits and + - . / _", typ)
+		}
+	}
+	key, err := r.signing(ctx)
+	if err != nil {
+		return "", err
+	}
+	return key.sign(typ, payload)
+}
