@@ -1,0 +1,510 @@
+package jwks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var simulationSeed = flag.Uint64("simulation.seed", 0, "run only this seed of the rotation simulation")
+
+// TestRotationSimulation runs replicas of a keyring through years under random
+// policies, with skewed clocks, crashes, a store that is slow, loses answers and
+// is cut off from some of them, emergency rotations and changes of algorithm.
+//
+// It keeps every set that any replica published, for as long as a verifier that
+// obeys its max-age could hold it, and so plays the unluckiest verifier: whatever
+// token is alive must be good against every one of them.
+func TestRotationSimulation(t *testing.T) {
+	seeds := make([]uint64, 0, 24)
+	for seed := uint64(1); len(seeds) < cap(seeds); seed++ {
+		seeds = append(seeds, seed)
+	}
+	if testing.Short() {
+		seeds = seeds[:6]
+	}
+	if *simulationSeed != 0 {
+		seeds = []uint64{*simulationSeed}
+	}
+	var total simulated
+	for _, seed := range seeds {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimulation(t, seed)
+				s.run()
+				if t.Failed() {
+					t.Logf("again: go test ./jwks -run TestRotationSimulation -simulation.seed=%d", seed)
+				}
+				total.add(s.counts)
+			})
+		})
+	}
+	t.Logf("%+v", total)
+	if total.rotations < len(seeds)*5 || total.tokens < len(seeds)*100 || total.held < len(seeds)*20 || total.emergencies < len(seeds) {
+		t.Errorf("the simulation hardly did anything: %+v", total)
+	}
+}
+
+type simulated struct {
+	years                                   float64
+	rotations, emergencies, crashes, losses int
+	tokens, held, unavailable, unpublished  int
+}
+
+func (a *simulated) add(b simulated) {
+	a.years += b.years
+	a.rotations += b.rotations
+	a.emergencies += b.emergencies
+	a.crashes += b.crashes
+	a.losses += b.losses
+	a.tokens += b.tokens
+	a.held += b.held
+	a.unavailable += b.unavailable
+	a.unpublished += b.unpublished
+}
+
+type simulation struct {
+	t        *testing.T
+	rand     *rand.Rand
+	policy   Policy
+	ttl      time.Duration
+	step     time.Duration
+	store    *simulatedStore
+	replicas []*simulatedReplica
+
+	held     map[string]heldSet   // published sets that a verifier may hold, by ETag
+	alive    map[string]time.Time // kid → when the last token it signed expires
+	dropped  map[string]bool      // kids of emergencies
+	signers  map[string]bool
+	counts   simulated
+	troubled time.Time // until when the store's troubles may show
+}
+
+type heldSet struct {
+	kids  map[string]bool
+	until time.Time
+}
+
+type simulatedReplica struct {
+	*Keyring
+	store *replicaStore
+	skew  time.Duration
+}
+
+func newSimulation(t *testing.T, seed uint64) *simulation {
+	r := rand.New(rand.NewPCG(seed, 0))
+	s := &simulation{
+		t: t, rand: r,
+		held: map[string]heldSet{}, alive: map[string]time.Time{}, signers: map[string]bool{},
+	}
+	between := func(low, high time.Duration) time.Duration {
+		return (low + time.Duration(r.Int64N(int64(high-low)))).Truncate(time.Millisecond)
+	}
+	if seed%8 == 1 {
+		s.policy = Policy{MaxAge: time.Hour, Poll: 30 * time.Minute} // the default one but for fewer polls, for years
+	} else {
+		p := Policy{MaxAge: between(2*time.Second, 20*time.Minute)}
+		p.Poll = max(time.Second, between(p.MaxAge/4, p.MaxAge))
+		p.Skew = max(time.Second, between(p.MaxAge/100, p.MaxAge/2))
+		p.Announce = p.MaxAge + p.Poll + p.Skew // as tight as may be
+		if r.IntN(2) == 0 {
+			p.Announce += between(0, 10*p.MaxAge)
+		}
+		p.RotateEvery = p.Announce + between(0, 6*p.Announce)
+		p.Retain = p.Skew + between(p.MaxAge/10, 3*p.RotateEvery)
+		s.policy = p
+	}
+	var err error
+	if s.policy, err = s.policy.withDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	s.ttl = s.policy.Retain - s.policy.Skew
+	s.store = &simulatedStore{policy: s.policy, dropped: map[string]bool{}}
+	for range 1 + r.IntN(4) {
+		s.replicas = append(s.replicas, &simulatedReplica{
+			skew: time.Duration(r.Int64N(int64(s.policy.Skew) + 1)), // so any two differ by Skew at most
+		})
+	}
+	return s
+}
+
+func (s *simulation) run() {
+	p := s.policy
+	end := time.Now().Add(15 * p.RotateEvery)
+	started := time.Now()
+	var openings sync.WaitGroup
+	for _, r := range s.replicas { // all at once
+		openings.Add(1)
+		go func() {
+			defer openings.Done()
+			s.open(r)
+		}()
+	}
+	openings.Wait()
+	defer func() {
+		for _, r := range s.replicas {
+			if r.Keyring != nil {
+				r.Close()
+			}
+		}
+	}()
+	step := p.Poll / 2
+	if steps := end.Sub(started) / step; steps > 10_000 {
+		step = end.Sub(started) / 10_000
+	}
+	s.step = step
+	for time.Now().Before(end) && !s.t.Failed() {
+		time.Sleep(step/2 + time.Duration(s.rand.Int64N(int64(step))))
+		s.trouble()
+		s.publish()
+		s.sign()
+		s.publish()
+		s.check()
+	}
+	s.counts.years = time.Since(started).Hours() / 24 / 365
+	s.counts.rotations = len(s.signers)
+}
+
+func (s *simulation) open(r *simulatedReplica) {
+	r.store = &replicaStore{shared: s.store, rand: rand.New(rand.NewPCG(s.rand.Uint64(), 0)), slow: min(s.policy.Poll/20, time.Second)}
+	k := newKeyring(r.store, s.policy)
+	k.skew = r.skew
+	opened, err := open(context.Background(), k)
+	if err != nil {
+		r.Keyring = nil // it crashes at start-up, and is started again later
+		return
+	}
+	r.Keyring = opened
+}
+
+// trouble makes one thing go wrong, now and then.
+func (s *simulation) trouble() {
+	r := s.replicas[s.rand.IntN(len(s.replicas))]
+	if r.Keyring == nil {
+		s.open(r)
+		return
+	}
+	// Some four troubles a rotation, however long that is.
+	if s.rand.Float64() > 4*float64(s.step)/float64(s.policy.RotateEvery) {
+		return
+	}
+	switch s.rand.IntN(6) {
+	case 0: // a crash: whatever it was doing at the store may or may not have happened
+		s.counts.crashes++
+		r.store.dead.Store(true)
+		go r.Close()
+		r.Keyring = nil
+	case 1:
+		s.cutOff(r)
+	case 2: // answers get lost
+		s.counts.losses++
+		r.store.lossy.Store(!r.store.lossy.Load())
+		s.troubled = later(s.troubled, time.Now().Add(s.policy.Poll))
+	case 3:
+		s.rotate(r)
+	case 4:
+		s.changeAlgorithm(r)
+	case 5: // one replica is cut off while another changes the plan, twice
+		other := s.replicas[s.rand.IntN(len(s.replicas))]
+		if r == other || other.Keyring == nil {
+			return
+		}
+		s.cutOff(r)
+		for range 2 {
+			if s.rand.IntN(2) == 0 {
+				s.rotate(other)
+			} else {
+				s.changeAlgorithm(other)
+			}
+			if other.Keyring == nil {
+				return
+			}
+			s.sign()
+			s.publish()
+			s.check()
+			time.Sleep(time.Duration(s.rand.Int64N(int64(s.policy.Announce))))
+		}
+	}
+}
+
+func (s *simulation) cutOff(r *simulatedReplica) {
+	s.counts.losses++
+	length := time.Duration(s.rand.Int64N(int64(3 * s.policy.Announce)))
+	r.store.cutOff(time.Now().Add(length))
+	s.troubled = later(s.troubled, time.Now().Add(length+s.policy.Poll))
+}
+
+func (s *simulation) rotate(r *simulatedReplica) {
+	if r.Rotate(context.Background()) == nil {
+		s.counts.emergencies++
+	}
+	s.troubled = later(s.troubled, time.Now().Add(2*s.policy.visible()))
+}
+
+// changeAlgorithm restarts a replica with another policy.
+func (s *simulation) changeAlgorithm(r *simulatedReplica) {
+	algs := []string{"ES256", "EdDSA", "ES384"}
+	s.policy.Algorithm = algs[s.rand.IntN(len(algs))]
+	r.Close()
+	s.open(r)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// publish fetches every replica's set, as a verifier somewhere does.
+func (s *simulation) publish() {
+	for _, r := range s.replicas {
+		if r.Keyring == nil {
+			continue
+		}
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if w.Code != http.StatusOK {
+			s.counts.unpublished++
+			if time.Now().After(s.troubled) && !r.store.lossy.Load() {
+				s.t.Errorf("%v: a replica whose store answers did not publish: %d %s", time.Now(), w.Code, w.Body)
+			}
+			continue
+		}
+		_, seconds, ok := strings.Cut(w.Header().Get("Cache-Control"), "max-age=")
+		age, err := strconv.Atoi(seconds)
+		if !ok || err != nil || time.Duration(age)*time.Second > s.policy.MaxAge {
+			s.t.Fatalf("Cache-Control: %s", w.Header().Get("Cache-Control"))
+		}
+		until := time.Now().Add(time.Duration(age) * time.Second)
+		etag := w.Header().Get("ETag")
+		set, known := s.held[etag]
+		if !known {
+			parsed, err := parseSet(w.Body.Bytes(), nil)
+			if err != nil || parsed.skipped > 0 {
+				s.t.Fatalf("published set: %v, %d skipped", err, parsed.skipped)
+			}
+			set.kids = map[string]bool{}
+			for kid := range parsed.keys {
+				set.kids[kid] = true
+			}
+			s.counts.held++
+		}
+		set.until = later(set.until, until)
+		s.held[etag] = set
+	}
+}
+
+func (s *simulation) sign() {
+	for _, r := range s.replicas {
+		if r.Keyring == nil {
+			continue
+		}
+		token, err := r.Sign(context.Background(), "at+jwt", []byte(`{}`))
+		if err != nil {
+			if !errors.Is(err, ErrUnavailable) {
+				s.t.Errorf("Sign: %v", err)
+			}
+			s.counts.unavailable++
+			if time.Now().After(s.troubled) && !r.store.lossy.Load() {
+				s.t.Errorf("%v: a replica whose store answers could not sign: %v", time.Now(), err)
+			}
+			continue
+		}
+		parsed, err := Parse(token, 0)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		kid := parsed.KeyID()
+		if !s.store.ever(kid) {
+			s.t.Errorf("a token was signed by a key that was never stored: %s", kid)
+		}
+		s.counts.tokens++
+		s.signers[kid] = true
+		// By the slowest clock, where the token lives longest.
+		s.alive[kid] = later(s.alive[kid], time.Now().Add(r.skew+s.ttl))
+	}
+}
+
+// check is the promise: no live token is unknown to a verifier.
+func (s *simulation) check() {
+	now := time.Now()
+	for etag, set := range s.held {
+		if set.until.Before(now) {
+			delete(s.held, etag)
+		}
+	}
+	for kid, until := range s.alive {
+		if until.Before(now) {
+			delete(s.alive, kid)
+			continue
+		}
+		if s.store.wasDropped(kid) {
+			continue
+		}
+		for _, set := range s.held {
+			if !set.kids[kid] {
+				s.t.Errorf("%v: a token signed by %s lives until %v, and a verifier may hold a set without it until %v", now, kid, until, set.until)
+			}
+		}
+	}
+}
+
+// simulatedStore is the store itself. It never fails, and checks that what is
+// written is one history.
+type simulatedStore struct {
+	mu     sync.Mutex
+	blob   []byte
+	stored []string // kids in the order in which they first came
+
+	policy  Policy
+	dropped map[string]bool // kids of emergencies
+}
+
+func (s *simulatedStore) wasDropped(kid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped[kid]
+}
+
+func (s *simulatedStore) ever(kid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.stored {
+		if k == kid {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *simulatedStore) load() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blob
+}
+
+func (s *simulatedStore) save(old, blob []byte) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !bytes.Equal(s.blob, old) {
+		return false, nil
+	}
+	next, err := readState(blob, nil)
+	if err != nil {
+		return false, err
+	}
+	if s.blob != nil {
+		before, err := readState(s.blob, nil)
+		if err != nil {
+			return false, err
+		}
+		s.noteDropped(before, next)
+	}
+	at := 0
+	for _, k := range next.Keys { // in the order of history, new ones at the end
+		for at < len(s.stored) && s.stored[at] != k.id {
+			at++
+		}
+		if at == len(s.stored) {
+			s.stored = append(s.stored, k.id)
+		}
+		at++
+	}
+	s.blob = blob
+	return true, nil
+}
+
+// noteDropped marks a key that was removed though it signed and its retention
+// was not over: that was an emergency.
+func (s *simulatedStore) noteDropped(before, after *state) {
+	now := time.Now().Add(s.policy.Skew)
+	gone := goneAt(before.times(), s.policy, now)
+	left := map[string]bool{}
+	for _, k := range after.Keys {
+		left[k.id] = true
+	}
+	for i, k := range before.Keys {
+		if !left[k.id] && i >= gone && !k.Signs.After(now) {
+			s.dropped[k.id] = true
+		}
+	}
+}
+
+// replicaStore is the store as one replica reaches it.
+type replicaStore struct {
+	shared *simulatedStore
+	slow   time.Duration
+	dead   atomic.Bool
+	lossy  atomic.Bool
+	cut    atomic.Int64
+
+	mu   sync.Mutex
+	rand *rand.Rand
+}
+
+var errSimulated = errors.New("simulated: no answer")
+
+func (s *replicaStore) cutOff(until time.Time) { s.cut.Store(until.UnixNano()) }
+
+func (s *replicaStore) chance(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rand.IntN(n) == 0
+}
+
+func (s *replicaStore) wait(ctx context.Context) error {
+	s.mu.Lock()
+	d := time.Duration(s.rand.Int64N(int64(s.slow) + 1))
+	s.mu.Unlock()
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *replicaStore) gone() bool {
+	return s.dead.Load() || time.Now().UnixNano() < s.cut.Load()
+}
+
+func (s *replicaStore) Load(ctx context.Context) ([]byte, error) {
+	if err := s.wait(ctx); err != nil {
+		return nil, err
+	}
+	if s.gone() || s.lossy.Load() && s.chance(3) {
+		return nil, errSimulated
+	}
+	blob := s.shared.load()
+	return blob, s.wait(ctx) // what was read may be old when it arrives
+}
+
+func (s *replicaStore) Save(ctx context.Context, old, blob []byte) (bool, error) {
+	if err := s.wait(ctx); err != nil {
+		return false, err
+	}
+	if s.gone() || s.lossy.Load() && s.chance(6) {
+		return false, errSimulated // the write is lost
+	}
+	saved, err := s.shared.save(old, blob)
+	if s.lossy.Load() && s.chance(6) {
+		return false, errSimulated // the answer is lost
+	}
+	if err := s.wait(ctx); err != nil {
+		return false, err
+	}
+	return saved, err
+}
