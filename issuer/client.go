@@ -1,0 +1,105 @@
+package issuer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Client is a program that may get tokens. The JSON names are those of RFC 7591
+// where it has one.
+type Client struct {
+	// ID is the client id: 1 to 256 characters of printable ASCII. It becomes
+	// the token's sub, so it must not equal the id of a user in an app that
+	// takes both kinds of token; keeping them apart is the app's to do.
+	ID string `json:"client_id"`
+
+	Name     string `json:"client_name,omitempty"`
+	Disabled bool   `json:"disabled,omitempty"` // gets no tokens
+
+	// Secrets are the secrets in force, several during a rotation. At most one
+	// is imported: of more, the last counts.
+	Secrets []Secret `json:"secrets,omitempty"`
+
+	// AuthMethod is the only way the client may authenticate:
+	// client_secret_basic or client_secret_post. Default: either.
+	AuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+
+	// Scopes is everything the client may be granted (RFC 6749 §3.3).
+	Scopes []string `json:"scopes,omitempty"`
+
+	// Audiences are the APIs the client may get tokens for: absolute URIs, so
+	// that the client can name them in resource (RFC 8707). At least one, or
+	// the client gets no token.
+	Audiences []string `json:"audiences,omitempty"`
+
+	// DefaultAudience is the one meant by a request that names none. Default:
+	// the only element of Audiences; with several, such a request is refused.
+	DefaultAudience string `json:"default_audience,omitempty"`
+
+	// TokenTTL is the lifetime of the client's tokens, in whole seconds, cut to
+	// Config.MaxTokenTTL. Default Config.TokenTTL.
+	TokenTTL time.Duration `json:"token_ttl,omitempty"`
+}
+
+// Validate says what is wrong with the client, naming the field. A [Store] that
+// takes clients in calls it.
+func (c *Client) Validate() error {
+	if !isVSChar(c.ID, maxClientID) {
+		return fmt.Errorf("issuer: Client.ID %q: write 1 to %d characters of printable ASCII", c.ID, maxClientID)
+	}
+	switch c.AuthMethod {
+	case "", methodBasic, methodPost:
+	default:
+		return fmt.Errorf("issuer: Client.AuthMethod %q: write %s or %s", c.AuthMethod, methodBasic, methodPost)
+	}
+	for _, s := range c.Scopes {
+		if !isScopeToken(s) {
+			return fmt.Errorf("issuer: Client.Scopes: %q is not a scope: write printable ASCII without space, quote and backslash", s)
+		}
+	}
+	if slices.Contains(c.Audiences, "") {
+		return errors.New("issuer: Client.Audiences holds an empty string")
+	}
+	if c.DefaultAudience != "" && !slices.Contains(c.Audiences, c.DefaultAudience) {
+		return fmt.Errorf("issuer: Client.DefaultAudience %q is not in Client.Audiences", c.DefaultAudience)
+	}
+	if c.TokenTTL < 0 || c.TokenTTL%time.Second != 0 {
+		return fmt.Errorf("issuer: Client.TokenTTL is %v: write whole seconds, or 0 for the issuer's", c.TokenTTL)
+	}
+	for i := range c.Secrets {
+		if err := c.Secrets[i].validate(); err != nil {
+			return fmt.Errorf("issuer: Client.Secrets[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// clone is a copy that shares nothing with the client.
+func (c *Client) clone() *Client {
+	copied := *c
+	copied.Secrets = slices.Clone(c.Secrets)
+	copied.Scopes = slices.Clone(c.Scopes)
+	copied.Audiences = slices.Clone(c.Audiences)
+	return &copied
+}
+
+const (
+	maxClientID = 256
+	maxSecret   = 1024
+)
+
+// isVSChar reports whether s is 1 to limit characters of RFC 6749 Appendix A's
+// VSCHAR, which client ids and secrets are made of.
+func isVSChar(s string, limit int) bool {
+	if s == "" || len(s) > limit {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

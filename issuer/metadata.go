@@ -1,0 +1,68 @@
+package issuer
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	jwksPath     = "/.well-known/jwks.json"
+	metadataPath = "/.well-known/oauth-authorization-server"
+)
+
+// paths are where the endpoints lie on this host, for an issuer that may itself
+// have a path. RFC 8414 §3.1 puts the metadata's well-known part before it.
+func (i *Issuer) paths() (token, keys, metadata string) {
+	base := ""
+	if u, err := url.Parse(i.url); err == nil { // it was parsed by New
+		base = strings.TrimSuffix(cmp.Or(u.RawPath, u.Path), "/") // as Echo compares it
+	}
+	return base + i.tokenPath, base + jwksPath, metadataPath + base
+}
+
+// newMetadata is the document of RFC 8414 §2.
+func (i *Issuer) newMetadata() ([]byte, error) {
+	base := strings.TrimSuffix(i.url, "/")
+	var scopes []string
+	for _, known := range i.resources {
+		scopes = append(scopes, known...)
+	}
+	slices.Sort(scopes)
+	return json.Marshal(struct {
+		Issuer        string   `json:"issuer"`
+		TokenEndpoint string   `json:"token_endpoint"`
+		JWKSURI       string   `json:"jwks_uri"`
+		Scopes        []string `json:"scopes_supported,omitempty"`
+		ResponseTypes []string `json:"response_types_supported"` // required, and there are none
+		GrantTypes    []string `json:"grant_types_supported"`
+		AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+		Resources     []string `json:"protected_resources,omitempty"` // RFC 9728 §4
+	}{
+		Issuer:        i.url,
+		TokenEndpoint: base + i.tokenPath,
+		JWKSURI:       base + jwksPath,
+		Scopes:        slices.Compact(scopes),
+		ResponseTypes: []string{},
+		GrantTypes:    []string{"client_credentials"},
+		AuthMethods:   []string{methodBasic, methodPost},
+		Resources:     slices.Sorted(maps.Keys(i.resources)),
+	})
+}
+
+func (i *Issuer) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Cache-Control", "public, max-age=3600")
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(i.metadata)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(i.metadata) // a reader that left is no concern of ours
+	}
+}

@@ -1,0 +1,165 @@
+package issuer
+
+import (
+	"bytes"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+const maxRequest = 64 << 10
+
+// tokenRequest is the parameters of a token request. A parameter without a
+// value is as good as absent (RFC 6749 §3.2).
+type tokenRequest struct {
+	grantType       string
+	scope           string
+	clientID        string
+	clientSecret    string
+	clientAssertion string
+	resource        []string // the one parameter that may be repeated (RFC 8707 §2)
+}
+
+// field is where the parameter goes, nil for one this endpoint does not know.
+func (t *tokenRequest) field(name string) *string {
+	switch name {
+	case "grant_type":
+		return &t.grantType
+	case "scope":
+		return &t.scope
+	case "client_id":
+		return &t.clientID
+	case "client_secret":
+		return &t.clientSecret
+	case "client_assertion":
+		return &t.clientAssertion
+	}
+	return nil
+}
+
+// readTokenRequest reads the body, the only place parameters are taken from.
+func readTokenRequest(r *http.Request) (tokenRequest, *Error) {
+	var t tokenRequest
+	if r.Method != http.MethodPost {
+		e := invalidRequest("the token endpoint takes POST")
+		e.Status = http.StatusMethodNotAllowed
+		return t, e
+	}
+	if err := checkQuery(r.URL.RawQuery); err != nil {
+		return t, err
+	}
+	if !isForm(r.Header.Values("Content-Type")) {
+		return t, invalidRequest("Content-Type must be application/x-www-form-urlencoded")
+	}
+	body, err := readBody(r)
+	if err != nil {
+		return t, err
+	}
+	return t, t.parse(body)
+}
+
+func isForm(contentType []string) bool {
+	const form = "application/x-www-form-urlencoded"
+	if len(contentType) != 1 {
+		return false
+	}
+	if contentType[0] == form {
+		return true
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType[0])
+	return err == nil && mediaType == form
+}
+
+func readBody(r *http.Request) (string, *Error) {
+	if r.ContentLength > maxRequest {
+		return "", tooLarge()
+	}
+	if r.PostForm != nil {
+		// Something in front of us, such as a CSRF middleware, has read the form.
+		// Of a request without length this is what is left to measure; escapes
+		// make it three times as long.
+		form := r.PostForm.Encode()
+		if len(form) > 3*maxRequest {
+			return "", tooLarge()
+		}
+		return form, nil
+	}
+	var b bytes.Buffer
+	b.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
+	_, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, maxRequest))
+	if limit := (*http.MaxBytesError)(nil); errors.As(err, &limit) {
+		return "", tooLarge()
+	}
+	if err != nil {
+		e := invalidRequest("the request could not be read to its end")
+		e.cause = err
+		return "", e
+	}
+	return b.String(), nil
+}
+
+func tooLarge() *Error {
+	e := invalidRequest("the request is larger than 64 KiB")
+	e.Status = http.StatusRequestEntityTooLarge
+	return e
+}
+
+// parse reads application/x-www-form-urlencoded. Repeated parameters are
+// refused, unknown ones among them (RFC 6749 §3.2).
+func (t *tokenRequest) parse(body string) *Error {
+	seen := make([]string, 0, 8)
+	for pair := range strings.SplitSeq(body, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name, err1 := url.QueryUnescape(name)
+		value, err2 := url.QueryUnescape(value)
+		if err1 != nil || err2 != nil {
+			return invalidRequest("the request is not application/x-www-form-urlencoded")
+		}
+		if name == "resource" {
+			if len(t.resource) == maxResources {
+				return invalidRequest("too many resource parameters")
+			}
+			if value != "" {
+				t.resource = append(t.resource, value)
+			}
+			continue
+		}
+		if slices.Contains(seen, name) {
+			return invalidRequest("a parameter is repeated")
+		}
+		if len(seen) == maxParameters {
+			return invalidRequest("too many parameters")
+		}
+		seen = append(seen, name)
+		if field := t.field(name); field != nil {
+			*field = value
+		}
+	}
+	return nil
+}
+
+const (
+	maxParameters = 64
+	maxResources  = 32
+)
+
+// checkQuery refuses parameters in the URL, which end up in logs (RFC 6749
+// §2.3.1 for the secret; the others come with it by mistake).
+func checkQuery(query string) *Error {
+	if query == "" {
+		return nil
+	}
+	values, _ := url.ParseQuery(query) // gives what it could read beside the error
+	for name := range values {
+		if new(tokenRequest).field(name) != nil || name == "resource" || name == "client_assertion_type" {
+			return invalidRequest("parameters belong in the body of the request, not in its URL")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package issuer
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// isScopeToken reports whether s is one scope of RFC 6749 §3.3.
+func isScopeToken(s string) bool {
+	if s == "" {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// parseScope reads a scope parameter: scope tokens, one space between each two.
+// A scope named twice counts once.
+func parseScope(s string) ([]string, error) {
+	var scopes []string
+	for token := range strings.SplitSeq(s, " ") {
+		if !isScopeToken(token) {
+			return nil, fmt.Errorf("issuer: %q is not a scope", token)
+		}
+		if !slices.Contains(scopes, token) {
+			scopes = append(scopes, token)
+		}
+		if len(scopes) > maxScopes {
+			return nil, fmt.Errorf("issuer: more than %d scopes", maxScopes)
+		}
+	}
+	return scopes, nil
+}
+
+const maxScopes = 256
+
+func invalidScope(description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description}
+}
+
+func invalidTarget(description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_target", Description: description}
+}
+
+// audience decides whom the token is for (RFC 8707 §2).
+func (i *Issuer) audience(c *Client, resources []string) ([]string, *Error) {
+	if len(resources) == 0 {
+		switch {
+		case c.DefaultAudience != "":
+			return []string{c.DefaultAudience}, nil
+		case len(c.Audiences) == 1:
+			return c.Audiences, nil
+		case len(c.Audiences) == 0:
+			return nil, invalidTarget("the client may not get tokens for any resource")
+		}
+		return nil, invalidTarget("name one or more resources: the client may use several and has no default")
+	}
+	var audience []string
+	for _, r := range resources {
+		u, err := url.Parse(r)
+		if err != nil || !u.IsAbs() || strings.Contains(r, "#") {
+			return nil, invalidTarget("resource is not an absolute URI without fragment")
+		}
+		if !slices.Contains(c.Audiences, r) {
+			return nil, invalidTarget("the client may not get tokens for this resource")
+		}
+		if !slices.Contains(audience, r) {
+			audience = append(audience, r)
+		}
+	}
+	return audience, nil
+}
+
+// scope decides what the token allows: what was asked, all of which must be
+// allowed, or, when nothing was, all that is.
+func (i *Issuer) scope(c *Client, audience []string, asked string) ([]string, *Error) {
+	if asked == "" {
+		if i.resources == nil {
+			return c.Scopes, nil
+		}
+		var scopes []string
+		for _, s := range c.Scopes {
+			if i.known(audience, s) {
+				scopes = append(scopes, s)
+			}
+		}
+		return scopes, nil
+	}
+	scopes, err := parseScope(asked)
+	if err != nil {
+		return nil, invalidScope("scope is not a list of scopes with one space between")
+	}
+	for _, s := range scopes {
+		if !slices.Contains(c.Scopes, s) || !i.known(audience, s) {
+			return nil, invalidScope("the client may not have one of the scopes for this resource")
+		}
+	}
+	return scopes, nil
+}
+
+// known reports whether one of the audiences has the scope (Config.Resources).
+func (i *Issuer) known(audience []string, scope string) bool {
+	for _, a := range audience {
+		scopes, listed := i.resources[a]
+		if !listed || slices.Contains(scopes, scope) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,255 @@
+package issuer
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"regexp"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// Secret is a client secret as kept: never the secret itself.
+type Secret struct {
+	// ID names the secret. A generated secret carries its ID, so that of
+	// several only one is ever tried.
+	ID string `json:"secret_id"`
+
+	// Hash is "sha256:" and hex for a generated secret, which has 256 random
+	// bits and needs no slow hash; $argon2id$… or $2b$… (bcrypt) for an imported
+	// one, which somebody chose.
+	Hash string `json:"hash"`
+
+	Label     string    `json:"label,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero = never
+}
+
+// A generated secret is m2m_<id>_<secret>_<checksum>, all in lower case base32,
+// so that it needs no escaping anywhere, a scanner of repositories can tell it
+// for certain, and a mistyped one costs no look-up.
+const (
+	secretPrefix = "m2m_"
+	idLen        = 16 // 80 bits
+	randomLen    = 52 // 256 bits
+	checksumLen  = 7  // CRC-32
+	secretLen    = len(secretPrefix) + idLen + 1 + randomLen + 1 + checksumLen
+)
+
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// GenerateSecret makes a new client secret. The first result is to be shown to
+// its owner once and kept nowhere; the second goes into [Client].Secrets.
+func GenerateSecret() (string, Secret) {
+	random := make([]byte, 10+32)
+	_, _ = rand.Read(random) // never fails (crypto/rand)
+	plain := secretPrefix + lowerBase32.EncodeToString(random[:10]) + "_" + lowerBase32.EncodeToString(random[10:]) + "_"
+	plain += checksum(plain)
+	id, _ := generatedID(plain)
+	return plain, Secret{ID: id, Hash: fastHash(plain)}
+}
+
+func checksum(s string) string {
+	return lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
+}
+
+// generatedID is the id in a secret of the generated form.
+func generatedID(secret string) (string, bool) {
+	if len(secret) != secretLen || !strings.HasPrefix(secret, secretPrefix) {
+		return "", false
+	}
+	body, sum := secret[:secretLen-checksumLen], secret[secretLen-checksumLen:]
+	id := body[len(secretPrefix) : len(secretPrefix)+idLen]
+	if body[len(secretPrefix)+idLen] != '_' || body[len(body)-1] != '_' || sum != checksum(body) {
+		return "", false
+	}
+	return id, true
+}
+
+const fastPrefix = "sha256:"
+
+func fastHash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return fastPrefix + hex.EncodeToString(sum[:])
+}
+
+// Cost of the argon2id hashes made here: the second choice of RFC 9106 scaled
+// as OWASP recommends, about 27 ms of one core.
+const (
+	argonMemory = 19 << 10 // KiB
+	argonTime   = 2
+	argonLanes  = 1
+)
+
+// HashSecret makes a [Secret] of one that somebody chose: printable ASCII, at
+// most 1024 characters. It uses argon2id, unless the secret has the form of
+// [GenerateSecret], which needs no slow hash. Tokens are granted for chosen
+// secrets only when Config.ImportedSecrets is set.
+//
+// Not checked: how hard the secret is to guess.
+func HashSecret(plain string) (Secret, error) {
+	if !isVSChar(plain, maxSecret) {
+		return Secret{}, fmt.Errorf("issuer: a secret has 1 to %d characters of printable ASCII", maxSecret)
+	}
+	if id, ok := generatedID(plain); ok {
+		return Secret{ID: id, Hash: fastHash(plain)}, nil
+	}
+	salt := make([]byte, 16)
+	_, _ = rand.Read(salt) // never fails (crypto/rand)
+	a := argonParams{memory: argonMemory, time: argonTime, lanes: argonLanes, salt: salt}
+	a.sum = a.hash(plain, 32)
+	return Secret{ID: newSecretID(), Hash: a.String()}, nil
+}
+
+// ImportSecret makes a [Secret] of a hash that another system made: argon2id in
+// PHC form, or bcrypt ($2a$, $2b$, $2y$). Hashes that would cost more than 256
+// MiB, 16 passes or bcrypt cost 14 are refused. bcrypt reads 72 bytes of a
+// secret; a longer one never matches here, as its end would not count.
+//
+// An unknown client takes as long to refuse as one with the costliest imported
+// hash. Where hashes of different cost are mixed, the cheaper ones can be told
+// by their time; import them anew with [HashSecret] as their owners appear.
+func ImportSecret(hash string) (Secret, error) {
+	s := Secret{ID: newSecretID(), Hash: hash}
+	if strings.HasPrefix(hash, fastPrefix) {
+		return Secret{}, errors.New("issuer: a plain SHA-256 is no hash for a secret that somebody chose")
+	}
+	if err := s.validate(); err != nil {
+		return Secret{}, fmt.Errorf("issuer: %w", err)
+	}
+	return s, nil
+}
+
+func newSecretID() string {
+	random := make([]byte, 10)
+	_, _ = rand.Read(random) // never fails (crypto/rand)
+	return lowerBase32.EncodeToString(random)
+}
+
+// generated reports whether the secret is one of GenerateSecret's.
+func (s *Secret) generated() bool { return strings.HasPrefix(s.Hash, fastPrefix) }
+
+func (s *Secret) expired(now time.Time) bool {
+	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
+}
+
+func (s *Secret) validate() error {
+	if s.ID == "" {
+		return errors.New("a secret has an ID: make it with GenerateSecret, HashSecret or ImportSecret")
+	}
+	switch {
+	case s.generated():
+		sum, err := hex.DecodeString(s.Hash[len(fastPrefix):])
+		if err != nil || len(sum) != sha256.Size || s.Hash != fastPrefix+hex.EncodeToString(sum) {
+			return errors.New("the hash of a generated secret is damaged")
+		}
+	case strings.HasPrefix(s.Hash, argonPrefix):
+		a, err := parseArgon(s.Hash)
+		if err == nil && a.String() != s.Hash {
+			err = errArgonForm
+		}
+		return err
+	default:
+		// bcrypt.Cost asks for less than bcrypt itself can read.
+		cost, err := bcrypt.Cost([]byte(s.Hash))
+		if err != nil || !bcryptForm.MatchString(s.Hash) {
+			return errors.New("the hash is neither argon2id nor bcrypt")
+		}
+		if cost > maxBcryptCost {
+			return fmt.Errorf("bcrypt cost %d, more than %d", cost, maxBcryptCost)
+		}
+	}
+	return nil
+}
+
+// matchesFast compares a secret with the hash of a generated one.
+func (s *Secret) matchesFast(plain string) bool {
+	return subtle.ConstantTimeCompare([]byte(fastHash(plain)), []byte(s.Hash)) == 1
+}
+
+// matchesSlow compares a secret with the hash of an imported one. It costs tens
+// of milliseconds of a core: only the gate calls it.
+func (s *Secret) matchesSlow(plain string) bool {
+	if !strings.HasPrefix(s.Hash, argonPrefix) {
+		// Cut short before the hash, so that a long secret costs what any does.
+		match := bcrypt.CompareHashAndPassword([]byte(s.Hash), []byte(plain[:min(len(plain), maxBcryptSecret)])) == nil
+		return match && len(plain) <= maxBcryptSecret
+	}
+	a, err := parseArgon(s.Hash)
+	if err != nil {
+		return false
+	}
+	return subtle.ConstantTimeCompare(a.hash(plain, uint32(len(a.sum))), a.sum) == 1
+}
+
+// cost orders imported hashes by the time they take, in units of one argon2id
+// pass over a KiB.
+func (s *Secret) cost() uint64 {
+	if a, err := parseArgon(s.Hash); err == nil {
+		return uint64(a.memory) * uint64(a.time)
+	}
+	cost, err := bcrypt.Cost([]byte(s.Hash))
+	if err != nil {
+		return 0
+	}
+	return 80 << min(cost, maxBcryptCost)
+}
+
+const (
+	maxBcryptSecret = 72
+	maxBcryptCost   = 14
+	argonPrefix     = "$argon2id$"
+)
+
+type argonParams struct {
+	memory, time uint32
+	lanes        uint8
+	salt, sum    []byte
+}
+
+func (a argonParams) hash(plain string, size uint32) []byte {
+	return argon2.IDKey([]byte(plain), a.salt, a.time, a.memory, a.lanes, size)
+}
+
+func (a argonParams) String() string {
+	b64 := base64.RawStdEncoding
+	return fmt.Sprintf("%sv=%d$m=%d,t=%d,p=%d$%s$%s", argonPrefix, argon2.Version, a.memory, a.time, a.lanes,
+		b64.EncodeToString(a.salt), b64.EncodeToString(a.sum))
+}
+
+var (
+	bcryptForm   = regexp.MustCompile(`^\$2[aby]\$\d{2}\$[./A-Za-z0-9]{53}$`)
+	errArgonForm = errors.New("the argon2id hash is not in the form $argon2id$v=19$m=…,t=…,p=…$salt$hash")
+)
+
+// parseArgon reads the PHC string form of argon2id.
+func parseArgon(hash string) (argonParams, error) {
+	var a argonParams
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return a, errArgonForm
+	}
+	if n, err := fmt.Sscanf(parts[3]+"$", "m=%d,t=%d,p=%d$", &a.memory, &a.time, &a.lanes); err != nil || n != 3 {
+		return a, errArgonForm
+	}
+	var err1, err2 error
+	a.salt, err1 = base64.RawStdEncoding.DecodeString(parts[4])
+	a.sum, err2 = base64.RawStdEncoding.DecodeString(parts[5])
+	if err1 != nil || err2 != nil {
+		return a, errArgonForm
+	}
+	if a.memory < 8*uint32(a.lanes) || a.memory > 256<<10 || a.time < 1 || a.time > 16 || a.lanes < 1 || a.lanes > 16 ||
+		len(a.salt) < 8 || len(a.salt) > 64 || len(a.sum) < 16 || len(a.sum) > 64 {
+		return a, errors.New("the argon2id hash has parameters outside 8·p KiB ≤ m ≤ 256 MiB, 1 ≤ t ≤ 16, 1 ≤ p ≤ 16, salt 8 to 64 bytes, hash 16 to 64")
+	}
+	return a, nil
+}
