@@ -1,0 +1,67 @@
+package middleware
+
+import (
+	"net/http"
+	"strings"
+)
+
+// retryAfter, in seconds, spreads callers out without making a short outage long.
+const retryAfter = "5"
+
+// announce sets the header that goes with a refusal: a challenge, or when to
+// come again.
+func announce(h http.Header, realm string, e *Error) {
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		h.Set("WWW-Authenticate", challenge(realm, e))
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", retryAfter)
+	}
+}
+
+// challenge is the value of WWW-Authenticate. "If the request lacks any
+// authentication information […], the resource server SHOULD NOT include an error
+// code or other error information" (RFC 6750 §3.1).
+func challenge(realm string, e *Error) string {
+	var b strings.Builder
+	b.WriteString("Bearer")
+	separator := " "
+	for _, p := range [...]struct{ name, value string }{
+		{"realm", realm},
+		{"error", e.Code},
+		{"error_description", e.Description},
+		{"scope", e.Scope},
+	} {
+		if p.value == "" || (e.Code == "" && p.name != "realm") {
+			continue
+		}
+		b.WriteString(separator)
+		b.WriteString(p.name)
+		b.WriteByte('=')
+		quote(&b, p.value)
+		separator = ", "
+	}
+	return b.String()
+}
+
+// quote writes a quoted-string (RFC 9110 §5.6.4). What no header may hold becomes
+// a question mark.
+func quote(b *strings.Builder, s string) {
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			b.WriteByte('?')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+}
+
+func printable(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+}

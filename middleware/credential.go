@@ -1,0 +1,55 @@
+package middleware
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// credential finds the one token of a request. Other ways to send one are not
+// read; that they are there besides makes a request ambiguous.
+func credential(r *http.Request, maxBytes int) (string, *Error) {
+	headers := r.Header["Authorization"]
+	if len(headers) == 0 {
+		return "", noCredential()
+	}
+	if len(headers) > 1 {
+		return "", invalidRequest("%d Authorization headers", len(headers))
+	}
+	// credentials = "Bearer" 1*SP b64token (RFC 6750 §2.1); the name of a scheme
+	// is case-insensitive (RFC 9110 §11.1).
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", noCredential()
+	}
+	if r.URL.RawQuery != "" && queryHasToken(r.URL.RawQuery) {
+		return "", invalidRequest("access_token in the query beside the Authorization header")
+	}
+	token = strings.TrimLeft(token, " ")
+	switch {
+	case token == "":
+		return "", invalidRequest("Bearer without a token")
+	case len(token) > maxBytes: // before anything walks it
+		return "", invalidToken(fmt.Errorf("middleware: token of %d bytes, more than %d", len(token), maxBytes))
+	case strings.ContainsAny(token, " ,"):
+		// Two header lines joined by a proxy look like this.
+		return "", invalidRequest("more than one token in the Authorization header")
+	}
+	return token, nil
+}
+
+func queryHasToken(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if name == "access_token" {
+			return true
+		}
+		if strings.Contains(name, "%") {
+			if plain, err := url.QueryUnescape(name); err == nil && plain == "access_token" {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,62 @@
+// Package middleware lets a request through to an Echo handler only with a valid
+// OAuth 2.0 access token and the scopes the route asks for. Echo has a package of
+// the same name, so import this one as bearer:
+//
+//	import bearer "github.com/echo-m2m/m2m/middleware"
+//
+//	auth, err := bearer.New(bearer.Config{
+//		Issuer:   "https://auth.example.com",
+//		Audience: "https://api.example.com",
+//		Keys:     keys,
+//	})
+//	if err != nil { … }
+//
+//	v1 := e.Group("/v1", auth.Require())                      // any valid token
+//	v1.GET("/orders", list, auth.Require("orders:read"))      // … and this scope
+//
+// Two names do the work. [New] turns a [Config] into a [Bearer], and
+// [Bearer.Require] is the middleware; in a handler [TokenFrom] says who called.
+// Require authenticates and checks scopes in one, so there is no order of
+// middleware in which a scope is checked on a token nobody verified.
+//
+// # What is checked
+//
+// A token is an RFC 9068 JWT access token, validated in the order of its §4: one
+// credential in the request, strict parse, typ, key, signature, iss, aud, exp,
+// nbf, iat, sub, client_id, jti, sender constraint, revocation, and last the
+// scopes of the route. Nothing a token says is believed before its signature.
+//
+// A token with a cnf claim is bound to a key of its client. There is no proof
+// check here yet, so such a token is refused: it is not a plain bearer token.
+//
+// # Where a token may be
+//
+// In one Authorization header (RFC 6750 §2.1) and nowhere else. The access_token
+// parameter of a query is not read, for URLs end up in logs; next to a header it
+// makes the request ambiguous and is refused. Form bodies are never read: the
+// body belongs to the handler.
+//
+// # Answers
+//
+//   - 401 with a WWW-Authenticate challenge (RFC 6750 §3): bare when no token was
+//     sent, else invalid_token. Every invalid token gets the same words.
+//   - 403 insufficient_scope, naming the scopes needed.
+//   - 400 invalid_request when the request does not hold exactly one token.
+//   - 503 with Retry-After when keys or revocations cannot be had. Never 401 then:
+//     callers throw good tokens away on 401.
+//
+// Each is returned as an *echo.HTTPError around an [Error], so the body is the
+// app's error handler's. Why a token was refused goes to [Config.Observe] alone.
+//
+// # Order of middleware
+//
+// A browser sends no token with a CORS preflight, so Echo's CORS middleware goes
+// before Require: with e.Use, or earlier in the same group. Without it, OPTIONS
+// on a route of an app guarded by e.Use asks for a token like any request.
+//
+// Echo gives every group with middleware a catch-all route for unknown paths.
+// Require sees that nothing stands behind it there and answers as Echo would
+// without the group: 404, 405 with Allow, or 204 to OPTIONS. When middleware
+// stands between Require and that route (a proxy, say), or the app has its own
+// RouteNotFound, there is something to protect and a token is asked for.
+package middleware

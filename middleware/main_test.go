@@ -1,0 +1,244 @@
+package middleware
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+// TestMain fails the run when goroutines are left behind.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
+		if wait > 2*time.Second {
+			stacks := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "goroutines leaked:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+			os.Exit(1)
+		}
+		time.Sleep(wait)
+	}
+	os.Exit(code)
+}
+
+const (
+	testIssuer   = "https://auth.example.com"
+	testAudience = "https://api.example.com"
+)
+
+var (
+	ecKey, _      = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	rsaKey, _     = rsa.GenerateKey(rand.Reader, 2048)
+	_, edKey, _   = ed25519.GenerateKey(rand.Reader)
+	strangeKey, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // in no key set
+)
+
+func newKeyring(tb testing.TB, signers ...crypto.Signer) *jwks.Keyring {
+	tb.Helper()
+	keys, err := jwks.Static(signers...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return keys
+}
+
+// payload is the claims of a good token, changed: "" removes a claim, anything
+// else is its JSON.
+func payload(changes map[string]string) string {
+	now := time.Now().Unix()
+	claims := map[string]string{
+		"iss":       strconv.Quote(testIssuer),
+		"aud":       strconv.Quote(testAudience),
+		"sub":       `"app1"`,
+		"client_id": `"app1"`,
+		"jti":       `"id-1"`,
+		"iat":       strconv.FormatInt(now, 10),
+		"exp":       strconv.FormatInt(now+600, 10),
+		"scope":     `"orders:read orders:write"`,
+	}
+	maps.Copy(claims, changes)
+	var members []string
+	for _, name := range slices.Sorted(maps.Keys(claims)) {
+		if claims[name] != "" {
+			members = append(members, strconv.Quote(name)+":"+claims[name])
+		}
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+func sign(tb testing.TB, keys *jwks.Keyring, payload string) string {
+	tb.Helper()
+	token, err := keys.Sign(tb.Context(), "at+jwt", []byte(payload))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return token
+}
+
+func goodToken(tb testing.TB, keys *jwks.Keyring) string {
+	tb.Helper()
+	return sign(tb, keys, payload(nil))
+}
+
+func encode[T string | []byte](part T) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(part))
+}
+
+// forge signs any header over any payload, as the key's type does by default.
+func forge(tb testing.TB, header, payload string, key crypto.Signer) string {
+	tb.Helper()
+	input := encode(header) + "." + encode(payload)
+	sum := sha256.Sum256([]byte(input))
+	var signature []byte
+	var err error
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		r, s, signErr := ecdsa.Sign(rand.Reader, k, sum[:])
+		signature, err = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), signErr
+	case *rsa.PrivateKey:
+		signature, err = rsa.SignPKCS1v15(nil, k, crypto.SHA256, sum[:])
+	case ed25519.PrivateKey:
+		signature = ed25519.Sign(k, []byte(input))
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return input + "." + encode(signature)
+}
+
+// kidOf is the kid under which a keyring publishes its signing key.
+func kidOf(tb testing.TB, keys *jwks.Keyring) string {
+	tb.Helper()
+	jws, err := jwks.Parse(goodToken(tb, keys), 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return jws.KeyID()
+}
+
+// sourceFunc is a key source of one func.
+type sourceFunc func(ctx context.Context, kid string) (*jwks.Key, error)
+
+func (f sourceFunc) Key(ctx context.Context, kid string) (*jwks.Key, error) { return f(ctx, kid) }
+
+// api is an app with one guarded route, and a record of what reached it.
+type api struct {
+	*echo.Echo
+	auth   *Bearer
+	tokens []*Token // as the handler saw them
+	events []Event
+}
+
+// newAPI guards GET / with Require(scopes...).
+func newAPI(tb testing.TB, c Config, scopes ...string) *api {
+	tb.Helper()
+	a := &api{Echo: echo.New()}
+	if c.Issuer == "" {
+		c.Issuer = testIssuer
+	}
+	if c.Audience == "" {
+		c.Audience = testAudience
+	}
+	if c.Observe == nil {
+		c.Observe = func(_ context.Context, event Event) { a.events = append(a.events, event) }
+	}
+	auth, err := New(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a.auth = auth
+	a.GET("/", a.serve, auth.Require(scopes...))
+	return a
+}
+
+func (a *api) serve(c echo.Context) error {
+	a.tokens = append(a.tokens, TokenFrom(c))
+	return c.NoContent(http.StatusOK)
+}
+
+// get asks for a path with these values of the Authorization header.
+func (a *api) get(path string, authorization ...string) *httptest.ResponseRecorder {
+	return a.do(http.MethodGet, path, authorization...)
+}
+
+func (a *api) do(method, path string, authorization ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, http.NoBody)
+	if len(authorization) > 0 {
+		r.Header["Authorization"] = authorization
+	}
+	return a.send(r)
+}
+
+func (a *api) send(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	a.ServeHTTP(w, r)
+	return w
+}
+
+// cause is the private cause of the last event.
+func (a *api) cause() string {
+	if len(a.events) == 0 {
+		return ""
+	}
+	e, ok := a.events[len(a.events)-1].Err.(*Error)
+	if !ok || e.Unwrap() == nil {
+		return ""
+	}
+	return e.Unwrap().Error()
+}
+
+// wantInvalid checks the one answer for whatever is wrong with a token, and that
+// it was refused for the reason the test is about.
+func (a *api) wantInvalid(t *testing.T, token, cause string) {
+	t.Helper()
+	served := len(a.tokens)
+	w := a.get("/", "Bearer "+token)
+	if len(a.tokens) != served {
+		t.Error("the handler was called")
+	}
+	if w.Code != http.StatusUnauthorized {
+		t.Errorf("status %d, want 401", w.Code)
+	}
+	const challenge = `Bearer error="invalid_token", error_description="the access token is not valid"`
+	if got := w.Header().Values("WWW-Authenticate"); len(got) != 1 || got[0] != challenge {
+		t.Errorf("WWW-Authenticate %q, want %q", got, challenge)
+	}
+	if got := strings.TrimSpace(w.Body.String()); got != `{"message":"the access token is not valid"}` {
+		t.Errorf("body %s", got)
+	}
+	if !strings.Contains(a.cause(), cause) {
+		t.Errorf("refused because %q, want %q", a.cause(), cause)
+	}
+}
+
+func (a *api) wantServed(t *testing.T, token string) *Token {
+	t.Helper()
+	served := len(a.tokens)
+	w := a.get("/", "Bearer "+token)
+	if w.Code != http.StatusOK || len(a.tokens) != served+1 {
+		t.Fatalf("status %d: %s", w.Code, a.cause())
+	}
+	return a.tokens[served]
+}

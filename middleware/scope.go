@@ -1,0 +1,57 @@
+package middleware
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// scopeRule is what one route asks for.
+type scopeRule struct {
+	scopes []string
+	any    bool   // one of scopes is enough; else all are needed
+	needed string // for the challenge
+	cause  error  // set when no token can ever satisfy the rule
+}
+
+func newScopeRule(scopes []string, anyOf bool) *scopeRule {
+	rule := &scopeRule{scopes: slices.Clone(scopes), any: anyOf}
+	for _, s := range rule.scopes {
+		if !isScope(s) {
+			rule.cause = fmt.Errorf("middleware: no token can have the scope %q", s)
+			return rule
+		}
+	}
+	rule.needed = strings.Join(rule.scopes, " ")
+	return rule
+}
+
+// isScope holds a scope against RFC 6749 §3.3:
+// scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+func isScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// check lets a token through or says what it lacks.
+func (s *scopeRule) check(t *Token) *Error {
+	if s.cause != nil {
+		return insufficientScope("", s.cause)
+	}
+	if s.any {
+		if !slices.ContainsFunc(s.scopes, t.HasScope) {
+			return insufficientScope(s.needed, fmt.Errorf("middleware: none of the scopes %q granted", s.scopes))
+		}
+		return nil
+	}
+	for _, scope := range s.scopes {
+		if !t.HasScope(scope) {
+			return insufficientScope(s.needed, fmt.Errorf("middleware: scope %q not granted", scope))
+		}
+	}
+	return nil
+}
