@@ -1,0 +1,77 @@
+// Command api is a resource server alone: it trusts a remote issuer by its
+// published keys, and shares nothing else with it.
+//
+//	go run ./example        # in one terminal: the issuer
+//	go run ./example/api    # in another
+//
+// A token for it names its audience: AUDIENCE must be the same in both, as it is
+// by default.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/jwks"
+	bearer "github.com/echo-m2m/m2m/middleware"
+)
+
+func main() {
+	if err := run(); err != nil {
+		log.Fatal("api: ", err)
+	}
+}
+
+func run() error {
+	listener, _, err := service.Listen("127.0.0.1:8081")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	issuerURL := service.Env("ISSUER", "http://127.0.0.1:8080")
+	audience := service.Env("AUDIENCE", issuerURL+"/v1")
+
+	remote, err := service.Remote()
+	if err != nil {
+		return err
+	}
+	keys := jwks.Discover(issuerURL, remote)
+	if url := service.Env("JWKS_URL", ""); url != "" {
+		keys = jwks.NewRemote(url, remote)
+	}
+	defer keys.Close()
+
+	auth, err := bearer.New(bearer.Config{Issuer: issuerURL, Audience: audience, Keys: keys})
+	if err != nil {
+		return err
+	}
+	e := service.New()
+	e.GET("/readyz", ready(keys))
+	service.Orders(e, auth)
+	fmt.Printf("API audience %s, trusting %s, listening on %s\n", audience, issuerURL, listener.Addr())
+	return service.Serve(e, listener)
+}
+
+// ready says whether tokens can be checked now, and how the keys stand. It
+// fetches them if nobody has yet.
+func ready(keys *jwks.Remote) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		code := http.StatusOK
+		if keys.Ready(c.Request().Context()) != nil {
+			code = http.StatusServiceUnavailable
+		}
+		s := keys.Status()
+		answer := map[string]any{
+			"ready": code == http.StatusOK, "fresh": s.Fresh, "keys": s.Keys, "stale_until": s.StaleUntil,
+			"next_refresh": s.NextRefresh, "fetches": s.Fetches, "failures": s.Failures,
+		}
+		if s.LastError != nil {
+			answer["last_error"] = s.LastError.Error()
+		}
+		return c.JSON(code, answer)
+	}
+}
