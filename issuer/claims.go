@@ -87,4 +87,4 @@ func appendAudience(dst []byte, audience []string) []byte {
 	return append(dst, ']')
 }
 
-var errTokenTooLarge = errors.New("issuer: with what Config.Claims returned the token is larger than 16 KiB, which verifiers refuse")
+var errTokenTooLarge = errors.New("issuer: the token, with its scopes and what Config.Claims returned, is larger than 16 KiB, which verifiers refuse")

@@ -59,6 +59,9 @@ func (c *Client) Validate() error {
 			return fmt.Errorf("issuer: Client.Scopes: %q is not a scope: write printable ASCII without space, quote and backslash", s)
 		}
 	}
+	if hasTwice(c.Scopes) || hasTwice(c.Audiences) {
+		return errors.New("issuer: Client.Scopes or Client.Audiences names something twice")
+	}
 	if slices.Contains(c.Audiences, "") {
 		return errors.New("issuer: Client.Audiences holds an empty string")
 	}
@@ -74,6 +77,11 @@ func (c *Client) Validate() error {
 		}
 	}
 	return nil
+}
+
+func hasTwice(list []string) bool {
+	sorted := slices.Sorted(slices.Values(list))
+	return len(slices.Compact(sorted)) != len(list)
 }
 
 // clone is a copy that shares nothing with the client.

@@ -38,6 +38,9 @@ func readCredential(r *http.Request, t tokenRequest) (credential, *Error) {
 		return credential{}, invalidRequest("more than one Authorization header")
 	}
 	if t.clientAssertion != "" {
+		if len(headers) > 0 || t.clientSecret != "" {
+			return credential{}, invalidRequest("more than one client authentication")
+		}
 		return credential{}, invalidClient(errWrongMethod)
 	}
 	if len(headers) == 1 {
@@ -99,8 +102,8 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 		return nil, invalidClient(errMalformed)
 	}
 	client, err := i.store.Client(ctx, c.clientID)
-	if err == nil && client == nil {
-		err = errors.New("issuer: the store returned neither a client nor an error")
+	if err == nil && (client == nil || client.ID != c.clientID) {
+		err = errors.New("issuer: the store returned another client than was asked for, and no error")
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, unavailable(err)

@@ -39,9 +39,10 @@ type Config struct {
 	// outlive its key.
 	MaxTokenTTL time.Duration
 
-	// Resources lists the scopes that an audience has. An audience that is not
-	// listed has every scope. A client asking for no scope gets, of its own,
-	// those that the audience has.
+	// Resources lists the audiences and the scopes that each has. When set, a
+	// client is granted, of its own scopes, those that every audience of the
+	// token has; an audience that is not listed has none. Default: the clients'
+	// own lists are all there is.
 	Resources map[string][]string
 
 	// Claims adds claims to a token, such as a tenant. It is called once per

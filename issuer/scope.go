@@ -105,13 +105,14 @@ func (i *Issuer) scope(c *Client, audience []string, asked string) ([]string, *E
 	return scopes, nil
 }
 
-// known reports whether one of the audiences has the scope (Config.Resources).
+// known reports whether all of the audiences have the scope (Config.Resources).
+// With several, a scope that only one of them has could mean something else at
+// another (RFC 9068 §5).
 func (i *Issuer) known(audience []string, scope string) bool {
 	for _, a := range audience {
-		scopes, listed := i.resources[a]
-		if !listed || slices.Contains(scopes, scope) {
-			return true
+		if i.resources != nil && !slices.Contains(i.resources[a], scope) {
+			return false
 		}
 	}
-	return false
+	return true
 }

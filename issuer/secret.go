@@ -115,9 +115,10 @@ func HashSecret(plain string) (Secret, error) {
 // MiB, 16 passes or bcrypt cost 14 are refused. bcrypt reads 72 bytes of a
 // secret; a longer one never matches here, as its end would not count.
 //
-// An unknown client takes as long to refuse as one with the costliest imported
-// hash. Where hashes of different cost are mixed, the cheaper ones can be told
-// by their time; import them anew with [HashSecret] as their owners appear.
+// An unknown client takes as long to refuse as one with the imported hash that
+// was last checked. Where hashes of different cost are mixed, clients can
+// therefore be told by their time; import the secrets anew with [HashSecret] as
+// their owners appear.
 func ImportSecret(hash string) (Secret, error) {
 	s := Secret{ID: newSecretID(), Hash: hash}
 	if strings.HasPrefix(hash, fastPrefix) {
@@ -189,19 +190,6 @@ func (s *Secret) matchesSlow(plain string) bool {
 		return false
 	}
 	return subtle.ConstantTimeCompare(a.hash(plain, uint32(len(a.sum))), a.sum) == 1
-}
-
-// cost orders imported hashes by the time they take, in units of one argon2id
-// pass over a KiB.
-func (s *Secret) cost() uint64 {
-	if a, err := parseArgon(s.Hash); err == nil {
-		return uint64(a.memory) * uint64(a.time)
-	}
-	cost, err := bcrypt.Cost([]byte(s.Hash))
-	if err != nil {
-		return 0
-	}
-	return 80 << min(cost, maxBcryptCost)
 }
 
 const (

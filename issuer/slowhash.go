@@ -24,13 +24,13 @@ type slowHashes struct {
 	verify  *cache.Cache // hash, which its salt makes one client's → fingerprint of the secret that matched
 
 	// dummy is what the secret of an unknown client is compared with, the result
-	// ignored: the costliest hash seen, so that where all imported hashes are of
-	// one cost, as they mostly are, an unknown client costs the same.
+	// ignored: the imported hash last seen, so that where all of them are of one
+	// cost, as they mostly are, an unknown client costs the same.
 	dummy atomic.Pointer[Secret]
 }
 
 const (
-	slowWaiters  = 1
+	slowWaiters  = 64
 	slowPatience = 5 * time.Second
 	verifiedFor  = 5 * time.Minute
 	maxVerified  = 10_000
@@ -55,18 +55,18 @@ func newSlowHashes() (*slowHashes, error) {
 }
 
 // check compares a secret with the client's imported one, nil for a client that
-// has none or does not exist, which costs the same. The error means that it could not be checked now.
+// has none or does not exist, which costs the same. The error means that it
+// could not be checked now.
 func (h *slowHashes) check(ctx context.Context, stored *Secret, plain string) (bool, error) {
 	if stored == nil {
 		return false, h.gate(ctx, func() { h.dummy.Load().matchesSlow(plain) })
 	}
-	if stored.cost() > h.dummy.Load().cost() {
-		h.dummy.Store(stored)
-	}
+	h.dummy.Store(stored)
 	mac := hmac.New(sha256.New, h.key)
 	mac.Write([]byte(plain))
 	fingerprint := mac.Sum(nil)
 	if h.remembered(stored.Hash, fingerprint) {
+		h.remember(stored.Hash, fingerprint) // for as long again: a client at work never queues
 		return true, nil
 	}
 	var match bool

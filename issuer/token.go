@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,10 +38,8 @@ func (i *Issuer) grant(ctx context.Context, c *Client, t tokenRequest) ([]byte, 
 	}
 	token, err := i.keys.Sign(ctx, "at+jwt", payload)
 	switch {
-	case err != nil && (errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil):
-		return nil, unavailable(err)
 	case err != nil:
-		return nil, serverError(err)
+		return nil, unavailable(err) // no key may sign now, or a KMS does not answer
 	case len(token) > maxToken:
 		return nil, serverError(errTokenTooLarge)
 	}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestNamedClients(t *testing.T) {
+	hard := "p&s=w: r%d+\"\\~" // any VSCHAR
+	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456", "CLIENT2_ID=a:b c", "CLIENT2_SECRET="+hard)
+	both, reader := p.token(t, "myapp123", "secret456"), p.token(t, "a:b c", hard)
+	for _, c := range []struct {
+		name, method, path, token, body string
+		status                          int
+		contains                        string
+	}{
+		{"read", "GET", "/v1/orders", both, "", 200, "eggs"},
+		{"write", "POST", "/v1/orders", both, `{"item":"milk","quantity":1}`, 201, `"placed_by":"myapp123"`},
+		{"bad order", "POST", "/v1/orders", both, `{"item":""}`, 400, "quantity"},
+		{"who am I", "GET", "/v1/whoami", both, "", 200, `"scopes":["orders:read","orders:write"]`},
+		{"second client reads", "GET", "/v1/orders", reader, "", 200, "eggs"},
+		{"second client may not write", "POST", "/v1/orders", reader, `{"item":"milk","quantity":1}`, 403, ""},
+		{"no token", "GET", "/v1/orders", "", "", 401, ""},
+		{"no such path", "GET", "/v1/nothing", "", "", 404, ""},
+		{"wrong method", "DELETE", "/v1/orders", "", "", 405, ""},
+		{"health is open", "GET", "/healthz", "", "", 200, "ok"},
+	} {
+		status, body := call(t, c.method, p.url+c.path, c.token, c.body)
+		if status != c.status || !strings.Contains(body, c.contains) {
+			t.Errorf("%s: %d %s, want %d with %q", c.name, status, body, c.status, c.contains)
+		}
+	}
+	p.stop(t)
+	if strings.Contains(p.said(), "secret456") {
+		t.Error("a secret was printed that its owner knows already")
+	}
+}
+
+// TestDemoSession pastes what the first start prints into a shell.
+func TestDemoSession(t *testing.T) {
+	for _, tool := range []string{"sh", "curl", "sed"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("%s is needed to paste the session: %v", tool, err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	p := start(t, "example", "DATA_DIR="+dir)
+	_, session, _ := strings.Cut(p.said(), "terminal:\n")
+	out, err := exec.Command("sh", "-c", session).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"a dozen eggs", `"client_id":"demo"`, "HTTP/1.1 401 Unauthorized", "Www-Authenticate: Bearer"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the session did not show %q:\n%s", want, out)
+		}
+	}
+	for path, want := range map[string]os.FileMode{"": 0o700, "keys.json": 0o600, "clients.json": 0o600} {
+		info, err := os.Stat(filepath.Join(dir, path))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v %v, want %v", path, info.Mode().Perm(), err, want)
+		}
+	}
+
+	_, secret, _ := strings.Cut(session, "client_secret=")
+	secret, _, _ = strings.Cut(secret, " ")
+	token := p.token(t, "demo", secret)
+	address := strings.TrimPrefix(p.url, "http://")
+	p.stop(t)
+	again := start(t, "example", "DATA_DIR="+dir, "ADDR="+address)
+	if strings.Contains(again.said(), secret) {
+		t.Error("the secret was printed a second time")
+	}
+	again.token(t, "demo", secret)
+	if status, body := call(t, "GET", again.url+"/v1/whoami", token, ""); status != http.StatusOK {
+		t.Errorf("a token from before the restart: %d %s", status, body)
+	}
+}
+
+func TestAPIAlone(t *testing.T) {
+	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
+	token := p.token(t, "myapp123", "secret456")
+	for name, env := range map[string][]string{
+		"by metadata": {"ISSUER=" + p.url},
+		"by JWKS_URL": {"ISSUER=" + p.url, "JWKS_URL=" + p.url + "/.well-known/jwks.json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := start(t, "api", env...)
+			if status, body := call(t, "GET", api.url+"/readyz", "", ""); status != http.StatusOK || !strings.Contains(body, `"fresh":true`) {
+				t.Errorf("readyz: %d %s", status, body)
+			}
+			if status, body := call(t, "GET", api.url+"/v1/orders", token, ""); status != http.StatusOK {
+				t.Errorf("%d %s", status, body)
+			}
+			if status, _ := call(t, "GET", api.url+"/v1/orders", "", ""); status != http.StatusUnauthorized {
+				t.Errorf("without a token: %d", status)
+			}
+			api.stop(t)
+		})
+	}
+	t.Run("issuer away", func(t *testing.T) {
+		api := start(t, "api", "ISSUER="+p.url, "JWKS_URL=http://127.0.0.1:1/jwks.json")
+		if status, body := call(t, "GET", api.url+"/v1/orders", token, ""); status != http.StatusServiceUnavailable {
+			t.Errorf("%d %s, want 503: it is not the token's fault", status, body)
+		}
+		if status, body := call(t, "GET", api.url+"/readyz", "", ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "last_error") {
+			t.Errorf("readyz: %d %s", status, body)
+		}
+	})
+}
+
+func TestBadSettings(t *testing.T) {
+	dir, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, env, says string }{
+		{"example", "TOKEN_TTL=soon", "TOKEN_TTL"},
+		{"example", "KEY_ANNOUNCE=1s", "Announce"},
+		{"example", "KEY_ALGORITHM=HS256", "Algorithm"},
+		{"example", "CLIENT_ID=only-half", "CLIENT_SECRET"},
+		{"example", "ISSUER=http://auth.example.com", "https"},
+		{"api", "JWKS_COOLDOWN=-1s", "JWKS_COOLDOWN"},
+	} {
+		cmd := exec.Command(filepath.Join(dir, c.name))
+		cmd.Env, cmd.Dir = []string{"ADDR=127.0.0.1:0", c.env}, t.TempDir()
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.says) {
+			t.Errorf("%s: error %v, said %s, want it to name %s", c.env, err, out, c.says)
+		}
+	}
+}

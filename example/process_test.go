@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var binaries = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "m2m-examples")
+	if err != nil {
+		return "", err
+	}
+	for name, pkg := range map[string]string{"example": ".", "api": "./api"} {
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
+		if out, err := build.CombinedOutput(); err != nil {
+			return string(out), err
+		}
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := binaries(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// process is one of the examples, running.
+type process struct {
+	*exec.Cmd
+	url    string
+	mu     sync.Mutex
+	output strings.Builder
+	done   chan struct{}
+}
+
+// start runs an example and waits until it answers. Without ADDR in env it
+// listens on a free port.
+func start(t *testing.T, name string, env ...string) *process {
+	t.Helper()
+	dir, err := binaries()
+	if err != nil {
+		t.Fatalf("building the examples: %v\n%s", err, dir)
+	}
+	p := &process{Cmd: exec.Command(filepath.Join(dir, name)), done: make(chan struct{})}
+	p.Env = append([]string{"ADDR=127.0.0.1:0", "PATH=" + os.Getenv("PATH")}, env...)
+	p.Dir = t.TempDir()
+	pipe, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stderr = p.Stdout
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	listening := make(chan string, 1)
+	go func() {
+		defer close(p.done)
+		for lines := bufio.NewScanner(pipe); lines.Scan(); {
+			p.mu.Lock()
+			p.output.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+			if _, address, ok := strings.Cut(lines.Text(), "listening on "); ok {
+				listening <- address
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = p.Process.Kill()
+		<-p.done
+		_ = p.Wait()
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, p.said())
+		}
+	})
+	select {
+	case address := <-listening:
+		p.url = "http://" + address
+	case <-p.done:
+		t.Fatalf("%s ended at once:\n%s", name, p.said())
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s does not listen:\n%s", name, p.said())
+	}
+	return p
+}
+
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.output.String()
+}
+
+// stop sends SIGTERM and expects a clean end.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.done:
+	case <-time.After(15 * time.Second):
+		t.Fatal("the process ignores SIGTERM")
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+func (p *process) token(t *testing.T, id, secret string) string {
+	t.Helper()
+	status, body := post(t, p.url+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusOK {
+		t.Fatalf("token for %q: %d %s", id, status, body)
+	}
+	return answer.Token
+}
+
+func post(t *testing.T, url string, form url.Values) (int, string) {
+	t.Helper()
+	r, err := http.PostForm(url, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, r)
+}
+
+func call(t *testing.T, method, url, token, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, answer)
+}
+
+func read(t *testing.T, r *http.Response) (int, string) {
+	t.Helper()
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
+}

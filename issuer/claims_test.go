@@ -1,0 +1,161 @@
+package issuer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// claiming is an issuer whose Config.Claims returns the claims.
+func claiming(t *testing.T, claims map[string]any) *service {
+	t.Helper()
+	return newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return claims, nil }})
+}
+
+func TestCustomClaims(t *testing.T) {
+	var grant Grant
+	s := newService(t, Config{Claims: func(_ context.Context, g Grant) (map[string]any, error) {
+		grant = g
+		return map[string]any{
+			"tenant":                           "acme",
+			"https://example.com/claims/roles": []string{"a", "b"},
+			"n":                                42,
+			"nested":                           map[string]any{"sub": "not ours to refuse"},
+			"null":                             nil,
+			"hard":                             "\"\\\n</script>\u2028ä",
+			"a_:./-Z9":                         true,
+			strings.Repeat("x", 64):            1,
+			"subject":                          "s",
+		}, nil
+	}})
+	g := s.wantToken(t, s.post(appForm+"&scope=orders:read"))
+	_, added, _ := strings.Cut(g.payload, `"scope":"orders:read",`)
+	want := `"a_:./-Z9":true,"hard":"\"\\\n\u003c/script\u003e\u2028ä","https://example.com/claims/roles":["a","b"],"n":42,` +
+		`"nested":{"sub":"not ours to refuse"},"null":null,"subject":"s","tenant":"acme","` + strings.Repeat("x", 64) + `":1}`
+	if added != want {
+		t.Errorf("added %s, want %s", added, want)
+	}
+	if g.claims.Subject != "app" {
+		t.Errorf("sub %q", g.claims.Subject)
+	}
+	if grant.Client.ID != "app" || !slices.Equal(grant.Audience, []string{ordersAPI}) || !slices.Equal(grant.Scopes, []string{"orders:read"}) {
+		t.Errorf("it was told %+v", grant)
+	}
+
+	for _, none := range []map[string]any{nil, {}} {
+		s := claiming(t, none)
+		if g := s.wantToken(t, s.post(appForm)); !strings.HasSuffix(g.payload, `"scope":"orders:read orders:write"}`) {
+			t.Errorf("payload %s", g.payload)
+		}
+	}
+}
+
+// A name is refused, whatever stands beside it, and only Observe hears why.
+func TestClaimNames(t *testing.T) {
+	names := map[string]string{
+		"a quote":          `a","sub":"root`,
+		"another":          `a":1,"aud`,
+		"escaped":          `su\u0062`,
+		"backslash":        `sub\`,
+		"empty":            "",
+		"too long":         strings.Repeat("x", 65),
+		"space":            "a b",
+		"NUL":              "sub\x00",
+		"line end":         "a\n",
+		"not ASCII":        "größe",
+		"looks like sub":   "ѕub",
+		"zero width":       "sub\u200b",
+		"not UTF-8":        "a\xff",
+		"long s":           "iſs",
+		"brace":            "a}",
+		"percent":          "a%",
+		"sub in capitals":  "SUB", // encoding/json takes it for sub
+		"iss with capital": "Iss",
+		"mixed":            "Client_ID",
+	}
+	for name := range maps.Keys(reserved) {
+		names[name] = name
+	}
+	if len(reserved) != 14 {
+		t.Errorf("%d reserved names; are they all in the comment of Config.Claims?", len(reserved))
+	}
+	for name, claim := range names {
+		t.Run(name, func(t *testing.T) {
+			s := claiming(t, map[string]any{"tenant": "acme", claim: "root"})
+			s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
+			cause := strings.Replace(s.cause(t), "the name ", "", 1)
+			if want := fmt.Sprintf("issuer: Config.Claims returned %q", claim); !strings.HasPrefix(cause, want) {
+				t.Errorf("cause %s", cause)
+			}
+		})
+	}
+}
+
+type unmarshalable struct{ err error }
+
+func (u unmarshalable) MarshalJSON() ([]byte, error) { return nil, u.err }
+
+func TestClaimValues(t *testing.T) {
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
+	many := map[string]any{}
+	for n := range 300 {
+		many[fmt.Sprintf("c%d", n)] = n
+	}
+	for name, claims := range map[string]map[string]any{
+		"channel":        {"a": make(chan int)},
+		"func":           {"a": func() {}},
+		"NaN":            {"a": math.NaN()},
+		"infinite":       {"a": math.Inf(1)},
+		"its own error":  {"a": unmarshalable{errBroken}},
+		"raw, no JSON":   {"a": json.RawMessage(`1,"sub":"root"`)},
+		"raw, closing":   {"a": json.RawMessage(`1}`)},
+		"raw, empty":     {"a": json.RawMessage(``)},
+		"raw, not UTF-8": {"a": json.RawMessage("\"\xff\"")},
+		"raw, half pair": {"a": json.RawMessage(`"\ud800"`)}, // no verifier of ours takes it
+		"too deep":       {"a": json.RawMessage(deep)},
+		"too many":       many,
+		"too large":      {"a": strings.Repeat("x", 13_000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := claiming(t, claims)
+			s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
+			if cause := s.cause(t); !strings.Contains(cause, "Config.Claims returned") {
+				t.Errorf("cause %s", cause)
+			}
+			switch name {
+			case "its own error":
+				s.wantCause(t, errBroken)
+			case "too large":
+				s.wantCause(t, errTokenTooLarge)
+			}
+		})
+	}
+	// What fits is a token that verifiers take.
+	s := claiming(t, map[string]any{"a": strings.Repeat("x", 11_000)})
+	if g := s.wantToken(t, s.post(appForm)); len(g.token) > maxToken {
+		t.Errorf("%d bytes", len(g.token))
+	}
+}
+
+func TestClaimsFail(t *testing.T) {
+	s := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) {
+		return map[string]any{"tenant": "acme"}, errBroken
+	}})
+	s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
+	s.wantCause(t, errBroken)
+}
+
+// Whatever a string holds, it stays one.
+func TestAppendString(t *testing.T) {
+	for _, want := range append(hard(), "", "\x00\x1f\x7f", "ä", "\u2028", "</script>", `","sub":"root`) {
+		var got string
+		if text := appendString(nil, want); json.Unmarshal(text, &got) != nil || got != want {
+			t.Errorf("%q is written %s", want, text)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package issuer
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValidate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*Client)
+		field  string // "" is fine
+	}{
+		"as it should be":     {func(*Client) {}, ""},
+		"hard id":             {func(c *Client) { c.ID = hard()[len(hard())-1] }, ""},
+		"longest id":          {func(c *Client) { c.ID = strings.Repeat("a", 256) }, ""},
+		"without anything":    {func(c *Client) { *c = Client{ID: "a"} }, ""},
+		"basic":               {func(c *Client) { c.AuthMethod = "client_secret_basic" }, ""},
+		"post":                {func(c *Client) { c.AuthMethod = "client_secret_post" }, ""},
+		"default audience":    {func(c *Client) { c.DefaultAudience = ordersAPI }, ""},
+		"no id":               {func(c *Client) { c.ID = "" }, "Client.ID"},
+		"long id":             {func(c *Client) { c.ID = strings.Repeat("a", 257) }, "Client.ID"},
+		"id not ASCII":        {func(c *Client) { c.ID = "ä" }, "Client.ID"},
+		"id with NUL":         {func(c *Client) { c.ID = "a\x00" }, "Client.ID"},
+		"id with line end":    {func(c *Client) { c.ID = "a\n" }, "Client.ID"},
+		"method none":         {func(c *Client) { c.AuthMethod = "none" }, "Client.AuthMethod"},
+		"method not yet":      {func(c *Client) { c.AuthMethod = "private_key_jwt" }, "Client.AuthMethod"},
+		"empty scope":         {func(c *Client) { c.Scopes = []string{""} }, "Client.Scopes"},
+		"two scopes in one":   {func(c *Client) { c.Scopes = []string{"a b"} }, "Client.Scopes"},
+		"scope with quote":    {func(c *Client) { c.Scopes = []string{`a"`} }, "Client.Scopes"},
+		"empty audience":      {func(c *Client) { c.Audiences = []string{""} }, "Client.Audiences"},
+		"default not its":     {func(c *Client) { c.DefaultAudience = billingAPI }, "Client.DefaultAudience"},
+		"negative TTL":        {func(c *Client) { c.TokenTTL = -time.Second }, "Client.TokenTTL"},
+		"TTL with a fraction": {func(c *Client) { c.TokenTTL = 900 }, "Client.TokenTTL"},
+		"damaged secret":      {func(c *Client) { c.Secrets = []Secret{appStored, {ID: "x"}} }, "Client.Secrets[1]"},
+		"secret without ID":   {func(c *Client) { c.Secrets = []Secret{{Hash: appStored.Hash}} }, "Client.Secrets[0]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := app()
+			tt.change(&c)
+			err := c.Validate()
+			if (err == nil) != (tt.field == "") || err != nil && !strings.HasPrefix(err.Error(), "issuer: "+tt.field) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// The names are those of RFC 7591 §2 where it has them.
+func TestClientJSON(t *testing.T) {
+	c := Client{
+		ID: "a", Name: "b", Disabled: true, Secrets: []Secret{{ID: "c", Hash: "d"}}, AuthMethod: "client_secret_basic",
+		Scopes: []string{"e"}, Audiences: []string{"f"}, DefaultAudience: "f", TokenTTL: time.Minute,
+	}
+	text, err := json.Marshal(c)
+	const want = `{"client_id":"a","client_name":"b","disabled":true,"secrets":[{"secret_id":"c","hash":"d"}],` +
+		`"token_endpoint_auth_method":"client_secret_basic","scopes":["e"],"audiences":["f"],"default_audience":"f","token_ttl":60000000000}`
+	if err != nil || string(text) != want {
+		t.Errorf("%s, %v, want %s", text, err, want)
+	}
+	var back Client
+	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, c) {
+		t.Errorf("%+v, %v", back, err)
+	}
+}

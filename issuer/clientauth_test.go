@@ -1,0 +1,495 @@
+package issuer
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+// basic is the Authorization header of RFC 6749 §2.3.1.
+func basic(id, secret string) string {
+	return raw(url.QueryEscape(id) + ":" + url.QueryEscape(secret))
+}
+
+// raw is what clients send that do not form-encode.
+func raw(credentials string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
+}
+
+// hard are ids and secrets that went wrong elsewhere.
+func hard() []string {
+	all := make([]byte, 0, 95)
+	for c := byte(' '); c <= '~'; c++ {
+		all = append(all, c)
+	}
+	return []string{
+		"plain", "a:b", ":", "with space", " ", "  both ends ", "100%", "%41", "%zz", "%", "a+b", "+", "a&b=c", "&", "=",
+		`"quoted"`, `back\slash`, `\`, "semi;colon", "#?/@", "~!$'()*,[]{}|<>^`", string(all),
+	}
+}
+
+// A real client library, in both of its styles, with every hard id and secret.
+func TestOAuth2Client(t *testing.T) {
+	var clients []Client
+	for _, name := range hard() {
+		c := app()
+		c.ID, c.Secrets = name, []Secret{quickHash(t, "s"+name)}
+		clients = append(clients, c)
+	}
+	s := newService(t, Config{ImportedSecrets: true}, clients...)
+	server := httptest.NewServer(s.app)
+	defer server.Close()
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, server.Client())
+
+	for _, c := range clients {
+		for style, auth := range map[string]oauth2.AuthStyle{"header": oauth2.AuthStyleInHeader, "params": oauth2.AuthStyleInParams} {
+			config := clientcredentials.Config{
+				ClientID: c.ID, ClientSecret: "s" + c.ID, TokenURL: server.URL + "/token", AuthStyle: auth,
+				Scopes: []string{"orders:read"}, EndpointParams: url.Values{"resource": {ordersAPI}},
+			}
+			token, err := config.Token(ctx)
+			if err != nil {
+				t.Errorf("%q in %s: %v", c.ID, style, err)
+				continue
+			}
+			g := &granted{token: token.AccessToken}
+			g.verify(t, s.keys)
+			if g.claims.Subject != c.ID || g.claims.ClientID != c.ID || token.Type() != "Bearer" || token.Extra("scope") != "orders:read" {
+				t.Errorf("%q in %s: sub %q, client_id %q, token %v", c.ID, style, g.claims.Subject, g.claims.ClientID, token)
+			}
+			if left := time.Until(token.Expiry); left < 14*time.Minute || left > 15*time.Minute {
+				t.Errorf("%q in %s: expires in %v", c.ID, style, left)
+			}
+
+			config.ClientSecret = c.ID
+			_, err = config.Token(ctx)
+			refused := (*oauth2.RetrieveError)(nil)
+			if !errors.As(err, &refused) || refused.ErrorCode != "invalid_client" || refused.Response.StatusCode != 401 {
+				t.Errorf("%q in %s with a wrong secret: %v", c.ID, style, err)
+			}
+		}
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	s := newService(t, Config{})
+	const (
+		grant     = "grant_type=client_credentials"
+		malformed = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
+		scheme    = "the Authorization header must use the Basic scheme"
+		failed    = "client authentication failed"
+		twice     = "more than one client authentication"
+	)
+	good := basic("app", appSecret)
+	bare := strings.TrimPrefix(good, "Basic ")
+	for name, tt := range map[string]struct {
+		form          string
+		authorization []string
+		status        int
+		description   string // "" is a token
+	}{
+		"Basic":                       {grant, []string{good}, 200, ""},
+		"Basic not encoded":           {grant, []string{raw("app:" + appSecret)}, 200, ""}, // as curl -u sends it
+		"basic":                       {grant, []string{"basic " + bare}, 200, ""},
+		"BASIC":                       {grant, []string{"BASIC " + bare}, 200, ""},
+		"two spaces":                  {grant, []string{"Basic  " + bare}, 200, ""},
+		"Basic and its own client_id": {grant + "&client_id=app", []string{good}, 200, ""},
+		"Basic and an empty secret":   {grant + "&client_secret=", []string{good}, 200, ""},
+		"Basic and other client_id":   {grant + "&client_id=other", []string{good}, 400, "client_id differs from the one in the Authorization header"},
+		"Basic and a secret":          {grant + "&client_secret=x", []string{good}, 400, twice},
+		"Basic and the form":          {appForm, []string{good}, 400, twice},
+		"Bearer and the form":         {appForm, []string{"Bearer x"}, 400, twice},
+		"empty header and the form":   {appForm, []string{""}, 400, twice},
+		"Basic twice":                 {grant, []string{good, good}, 400, "more than one Authorization header"},
+		"Basic and Bearer":            {grant, []string{good, "Bearer x"}, 400, "more than one Authorization header"},
+		"empty header and Basic":      {grant, []string{"", good}, 400, "more than one Authorization header"},
+		"Bearer":                      {grant, []string{"Bearer " + bare}, 401, scheme},
+		"no scheme":                   {grant, []string{bare}, 401, scheme},
+		"empty header":                {grant, []string{""}, 401, scheme},
+		"tab":                         {grant, []string{"Basic\t" + bare}, 401, scheme},
+		"scheme alone":                {grant, []string{"Basic"}, 401, malformed},
+		"scheme and space":            {grant, []string{"Basic "}, 401, malformed},
+		"no colon":                    {grant, []string{raw("app")}, 401, malformed},
+		"bad base64":                  {grant, []string{"Basic !" + bare}, 401, malformed},
+		"no padding":                  {grant, []string{"Basic YTpi" + "Yg"}, 401, malformed},
+		"trailing bits":               {grant, []string{"Basic YTpiYh=="}, 401, malformed},
+		"two words":                   {grant, []string{good + " x"}, 401, malformed},
+		"bad percent in the id":       {grant, []string{raw("app%zz:" + appSecret)}, 401, malformed},
+		"bad percent in the secret":   {grant, []string{raw("app:100%")}, 401, malformed},
+		"no id":                       {grant, []string{basic("", appSecret)}, 401, failed},
+		"no secret":                   {grant, []string{basic("app", "")}, 401, failed},
+		"nothing but a colon":         {grant, []string{raw(":")}, 401, failed},
+		"wrong secret":                {grant, []string{basic("app", appSecret+"x")}, 401, failed},
+		"NUL after the secret":        {grant, []string{basic("app", appSecret+"\x00")}, 401, failed},
+		"NUL in the id":               {grant, []string{basic("app\x00", appSecret)}, 401, failed},
+		"UTF-8 in the id":             {grant, []string{basic("äpp", appSecret)}, 401, failed},
+		"no UTF-8 in the secret":      {grant, []string{raw("app:\xff")}, 401, failed},
+		"long id":                     {grant, []string{basic(strings.Repeat("a", maxClientID+1), appSecret)}, 401, failed},
+		"long secret":                 {grant, []string{basic("app", strings.Repeat("a", maxSecret+1))}, 401, failed},
+		"id in capitals":              {grant, []string{basic("APP", appSecret)}, 401, failed},
+		"space after the id":          {grant, []string{basic("app ", appSecret)}, 401, failed},
+		"form: NUL":                   {appForm + "%00", nil, 401, failed},
+		"form: UTF-8":                 {appForm + "%C3%A4", nil, 401, failed},
+		"form: long id":               {form("grant_type", "client_credentials", "client_id", strings.Repeat("a", maxClientID+1), "client_secret", "x"), nil, 401, failed},
+		"form: long secret":           {form("grant_type", "client_credentials", "client_id", "app", "client_secret", strings.Repeat("a", maxSecret+1)), nil, 401, failed},
+		"an assertion":                {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, failed},
+		"an assertion and a secret":   {appForm + "&client_assertion=a.b.c", nil, 400, "more than one client authentication"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("POST", "/token", strings.NewReader(tt.form))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header["Authorization"] = tt.authorization
+			w := s.send(r)
+			switch tt.status {
+			case 200:
+				s.wantToken(t, w)
+			case 400:
+				s.wantError(t, w, 400, "invalid_request", tt.description)
+			default:
+				s.wantError(t, w, tt.status, "invalid_client", tt.description)
+			}
+		})
+	}
+}
+
+// A client that does not exist and a secret that is wrong: the same bytes, the
+// same headers, the same work, for generated secrets and for imported ones.
+func TestUnknownClientLikeWrongSecret(t *testing.T) {
+	imported, err := HashSecret("secret456")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := app()
+	chosen.ID, chosen.Secrets = "chosen", []Secret{imported}
+	keyless := app()
+	keyless.ID, keyless.Secrets = "keyless", nil
+	s := newService(t, Config{ImportedSecrets: true}, app(), chosen, keyless)
+	other, _ := GenerateSecret()
+	ownID := appStored // the id of the app's secret in a secret that is none of its
+	forged := secretPrefix + ownID.ID + "_" + strings.Repeat("a", randomLen) + "_"
+	forged += checksum(forged)
+
+	for name, tt := range map[string]struct {
+		id, secret string
+		hashes     int
+		cause      error
+	}{
+		"wrong secret":            {"chosen", "secret457", 1, errWrongSecret},
+		"unknown client":          {"nobody", "secret457", 1, errUnknownClient},
+		"right secret of another": {"nobody", "secret456", 1, errUnknownClient},
+		"client with a generated": {"app", "secret456", 1, errWrongSecret},
+		"client without":          {"keyless", "secret456", 1, errWrongSecret},
+		"generated, wrong":        {"app", other, 0, errWrongSecret},
+		"generated, forged":       {"app", forged, 0, errWrongSecret},
+		"generated, unknown":      {"nobody", appSecret, 0, errUnknownClient},
+		"generated, imported":     {"chosen", appSecret, 0, errWrongSecret},
+		"generated, without":      {"keyless", appSecret, 0, errWrongSecret},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var inForm, inHeader *httptest.ResponseRecorder
+			hashes := slowHashesIn(func() {
+				inForm = s.post(form("grant_type", "client_credentials", "client_id", tt.id, "client_secret", tt.secret))
+			})
+			s.wantUnauthorized(t, inForm, tt.cause)
+			if e := s.lastEvent(t); e.ClientID != tt.id {
+				t.Errorf("the event names client %q", e.ClientID)
+			}
+			if hashes != tt.hashes {
+				t.Errorf("%d slow hashes, want %d", hashes, tt.hashes)
+			}
+			inHeader = s.post("grant_type=client_credentials", "Authorization", basic(tt.id, tt.secret))
+			s.wantUnauthorized(t, inHeader, tt.cause)
+			if inForm.Body.String() != inHeader.Body.String() || !maps.EqualFunc(inForm.Header(), inHeader.Header(), slices.Equal) {
+				t.Error("the answer depends on where the secret was sent")
+			}
+		})
+	}
+
+	// A fast hash is counted by what it allocates: one for each way to fail.
+	known := app()
+	one := testing.AllocsPerRun(100, func() { generatedID(other); noSecret.matchesFast(other) })
+	for name, client := range map[string]*Client{"wrong": &known, "unknown": nil, "imported": &chosen, "without": &keyless} {
+		got := testing.AllocsPerRun(100, func() {
+			if ok, err := s.issuer.checkSecret(t.Context(), client, other); ok || err != nil {
+				t.Errorf("%s: %v, %v", name, ok, err)
+			}
+		})
+		if got != one || one == 0 {
+			t.Errorf("%s: %v allocations, one hash makes %v", name, got, one)
+		}
+	}
+}
+
+func TestImportedSecretsOff(t *testing.T) {
+	imported, err := HashSecret("secret456")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := app()
+	c.Secrets = []Secret{imported}
+	s := newService(t, Config{}, c)
+	hashes := slowHashesIn(func() {
+		for _, id := range []string{"app", "nobody"} {
+			s.wantUnauthorized(t, s.post(form("grant_type", "client_credentials", "client_id", id, "client_secret", "secret456")), errNotImported)
+		}
+	})
+	if hashes != 0 {
+		t.Errorf("%d slow hashes for secrets that are not taken", hashes)
+	}
+}
+
+func TestClientState(t *testing.T) {
+	chosen, chosenStored := "m2m_chosen", quickHash(t, "m2m_chosen")
+	for name, tt := range map[string]struct {
+		change func(*Client)
+		method string // basic, form or "" for both
+		want   error  // nil is a token
+	}{
+		"as it should be":        {func(*Client) {}, "", nil},
+		"disabled":               {func(c *Client) { c.Disabled = true }, "", errDisabled},
+		"basic only, by header":  {func(c *Client) { c.AuthMethod = "client_secret_basic" }, "basic", nil},
+		"basic only, by form":    {func(c *Client) { c.AuthMethod = "client_secret_basic" }, "form", errWrongMethod},
+		"post only, by header":   {func(c *Client) { c.AuthMethod = "client_secret_post" }, "basic", errWrongMethod},
+		"post only, by form":     {func(c *Client) { c.AuthMethod = "client_secret_post" }, "form", nil},
+		"expired":                {func(c *Client) { c.Secrets[0].ExpiresAt = time.Now() }, "", errWrongSecret},
+		"expires":                {func(c *Client) { c.Secrets[0].ExpiresAt = time.Now().Add(1) }, "", nil},
+		"no secrets":             {func(c *Client) { c.Secrets = nil }, "", errWrongSecret},
+		"other id on the secret": {func(c *Client) { c.Secrets[0].ID = "x" }, "", errWrongSecret},
+		"hash of another":        {func(c *Client) { _, c.Secrets[0] = GenerateSecret(); c.Secrets[0].ID = appStored.ID }, "", errWrongSecret},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := app()
+				tt.change(&c)
+				s := newService(t, Config{}, c)
+				for method, w := range map[string]*httptest.ResponseRecorder{
+					"form":  s.post(appForm),
+					"basic": s.post("grant_type=client_credentials", "Authorization", basic("app", appSecret)),
+				} {
+					s.events = s.events[len(s.events)-1:]
+					switch {
+					case tt.method != "" && tt.method != method:
+					case tt.want != nil:
+						s.wantStatus(t, w, 401)
+					default:
+						s.wantStatus(t, w, 200)
+					}
+				}
+				if tt.want != nil && tt.method == "" {
+					s.wantCause(t, tt.want)
+				}
+			})
+		})
+	}
+
+	// Two live secrets of each kind, all good, until one ends.
+	synctest.Test(t, func(t *testing.T) {
+		next, nextStored := GenerateSecret()
+		old := appStored
+		old.ExpiresAt = time.Now().Add(time.Hour)
+		c := app()
+		c.Secrets = []Secret{old, nextStored, chosenStored}
+		s := newService(t, Config{ImportedSecrets: true}, c)
+		for _, plain := range []string{appSecret, next, chosen} {
+			s.wantToken(t, s.post("grant_type=client_credentials", "Authorization", basic("app", plain)))
+		}
+		time.Sleep(time.Hour)
+		s.wantUnauthorized(t, s.post(appForm), errWrongSecret)
+		for _, plain := range []string{next, chosen} {
+			s.wantToken(t, s.post("grant_type=client_credentials", "Authorization", basic("app", plain)))
+		}
+	})
+
+	// Of several imported ones the last counts that has not expired.
+	synctest.Test(t, func(t *testing.T) {
+		last := quickHash(t, "last")
+		last.ExpiresAt = time.Now().Add(time.Hour)
+		c := app()
+		c.Secrets = []Secret{chosenStored, last}
+		s := newService(t, Config{ImportedSecrets: true}, c)
+		ask := func(plain string) int {
+			return s.post("grant_type=client_credentials", "Authorization", basic("app", plain)).Code
+		}
+		if ask("last") != 200 || ask(chosen) != 401 {
+			t.Error("not the last")
+		}
+		time.Sleep(time.Hour)
+		if ask("last") != 401 || ask(chosen) != 200 {
+			t.Error("not the last that has not expired")
+		}
+	})
+}
+
+func (s *service) wantStatus(t *testing.T, w *httptest.ResponseRecorder, status int) {
+	t.Helper()
+	if w.Code != status {
+		t.Errorf("status %d, want %d: %s", w.Code, status, w.Body)
+	}
+}
+
+// What failed in the store is never the client's fault.
+func TestStoreFails(t *testing.T) {
+	down := errors.New("pq: connection refused")
+	c := app()
+	for name, tt := range map[string]struct {
+		client *Client
+		err    error
+		status int
+		cause  error
+	}{
+		"down":                    {nil, down, 503, down},
+		"down beside a client":    {&c, down, 503, down},
+		"wrapped":                 {nil, fmt.Errorf("store: %w", down), 503, down},
+		"deadline":                {nil, context.DeadlineExceeded, 503, context.DeadlineExceeded},
+		"neither":                 {nil, nil, 503, nil},
+		"not found":               {nil, ErrNotFound, 401, errUnknownClient},
+		"not found, wrapped":      {nil, fmt.Errorf("sqlstore: %w", ErrNotFound), 401, errUnknownClient},
+		"not found with a client": {&c, ErrNotFound, 401, errUnknownClient},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := ""
+			s := newService(t, Config{Store: storeFunc(func(_ context.Context, id string) (*Client, error) {
+				asked = id
+				return tt.client, tt.err
+			})})
+			w := s.post(appForm)
+			if tt.status == 503 {
+				s.wantError(t, w, 503, "temporarily_unavailable", "try again in a moment")
+			} else {
+				s.wantUnauthorized(t, w, tt.cause)
+			}
+			if tt.cause != nil {
+				s.wantCause(t, tt.cause)
+			} else if errors.Unwrap(s.lastEvent(t).Err) == nil {
+				t.Error("no cause")
+			}
+			if asked != "app" {
+				t.Errorf("asked for %q", asked)
+			}
+		})
+	}
+}
+
+// The store gets the request's context.
+func TestStoreContext(t *testing.T) {
+	type key struct{}
+	got := any(nil)
+	c := app()
+	s := newService(t, Config{Store: storeFunc(func(ctx context.Context, _ string) (*Client, error) {
+		got = ctx.Value(key{})
+		return &c, nil
+	})})
+	r := httptest.NewRequestWithContext(context.WithValue(t.Context(), key{}, "mine"), "POST", "/token", strings.NewReader(appForm))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	s.wantToken(t, s.send(r))
+	if got != "mine" {
+		t.Errorf("the context holds %v", got)
+	}
+}
+
+// No secret and no token gets into an event, an error, a header or a body,
+// wherever the caller put it, and whatever goes wrong.
+func TestNothingLeaks(t *testing.T) {
+	const chosen = "hunter2-hunter2"
+	c := app()
+	c.Secrets = append(c.Secrets, quickHash(t, chosen))
+	broken := errors.New("broken")
+	refusing := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, broken }, ImportedSecrets: true}, c)
+	failing := newService(t, Config{Store: storeFunc(func(context.Context, string) (*Client, error) { return nil, broken }), ImportedSecrets: true})
+	granting := newService(t, Config{ImportedSecrets: true}, c)
+
+	var requests []func(s *service) *httptest.ResponseRecorder
+	for _, plain := range []string{appSecret, chosen} {
+		good := form("grant_type", "client_credentials", "client_id", "app", "client_secret", plain)
+		for _, body := range []string{
+			good, good + "x", good + "&" + good, good + "&scope=nothing", good + "&resource=x", good + "&" + plain + "=%zz",
+			strings.Replace(good, "=app", "=nobody", 1), strings.Replace(good, "client_credentials", plain, 1),
+			good + "&" + form("scope", plain), good + "&" + form("resource", plain), good + "&" + form(plain, "1", plain, "2"),
+		} {
+			requests = append(requests, func(s *service) *httptest.ResponseRecorder { return s.post(body) })
+		}
+		for _, header := range []string{
+			basic("app", plain), basic("app", plain+"x"), raw("app" + plain), "Basic " + plain, "Bearer " + plain, plain, raw("app:%" + plain),
+		} {
+			requests = append(requests, func(s *service) *httptest.ResponseRecorder {
+				return s.post("grant_type=client_credentials", "Authorization", header)
+			})
+		}
+		requests = append(requests, func(s *service) *httptest.ResponseRecorder {
+			return s.get("POST", "/token?client_secret="+url.QueryEscape(plain), "Content-Type", "application/x-www-form-urlencoded")
+		}, func(s *service) *httptest.ResponseRecorder {
+			return s.get("GET", "/token?"+good)
+		})
+	}
+	// Id and secret the wrong way round: a generated one is told for what it is.
+	requests = append(requests, func(s *service) *httptest.ResponseRecorder {
+		return s.post("grant_type=client_credentials", "Authorization", basic(appSecret, "app"))
+	}, func(s *service) *httptest.ResponseRecorder {
+		return s.post(form("grant_type", "client_credentials", "client_id", appSecret, "client_secret", appSecret))
+	})
+
+	for _, s := range []*service{granting, refusing, failing} {
+		for _, request := range requests {
+			w := request(s)
+			private := []string{appSecret, appSecret[len(secretPrefix)+idLen:], chosen, appStored.Hash[len(fastPrefix):], "argon2id"}
+			if found := accessToken.FindStringSubmatch(w.Body.String()); found != nil {
+				private = append(private, strings.Split(found[1], ".")[1:]...)
+			} else {
+				scan(t, "body", w.Body.String(), private)
+			}
+			scan(t, "header", fmt.Sprint(w.Header()), private)
+			e := s.lastEvent(t)
+			scan(t, "event", fmt.Sprintf("%+v %#v", e, e), private)
+			for err := e.Err; err != nil; err = errors.Unwrap(err) {
+				scan(t, "error", fmt.Sprintf("%v %+v", err, err), private)
+			}
+		}
+	}
+}
+
+func scan(t *testing.T, where, text string, private []string) {
+	t.Helper()
+	for _, p := range private {
+		if strings.Contains(text, p) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(p))) {
+			t.Errorf("the %s holds %q: %s", where, p, text)
+		}
+	}
+}
+
+func FuzzBasic(f *testing.F) {
+	type seed struct{ header, id, secret string }
+	var seeds []seed
+	for _, name := range hard() {
+		seeds = append(seeds, seed{basic(name, name), name, "s" + name}, seed{raw(name), "s" + name, name})
+	}
+	seeds = append(seeds, seed{"Basic", "", ""}, seed{"Bearer x", "\x00", "\xff"}, seed{"", "ä", "%"}, seed{"basic  " + raw(":")[6:] + " ", ":", ":"})
+	seeded(f, seeds, func(s seed) { f.Add(s.header, s.id, s.secret) })
+	f.Fuzz(func(t *testing.T, header, id, secret string) {
+		if c, err := readBasic(basic(id, secret)); err != nil || c != (credential{id, secret, methodBasic}) {
+			t.Errorf("%q and %q come back as %+v, %v", id, secret, c, err)
+		}
+		c, err := readBasic(header)
+		if err != nil {
+			if c != (credential{}) || err.Status != http.StatusUnauthorized {
+				t.Errorf("an error and %+v", c)
+			}
+			return
+		}
+		if again, err := readBasic(basic(c.clientID, c.secret)); err != nil || again != c {
+			t.Errorf("%+v comes back as %+v, %v", c, again, err)
+		}
+	})
+}

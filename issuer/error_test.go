@@ -1,0 +1,36 @@
+package issuer
+
+import (
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// The cause is for whoever unwraps, and in no text.
+func TestError(t *testing.T) {
+	e := unavailable(errBroken)
+	if got := e.Error(); got != "issuer: temporarily_unavailable: try again in a moment" {
+		t.Errorf("%s", got)
+	}
+	if !errors.Is(e, errBroken) || errors.Unwrap(invalidRequest("x")) != nil {
+		t.Error("the cause is lost, or there is one too many")
+	}
+	w := httptest.NewRecorder()
+	e.write(w)
+	for _, text := range []string{fmt.Sprint(e), fmt.Sprintf("%s", e), fmt.Sprintf("%v", e), fmt.Sprintf("%q", e), w.Body.String(), fmt.Sprint(w.Header())} {
+		if text == "" || strings.Contains(text, errBroken.Error()) {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+// A description stays one JSON string, whatever it holds.
+func TestErrorEscapes(t *testing.T) {
+	w := httptest.NewRecorder()
+	invalidRequest("a\"b\\c\n").write(w)
+	if got := w.Body.String(); got != `{"error":"invalid_request","error_description":"a\"b\\c\n"}` {
+		t.Errorf("%s", got)
+	}
+}

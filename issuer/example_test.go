@@ -1,0 +1,85 @@
+package issuer_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+// An issuer with one client, and the token the client gets.
+func ExampleNew() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	keys, err := jwks.Static(key) // jwks.Open keeps keys, and rotates them
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	plain, secret := issuer.GenerateSecret()
+	store, err := issuer.NewMemory(issuer.Client{
+		ID:        "reports",
+		Secrets:   []issuer.Secret{secret},
+		Scopes:    []string{"orders:read", "orders:write"},
+		Audiences: []string{"https://api.example.com"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	e := echo.New()
+	iss.Mount(e)
+
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"orders:read"}}
+	request := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth("reports", plain)
+	response := httptest.NewRecorder()
+	e.ServeHTTP(response, request)
+
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+		ExpiresIn   int    `json:"expires_in"`
+		Scope       string `json:"scope"`
+	}
+	if err := json.Unmarshal(response.Body.Bytes(), &answer); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(response.Code, answer.TokenType, answer.ExpiresIn, answer.Scope)
+	fmt.Println(strings.Count(answer.AccessToken, "."), "dots")
+	// Output:
+	// 200 Bearer 900 orders:read
+	// 2 dots
+}
+
+// The secret goes to its owner, and is kept nowhere; the hash is kept.
+func ExampleGenerateSecret() {
+	plain, secret := issuer.GenerateSecret()
+	fmt.Println(plain[:len("m2m_")], len(plain), "characters")
+	fmt.Println(strings.HasPrefix(plain, "m2m_"+secret.ID+"_"))
+	fmt.Println(secret.Hash[:len("sha256:")], strings.Contains(secret.Hash, plain))
+	// Output:
+	// m2m_ 81 characters
+	// true
+	// sha256: false
+}

@@ -1,0 +1,139 @@
+package issuer
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+)
+
+// The document, to the byte, at the path that RFC 8414 §3.1 makes of the
+// issuer; and its endpoints where it says.
+func TestMetadata(t *testing.T) {
+	for _, tt := range []struct {
+		issuer, tokenPath   string
+		base                string // of the endpoints
+		token, keys, wellAt string
+	}{
+		{"https://auth.example.com", "/token", "https://auth.example.com", "/token", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"},
+		{"https://auth.example.com/", "/token", "https://auth.example.com", "/token", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"},
+		{"https://auth.example.com/a", "/token", "https://auth.example.com/a", "/a/token", "/a/.well-known/jwks.json", "/.well-known/oauth-authorization-server/a"},
+		{"https://auth.example.com/a/", "/token", "https://auth.example.com/a", "/a/token", "/a/.well-known/jwks.json", "/.well-known/oauth-authorization-server/a"},
+		{"https://auth.example.com/a/b", "/oauth/token", "https://auth.example.com/a/b", "/a/b/oauth/token", "/a/b/.well-known/jwks.json", "/.well-known/oauth-authorization-server/a/b"},
+		{"https://auth.example.com/a%20b", "/token", "https://auth.example.com/a%20b", "/a%20b/token", "/a%20b/.well-known/jwks.json", "/.well-known/oauth-authorization-server/a%20b"},
+		{"https://auth.example.com/a%2Fb", "/token", "https://auth.example.com/a%2Fb", "/a%2Fb/token", "/a%2Fb/.well-known/jwks.json", "/.well-known/oauth-authorization-server/a%2Fb"},
+		{"https://auth.example.com/a(b)", "/token", "https://auth.example.com/a(b)", "/a(b)/token", "/a(b)/.well-known/jwks.json", "/.well-known/oauth-authorization-server/a(b)"},
+		{"http://127.0.0.1:8080", "/token", "http://127.0.0.1:8080", "/token", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"},
+	} {
+		t.Run(tt.issuer, func(t *testing.T) {
+			s := newService(t, Config{Issuer: tt.issuer, TokenPath: tt.tokenPath})
+			want := fmt.Sprintf(`{"issuer":%q,"token_endpoint":"%s%s","jwks_uri":"%s/.well-known/jwks.json","response_types_supported":[],`+
+				`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"]}`,
+				tt.issuer, tt.base, tt.tokenPath, tt.base)
+			header := http.Header{
+				"Access-Control-Allow-Origin": {"*"},
+				"Cache-Control":               {"public, max-age=3600"},
+				"Content-Length":              {strconv.Itoa(len(want))},
+				"Content-Type":                {"application/json"},
+			}
+			for method, body := range map[string]string{"GET": want, "HEAD": ""} {
+				w := s.get(method, tt.wellAt)
+				if got := w.Body.String(); w.Code != 200 || got != body {
+					t.Errorf("%s: status %d, body %s, want %s", method, w.Code, got, body)
+				}
+				if !maps.EqualFunc(w.Header(), header, slices.Equal) {
+					t.Errorf("%s: headers %v, want %v", method, w.Header(), header)
+				}
+			}
+			if w := s.get("POST", tt.wellAt); w.Code != 405 {
+				t.Errorf("POST: status %d", w.Code)
+			}
+			if w := s.get("GET", tt.keys); w.Code != 200 {
+				t.Errorf("keys: status %d", w.Code)
+			}
+			r := httptest.NewRequest("POST", tt.token, strings.NewReader(appForm))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if got := s.wantToken(t, s.send(r)).claims.Issuer; got != tt.issuer {
+				t.Errorf("iss %q", got)
+			}
+			mounted := strings.ReplaceAll(strings.Join([]string{tt.keys, tt.token, tt.wellAt}, "\n"), "%20", " ")
+			for _, route := range s.app.Routes() {
+				if !slices.Contains(strings.Split(mounted, "\n"), route.Path) {
+					t.Errorf("there is a route %s", route.Path)
+				}
+			}
+		})
+	}
+}
+
+// What is configured about resources is stated, sorted and once.
+func TestMetadataResources(t *testing.T) {
+	s := newService(t, Config{Resources: map[string][]string{
+		ordersAPI: {"orders:write", "orders:read", "all"}, billingAPI: {"bills:read", "all"},
+	}})
+	want := `{"issuer":"` + testIssuer + `","token_endpoint":"` + testIssuer + `/token","jwks_uri":"` + testIssuer + `/.well-known/jwks.json",` +
+		`"scopes_supported":["all","bills:read","orders:read","orders:write"],"response_types_supported":[],` +
+		`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
+		`"protected_resources":["` + billingAPI + `","` + ordersAPI + `"]}`
+	if got := s.get("GET", "/.well-known/oauth-authorization-server").Body.String(); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestJWKS(t *testing.T) {
+	s := newService(t, Config{})
+	const path = "/.well-known/jwks.json"
+	w := s.get("GET", path)
+	tag := w.Header().Get("ETag")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/jwk-set+json" || !strings.HasPrefix(w.Body.String(), `{"keys":[{`) || len(tag) < 10 {
+		t.Errorf("status %d, headers %v, body %s", w.Code, w.Header(), w.Body)
+	}
+	if strings.Contains(w.Body.String(), `"d"`) {
+		t.Error("a private key is published")
+	}
+	if head := s.get("HEAD", path); head.Code != 200 || head.Body.Len() != 0 || !maps.EqualFunc(head.Header(), w.Header(), slices.Equal) {
+		t.Errorf("HEAD: status %d, headers %v, %d bytes", head.Code, head.Header(), head.Body.Len())
+	}
+	if same := s.get("GET", path, "If-None-Match", tag); same.Code != 304 || same.Body.Len() != 0 || same.Header().Get("ETag") != tag {
+		t.Errorf("If-None-Match: status %d, headers %v", same.Code, same.Header())
+	}
+	if other := s.get("GET", path, "If-None-Match", `"x"`); other.Code != 200 {
+		t.Errorf("If-None-Match of another: status %d", other.Code)
+	}
+	if w := s.get("POST", path); w.Code != 405 {
+		t.Errorf("POST: status %d", w.Code)
+	}
+}
+
+// The handlers can stand where an app wants them, and answer themselves: no
+// error handler of the app's sees a refusal.
+func TestHandlers(t *testing.T) {
+	s := newService(t, Config{})
+	e := echo.New()
+	e.HTTPErrorHandler = func(err error, _ echo.Context) { t.Errorf("the error handler is called with %v", err) }
+	e.POST("/x/token", s.issuer.Token)
+	e.GET("/x/keys", s.issuer.JWKS)
+	e.GET("/x/metadata", s.issuer.Metadata)
+	for path, status := range map[string]int{"/x/keys": 200, "/x/metadata": 200} {
+		w := httptest.NewRecorder()
+		e.ServeHTTP(w, httptest.NewRequest("GET", path, http.NoBody))
+		if w.Code != status {
+			t.Errorf("%s: status %d", path, w.Code)
+		}
+	}
+	for body, status := range map[string]int{appForm: 200, "": 400, appForm + "x": 401} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", "/x/token", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		e.ServeHTTP(w, r)
+		if w.Code != status {
+			t.Errorf("%q: status %d", body, w.Code)
+		}
+	}
+}

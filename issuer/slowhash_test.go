@@ -1,0 +1,258 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// chosenClient has an imported secret of the cost that HashSecret gives one.
+func chosenClient(tb testing.TB, plain string) Client {
+	tb.Helper()
+	s, err := HashSecret(plain)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c := app()
+	c.Secrets = []Secret{s}
+	return c
+}
+
+// One hash for many tokens (hydra#1477), and only for the secret that matched
+// the hash that is stored now.
+func TestSlowHashRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := chosenClient(t, "secret456")
+		store := newStore(t, c)
+		s := newService(t, Config{ImportedSecrets: true, Store: store})
+		ask := func(what, plain string, status, hashes int) {
+			t.Helper()
+			var w *httptest.ResponseRecorder
+			got := slowHashesIn(func() {
+				w = s.post("grant_type=client_credentials", "Authorization", basic("app", plain))
+			})
+			if w.Code != status || got != hashes {
+				t.Errorf("%s: status %d after %d slow hashes, want %d after %d", what, w.Code, got, status, hashes)
+			}
+		}
+		ask("first", "secret456", 200, 1)
+		for range 20 {
+			ask("again", "secret456", 200, 0)
+		}
+		ask("wrong", "secret457", 401, 1)
+		ask("wrong again", "secret457", 401, 1) // a failure is not remembered
+		ask("right after wrong", "secret456", 200, 0)
+		time.Sleep(verifiedFor - time.Second)
+		ask("later", "secret456", 200, 0)
+		time.Sleep(2 * time.Second)
+		ask("at work, so not forgotten", "secret456", 200, 0)
+		time.Sleep(verifiedFor + time.Second)
+		ask("too late", "secret456", 200, 1)
+
+		c.Disabled = true
+		if err := store.Put(c); err != nil {
+			t.Fatal(err)
+		}
+		ask("disabled", "secret456", 401, 0)
+		c.Disabled = false
+		c.Secrets[0].ExpiresAt = time.Now()
+		if err := store.Put(c); err != nil {
+			t.Fatal(err)
+		}
+		ask("expired", "secret456", 401, 1)
+
+		if err := store.Put(chosenClient(t, "changed")); err != nil {
+			t.Fatal(err)
+		}
+		ask("old one after a change", "secret456", 401, 1)
+		ask("new one", "changed", 200, 1)
+		if err := store.Put(chosenClient(t, "changed")); err != nil { // the same, hashed anew
+			t.Fatal(err)
+		}
+		ask("other hash of it", "changed", 200, 1)
+		ask("other hash of it", "changed", 200, 0)
+
+		if err := store.Put(app()); err != nil {
+			t.Fatal(err)
+		}
+		ask("removed", "changed", 401, 1)
+	})
+}
+
+// What is remembered is bounded, and is no secret.
+func TestSlowHashMemory(t *testing.T) {
+	h, err := newSlowHashes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxVerified + 10 {
+		h.remember(fmt.Sprint(n), []byte("x"))
+		if count := h.verify.ItemCount(); count > maxVerified {
+			t.Fatalf("%d remembered", count)
+		}
+	}
+	stored := quickHash(t, "secret456")
+	if ok, err := h.check(t.Context(), &stored, "secret456"); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	for key, item := range h.verify.Items() {
+		if strings.Contains(fmt.Sprintf("%s %s", key, item.Object), "secret456") {
+			t.Error("the secret is kept")
+		}
+	}
+}
+
+// However many come, so many hashes run, so many wait, and the rest are told to
+// come again.
+func TestSlowHashGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := newSlowHashes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const more = 10
+		var running, most atomic.Int32
+		release := make(chan struct{})
+		results := make(chan error, slowWaiters+more)
+		for range slowWaiters + more {
+			go func() {
+				results <- h.gate(t.Context(), func() {
+					most.Store(max(most.Load(), running.Add(1)))
+					<-release
+					running.Add(-1)
+				})
+			}()
+		}
+		synctest.Wait()
+		if got, want := int(running.Load()), max(1, runtime.GOMAXPROCS(0)/2); got != want {
+			t.Errorf("%d run, want %d: half of the cores are for the others", got, want)
+		}
+		if len(results) != more {
+			t.Fatalf("%d are refused at once, want %d", len(results), more)
+		}
+		for range more {
+			if err := <-results; !errors.Is(err, errSlowBusy) {
+				t.Errorf("refused with %v", err)
+			}
+		}
+		close(release)
+		synctest.Wait()
+		if len(results) != slowWaiters {
+			t.Fatalf("%d came through, want %d", len(results), slowWaiters)
+		}
+		for range slowWaiters {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if int(most.Load()) > cap(h.running) || len(h.running) != 0 || len(h.waiting) != 0 {
+			t.Errorf("%d ran at once; %d places and %d seats are still taken", most.Load(), len(h.running), len(h.waiting))
+		}
+	})
+}
+
+func TestSlowHashPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := newSlowHashes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range cap(h.running) {
+			h.running <- struct{}{}
+		}
+		ran := false
+		started := time.Now()
+		if err := h.gate(t.Context(), func() { ran = true }); !errors.Is(err, errSlowBusy) || time.Since(started) != slowPatience {
+			t.Errorf("%v after %v", err, time.Since(started))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		started = time.Now()
+		if err := h.gate(ctx, func() { ran = true }); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(started))
+		}
+		if ran || len(h.waiting) != 0 {
+			t.Error("it ran, or still waits")
+		}
+	})
+}
+
+// A crowd of forged secrets fills the queue: 503 for what needs a slow hash,
+// known or not; nothing is noticed by who is remembered or has a generated one.
+func TestSlowHashCrowd(t *testing.T) {
+	known := chosenClient(t, "secret456")
+	known.ID = "known"
+	fresh := chosenClient(t, "secret456")
+	fresh.ID = "fresh"
+	s := newService(t, Config{ImportedSecrets: true}, known, fresh, app())
+	ask := func(id, secret string) *httptest.ResponseRecorder {
+		return s.post("grant_type=client_credentials", "Authorization", basic(id, secret))
+	}
+	s.wantToken(t, ask("known", "secret456"))
+	for range slowWaiters {
+		s.issuer.slow.waiting <- struct{}{}
+	}
+	for _, id := range []string{"fresh", "nobody"} {
+		s.wantError(t, ask(id, "secret456"), 503, "temporarily_unavailable", "try again in a moment")
+		s.wantCause(t, errSlowBusy)
+	}
+	s.wantToken(t, ask("known", "secret456"))
+	s.wantToken(t, ask("app", appSecret))
+	<-s.issuer.slow.waiting
+	s.wantToken(t, ask("fresh", "secret456"))
+}
+
+// Many at once with one right secret: one hash, the others wait for it.
+func TestSlowHashShared(t *testing.T) {
+	s := newService(t, Config{ImportedSecrets: true}, chosenClient(t, "secret456"))
+	s.issuer.slow.running = make(chan struct{}, 1)
+	hashes := slowHashesIn(func() {
+		status := make(chan int)
+		for range 20 {
+			go func() {
+				status <- s.post("grant_type=client_credentials", "Authorization", basic("app", "secret456")).Code
+			}()
+		}
+		for range 20 {
+			if got := <-status; got != 200 {
+				t.Errorf("status %d", got)
+			}
+		}
+	})
+	if hashes != 1 {
+		t.Errorf("%d slow hashes, want 1", hashes)
+	}
+}
+
+// An unknown client costs what the imported hash does that was seen last.
+func TestSlowHashDummy(t *testing.T) {
+	costly := argonParams{memory: 2 * argonMemory, time: argonTime, lanes: 1, salt: []byte("0123456789abcdef")}
+	costly.sum = costly.hash("secret456", 32)
+	big, err := ImportSecret(costly.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := app()
+	c.Secrets = []Secret{big}
+	quick := app()
+	quick.ID, quick.Secrets = "quick", []Secret{quickHash(t, "secret456")}
+	s := newService(t, Config{ImportedSecrets: true}, c, quick)
+	for _, step := range []struct {
+		id     string
+		hashes int // in units of the default cost
+	}{{"nobody", 1}, {"app", 2}, {"nobody", 2}, {"quick", 0}, {"nobody", 0}} {
+		got := slowHashesIn(func() {
+			s.wantStatus(t, s.post("grant_type=client_credentials", "Authorization", basic(step.id, "wrong")), 401)
+		})
+		if got != step.hashes {
+			t.Errorf("%s costs %d, want %d", step.id, got, step.hashes)
+		}
+	}
+}
