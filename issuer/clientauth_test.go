@@ -5,11 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -212,7 +210,7 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 			}
 			inHeader = s.post("grant_type=client_credentials", "Authorization", basic(tt.id, tt.secret))
 			s.wantUnauthorized(t, inHeader, tt.cause)
-			if inForm.Body.String() != inHeader.Body.String() || !maps.EqualFunc(inForm.Header(), inHeader.Header(), slices.Equal) {
+			if inForm.Body.String() != inHeader.Body.String() {
 				t.Error("the answer depends on where the secret was sent")
 			}
 		})

@@ -43,13 +43,17 @@ func unavailable(cause error) *Error {
 	return &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: "try again in a moment", RetryAfter: 1, cause: cause}
 }
 
-// write sends the error. Basic is the one scheme this endpoint takes in a
-// header, and RFC 9110 §15.5.2 wants every 401 to name one.
-func (e *Error) write(w http.ResponseWriter) {
+// write sends the error. A 401 names the scheme to use to a client that tried
+// one in a header (RFC 6749 §5.2). To one that sent its secret in the body it
+// does not: clients that see a challenge report that, and leave the error
+// unread.
+func (e *Error) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	switch e.Status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Basic realm="token", charset="UTF-8"`)
+		if len(r.Header.Values("Authorization")) > 0 {
+			h.Set("WWW-Authenticate", `Basic realm="token", charset="UTF-8"`)
+		}
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	}

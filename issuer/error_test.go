@@ -3,6 +3,7 @@ package issuer
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func TestError(t *testing.T) {
 		t.Error("the cause is lost, or there is one too many")
 	}
 	w := httptest.NewRecorder()
-	e.write(w)
+	e.write(w, httptest.NewRequest("POST", "/token", http.NoBody))
 	for _, text := range []string{fmt.Sprint(e), fmt.Sprintf("%s", e), fmt.Sprintf("%v", e), fmt.Sprintf("%q", e), w.Body.String(), fmt.Sprint(w.Header())} {
 		if text == "" || strings.Contains(text, errBroken.Error()) {
 			t.Errorf("%s", text)
@@ -29,7 +30,7 @@ func TestError(t *testing.T) {
 // A description stays one JSON string, whatever it holds.
 func TestErrorEscapes(t *testing.T) {
 	w := httptest.NewRecorder()
-	invalidRequest("a\"b\\c\n").write(w)
+	invalidRequest("a\"b\\c\n").write(w, httptest.NewRequest("POST", "/token", http.NoBody))
 	if got := w.Body.String(); got != `{"error":"invalid_request","error_description":"a\"b\\c\n"}` {
 		t.Errorf("%s", got)
 	}

@@ -192,7 +192,7 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	answer, clientID, err := i.answer(r)
 	if err != nil {
 		i.refused(r.Context(), clientID, err)
-		err.write(w)
+		err.write(w, r)
 		return
 	}
 	writeJSON(w, http.StatusOK, answer)

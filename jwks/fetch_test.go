@@ -246,7 +246,7 @@ func answerDNS(conn net.Conn, addr netip.Addr) {
 			answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
 			answer = append(answer, addr.AsSlice()...)
 		}
-		framed := append([]byte{0, byte(len(answer))}, answer...) //nolint:gosec // our name is short, so is the answer
+		framed := append([]byte{0, byte(len(answer))}, answer...)
 		if _, err := conn.Write(framed); err != nil {
 			return
 		}

@@ -87,6 +87,9 @@ func Static(signers ...crypto.Signer) (*Keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("jwks: signer %d: %w", i+1, err)
 		}
+		if slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id == key.id }) {
+			return nil, fmt.Errorf("jwks: signer %d has the key of one before it: leave it out", i+1) // verifiers refuse a kid that comes twice
+		}
 		s.Keys = append(s.Keys, stateKey{signingKey: key})
 	}
 	policy, err := Policy{}.withDefaults()
@@ -266,13 +269,16 @@ func (r *Keyring) updateLocked(ctx context.Context, change func(*state) (*state,
 	if r.stopped.Err() != nil {
 		return errors.New("jwks: the keyring is closed")
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	look, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	r.failure, r.failed = errTooBusy, time.Now()
 	for range maxRaces {
-		outcome, err := r.tryUpdate(ctx, change)
+		outcome, err := r.tryUpdate(look, change)
 		if err != nil {
 			r.failure, r.failed = err, time.Now()
+			if ctx.Err() != nil {
+				r.failure = nil // the caller left: that says nothing about the store
+			}
 			return err
 		}
 		switch outcome {
@@ -281,6 +287,7 @@ func (r *Keyring) updateLocked(ctx context.Context, change func(*state) (*state,
 			return nil
 		case saved:
 			change = r.plan // what was written may make something else due
+		case raced:
 		}
 	}
 	return r.failure
@@ -421,6 +428,18 @@ func (r *Keyring) drop(s *state) (*state, error) {
 	next.Keys = slices.Delete(next.Keys, dropped, dropped+1)
 	for i := range next.Keys {
 		next.Keys[i].times = rest[i]
+	}
+	if len(next.Keys) == 0 {
+		return nil, fmt.Errorf("%w: the key that signs is the only one: try again", ErrUnavailable)
+	}
+	// In the same write, or a Rotate of another replica between this one and the
+	// next would find a key that signs and none behind it.
+	if nextDue(next.times(), r.policy, now) {
+		key, err := generate(r.policy.Algorithm)
+		if err != nil {
+			return nil, err
+		}
+		next.Keys = append(next.Keys, stateKey{signingKey: key})
 	}
 	return next, nil
 }

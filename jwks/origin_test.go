@@ -23,7 +23,7 @@ const setURL = "https://auth.example.com/jwks.json"
 // sure is for what fails only when the test itself is broken.
 func sure[T any](value T, err error) T {
 	if err != nil {
-		panic(err) //nolint:forbidigo // there is no *testing.T where tables are made
+		panic(err)
 	}
 	return value
 }

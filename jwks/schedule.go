@@ -3,6 +3,7 @@ package jwks
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -46,6 +47,11 @@ type Policy struct {
 	Skew time.Duration
 }
 
+const (
+	shortestTime = time.Millisecond          // half of it is a ticker's
+	longestTime  = 50 * 365 * 24 * time.Hour // three of them are a time.Duration
+)
+
 // withDefaults fills the policy in and refuses what cannot be kept.
 func (p Policy) withDefaults() (Policy, error) {
 	p.Algorithm = cmp.Or(p.Algorithm, "ES256")
@@ -65,8 +71,8 @@ func (p Policy) withDefaults() (Policy, error) {
 		{"RotateEvery", p.RotateEvery}, {"Announce", p.Announce}, {"Retain", p.Retain},
 		{"MaxAge", p.MaxAge}, {"Poll", p.Poll}, {"Skew", p.Skew},
 	} {
-		if d.value <= 0 {
-			return p, fmt.Errorf("jwks: Policy.%s is %v: write a positive duration, or leave it out", d.name, d.value)
+		if d.value < shortestTime || d.value > longestTime {
+			return p, fmt.Errorf("jwks: Policy.%s is %v: write a duration from %v to %v, or leave it out", d.name, d.value, shortestTime, longestTime)
 		}
 	}
 	if p.MaxAge < time.Second {
@@ -104,8 +110,8 @@ type times struct {
 
 // signingAt is the index of the key that signs, -1 when none may.
 func signingAt(keys []times, now time.Time) int {
-	for i := len(keys) - 1; i >= 0; i-- {
-		if s := keys[i].Signs; !s.IsZero() && !s.After(now) {
+	for i, k := range slices.Backward(keys) {
+		if !k.Signs.IsZero() && !k.Signs.After(now) {
 			return i
 		}
 	}
