@@ -27,7 +27,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Err
 	if e != nil {
 		return nil, e
 	}
-	if e := b.current(r.Context(), &v.token); e != nil {
+	if e := b.current(r.Context(), v); e != nil {
 		return nil, e
 	}
 	return v, nil
@@ -107,7 +107,8 @@ func (b *Bearer) read(c jwks.Claims) (Token, error) {
 }
 
 // current is the part of the check that changes while a token lives.
-func (b *Bearer) current(ctx context.Context, t *Token) *Error {
+func (b *Bearer) current(ctx context.Context, v *verified) *Error {
+	t := &v.token
 	now := time.Now()
 	switch {
 	case !now.Before(t.ExpiresAt.Add(b.leeway)):
@@ -120,7 +121,7 @@ func (b *Bearer) current(ctx context.Context, t *Token) *Error {
 	if b.revoked == nil {
 		return nil
 	}
-	revoked, err := b.revoked(ctx, t.ID, t.ClientID, t.IssuedAt)
+	revoked, err := b.revoked(&revokedContext{ctx, v.credential}, t.ID, t.ClientID, t.IssuedAt)
 	if err != nil {
 		return unavailable(fmt.Errorf("middleware: Config.Revoked: %w", err))
 	}
