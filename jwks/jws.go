@@ -41,7 +41,8 @@ type JWS struct {
 // kid that is not printable ASCII of at most 256 bytes. Keys or addresses of
 // keys in a header (jwk, jku, x5u, x5c) are never looked at.
 //
-// Not checked: the signature, typ, and everything in the payload.
+// Not checked: the signature, typ, and everything in the payload. Whether the
+// second and third parts are canonical base64url is found out by [JWS.Verify].
 func Parse(token string, maxBytes int) (JWS, error) {
 	if maxBytes <= 0 {
 		maxBytes = defaultMaxToken

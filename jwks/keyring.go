@@ -223,10 +223,12 @@ func (r *Keyring) Close() error {
 
 // Rotate drops the key that signs now, because somebody else may have it: it is
 // no longer published, and the next key, announced long ago, signs. Its tokens
-// are refused by this process at once, by verifiers when they next fetch the
-// set, within Policy.MaxAge. A second Rotate within minutes of the first finds
-// a next key that verifiers may not have yet; until they can, the retained key
-// before it signs, and if there is none Sign answers ErrUnavailable.
+// are refused by this process at once, by the other replicas within Policy.Poll,
+// and by verifiers when they next fetch the set, within Policy.MaxAge of that.
+// Several replicas told to rotate at once drop one key. A second Rotate within
+// minutes of the first finds a next key that verifiers may not have yet; until
+// they can, the retained key before it signs, and if there is none Sign answers
+// ErrUnavailable.
 //
 // If the whole key store may have leaked, every key in it has: remove it and
 // restart instead.
@@ -236,7 +238,16 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 	if r.store == nil {
 		return errors.New("jwks: a static keyring cannot rotate: make one of other signers")
 	}
-	return r.update(ctx, r.drop)
+	if err := r.update(ctx, r.plan); err != nil { // to see which key it is
+		return err
+	}
+	v := r.view.Load()
+	signing := signingAt(v.times, r.shared(&v.state))
+	if signing < 0 {
+		return fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
+	}
+	suspect := v.Keys[signing].id
+	return r.update(ctx, func(s *state) (*state, error) { return r.drop(s, suspect) })
 }
 
 // maxRaces bounds how often an update lost to other replicas is tried again.
@@ -417,14 +428,20 @@ func generate(alg string) (*signingKey, error) {
 	return newSigningKey(private, alg)
 }
 
-func (r *Keyring) drop(s *state) (*state, error) {
+// drop is the state without a key that was found to sign; nil if another replica
+// has dropped it.
+func (r *Keyring) drop(s *state, suspect string) (*state, error) {
 	now := r.shared(s)
+	i := slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id == suspect })
+	switch {
+	case i < 0:
+		return nil, nil
+	case i != signingAt(s.times(), now): // its turn has ended in this moment
+		return &state{Written: now, Keys: slices.Delete(slices.Clone(s.Keys), i, i+1)}, nil
+	}
 	next := &state{Written: now, Keys: slices.Clone(s.Keys)}
 	next.announce(r.policy, now)
 	dropped, rest := dropAt(next.times(), r.policy, now)
-	if dropped < 0 {
-		return nil, fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
-	}
 	next.Keys = slices.Delete(next.Keys, dropped, dropped+1)
 	for i := range next.Keys {
 		next.Keys[i].times = rest[i]

@@ -2,13 +2,8 @@ package jwks
 
 import (
 	"context"
-	"crypto"
-	"crypto/rsa"
 	"encoding/json"
 	"errors"
-	"io"
-	"math/big"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -68,243 +63,6 @@ func publishedBy(t *testing.T, r *Keyring) (kids []string) {
 		kids = append(kids, k.Kid)
 	}
 	return kids
-}
-
-// vault is a crypto.Signer as of a KMS: a type of its own, that gives nothing
-// but signatures.
-type vault struct {
-	inner crypto.Signer
-	calls atomic.Int32
-	err   error
-	reply []byte
-}
-
-func (v *vault) Public() crypto.PublicKey { return v.inner.Public() }
-
-func (v *vault) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	v.calls.Add(1)
-	if v.err != nil || v.reply != nil {
-		return v.reply, v.err
-	}
-	if h := opts.HashFunc(); h != 0 && len(digest) != h.Size() {
-		return nil, errors.New("the digest is not one of the hash")
-	}
-	return v.inner.Sign(rand, digest, opts)
-}
-
-func TestStaticWithVault(t *testing.T) {
-	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA"} {
-		v := &vault{inner: testKeys()[alg].private}
-		r := sure(Static(v))
-		if kid := signedBy(t, r); kid != testKeys()[alg].ID() {
-			t.Errorf("%s: kid %s", alg, kid)
-		}
-		if key := sure(r.Key(t.Context(), testKeys()[alg].ID())); key.Algorithm() != alg {
-			t.Errorf("%s became %s", alg, key.Algorithm())
-		}
-		if v.calls.Load() != 1 {
-			t.Errorf("%s: %d calls for one signature", alg, v.calls.Load())
-		}
-		down := errors.New("the vault is sealed")
-		for name, broken := range map[string]*vault{
-			"error":           {inner: v.inner, err: down},
-			"error and bytes": {inner: v.inner, err: down, reply: make([]byte, 64)},
-		} {
-			if token, err := sure(Static(broken)).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || !errors.Is(err, down) {
-				t.Errorf("%s, %s: %q, %v", alg, name, token, err)
-			}
-		}
-	}
-	// An ECDSA signer answers in ASN.1, which is taken apart here.
-	for _, reply := range [][]byte{{}, make([]byte, 64), {0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01}, []byte("signature")} {
-		if token, err := sure(Static(&vault{inner: testKeys()["ES256"].private, reply: reply})).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || err == nil {
-			t.Errorf("%x became %q", reply, token)
-		}
-	}
-}
-
-func TestStatic(t *testing.T) {
-	signers := []crypto.Signer{testKeys()["ES256"].private, testKeys()["RS256"].private, testKeys()["EdDSA"].private, strangers()["ES256"].private}
-	r := sure(Static(signers...))
-	var want []string
-	for _, s := range signers {
-		want = append(want, sure(thumbprint(s.Public())))
-	}
-	if got := publishedBy(t, r); !slices.Equal(got, want) {
-		t.Errorf("published %q, want %q", got, want)
-	}
-	for range 3 {
-		if kid := signedBy(t, r); kid != want[0] {
-			t.Errorf("signed by %s", kid)
-		}
-	}
-	for _, kid := range want {
-		if key, err := r.Key(t.Context(), kid); err != nil || key != sure(r.Key(t.Context(), kid)) {
-			t.Errorf("%s: %v", kid, err)
-		}
-	}
-	for _, kid := range []string{"", "unknown", want[0] + "=", strings.ToLower(want[0])} {
-		if key, err := r.Key(t.Context(), kid); key != nil || !errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrUnavailable) {
-			t.Errorf("%q: %v", kid, err)
-		}
-	}
-	if p := r.Policy(); p != (Policy{}) {
-		t.Errorf("%+v", p)
-	}
-	if err := r.Rotate(t.Context()); err == nil {
-		t.Error("it rotated")
-	}
-	if err := errors.Join(r.Close(), r.Close()); err != nil {
-		t.Error(err)
-	}
-	if kid := signedBy(t, r); kid != want[0] { // needs no Close, and none harms it
-		t.Errorf("after Close: %s", kid)
-	}
-}
-
-// strange is a signer of a key that no algorithm is for.
-type strange struct {
-	crypto.Signer
-	public crypto.PublicKey
-}
-
-func (s strange) Public() crypto.PublicKey { return s.public }
-
-func TestStaticRefuses(t *testing.T) {
-	good := testKeys()["ES256"].private
-	for name, tt := range map[string]struct {
-		signers []crypto.Signer
-		want    string
-	}{
-		"none":          {nil, "at least one"},
-		"nil":           {[]crypto.Signer{nil}, "signer 1"},
-		"second nil":    {[]crypto.Signer{good, nil}, "signer 2"},
-		"no key":        {[]crypto.Signer{strange{}}, "signer 1"},
-		"secret":        {[]crypto.Signer{strange{public: []byte("secret")}}, "signer 1"},
-		"RSA 1024":      {[]crypto.Signer{strange{public: &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 1023, 1), E: 65537}}}, "2048"},
-		"one key twice": {[]crypto.Signer{good, testKeys()["RS256"].private, &vault{inner: good}}, "signer 3"},
-	} {
-		r, err := Static(tt.signers...)
-		if r != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestOpenRefuses(t *testing.T) {
-	if r, err := Open(t.Context(), nil, Policy{}); r != nil || err == nil || !strings.Contains(err.Error(), `jwks.File("keys.json")`) {
-		t.Errorf("%v", err)
-	}
-	path := keyFile(t)
-	if r, err := Open(t.Context(), File(path), Policy{Algorithm: "HS256"}); r != nil || err == nil || !strings.Contains(err.Error(), "Policy.Algorithm") {
-		t.Errorf("%v", err)
-	}
-	down := errors.New("no connection")
-	if r, err := Open(t.Context(), &shelf{err: down}, Policy{}); r != nil || !errors.Is(err, down) {
-		t.Errorf("%v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if r, err := Open(ctx, File(path), Policy{}); r != nil || !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Error("a refused Open made keys")
-	}
-}
-
-// Replicas that open one store together end with one key set.
-func TestOpenTogether(t *testing.T) {
-	for name, store := range map[string]func() KeyStore{
-		"memory": func() KeyStore { s := &shelf{}; return s },
-		"file":   func() KeyStore { return File(keyFile(t)) },
-		"sealed": func() KeyStore { return sure(Sealed(File(keyFile(t)), kek(1))) },
-	} {
-		for range 5 {
-			shared := store()
-			var wg sync.WaitGroup
-			replicas := make([]*Keyring, 8)
-			for i := range replicas {
-				wg.Go(func() { replicas[i], _ = Open(t.Context(), shared, Policy{}) })
-			}
-			wg.Wait()
-			for i, r := range replicas {
-				if r == nil {
-					t.Fatalf("%s: replica %d did not open", name, i)
-				}
-				defer r.Close()
-			}
-			// The last to open may have announced what the first has not read.
-			last := sure(Open(t.Context(), shared, Policy{}))
-			defer last.Close()
-			kids := publishedBy(t, last)
-			if len(kids) != 2 {
-				t.Errorf("%s: %d keys", name, len(kids))
-			}
-			for i, r := range replicas {
-				if kid := signedBy(t, r); kid != kids[0] {
-					t.Errorf("%s: replica %d signs with %s", name, i, kid)
-				}
-				if got := publishedBy(t, r); !slices.Equal(got, kids[:min(len(got), 2)]) {
-					t.Errorf("%s: replica %d publishes %q, another %q", name, i, got, kids)
-				}
-			}
-		}
-	}
-}
-
-func TestOpenTogetherInProcesses(t *testing.T) {
-	path := keyFile(t)
-	var wg sync.WaitGroup
-	sets := make([]string, 6)
-	for i := range sets {
-		wg.Go(func() {
-			out, err := process(t, "open", path).Output()
-			if err != nil {
-				t.Error(err)
-			}
-			sets[i] = string(out)
-		})
-	}
-	wg.Wait()
-	r := sure(Open(t.Context(), File(path), Policy{}))
-	defer r.Close()
-	kids := publishedBy(t, r)
-	for i, set := range sets {
-		s, err := parseSet([]byte(set), nil)
-		if err != nil {
-			t.Fatalf("process %d: %v", i, err)
-		}
-		for kid := range s.keys {
-			if !slices.Contains(kids, kid) {
-				t.Errorf("process %d published %s, which is not in the store", i, kid)
-			}
-		}
-		if s.keys[kids[0]] == nil {
-			t.Errorf("process %d did not publish the signing key", i)
-		}
-	}
-}
-
-func TestReopen(t *testing.T) {
-	store := File(keyFile(t))
-	r := sure(Open(t.Context(), store, Policy{}))
-	signs, published := signedBy(t, r), publishedBy(t, r)
-	r.Close()
-	before := sure(store.Load(t.Context()))
-	for range 3 {
-		r := sure(Open(t.Context(), store, Policy{}))
-		if got := signedBy(t, r); got != signs {
-			t.Errorf("signs with %s", got)
-		}
-		if got := publishedBy(t, r); !slices.Equal(got, published) {
-			t.Errorf("publishes %q", got)
-		}
-		r.Close()
-	}
-	if after := sure(store.Load(t.Context())); string(after) != string(before) {
-		t.Error("opening changed what is stored")
-	}
 }
 
 // A key that stands keeps its pointer while others come and go around it.
@@ -375,195 +133,6 @@ func TestKeysVanish(t *testing.T) {
 	})
 }
 
-// A change of algorithm is announced like any next key, and the old keys are
-// retained.
-func TestAlgorithmChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{}
-		before := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		old := signedBy(t, before)
-		time.Sleep(10 * 24 * time.Hour)
-		before.Close()
-
-		r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256", Poll: 10 * time.Minute}))
-		defer r.Close()
-		changed := time.Now()
-		var next string
-		for time.Since(changed) < 24*time.Hour-time.Minute {
-			if kid := signedBy(t, r); kid != old {
-				t.Fatalf("%s signs %v after the change", kid, time.Since(changed))
-			}
-			for _, kid := range publishedBy(t, r) {
-				if sure(r.Key(t.Context(), kid)).Algorithm() == "RS256" && next == "" {
-					next = kid
-					if time.Since(changed) > time.Minute {
-						t.Errorf("announced after %v", time.Since(changed))
-					}
-				}
-			}
-			time.Sleep(time.Hour)
-		}
-		time.Sleep(2 * time.Hour)
-		if kid := signedBy(t, r); kid != next || next == "" {
-			t.Errorf("%s signs, %s was announced", kid, next)
-		}
-		if _, err := r.Key(t.Context(), old); err != nil {
-			t.Errorf("the old key: %v", err)
-		}
-		time.Sleep(25 * time.Hour)
-		if _, err := r.Key(t.Context(), old); !errors.Is(err, ErrUnknownKey) {
-			t.Errorf("the old key after Retain: %v", err)
-		}
-		for _, kid := range publishedBy(t, r) {
-			if alg := sure(r.Key(t.Context(), kid)).Algorithm(); alg != "RS256" {
-				t.Errorf("a key of %s is left", alg)
-			}
-		}
-	})
-}
-
-func TestRotate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		defer r.Close()
-		other := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		defer other.Close()
-		time.Sleep(time.Hour)
-		dropped, next := signedBy(t, r), publishedBy(t, r)[1]
-		signedBy(t, other)
-		token := sure(r.Sign(t.Context(), "at+jwt", []byte("{}")))
-
-		if err := r.Rotate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if kid := signedBy(t, r); kid != next {
-			t.Errorf("%s signs", kid)
-		}
-		parsed := sure(Parse(token, 0))
-		if _, err := r.Key(t.Context(), parsed.KeyID()); !errors.Is(err, ErrUnknownKey) {
-			t.Errorf("the dropped key: %v", err)
-		}
-		if kids := publishedBy(t, r); slices.Contains(kids, dropped) || kids[0] != next || len(kids) != 2 {
-			t.Errorf("%q are published, %s was dropped", kids, dropped)
-		}
-		if strings.Contains(string(store.get()), dropped) {
-			t.Error("the dropped key is still stored")
-		}
-		time.Sleep(r.Policy().Poll) // until then others may not know
-		if _, err := other.Key(t.Context(), dropped); !errors.Is(err, ErrUnknownKey) {
-			t.Errorf("another replica: %v", err)
-		}
-		if kid := signedBy(t, other); kid != next {
-			t.Errorf("another replica signs with %s", kid)
-		}
-
-		// Again at once: verifiers may not have the key that is next now.
-		fresh := publishedBy(t, r)[1]
-		if err := r.Rotate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("Sign: %v", err)
-		}
-		if kids := publishedBy(t, r); slices.Contains(kids, next) || kids[0] != fresh {
-			t.Errorf("%q are published, %s was dropped", kids, next)
-		}
-		if err := r.Rotate(t.Context()); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("a third Rotate: %v", err)
-		}
-		time.Sleep(r.Policy().visible() + time.Second)
-		if kid := signedBy(t, r); kid != fresh {
-			t.Errorf("%s signs", kid)
-		}
-
-		// In the time after an ordinary change the retained key steps in.
-		time.Sleep(30*24*time.Hour - 10*time.Minute)
-		for signedBy(t, r) == fresh {
-			time.Sleep(time.Minute)
-		}
-		compromised := signedBy(t, r)
-		if err := r.Rotate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if kid := signedBy(t, r); kid == compromised || kid == fresh {
-			t.Errorf("%s signs, though the next one was announced a day ago", kid)
-		}
-		second := signedBy(t, r)
-		if err := r.Rotate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if kid := signedBy(t, r); kid != fresh || slices.Contains(publishedBy(t, r), second) {
-			t.Errorf("%s signs until the new key can", kid)
-		}
-	})
-}
-
-// A failed Rotate changes nothing, and says so.
-func TestRotateFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
-		kid, blob := signedBy(t, r), store.get()
-		down := errors.New("no connection")
-		store.fail(down)
-		if err := r.Rotate(t.Context()); !errors.Is(err, down) {
-			t.Errorf("%v", err)
-		}
-		store.fail(nil)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := r.Rotate(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("%v", err)
-		}
-		if got := signedBy(t, r); got != kid || string(store.get()) != string(blob) {
-			t.Errorf("%s signs", got)
-		}
-		r.Close()
-		if err := r.Rotate(t.Context()); err == nil {
-			t.Error("a closed keyring rotated")
-		}
-	})
-}
-
-// An operator who rotates all replicas at once is left with keys, and soon with
-// one that signs.
-func TestRotateTogether(t *testing.T) {
-	for range 20 {
-		synctest.Test(t, func(t *testing.T) {
-			store := &shelf{}
-			var replicas [4]*Keyring
-			for i := range replicas {
-				replicas[i] = sure(Open(t.Context(), store, Policy{}))
-				defer replicas[i].Close()
-				publishedBy(t, replicas[i])
-			}
-			time.Sleep(time.Hour)
-			before := publishedBy(t, replicas[0])[0]
-			var wg sync.WaitGroup
-			for _, r := range replicas {
-				wg.Go(func() {
-					if err := r.Rotate(t.Context()); err != nil && !errors.Is(err, ErrUnavailable) {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
-			time.Sleep(replicas[0].Policy().visible() + time.Minute)
-			for i, r := range replicas {
-				if kid := signedBy(t, r); kid == before {
-					t.Errorf("replica %d still signs with the dropped key", i)
-				}
-				if kids := publishedBy(t, r); len(kids) < 2 {
-					t.Errorf("replica %d publishes %q", i, kids)
-				}
-			}
-			sure(Open(t.Context(), store, Policy{})).Close()
-		})
-	}
-}
-
 // While the store is away the keyring goes on with what it has as long as that
 // can be right, then says so, and is back when the store is.
 func TestStoreAway(t *testing.T) {
@@ -606,16 +175,17 @@ func TestStoreAway(t *testing.T) {
 // A caller that leaves spoils nothing for those that come after it.
 func TestCancelledCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
-		kid := r.view.Load().Keys[0].ID()
-		time.Sleep(48 * time.Hour) // nobody has asked for anything: the view is old
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		_, _ = r.Key(ctx, kid)
-		if _, err := r.Key(t.Context(), kid); err != nil {
-			t.Errorf("the next caller: %v", err)
+		for range 30 { // a caller that has left may not get to look at the store at all
+			r := sure(Open(t.Context(), &shelf{}, Policy{}))
+			kid := r.view.Load().Keys[0].ID()
+			time.Sleep(48 * time.Hour) // nobody asked for anything: the view is old
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, _ = r.Key(ctx, kid)
+			if _, err := r.Key(t.Context(), kid); err != nil {
+				t.Errorf("the next caller: %v", err)
+			}
+			r.Close()
 		}
 	})
 }
@@ -715,5 +285,21 @@ func TestKeyringCloseWhileStarting(t *testing.T) {
 		wg.Go(func() { r.Close() })
 		wg.Wait()
 		r.Close()
+	}
+}
+
+// What every request does allocates nothing in the keyring.
+func TestKeyringKeyDoesNotAllocate(t *testing.T) {
+	opened := sure(Open(t.Context(), &shelf{}, Policy{}))
+	defer opened.Close()
+	for name, r := range map[string]*Keyring{"opened": opened, "static": sure(Static(testKeys()["ES256"].private))} {
+		ctx, kid := t.Context(), r.view.Load().Keys[0].ID()
+		if n := testing.AllocsPerRun(1000, func() {
+			if _, err := r.Key(ctx, kid); err != nil {
+				t.Error(err)
+			}
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }

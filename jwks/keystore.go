@@ -127,9 +127,11 @@ func syncDir(dir string) error {
 
 // Sealed encrypts what a key store keeps with AES-256-GCM, so that a copy of
 // the store is not a copy of the keys. The first key-encryption key seals; each
-// of them opens, so a key is replaced by putting the new one first and leaving
-// the old one behind it until every replica has the new: what the old one
-// sealed is sealed anew when it is next read. Each has 32 random bytes.
+// of them opens; each has 32 random bytes. To replace one without a gap, put the
+// new one behind the old on every replica, then before it on every replica, then
+// leave the old one out: what it sealed is sealed anew at the first read by a
+// replica that has the new one first, and from then on one that has only the old
+// one cannot read it.
 //
 // An unsealed blob is refused, as otherwise whoever can write the store could
 // plant keys.

@@ -31,9 +31,9 @@ type Policy struct {
 	// issuer.New checks.
 	Retain time.Duration
 
-	// MaxAge is the longest Cache-Control max-age of the published set, and so
-	// how long a key dropped by an emergency [Keyring.Rotate] can still be
-	// trusted. Default 5 min, at least 1 s. Verifiers are known not to fetch too
+	// MaxAge is the longest Cache-Control max-age of the published set, and so,
+	// with Poll before it, how long a key dropped by an emergency
+	// [Keyring.Rotate] can still be trusted. Default 5 min, at least 1 s. Verifiers are known not to fetch too
 	// often: for less than 1 min, see to it that they obey (for [Remote], with
 	// RemoteConfig.Cooldown of MaxAge/2).
 	MaxAge time.Duration

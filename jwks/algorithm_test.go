@@ -1,0 +1,193 @@
+package jwks
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"maps"
+	"math/big"
+	"slices"
+	"testing"
+)
+
+func TestAlgorithms(t *testing.T) {
+	want := []string{"ES256", "ES384", "ES512", "Ed25519", "EdDSA", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
+	if got := slices.Sorted(maps.Keys(algorithms)); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for name, a := range algorithms {
+		if a.name != name || a.verifier == nil || a.signer == nil {
+			t.Errorf("%s: %+v", name, a)
+		}
+		for _, other := range append(want, "", "none", "HS256", "eddsa", "Ed448", "ES256K") {
+			same := other == name || a.kind == 'O' && (other == "EdDSA" || other == "Ed25519")
+			if a.named(other) != same {
+				t.Errorf("%s is named %q: %t", name, other, !same)
+			}
+		}
+	}
+}
+
+func TestAlgorithmFits(t *testing.T) {
+	public := func(alg string) crypto.PublicKey { return testKeys()[alg].Public() }
+	p256 := public("ES256").(*ecdsa.PublicKey)
+	raw := sure(p256.Bytes())
+	x, y := new(big.Int).SetBytes(raw[1:33]), new(big.Int).SetBytes(raw[33:])
+	point := func(x, y *big.Int) *ecdsa.PublicKey {
+		return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y} //nolint:staticcheck // SA1019: nothing else makes a bad key
+	}
+	n := public("RS256").(*rsa.PublicKey).N
+	for _, tt := range []struct {
+		name   string
+		public crypto.PublicKey
+		fits   []string
+	}{
+		{"P-256", p256, []string{"ES256"}},
+		{"P-384", public("ES384"), []string{"ES384"}},
+		{"P-521", public("ES512"), []string{"ES512"}},
+		{"Ed25519", public("EdDSA"), []string{"Ed25519", "EdDSA"}},
+		{"RSA", public("RS256"), []string{"PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}},
+		{"RSA, e = 3", &rsa.PublicKey{N: n, E: 3}, []string{"PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}},
+
+		{"nil", nil, nil},
+		{"secret", []byte("secret"), nil},
+		{"private", testKeys()["ES256"].private, nil},
+		{"P-224", &sure(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).PublicKey, nil},
+		{"nil EC", (*ecdsa.PublicKey)(nil), nil},
+		{"zero EC", &ecdsa.PublicKey{}, nil},
+		{"off the curve", point(x, x), nil},
+		{"negative", point(new(big.Int).Neg(x), y), nil},
+		{"coordinate + p", point(new(big.Int).Add(x, p256.Params().P), y), nil},
+		{"infinity", point(new(big.Int), new(big.Int)), nil},
+		{"a value, no pointer", *p256, nil},
+		{"short Ed25519", ed25519.PublicKey(make([]byte, 31)), nil},
+		{"nil Ed25519", ed25519.PublicKey(nil), nil},
+		{"nil RSA", (*rsa.PublicKey)(nil), nil},
+		{"zero RSA", &rsa.PublicKey{}, nil},
+		{"RSA of 2047 bits", &rsa.PublicKey{N: new(big.Int).Rsh(n, 1), E: 65537}, nil},
+		{"RSA of 8193 bits", &rsa.PublicKey{N: new(big.Int).Lsh(n, 8193-2048), E: 65537}, nil},
+		{"RSA even", &rsa.PublicKey{N: new(big.Int).Add(n, big.NewInt(1)), E: 65537}, nil},
+		{"RSA, e = 1", &rsa.PublicKey{N: n, E: 1}, nil},
+		{"RSA, e = 0", &rsa.PublicKey{N: n}, nil},
+		{"RSA, e = -3", &rsa.PublicKey{N: n, E: -3}, nil},
+		{"RSA, e even", &rsa.PublicKey{N: n, E: 65536}, nil},
+		{"RSA, e too large", &rsa.PublicKey{N: n, E: 1<<31 + 1}, nil},
+	} {
+		var fits []string
+		for _, name := range slices.Sorted(maps.Keys(algorithms)) {
+			if algorithms[name].fits(tt.public) == nil {
+				fits = append(fits, name)
+			}
+		}
+		if !slices.Equal(fits, tt.fits) {
+			t.Errorf("%s fits %q", tt.name, fits)
+		}
+		_, err := newKey(tt.public, "", "")
+		if (err == nil) != (tt.fits != nil) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// Signatures have their algorithm's length whatever r and s are, and verify with
+// the standard library too.
+func TestAlgorithmSigns(t *testing.T) {
+	for alg, size := range map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64, "Ed25519": 64, "RS256": 256, "RS384": 256, "RS512": 256, "PS256": 256, "PS384": 256, "PS512": 256} {
+		k := testKeys()[alg]
+		zeros := 0
+		for i := 0; i < 20 || (k.alg.kind == 'E' && zeros < 1 && i < 600); i++ {
+			input := []byte{byte(i), byte(i >> 8)}
+			signature, err := k.alg.signer.Sign(input, k.private)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(signature) != size {
+				t.Fatalf("%s: %d bytes", alg, len(signature))
+			}
+			if signature[0] == 0 && signature[1] < 0x80 || signature[size/2] == 0 && signature[size/2+1] < 0x80 {
+				zeros++
+			}
+			if err := k.alg.verify(k.Public(), input, signature); err != nil {
+				t.Fatalf("%s: %x: %v", alg, signature, err)
+			}
+			if !standardVerify(k.alg, k.Public(), input, signature) {
+				t.Fatalf("%s: %x: the standard library says no", alg, signature)
+			}
+			if err := k.alg.verify(k.Public(), append(input, 0), signature); err == nil {
+				t.Fatalf("%s: verified something else", alg)
+			}
+			if err := k.alg.verify(strangers()[alg].Public(), input, signature); err == nil {
+				t.Fatalf("%s: verified with another key", alg)
+			}
+		}
+	}
+}
+
+// standardVerify is what the standard library alone does.
+func standardVerify(a *algorithm, public crypto.PublicKey, input, signature []byte) bool {
+	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[a.name[2:]]
+	sum := func() []byte {
+		if hash == crypto.SHA256 {
+			sum := sha256.Sum256(input)
+			return sum[:]
+		}
+		h := hash.New()
+		h.Write(input)
+		return h.Sum(nil)
+	}
+	switch key := public.(type) {
+	case ed25519.PublicKey:
+		return ed25519.Verify(key, input, signature)
+	case *ecdsa.PublicKey:
+		half := len(signature) / 2
+		return ecdsa.Verify(key, sum(), new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:]))
+	case *rsa.PublicKey:
+		if a.kind == 'P' {
+			return rsa.VerifyPSS(key, hash, sum(), signature, &rsa.PSSOptions{SaltLength: hash.Size()}) == nil
+		}
+		return rsa.VerifyPKCS1v15(key, hash, sum(), signature) == nil
+	}
+	return false
+}
+
+// The salt of a PSS signature is as long as its hash, and no other length is
+// taken (RFC 7518 §3.5).
+func TestPSSSalt(t *testing.T) {
+	k := testKeys()["PS256"]
+	sum := sha256.Sum256([]byte("a"))
+	for salt, ok := range map[int]bool{rsa.PSSSaltLengthAuto: false, 1: false, 31: false, 32: true, 33: false, rsa.PSSSaltLengthEqualsHash: true} {
+		signature, err := k.private.Sign(rand.Reader, sum[:], &rsa.PSSOptions{SaltLength: salt, Hash: crypto.SHA256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.alg.verify(k.Public(), []byte("a"), signature); (err == nil) != ok {
+			t.Errorf("salt %d: %v", salt, err)
+		}
+	}
+	if err := k.alg.verify(testKeys()["ES256"].Public(), []byte("a"), make([]byte, 256)); err == nil {
+		t.Error("PSS with an EC key")
+	}
+}
+
+// The examples of the RFCs.
+func TestRFCSignatures(t *testing.T) {
+	const payload = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+	for _, tt := range []struct{ name, jwk, token string }{
+		{"RFC 7515 A.3", `{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}`,
+			"eyJhbGciOiJFUzI1NiJ9." + payload + ".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"},
+		{"RFC 8037 A.4", `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
+			"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"},
+	} {
+		key, err := parseKey([]byte(tt.jwk))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := accept(tt.token, key); err != nil || got == "" {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package jwks
+
+import (
+	"strings"
+	"testing"
+)
+
+const benchmarkClaims = `{"iss":"https://auth.example.com","sub":"app1","client_id":"app1","aud":"https://api.example.com","exp":1800000000,"iat":1799999100,"jti":"01J8ZQ4YV3N0M6T2B7K9RXW5CD","scope":"orders:read orders:write"}`
+
+func benchmarkToken(alg string) string {
+	return sure(testKeys()[alg].sign("at+jwt", []byte(benchmarkClaims)))
+}
+
+func BenchmarkParse(b *testing.B) {
+	token := benchmarkToken("ES256")
+	b.ReportAllocs()
+	b.SetBytes(int64(len(token)))
+	for b.Loop() {
+		if _, err := Parse(token, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseClaims(b *testing.B) {
+	b.ReportAllocs()
+	b.SetBytes(int64(len(benchmarkClaims)))
+	for b.Loop() {
+		if _, err := ParseClaims(benchmarkClaims); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkVerify is Parse, Verify and ParseClaims; its floor is the signature
+// check alone, by the standard library.
+func BenchmarkVerify(b *testing.B) {
+	for _, alg := range []string{"ES256", "RS256", "EdDSA", "PS256"} {
+		k := testKeys()[alg]
+		token := benchmarkToken(alg)
+		b.Run(alg, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				payload, err := accept(token, k.Key)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := ParseClaims(payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		dot := strings.LastIndexByte(token, '.')
+		signature := sure(base64url.DecodeString(token[dot+1:]))
+		b.Run(alg+"/floor", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if !standardVerify(k.alg, k.Public(), []byte(token[:dot]), signature) {
+					b.Fatal("no")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkSign(b *testing.B) {
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		r := sure(Static(testKeys()[alg].private))
+		payload := []byte(benchmarkClaims)
+		b.Run(alg, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.Sign(b.Context(), "at+jwt", payload); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkJunk is what a request costs that carries no token.
+func BenchmarkJunk(b *testing.B) {
+	for _, bb := range []struct{ name, junk string }{
+		{"letters", strings.Repeat("a", 8<<10)},
+		{"dots", strings.Repeat(".", 8<<10)},
+		{"three parts", strings.Repeat("a", 4<<10) + "." + strings.Repeat("a", 4<<10) + ".a"},
+		{"header of braces", encode(strings.Repeat("{", 4<<10)) + ".a.a"},
+		{"header of names", encode(`{"a":"`+strings.Repeat(`\u0061`, 1<<10)+`"}`) + ".a.a"},
+		{"1 MB", strings.Repeat("a.", 1<<19)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse(bb.junk, 0); err == nil {
+					b.Fatal("accepted")
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,367 @@
+package jwks
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var claimsTable = []struct {
+	doc string
+	ok  bool
+}{
+	{`{}`, true},
+	{" \t\r\n{ \"a\" : 1 , \"b\" : [ ] } \n", true},
+	{`{"a":"b","c":null,"d":true,"e":false,"f":-0.5e+10,"g":{"h":[1,2,{}]}}`, true},
+	{`{"":0}`, true},
+	{`{"a":"\"\\\/\b\f\n\r\t\u00e9"}`, true},
+	{`{"a":"\uD83D\uDE00"}`, true},
+	{"{\"a\":\"\x7f\u2028\ufffd\U0010ffff\"}", true},
+	{`{"a":{"x":1,"x":2}}`, true}, // only the top level is ours to judge
+	{`{"a":0,"A":0}`, true},
+	{`{"e\u0301":0,"é":0}`, true}, // names are compared by code point (RFC 7515 §5.3)
+	{`{"a":1E5,"b":0,"c":-0,"d":0.0,"e":10}`, true},
+	{`{"a":` + strings.Repeat("9", 1000) + `}`, true},
+
+	{``, false},
+	{` `, false},
+	{`{`, false},
+	{`}`, false},
+	{`{}{}`, false},
+	{`{},`, false},
+	{`{} x`, false},
+	{"{}\x00", false},
+	{`[]`, false},
+	{`[{}]`, false},
+	{`"{}"`, false},
+	{`null`, false},
+	{`1`, false},
+	{"\ufeff{}", false},
+	{"{}\ufeff", false},
+	{"{\u00a0}", false},
+	{"{\v}", false},
+	{"{\f}", false},
+	{`{,}`, false},
+	{`{"a"}`, false},
+	{`{"a":}`, false},
+	{`{"a":1,}`, false},
+	{`{"a":1 "b":2}`, false},
+	{`{"a" 1}`, false},
+	{`{"a"::1}`, false},
+	{`{a:1}`, false},
+	{`{'a':1}`, false},
+	{`{1:1}`, false},
+	{`{null:1}`, false},
+	{`{"a":1}//`, false},
+	{`{"a":/**/1}`, false},
+	{`{"a":01}`, false},
+	{`{"a":-01}`, false},
+	{`{"a":+1}`, false},
+	{`{"a":.5}`, false},
+	{`{"a":5.}`, false},
+	{`{"a":1e}`, false},
+	{`{"a":1e+}`, false},
+	{`{"a":-}`, false},
+	{`{"a":0x10}`, false},
+	{`{"a":1_000}`, false},
+	{`{"a":NaN}`, false},
+	{`{"a":Infinity}`, false},
+	{`{"a":-Infinity}`, false},
+	{`{"a":nul}`, false},
+	{`{"a":nulll}`, false},
+	{`{"a":True}`, false},
+	{`{"a":[1,]}`, false},
+	{`{"a":[,1]}`, false},
+	{`{"a":[1 2]}`, false},
+	{`{"a":[1}`, false},
+	{`{"a":{"b":1]}`, false},
+	{`{"a":{"b"}}`, false},
+	{`{"a":"b}`, false},
+	{`{"a":"\"}`, false},
+	{`{"a":"\x41"}`, false},
+	{`{"a":"\'"}`, false},
+	{`{"a":"\u12"}`, false},
+	{`{"a":"\u12G4"}`, false},
+	{`{"a":"\u+123"}`, false},
+	{`{"a":"\U0041"}`, false},
+	{`{"a":"\ud800"}`, false},
+	{`{"a":"\ud800\n"}`, false},
+	{`{"a":"\ud800\ud800"}`, false},
+	{`{"a":"\udfff"}`, false},
+	{`{"\udc00":1}`, false},
+	{`{"a":{"b":"\ud800"}}`, false},
+	{"{\"a\":\"\n\"}", false},
+	{"{\"a\":\"\t\"}", false},
+	{"{\"a\":\"\x00\"}", false},
+	{"{\"a\":\"\xff\"}", false},
+	{"{\"a\":\"\xc0\x80\"}", false},
+	{"{\"a\":\"\xed\xa0\x80\"}", false},
+	{"{\"\xff\":1}", false},
+	{`{"a":1,"a":1}`, false},
+	{`{"a":1,"b":2,"a":null}`, false},
+	{`{"a":1,"\u0061":2}`, false},
+	{`{"é":1,"\u00e9":2}`, false},
+	{`{"😀":1,"\ud83d\ude00":2}`, false},
+	{`{"":1,"":2}`, false},
+	{`{"a\/b":1,"a/b":2}`, false},
+}
+
+func TestParseClaims(t *testing.T) {
+	for _, tt := range claimsTable {
+		c, err := ParseClaims(tt.doc)
+		if (err == nil) != tt.ok {
+			t.Errorf("%q: %v", tt.doc, err)
+		}
+		if err != nil && (c.doc != "" || c.members != nil) {
+			t.Errorf("%q: an error and a value", tt.doc)
+		}
+		if tt.ok && !json.Valid([]byte(tt.doc)) {
+			t.Errorf("%q: encoding/json does not agree", tt.doc)
+		}
+		// Cut anywhere, it is no object any more.
+		for i := range strings.TrimRight(tt.doc, " \n") {
+			if _, err := ParseClaims(tt.doc[:i]); tt.ok && err == nil {
+				t.Errorf("%q is accepted", tt.doc[:i])
+			}
+		}
+	}
+}
+
+func TestParseClaimsBounds(t *testing.T) {
+	members := func(n int) string {
+		var names []string
+		for i := range n {
+			names = append(names, `"`+strconv.Itoa(i)+`":0`)
+		}
+		return "{" + strings.Join(names, ",") + "}"
+	}
+	nested := func(n int, open, inner, end string) string {
+		return `{"a":` + strings.Repeat(open, n) + inner + strings.Repeat(end, n) + "}"
+	}
+	for name, tt := range map[string]struct {
+		doc string
+		ok  bool
+	}{
+		"members":           {members(maxMembers), true},
+		"too many members":  {members(maxMembers + 1), false},
+		"arrays":            {nested(maxDepth, "[", "", "]"), true},
+		"too many arrays":   {nested(maxDepth+1, "[", "", "]"), false},
+		"objects":           {nested(maxDepth-1, `{"a":`, "1", "}"), true},
+		"too many objects":  {nested(maxDepth, `{"a":`, "1", "}"), false},
+		"a million arrays":  {nested(1_000_000, "[", "", "]"), false},
+		"a million objects": {nested(1_000_000, `{"a":`, "1", "}"), false},
+		"only opened":       {`{"a":` + strings.Repeat("[", 1_000_000), false},
+	} {
+		if _, err := ParseClaims(tt.doc); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestClaimsHasAndRaw(t *testing.T) {
+	c := sure(ParseClaims(`{"s":"a","n": null ,"o":{ "x" : [1] },"\u0065":1.50}`))
+	for name, want := range map[string]string{"s": `"a"`, "n": "null", "o": `{ "x" : [1] }`, "e": "1.50"} {
+		raw, ok := c.Raw(name)
+		if string(raw) != want || !ok || !c.Has(name) {
+			t.Errorf("%s: %q, %t", name, raw, ok)
+		}
+		raw[0] = 'X' // a copy
+		if raw, _ := c.Raw(name); string(raw) != want {
+			t.Errorf("%s changed to %q", name, raw)
+		}
+	}
+	for _, name := range []string{"", "S", "x", `\u0065`, "s\x00"} {
+		if raw, ok := c.Raw(name); ok || len(raw) != 0 || c.Has(name) {
+			t.Errorf("%q is there: %q", name, raw)
+		}
+	}
+	var zero Claims
+	if zero.Has("a") {
+		t.Error("the zero value has members")
+	}
+	var v struct {
+		S string
+		O struct{ X []int }
+	}
+	if err := c.Unmarshal(&v); err != nil || v.S != "a" || !slices.Equal(v.O.X, []int{1}) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if err := c.Unmarshal(&struct{ S int }{}); err == nil {
+		t.Error("a string became a number")
+	}
+}
+
+func TestClaimsString(t *testing.T) {
+	for _, tt := range []struct {
+		raw, want string
+		ok        bool
+	}{
+		{`"a"`, "a", true},
+		{`""`, "", true},
+		{`"\u0061\n\/\ud83d\ude00"`, "a\n/😀", true},
+		{`"é\u0000"`, "é\x00", true},
+		{`null`, "", false},
+		{`1`, "", false},
+		{`true`, "", false},
+		{`["a"]`, "", false},
+		{`{"a":"a"}`, "", false},
+	} {
+		c := sure(ParseClaims(`{"x":` + tt.raw + `}`))
+		got, there, err := c.String("x")
+		if got != tt.want || !there || (err == nil) != tt.ok {
+			t.Errorf("%s: %q, %t, %v", tt.raw, got, there, err)
+		}
+		if got, there, err := c.String("y"); got != "" || there || err != nil {
+			t.Errorf("missing: %q, %t, %v", got, there, err)
+		}
+	}
+}
+
+func TestClaimsStrings(t *testing.T) {
+	for _, tt := range []struct {
+		raw  string
+		want []string
+		ok   bool
+	}{
+		{`"a"`, []string{"a"}, true},
+		{`""`, []string{""}, true},
+		{`["a"]`, []string{"a"}, true},
+		{`[ "a" , "b]" ,"\"c,", "\u0064" ]`, []string{"a", "b]", `"c,`, "d"}, true},
+		{`[]`, nil, true},
+		{`[ ]`, nil, true},
+		{`["",""]`, []string{"", ""}, true},
+		{`[1]`, nil, false},
+		{`["a",1]`, nil, false},
+		{`["a",null]`, nil, false},
+		{`["a",["b"]]`, nil, false},
+		{`[["a"]]`, nil, false},
+		{`[{"a":"b"}]`, nil, false},
+		{`{"a":"b"}`, nil, false},
+		{`1`, nil, false},
+		{`null`, nil, false},
+		{`true`, nil, false},
+	} {
+		c := sure(ParseClaims(`{"aud": ` + tt.raw + ` }`))
+		got, there, err := c.Strings("aud")
+		if !slices.Equal(got, tt.want) || !there || (err == nil) != tt.ok {
+			t.Errorf("%s: %q, %t, %v", tt.raw, got, there, err)
+		}
+		if got, there, err := c.Strings("y"); got != nil || there || err != nil {
+			t.Errorf("missing: %q, %t, %v", got, there, err)
+		}
+	}
+}
+
+func TestClaimsTime(t *testing.T) {
+	for _, tt := range []struct {
+		raw  string
+		want int64
+		ok   bool
+	}{
+		{`1700000000`, 1700000000, true},
+		{`1700000000.999`, 1700000000, true},
+		{`1700000000.0`, 1700000000, true},
+		{`0`, 0, true},
+		{`0.5`, 0, true},
+		{`1`, 1, true},
+		{`999999999999`, 999999999999, true},
+		{`1000000000000`, 0, false}, // milliseconds, most likely
+		{`9223372036854775808`, 0, false},
+		{`18446744073709551616`, 0, false},
+		{strings.Repeat("9", 400), 0, false},
+		{`-1`, 0, false},
+		{`-0`, 0, false},
+		{`-1700000000.5`, 0, false},
+		{`1e30`, 0, false},
+		{`1E9`, 0, false},
+		{`1e0`, 0, false},
+		{`1.7e9`, 0, false},
+		{`1700000000.1e1`, 0, false},
+		{`"1700000000"`, 0, false},
+		{`""`, 0, false},
+		{`true`, 0, false},
+		{`false`, 0, false},
+		{`null`, 0, false},
+		{`[1700000000]`, 0, false},
+		{`{"a":1}`, 0, false},
+	} {
+		c := sure(ParseClaims(`{"exp": ` + tt.raw + ` }`))
+		got, there, err := c.Time("exp")
+		if !there || (err == nil) != tt.ok {
+			t.Errorf("%s: %t, %v", tt.raw, there, err)
+		}
+		if tt.ok && !got.Equal(time.Unix(tt.want, 0)) || !tt.ok && !got.IsZero() {
+			t.Errorf("%s: %v", tt.raw, got)
+		}
+		if got, there, err := c.Time("y"); !got.IsZero() || there || err != nil {
+			t.Errorf("missing: %v, %t, %v", got, there, err)
+		}
+	}
+}
+
+// What ParseClaims accepts, encoding/json accepts and reads the same; and what
+// encoding/json writes of it, ParseClaims accepts.
+func FuzzClaims(f *testing.F) {
+	if len(claimsTable) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, tt := range claimsTable {
+		f.Add(tt.doc)
+	}
+	f.Fuzz(func(t *testing.T, doc string) {
+		c, err := ParseClaims(doc)
+		if err != nil {
+			return
+		}
+		if !json.Valid([]byte(doc)) {
+			t.Fatal("encoding/json calls it invalid")
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(doc), &members); err != nil {
+			t.Fatal(err)
+		}
+		if len(members) != len(c.members) {
+			t.Fatalf("%d members, encoding/json has %d", len(c.members), len(members))
+		}
+		for name, value := range members {
+			raw, ok := c.Raw(name)
+			if !ok || string(raw) != string(value) {
+				t.Fatalf("%q is %q, encoding/json has %q", name, raw, value)
+			}
+			text, _, err := c.String(name)
+			var want any
+			if json.Unmarshal(value, &want) != nil {
+				continue // a number out of float64's range
+			}
+			if s, isString := want.(string); isString != (err == nil) || s != text {
+				t.Fatalf("%q is %q (%v), encoding/json has %v", name, text, err, want)
+			}
+			list, _, err := c.Strings(name)
+			var wantList []string
+			if values, isArray := want.([]any); isArray {
+				for _, v := range values {
+					if s, isString := v.(string); isString {
+						wantList = append(wantList, s)
+					}
+				}
+				if (len(wantList) == len(values)) != (err == nil) || err == nil && !slices.Equal(list, wantList) {
+					t.Fatalf("%q is %q (%v), encoding/json has %v", name, list, err, want)
+				}
+			}
+			at, _, err := c.Time(name)
+			if n, isNumber := want.(float64); err == nil && (!isNumber || n < 0 || at.Unix() != int64(n)) {
+				t.Fatalf("%q is the time %v, encoding/json has %v", name, at, want)
+			}
+		}
+		again, err := json.Marshal(members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseClaims(string(again)); err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+	})
+}

@@ -1,0 +1,247 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A change of algorithm is announced like any next key, and the old keys are
+// retained.
+func TestAlgorithmChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		before := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
+		old := signedBy(t, before)
+		time.Sleep(10 * 24 * time.Hour)
+		before.Close()
+
+		r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256", Poll: 10 * time.Minute}))
+		defer r.Close()
+		changed := time.Now()
+		var next string
+		for time.Since(changed) < 24*time.Hour-time.Minute {
+			if kid := signedBy(t, r); kid != old {
+				t.Fatalf("%s signs %v after the change", kid, time.Since(changed))
+			}
+			for _, kid := range publishedBy(t, r) {
+				if sure(r.Key(t.Context(), kid)).Algorithm() == "RS256" && next == "" {
+					next = kid
+					if time.Since(changed) > time.Minute {
+						t.Errorf("announced after %v", time.Since(changed))
+					}
+				}
+			}
+			time.Sleep(time.Hour)
+		}
+		time.Sleep(2 * time.Hour)
+		if kid := signedBy(t, r); kid != next || next == "" {
+			t.Errorf("%s signs, %s was announced", kid, next)
+		}
+		if _, err := r.Key(t.Context(), old); err != nil {
+			t.Errorf("the old key: %v", err)
+		}
+		time.Sleep(25 * time.Hour)
+		if _, err := r.Key(t.Context(), old); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("the old key after Retain: %v", err)
+		}
+		for _, kid := range publishedBy(t, r) {
+			if alg := sure(r.Key(t.Context(), kid)).Algorithm(); alg != "RS256" {
+				t.Errorf("a key of %s is left", alg)
+			}
+		}
+	})
+}
+
+func TestRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
+		defer r.Close()
+		other := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
+		defer other.Close()
+		time.Sleep(time.Hour)
+		dropped, next := signedBy(t, r), publishedBy(t, r)[1]
+		signedBy(t, other)
+		token := sure(r.Sign(t.Context(), "at+jwt", []byte("{}")))
+
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if kid := signedBy(t, r); kid != next {
+			t.Errorf("%s signs", kid)
+		}
+		parsed := sure(Parse(token, 0))
+		if _, err := r.Key(t.Context(), parsed.KeyID()); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("the dropped key: %v", err)
+		}
+		if kids := publishedBy(t, r); slices.Contains(kids, dropped) || kids[0] != next || len(kids) != 2 {
+			t.Errorf("%q are published, %s was dropped", kids, dropped)
+		}
+		if strings.Contains(string(store.get()), dropped) {
+			t.Error("the dropped key is still stored")
+		}
+		time.Sleep(r.Policy().Poll) // until then others may not know
+		if _, err := other.Key(t.Context(), dropped); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("another replica: %v", err)
+		}
+		if kid := signedBy(t, other); kid != next {
+			t.Errorf("another replica signs with %s", kid)
+		}
+
+		// Again at once: verifiers may not have the key that is next now.
+		fresh := publishedBy(t, r)[1]
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Sign: %v", err)
+		}
+		if kids := publishedBy(t, r); slices.Contains(kids, next) || kids[0] != fresh {
+			t.Errorf("%q are published, %s was dropped", kids, next)
+		}
+		if err := r.Rotate(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("a third Rotate: %v", err)
+		}
+		time.Sleep(r.Policy().visible() + time.Second)
+		if kid := signedBy(t, r); kid != fresh {
+			t.Errorf("%s signs", kid)
+		}
+
+		// In the time after an ordinary change the retained key steps in.
+		time.Sleep(30*24*time.Hour - 10*time.Minute)
+		for signedBy(t, r) == fresh {
+			time.Sleep(time.Minute)
+		}
+		compromised := signedBy(t, r)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if kid := signedBy(t, r); kid == compromised || kid == fresh {
+			t.Errorf("%s signs, though the next one was announced a day ago", kid)
+		}
+		second := signedBy(t, r)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if kid := signedBy(t, r); kid != fresh || slices.Contains(publishedBy(t, r), second) {
+			t.Errorf("%s signs until the new key can", kid)
+		}
+	})
+}
+
+// A failed Rotate changes nothing, and says so.
+func TestRotateFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		kid, blob := signedBy(t, r), store.get()
+		down := errors.New("no connection")
+		store.fail(down)
+		if err := r.Rotate(t.Context()); !errors.Is(err, down) {
+			t.Errorf("%v", err)
+		}
+		store.fail(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := r.Rotate(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+		if got := signedBy(t, r); got != kid || string(store.get()) != string(blob) {
+			t.Errorf("%s signs", got)
+		}
+		r.Close()
+		if err := r.Rotate(t.Context()); err == nil {
+			t.Error("a closed keyring rotated")
+		}
+	})
+}
+
+// An operator who rotates all replicas at once is left with keys, and soon with
+// one that signs.
+func TestRotateTogether(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			store := &shelf{}
+			var replicas [4]*Keyring
+			for i := range replicas {
+				replicas[i] = sure(Open(t.Context(), store, Policy{}))
+				defer replicas[i].Close()
+				publishedBy(t, replicas[i])
+			}
+			time.Sleep(time.Hour)
+			before := publishedBy(t, replicas[0])[0]
+			var wg sync.WaitGroup
+			for _, r := range replicas {
+				wg.Go(func() {
+					if err := r.Rotate(t.Context()); err != nil && !errors.Is(err, ErrUnavailable) {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			time.Sleep(replicas[0].Policy().visible() + time.Minute)
+			for i, r := range replicas {
+				if kid := signedBy(t, r); kid == before {
+					t.Errorf("replica %d still signs with the dropped key", i)
+				}
+				if kids := publishedBy(t, r); len(kids) < 2 {
+					t.Errorf("replica %d publishes %q", i, kids)
+				}
+			}
+			sure(Open(t.Context(), store, Policy{})).Close()
+		})
+	}
+}
+
+// A Rotate of another replica just after the first write of this one's finds a
+// key behind the one it drops.
+func TestRotateWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		other := sure(Open(t.Context(), store, Policy{}))
+		defer other.Close()
+		within := &interrupted{shelf: store}
+		r := sure(Open(t.Context(), within, Policy{}))
+		defer r.Close()
+		time.Sleep(time.Hour)
+		within.saved = func() {
+			if err := other.Rotate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for name, replica := range map[string]*Keyring{"this": r, "the other": other} {
+			if _, err := replica.Sign(t.Context(), "at+jwt", []byte("{}")); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%s replica signs with a key that no verifier can have: %v", name, err)
+			}
+		}
+		time.Sleep(r.Policy().visible() + time.Minute)
+		if a, b := signedBy(t, r), signedBy(t, other); a != b {
+			t.Errorf("%s and %s sign", a, b)
+		}
+	})
+}
+
+// interrupted is a shelf that lets something happen after its next Save.
+type interrupted struct {
+	*shelf
+	saved func()
+}
+
+func (i *interrupted) Save(ctx context.Context, old, blob []byte) (bool, error) {
+	saved, err := i.shelf.Save(ctx, old, blob)
+	if f := i.saved; saved && f != nil {
+		i.saved = nil
+		f()
+	}
+	return saved, err
+}

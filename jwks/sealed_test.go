@@ -1,0 +1,276 @@
+package jwks
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// shelf is a KeyStore in memory that can be out of reach.
+type shelf struct {
+	mu    sync.Mutex
+	blob  []byte
+	err   error // the answer to everything, if set
+	loads int
+	saves int
+}
+
+func (s *shelf) Load(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loads++
+	if s.err != nil {
+		return nil, s.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(s.blob), nil
+}
+
+func (s *shelf) Save(ctx context.Context, old, blob []byte) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return false, s.err
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if !bytes.Equal(s.blob, old) || (s.blob == nil) != (old == nil) {
+		return false, nil
+	}
+	s.saves++
+	s.blob = bytes.Clone(blob)
+	return true, nil
+}
+
+func (s *shelf) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *shelf) put(blob []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blob = blob
+}
+
+func (s *shelf) get() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.blob)
+}
+
+func kek(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }
+
+func TestSealedRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		store KeyStore
+		kek   [][]byte
+		want  string
+	}{
+		"no store":          {nil, [][]byte{kek(1)}, "a key store"},
+		"no key":            {&shelf{}, nil, "32-byte"},
+		"nil key":           {&shelf{}, [][]byte{nil}, "key-encryption key 1 has 0 bytes"},
+		"16 bytes":          {&shelf{}, [][]byte{make([]byte, 16)}, "1 has 16 bytes"},
+		"24 bytes":          {&shelf{}, [][]byte{make([]byte, 24)}, "1 has 24 bytes"},
+		"31 bytes":          {&shelf{}, [][]byte{make([]byte, 31)}, "1 has 31 bytes"},
+		"33 bytes":          {&shelf{}, [][]byte{make([]byte, 33)}, "1 has 33 bytes"},
+		"hexadecimal":       {&shelf{}, [][]byte{bytes.Repeat([]byte("ab"), 32)}, "1 has 64 bytes"},
+		"second one short":  {&shelf{}, [][]byte{kek(1), make([]byte, 16)}, "2 has 16 bytes"},
+		"key of a password": {&shelf{}, [][]byte{[]byte("password")}, "write 32 random ones"},
+	} {
+		store, err := Sealed(tt.store, tt.kek...)
+		if store != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSealed(t *testing.T) {
+	ctx := t.Context()
+	under := &shelf{}
+	store := sure(Sealed(under, kek(1)))
+	if blob, err := store.Load(ctx); blob != nil || err != nil {
+		t.Errorf("%q, %v", blob, err)
+	}
+	if saved, err := store.Save(ctx, []byte("a"), []byte("b")); saved || err != nil {
+		t.Errorf("saved over nothing: %t, %v", saved, err)
+	}
+	plain := []byte(strings.Repeat("secret ", 100))
+	if saved, err := store.Save(ctx, nil, plain); !saved || err != nil {
+		t.Fatalf("%t, %v", saved, err)
+	}
+	if bytes.Contains(under.get(), []byte("secret")) {
+		t.Error("the blob is stored in the clear")
+	}
+	if blob, err := store.Load(ctx); !bytes.Equal(blob, plain) || err != nil {
+		t.Errorf("%q, %v", blob, err)
+	}
+	for _, old := range [][]byte{nil, {}, []byte("other"), plain[1:]} {
+		if saved, err := store.Save(ctx, old, []byte("b")); saved || err != nil {
+			t.Errorf("old %q: %t, %v", old, saved, err)
+		}
+	}
+	first := under.get()
+	if saved, err := store.Save(ctx, plain, plain); !saved || err != nil {
+		t.Errorf("%t, %v", saved, err)
+	}
+	if bytes.Equal(first, under.get()) {
+		t.Error("the same blob sealed twice is the same: the nonce is not random")
+	}
+}
+
+// Nothing of a private key is in what a sealed file holds, and a keyring works
+// over it.
+func TestSealedFile(t *testing.T) {
+	path := keyFile(t)
+	store := sure(Sealed(File(path), kek(1)))
+	r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
+	defer r.Close()
+	raw := sure(os.ReadFile(path))
+	for _, secret := range secretsOf(t, r.view.Load().raw) {
+		if bytes.Contains(raw, []byte(secret)) {
+			t.Error("the sealed file holds a private member")
+		}
+	}
+	for _, word := range []string{"m2m_keys", "kty", "kid", r.view.Load().Keys[0].ID()} {
+		if bytes.Contains(raw, []byte(word)) {
+			t.Errorf("the sealed file holds %q", word)
+		}
+	}
+	again := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
+	defer again.Close()
+	token := sure(again.Sign(t.Context(), "at+jwt", []byte("{}")))
+	parsed := sure(Parse(token, 0))
+	if _, err := parsed.Verify(sure(r.Key(t.Context(), parsed.KeyID()))); err != nil {
+		t.Error(err)
+	}
+}
+
+// A sealed blob that was changed anywhere, cut anywhere, sealed under another
+// key, or is not sealed at all is an error that says what to do; what is stored
+// stays.
+func TestSealedDamaged(t *testing.T) {
+	under := &shelf{}
+	store := sure(Sealed(under, kek(1)))
+	sure(Open(t.Context(), store, Policy{})).Close()
+	good := under.get()
+	plain := sure(store.Load(t.Context()))
+	damaged := map[string][]byte{}
+	for i := range good {
+		changed := bytes.Clone(good)
+		changed[i] ^= 0x10
+		damaged["byte "+string(rune('0'+i%10))+" changed: "+string(changed)] = changed
+		if i > 0 {
+			damaged["cut: "+string(good[:i])] = good[:i]
+		}
+	}
+	damaged["longer"] = append(bytes.Clone(good), 0)
+	damaged["not sealed"] = plain
+	damaged["only marked"] = append(bytes.Clone(sealMark), plain...)
+	damaged["mark alone"] = sealMark
+	damaged["marked twice"] = append(bytes.Clone(sealMark), good...)
+	damaged["empty"] = []byte{}
+	other := &shelf{}
+	sure(Open(t.Context(), sure(Sealed(other, kek(2))), Policy{})).Close()
+	damaged["under another key"] = other.get()
+	for name, blob := range damaged {
+		under.put(blob)
+		saves := under.saves
+		if loaded, err := store.Load(t.Context()); loaded != nil || err == nil || !strings.Contains(err.Error(), "restore") {
+			t.Fatalf("%q: Load: %v", name, err)
+		}
+		for _, old := range [][]byte{nil, plain} {
+			if saved, err := store.Save(t.Context(), old, plain); saved || err == nil {
+				t.Fatalf("%q: Save: %t, %v", name, saved, err)
+			}
+		}
+		if r, err := Open(t.Context(), store, Policy{}); r != nil || err == nil {
+			t.Fatalf("%q: opened", name)
+		}
+		if under.saves != saves || !bytes.Equal(under.get(), blob) {
+			t.Fatalf("%q: was written over", name)
+		}
+	}
+	if len(damaged) < 1000 {
+		t.Errorf("only %d", len(damaged))
+	}
+}
+
+func TestSealedKeyRotation(t *testing.T) {
+	ctx := t.Context()
+	under := &shelf{}
+	if saved, err := sure(Sealed(under, kek(1))).Save(ctx, nil, []byte("a")); !saved || err != nil {
+		t.Fatal(err)
+	}
+	opens := func(key byte) bool {
+		_, _, err := sure(Sealed(under, kek(key))).(*sealed).open(under.get())
+		return err == nil
+	}
+	// One that reads with the new key behind the old one leaves it at that.
+	behind := sure(Sealed(under, kek(1), kek(2)))
+	if blob, err := behind.Load(ctx); string(blob) != "a" || err != nil || !opens(1) {
+		t.Fatalf("%q, %v", blob, err)
+	}
+	// With the new one first it is sealed anew, once.
+	first := sure(Sealed(under, kek(2), kek(1)))
+	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil {
+		t.Fatalf("%q, %v", blob, err)
+	}
+	if opens(1) || !opens(2) {
+		t.Fatal("it was not sealed anew")
+	}
+	sealed := under.get()
+	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil || !bytes.Equal(under.get(), sealed) {
+		t.Errorf("%q, %v, sealed again: %t", blob, err, !bytes.Equal(under.get(), sealed))
+	}
+	// A replica that has both still reads and writes, one that has only the old
+	// one says so.
+	if saved, err := behind.Save(ctx, []byte("a"), []byte("b")); !saved || err != nil {
+		t.Errorf("%t, %v", saved, err)
+	}
+	if blob, err := first.Load(ctx); string(blob) != "b" || err != nil {
+		t.Errorf("%q, %v", blob, err)
+	}
+	if blob, err := sure(Sealed(under, kek(1))).Load(ctx); blob != nil || err == nil || !strings.Contains(err.Error(), "add that one to the list") {
+		t.Errorf("%q, %v", blob, err)
+	}
+	// A store that cannot be written now is still read.
+	under.put(nil)
+	if saved, err := sure(Sealed(under, kek(1))).Save(ctx, nil, []byte("c")); !saved || err != nil {
+		t.Fatal(err)
+	}
+	if blob, err := sure(Sealed(readOnly{under}, kek(2), kek(1))).Load(ctx); string(blob) != "c" || err != nil {
+		t.Errorf("%q, %v", blob, err)
+	}
+}
+
+type readOnly struct{ KeyStore }
+
+func (readOnly) Save(context.Context, []byte, []byte) (bool, error) { return false, os.ErrPermission }
+
+func TestSealedConcurrently(t *testing.T) {
+	path := keyFile(t)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		store := sure(Sealed(File(path), kek(1), kek(2)))
+		if i%2 == 1 {
+			store = sure(Sealed(File(path), kek(2), kek(1))) // as while one key replaces the other
+		}
+		wg.Go(func() {
+			if err := countUp(store, 10); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if blob := sure(sure(Sealed(File(path), kek(1), kek(2))).Load(t.Context())); string(blob) != "40" {
+		t.Errorf("%s of 40 steps are left", blob)
+	}
+}

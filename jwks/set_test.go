@@ -1,0 +1,427 @@
+package jwks
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// jwk is the public JWK.
+func (k *Key) jwk() map[string]any {
+	var set struct{ Keys []map[string]any }
+	if err := json.Unmarshal(sure(publicSet([]*Key{k})), &set); err != nil {
+		panic(err)
+	}
+	return set.Keys[0]
+}
+
+// publicMembers is a test key's JWK with further members, or with them changed;
+// nil takes one away.
+func publicMembers(alg string, changes map[string]any) map[string]any {
+	key := testKeys()[alg].jwk()
+	maps.Copy(key, changes)
+	maps.DeleteFunc(key, func(_ string, v any) bool { return v == nil })
+	return key
+}
+
+func TestParseKey(t *testing.T) {
+	// RFC 7517 Appendix A.1 and RFC 8037 Appendix A.2
+	const (
+		ec  = `{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"}`
+		okp = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+	)
+	raw := func(document string) map[string]any {
+		var key map[string]any
+		if err := json.Unmarshal([]byte(document), &key); err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	with := func(key map[string]any, changes map[string]any) map[string]any {
+		key = maps.Clone(key)
+		maps.Copy(key, changes)
+		maps.DeleteFunc(key, func(_ string, v any) bool { return v == nil })
+		return key
+	}
+	// A JSON object's last member: encoding/json takes the last of those it takes
+	// for one.
+	also := func(key map[string]any, member string) json.RawMessage {
+		text := sure(json.Marshal(key))
+		return append(text[:len(text)-1], ","+member+"}"...)
+	}
+	long := strings.Repeat("k", maxKeyID)
+	rsaOf := func(bits int) string {
+		n := make([]byte, bits/8)
+		n[0], n[len(n)-1] = 0x80, 1
+		return base64.RawURLEncoding.EncodeToString(n)
+	}
+	null := json.RawMessage("null")
+	for _, tt := range []struct {
+		name string
+		key  any
+		want string // algorithm, "" when refused
+	}{
+		{"ES256", publicMembers("ES256", nil), "ES256"},
+		{"ES256 without alg", publicMembers("ES256", map[string]any{"alg": nil}), "ES256"},
+		{"ES384 without alg", publicMembers("ES384", map[string]any{"alg": nil}), "ES384"},
+		{"ES512 without alg", publicMembers("ES512", map[string]any{"alg": nil}), "ES512"},
+		{"RSA without alg", publicMembers("PS512", map[string]any{"alg": nil}), "RS256"},
+		{"Ed25519 without alg", raw(okp), "EdDSA"},
+		{"Ed25519 by its new name", with(raw(okp), map[string]any{"alg": "Ed25519"}), "Ed25519"},
+		{"without use", publicMembers("RS256", map[string]any{"use": nil}), "RS256"},
+		{"to verify", publicMembers("RS256", map[string]any{"use": nil, "key_ops": []string{"verify"}}), "RS256"},
+		{"to sign and verify", publicMembers("RS256", map[string]any{"key_ops": []string{"sign", "verify"}}), "RS256"},
+		{"longest kid", publicMembers("ES256", map[string]any{"kid": long}), "ES256"},
+		{"unknown members", publicMembers("ES256", map[string]any{"ext": true, "x5t": "AAAA", "iat": 1}), "ES256"},
+		{"largest RSA", publicMembers("RS256", map[string]any{"n": rsaOf(8192)}), "RS256"},
+
+		{"for encryption", raw(ec), ""},
+		{"use empty", publicMembers("ES256", map[string]any{"use": ""}), ""},
+		{"use in capitals", publicMembers("ES256", map[string]any{"use": "SIG"}), ""},
+		{"use a list", publicMembers("ES256", map[string]any{"use": []string{"sig"}}), ""},
+		{"only to sign", publicMembers("ES256", map[string]any{"key_ops": []string{"sign"}}), ""},
+		{"to encrypt", publicMembers("ES256", map[string]any{"key_ops": []string{"encrypt"}}), ""},
+		{"for nothing", publicMembers("ES256", map[string]any{"key_ops": []string{}}), ""},
+		{"key_ops a string", publicMembers("ES256", map[string]any{"key_ops": "verify"}), ""},
+		{"kid too long", publicMembers("ES256", map[string]any{"kid": long + "k"}), ""},
+		{"kid a number", publicMembers("ES256", map[string]any{"kid": 1}), ""},
+
+		{"oct", map[string]any{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kid": "1"}, ""},
+		{"oct with an alg of ours", map[string]any{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "alg": "ES256"}, ""},
+		{"k in an EC key", publicMembers("ES256", map[string]any{"k": "AAAA"}), ""},
+		{"private EC", publicMembers("ES256", map[string]any{"d": "AAAA"}), ""},
+		{"private Ed25519", publicMembers("EdDSA", map[string]any{"d": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}), ""},
+		{"private RSA, d", publicMembers("RS256", map[string]any{"d": "AAAA"}), ""},
+		{"private RSA, d null", publicMembers("RS256", map[string]any{"d": null}), ""},
+		{"private RSA, p alone", publicMembers("RS256", map[string]any{"p": "AAAA"}), ""},
+		{"private RSA, q alone", publicMembers("RS256", map[string]any{"q": "AAAA"}), ""},
+		{"private RSA, dp", publicMembers("RS256", map[string]any{"dp": "AAAA"}), ""},
+		{"private RSA, dq", publicMembers("RS256", map[string]any{"dq": "AAAA"}), ""},
+		{"private RSA, qi", publicMembers("RS256", map[string]any{"qi": "AAAA"}), ""},
+		{"private RSA, oth", publicMembers("RS256", map[string]any{"oth": []string{}}), ""},
+
+		{"alg HS256", publicMembers("RS256", map[string]any{"alg": "HS256"}), ""},
+		{"alg none", publicMembers("RS256", map[string]any{"alg": "none"}), ""},
+		{"alg of encryption", publicMembers("RS256", map[string]any{"alg": "RSA-OAEP"}), ""},
+		{"alg ES521", publicMembers("ES512", map[string]any{"alg": "ES521"}), ""},
+		{"alg of RSA on EC", publicMembers("ES256", map[string]any{"alg": "RS256"}), ""},
+		{"alg of EC on RSA", publicMembers("RS256", map[string]any{"alg": "ES256"}), ""},
+		{"alg of EC on Ed25519", publicMembers("EdDSA", map[string]any{"alg": "ES256"}), ""},
+		{"P-384 labelled ES256", publicMembers("ES384", map[string]any{"alg": "ES256"}), ""},
+		{"P-256 labelled ES512", publicMembers("ES256", map[string]any{"alg": "ES512"}), ""},
+		{"alg a number", publicMembers("ES256", map[string]any{"alg": 256}), ""},
+
+		{"name in another case, alg", also(publicMembers("RS256", nil), `"ALG":"RS512"`), "RS256"},
+		{"name in another case, use", also(publicMembers("RS256", nil), `"USE":"enc"`), "RS256"},
+		{"name in another case, key_ops", also(publicMembers("RS256", nil), `"Key_Ops":["sign"]`), "RS256"},
+		{"name in another case, kid", also(publicMembers("RS256", nil), `"KID":1`), "RS256"},
+		{"name in another case, k", also(publicMembers("ES256", nil), `"K":"AAAA"`), "ES256"},
+
+		{"RSA 1024", publicMembers("RS256", map[string]any{"n": rsaOf(1024)}), ""},
+		{"RSA 2040", publicMembers("RS256", map[string]any{"n": rsaOf(2040)}), ""},
+		{"RSA 8200", publicMembers("RS256", map[string]any{"n": rsaOf(8200)}), ""},
+		{"RSA 2048 of leading zeros", publicMembers("RS256", map[string]any{"n": base64.RawURLEncoding.EncodeToString(append(make([]byte, 128), sure(base64.RawURLEncoding.DecodeString(rsaOf(1024)))...))}), ""},
+		{"RSA e = 0", publicMembers("RS256", map[string]any{"e": "AA"}), ""},
+		{"RSA e = 1", publicMembers("RS256", map[string]any{"e": "AQ"}), ""},
+		{"RSA e = 2", publicMembers("RS256", map[string]any{"e": "Ag"}), ""},
+		{"RSA e even", publicMembers("RS256", map[string]any{"e": "AQAA"}), ""},
+		{"RSA e of 65 bits", publicMembers("RS256", map[string]any{"e": base64.RawURLEncoding.EncodeToString([]byte{1, 0, 0, 0, 0, 0, 1, 0, 1})}), ""},
+		{"RSA e empty", publicMembers("RS256", map[string]any{"e": ""}), ""},
+		{"RSA n missing", publicMembers("RS256", map[string]any{"n": nil}), ""},
+		{"RSA n even", publicMembers("RS256", map[string]any{"n": base64.RawURLEncoding.EncodeToString(append([]byte{0x80}, make([]byte, 255)...))}), ""},
+		{"off the curve", publicMembers("ES256", map[string]any{"y": publicMembers("ES256", nil)["x"]}), ""},
+		{"the origin", publicMembers("ES256", map[string]any{"x": base64.RawURLEncoding.EncodeToString(make([]byte, 32)), "y": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}), ""},
+		{"x missing", publicMembers("ES256", map[string]any{"x": nil}), ""},
+		{"x empty", publicMembers("ES256", map[string]any{"x": ""}), ""},
+		{"x a number", publicMembers("ES256", map[string]any{"x": 1}), ""},
+		{"curve of another", publicMembers("ES256", map[string]any{"crv": "P-384"}), ""},
+		{"curve secp256k1", publicMembers("ES256", map[string]any{"crv": "secp256k1", "alg": "ES256K"}), ""},
+		{"curve unknown", publicMembers("ES256", map[string]any{"crv": "P-257"}), ""},
+		{"X25519", map[string]any{"kty": "OKP", "crv": "X25519", "x": raw(okp)["x"]}, ""},
+		{"X25519 labelled EdDSA", map[string]any{"kty": "OKP", "crv": "X25519", "alg": "EdDSA", "x": raw(okp)["x"]}, ""},
+		{"Ed448", map[string]any{"kty": "OKP", "crv": "Ed448", "alg": "EdDSA", "x": raw(okp)["x"]}, ""},
+		{"Ed25519 cut short", with(raw(okp), map[string]any{"x": "AAAA"}), ""},
+		{"Ed25519 too long", with(raw(okp), map[string]any{"x": base64.RawURLEncoding.EncodeToString(make([]byte, 33))}), ""},
+		{"kty unknown", publicMembers("ES256", map[string]any{"kty": "AKP"}), ""},
+		{"kty missing", publicMembers("ES256", map[string]any{"kty": nil}), ""},
+		{"kty in lower case", publicMembers("ES256", map[string]any{"kty": "ec"}), ""},
+		{"kty of another", publicMembers("ES256", map[string]any{"kty": "RSA"}), ""},
+		{"nothing", map[string]any{}, ""},
+		{"array", []string{}, ""},
+		{"null", nil, ""},
+		{"string", "key", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			key, err := parseKey(sure(json.Marshal(tt.key)))
+			got := ""
+			if err == nil {
+				got = key.Algorithm()
+			}
+			if got != tt.want {
+				t.Errorf("%q: %v", got, err)
+			}
+		})
+	}
+}
+
+// The examples of the RFCs.
+func TestThumbprint(t *testing.T) {
+	for jwk, want := range map[string]string{
+		// RFC 7638 §3.1
+		`{"kty":"RSA","alg":"RS256","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB"}`: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+		// RFC 8037 Appendix A.3
+		`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+		// its members are what counts
+		`{"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","use":"sig","alg":"Ed25519","crv":"Ed25519","kty":"OKP"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+	} {
+		key, err := parseKey([]byte(jwk))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key.ID() != want {
+			t.Errorf("%s, want %s", key.ID(), want)
+		}
+		document := sure(publicSet([]*Key{key}))
+		if !strings.Contains(string(document), `"kid":"`+want+`"`) {
+			t.Errorf("published as %s", document)
+		}
+	}
+	key := sure(parseKey([]byte(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"mine"}`)))
+	if key.ID() != "mine" {
+		t.Errorf("a key's own kid became %s", key.ID())
+	}
+}
+
+func TestParseSet(t *testing.T) {
+	set := func(keys ...any) string { return string(sure(json.Marshal(map[string]any{"keys": keys}))) }
+	named := func(alg, kid string) any { return publicMembers(alg, map[string]any{"kid": kid}) }
+	many := func(n int) string {
+		keys := make([]any, n)
+		for i := range keys {
+			keys[i] = named("EdDSA", fmt.Sprint(i))
+		}
+		return set(keys...)
+	}
+	for _, tt := range []struct {
+		name, document string
+		kids           []string // nil when the document is refused
+		skipped        int
+	}{
+		{"none", `{"keys":[]}`, []string{}, 0},
+		{"one", set(named("ES256", "a")), []string{"a"}, 0},
+		{"of every type", set(named("ES256", "a"), named("RS256", "b"), named("EdDSA", "c")), []string{"a", "b", "c"}, 0},
+		{"other members", `{"x":{"keys":1},"keys":[],"iss":"https://a"}`, []string{}, 0},
+		{"useless among good ones", set(
+			named("ES256", "a"), map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}, named("RS256", "b"),
+			map[string]any{"kty": "oct", "k": "AAAA", "kid": "c"}, map[string]any{}, nil, 1, "x", []any{}), []string{"a", "b"}, 7},
+		{"only useless", set(map[string]any{"kty": "oct", "k": "AAAA"}), []string{}, 1},
+		{"kid twice, two keys", set(named("ES256", "a"), named("RS256", "a"), named("EdDSA", "b")), []string{"b"}, 2},
+		{"kid thrice", set(named("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{}, 3},
+		{"kid of a useless key", set(named("ES256", "a"), map[string]any{"kty": "oct", "k": "AAAA", "kid": "a"}), []string{"a"}, 1},
+		{"duplicate member in a key", `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"a","kid":"b"}]}`, []string{}, 1},
+		{"no kid", set(publicMembers("ES256", map[string]any{"kid": nil})), []string{testKeys()["ES256"].ID()}, 0},
+		{"kid empty", set(named("ES256", "")), []string{testKeys()["ES256"].ID()}, 0},
+		{"no kid and its thumbprint", set(publicMembers("ES256", map[string]any{"kid": nil}), publicMembers("ES256", nil)), []string{}, 2},
+
+		{"empty", ``, nil, 0},
+		{"HTML", `<html></html>`, nil, 0},
+		{"array", `[]`, nil, 0},
+		{"null", `null`, nil, 0},
+		{"one key", string(sure(json.Marshal(named("ES256", "a")))), nil, 0},
+		{"no keys", `{}`, nil, 0},
+		{"keys null", `{"keys":null}`, nil, 0},
+		{"keys an object", `{"keys":{}}`, nil, 0},
+		{"keys a string", `{"keys":"[]"}`, nil, 0},
+		{"keys twice", `{"keys":[],"keys":[]}`, nil, 0},
+		{"keys in capitals", `{"KEYS":[]}`, nil, 0},
+		{"keys and KEYS", `{"keys":[],"KEYS":` + set(named("ES256", "a"))[len(`{"keys":`):], []string{}, 0},
+		{"cut short", `{"keys":[]`, nil, 0},
+		{"trailing", `{"keys":[]}{}`, nil, 0},
+		{"invalid UTF-8", "{\"keys\":[],\"x\":\"\xff\"}", nil, 0},
+		{"BOM", "\ufeff" + `{"keys":[]}`, nil, 0},
+		{"257", many(257), nil, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := parseSet([]byte(tt.document), nil)
+			if (err == nil) != (tt.kids != nil) || (err != nil) != (s == nil) {
+				t.Fatalf("%v", err)
+			}
+			if err != nil {
+				if !strings.HasPrefix(err.Error(), "jwks: ") {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if kids := slices.Sorted(maps.Keys(s.keys)); !slices.Equal(kids, tt.kids) || s.skipped != tt.skipped {
+				t.Errorf("keys %q, %d skipped", kids, s.skipped)
+			}
+			for kid, key := range s.keys {
+				if key.ID() != kid {
+					t.Errorf("%q is under %q", key.ID(), kid)
+				}
+			}
+		})
+	}
+	if s, err := parseSet([]byte(many(256)), nil); err != nil || len(s.keys) != 256 {
+		t.Errorf("256 keys: %v", err)
+	}
+}
+
+// A key keeps its pointer while it stands, and loses it as soon as anything of
+// it changes.
+func TestParseSetKeepsPointers(t *testing.T) {
+	document := func(changes map[string]any) []byte {
+		return sure(json.Marshal(map[string]any{"keys": []any{
+			publicMembers("RS256", changes), publicMembers("EdDSA", map[string]any{"kid": "other"})}}))
+	}
+	kid := testKeys()["RS256"].ID()
+	first := sure(parseSet(document(nil), nil))
+	for _, tt := range []struct {
+		name    string
+		changes map[string]any
+		kid     string
+		same    bool
+	}{
+		{"nothing", nil, kid, true},
+		{"a member nobody reads", map[string]any{"x": 1}, kid, true},
+		{"no alg, which is the default", map[string]any{"alg": nil}, kid, true},
+		{"no kid, which is the thumbprint", map[string]any{"kid": nil}, kid, true},
+		{"alg", map[string]any{"alg": "PS256"}, kid, false},
+		{"kid", map[string]any{"kid": "new"}, "new", false},
+		{"key", map[string]any{"n": strangers()["RS256"].jwk()["n"]}, kid, false},
+	} {
+		next := sure(parseSet(document(tt.changes), first))
+		if next.keys["other"] != first.keys["other"] {
+			t.Errorf("%s: the other key's pointer changed", tt.name)
+		}
+		if key := next.keys[tt.kid]; key == nil || (key == first.keys[kid]) != tt.same {
+			t.Errorf("%s: pointer kept is not %t", tt.name, tt.same)
+		}
+		if last := sure(parseSet(document(tt.changes), next)); last.keys[tt.kid] != next.keys[tt.kid] {
+			t.Errorf("%s: the pointer did not last", tt.name)
+		}
+	}
+	gone := sure(parseSet([]byte(`{"keys":[]}`), first))
+	if back := sure(parseSet(document(nil), gone)); back.keys[kid] == first.keys[kid] {
+		t.Error("a key that was gone came back with its old pointer")
+	}
+}
+
+func TestPublicSet(t *testing.T) {
+	want := map[string][]string{
+		"EC":  {"alg", "crv", "kid", "kty", "use", "x", "y"},
+		"OKP": {"alg", "crv", "kid", "kty", "use", "x"},
+		"RSA": {"alg", "e", "kid", "kty", "n", "use"},
+	}
+	var keys []*Key
+	for _, alg := range slices.Sorted(maps.Keys(algorithms)) {
+		keys = append(keys, testKeys()[alg].Key)
+	}
+	document := sure(publicSet(keys))
+	var set struct{ Keys []map[string]string }
+	if err := json.Unmarshal(document, &set); err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Keys) != len(keys) {
+		t.Fatalf("%d keys", len(set.Keys))
+	}
+	for i, key := range set.Keys {
+		if names := slices.Sorted(maps.Keys(key)); !slices.Equal(names, want[key["kty"]]) {
+			t.Errorf("%s has the members %q", key["alg"], names)
+		}
+		if key["kid"] != sure(thumbprint(keys[i].Public())) || key["alg"] != keys[i].Algorithm() || key["use"] != "sig" {
+			t.Errorf("key %d is published as %v", i, key)
+		}
+		if again := sure(parseKey(sure(json.Marshal(key)))); !again.same(keys[i]) {
+			t.Errorf("%s does not come back", key["alg"])
+		}
+	}
+	if again := sure(publicSet(keys)); string(again) != string(document) {
+		t.Error("the same keys give another document, and so another ETag")
+	}
+	if empty := sure(publicSet(nil)); string(empty) != `{"keys":[]}` {
+		t.Errorf("no keys are %s", empty)
+	}
+}
+
+// The width of an EC coordinate is its curve's (RFC 7518 §6.2.1.2), leading
+// zeros included.
+func TestPublicSetCoordinates(t *testing.T) {
+	widths := map[string]int{"ES256": 43, "ES384": 64, "ES512": 88}
+	for alg, width := range widths {
+		zeros := 0
+		for i := 0; i < 2000 && zeros < 2; i++ {
+			key := sure(newSigningKey(sure(algorithms[alg].generate()), alg))
+			var set struct{ Keys []map[string]string }
+			if err := json.Unmarshal(sure(publicSet([]*Key{key.Key})), &set); err != nil {
+				t.Fatal(err)
+			}
+			x, y := set.Keys[0]["x"], set.Keys[0]["y"]
+			if len(x) != width || len(y) != width {
+				t.Fatalf("%s: x has %d characters, y %d", alg, len(x), len(y))
+			}
+			if strings.HasPrefix(x, "AA") || strings.HasPrefix(y, "AA") {
+				zeros++
+			}
+		}
+	}
+}
+
+func FuzzParseSet(f *testing.F) {
+	seeds := [][]byte{
+		sure(publicSet([]*Key{fuzzKey().Key})),
+		[]byte(`{"keys":[]}`),
+		[]byte(`{"keys":null}`),
+		[]byte(`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","kid":"1"}]}`),
+		[]byte(`{"keys":[{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","kid":"a"},{"kid":"a"}]}`),
+		[]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","key_ops":["verify"]}]}`),
+		[]byte(`{"keys":[{"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`),
+		[]byte(`{"keys":[{"kty":"EC","crv":"P-521","x":"","y":""}]}`),
+		[]byte(`[]`), []byte(`<html>`), {},
+	}
+	if len(seeds) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, document []byte) {
+		s, err := parseSet(document, nil)
+		if err != nil {
+			if s != nil {
+				t.Fatal("an error and a value")
+			}
+			return
+		}
+		if len(s.keys) > maxKeys {
+			t.Fatalf("%d keys", len(s.keys))
+		}
+		var keys []*Key
+		for kid, key := range s.keys {
+			if kid == "" || key.ID() != kid || len(kid) > maxKeyID {
+				t.Fatalf("%q is under %q", key.ID(), kid)
+			}
+			if err := key.alg.fits(key.Public()); err != nil {
+				t.Fatal(err)
+			}
+			if err := key.alg.verify(key.Public(), nil, make([]byte, ed25519.SignatureSize)); err == nil {
+				t.Fatal("zeros are a signature")
+			}
+			keys = append(keys, key)
+		}
+		again, err := parseSet(sure(publicSet(keys)), s)
+		if err != nil || len(again.keys) != len(s.keys) || again.skipped != 0 {
+			t.Fatalf("%d keys became %d, %d skipped: %v", len(s.keys), len(again.keys), again.skipped, err)
+		}
+		for kid, key := range again.keys {
+			if s.keys[kid] != key {
+				t.Fatalf("%q is another key now", kid)
+			}
+		}
+	})
+}

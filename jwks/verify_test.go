@@ -1,0 +1,234 @@
+package jwks
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// HMAC with the public key, in each of its forms, as the secret.
+func TestSymmetryConfusion(t *testing.T) {
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		k := testKeys()[alg]
+		der, err := x509.MarshalPKIXPublicKey(k.Public())
+		if err != nil {
+			t.Fatal(err)
+		}
+		jwk, err := publicSet([]*Key{k.Key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, secret := range map[string][]byte{
+			"DER":   der,
+			"PEM":   pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
+			"JWKS":  jwk,
+			"JWK":   jwk[len(`{"keys":[`) : len(jwk)-2],
+			"kid":   []byte(k.ID()),
+			"empty": {},
+		} {
+			for _, header := range []string{`{"alg":"HS256"}`, `{"alg":"` + alg + `"}`, `{"alg":"none"}`} {
+				input := encode(header) + "." + encode(`{}`)
+				mac := hmac.New(sha256.New, secret)
+				mac.Write([]byte(input))
+				if _, err := accept(input+"."+encode(string(mac.Sum(nil))), k.Key); err == nil {
+					t.Errorf("%s, %s with the %s as secret was accepted", alg, header, name)
+				}
+			}
+		}
+	}
+}
+
+// A token is verified with its key's algorithm and no other, even one of the
+// same key type.
+func TestVerifyAlgorithm(t *testing.T) {
+	for tokenAlg := range algorithms {
+		token := compact(t, encode(`{"alg":"`+tokenAlg+`"}`), encode(`{}`), testKeys()[tokenAlg])
+		for keyAlg := range algorithms {
+			key := testKeys()[keyAlg].Key
+			same := keyAlg == tokenAlg
+			if names := []string{"EdDSA", "Ed25519"}; !same && slices.Contains(names, keyAlg) && slices.Contains(names, tokenAlg) {
+				key, same = &Key{alg: algorithms[keyAlg], public: testKeys()[tokenAlg].Public()}, true
+			}
+			if _, err := accept(token, key); (err == nil) != same {
+				t.Errorf("token %s, key %s: %v", tokenAlg, keyAlg, err)
+			}
+		}
+		if _, err := accept(token, strangers()[tokenAlg].Key); err == nil {
+			t.Errorf("%s: another key verified", tokenAlg)
+		}
+	}
+}
+
+func TestVerifyTampered(t *testing.T) {
+	for _, alg := range []string{"ES256", "ES512", "EdDSA"} {
+		k := testKeys()[alg]
+		token := compact(t, encode(`{"alg":"`+alg+`"}`), encode(`{"sub":"a"}`), k)
+		for i := range len(token) {
+			if token[i] == '.' {
+				continue
+			}
+			other := alphabet[(strings.IndexByte(alphabet, token[i])+1)%64]
+			if _, err := accept(token[:i]+string(other)+token[i+1:], k.Key); err == nil {
+				t.Fatalf("%s: accepted with byte %d changed", alg, i)
+			}
+		}
+		if _, err := accept(token, k.Key); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
+func TestVerifySignatureForm(t *testing.T) {
+	k := testKeys()["ES256"]
+	token := compact(t, encode(`{"alg":"ES256"}`), encode(`{}`), k)
+	input := token[:strings.LastIndexByte(token, '.')]
+	signature, err := base64.RawURLEncoding.DecodeString(token[len(input)+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, s := signature[:32], signature[32:]
+	n := k.Public().(*ecdsa.PublicKey).Params().N
+	add := func(x []byte, y *big.Int) []byte { return y.Add(y, new(big.Int).SetBytes(x)).Bytes() }
+	other := new(big.Int).Sub(n, new(big.Int).SetBytes(s)).FillBytes(make([]byte, 32))
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(r), new(big.Int).SetBytes(s)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	zero := make([]byte, 32)
+	for _, tt := range []struct {
+		name      string
+		signature []byte
+		ok        bool
+	}{
+		{"as signed", signature, true},
+		{"(r, n-s)", slices.Concat(r, other), true}, // why nothing identifies a token by its bytes
+		{"DER", der, false},
+		{"one byte short", signature[:63], false},
+		{"one byte long", append(slices.Clone(signature), 0), false},
+		{"zero before", append([]byte{0}, signature...), false},
+		{"twice", slices.Concat(signature, signature), false},
+		{"one byte", []byte{1}, false},
+		{"zeros", make([]byte, 64), false},
+		{"r = 0", slices.Concat(zero, s), false},
+		{"s = 0", slices.Concat(r, zero), false},
+		{"r = s = n", slices.Concat(n.Bytes(), n.Bytes()), false},
+		{"s + n", slices.Concat([]byte{0}, r, add(s, new(big.Int).Set(n))), false},
+		{"of ES384", make([]byte, 96), false},
+	} {
+		if _, err := accept(input+"."+encode(string(tt.signature)), k.Key); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+func TestVerifyWithoutKey(t *testing.T) {
+	k := testKeys()["EdDSA"]
+	parsed, err := Parse(compact(t, encode(`{"alg":"EdDSA"}`), encode(`{}`), k), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none JWS
+	for name, f := range map[string]func() (string, error){
+		"nil key":             func() (string, error) { return parsed.Verify(nil) },
+		"zero key":            func() (string, error) { return parsed.Verify(&Key{}) },
+		"zero token":          func() (string, error) { return none.Verify(k.Key) },
+		"zero token and key":  func() (string, error) { return none.Verify(&Key{}) },
+		"zero token, nil key": func() (string, error) { return none.Verify(nil) },
+	} {
+		if payload, err := f(); err == nil || payload != "" {
+			t.Errorf("%s: %q, %v", name, payload, err)
+		}
+	}
+}
+
+func TestSignRefusesTyp(t *testing.T) {
+	r, err := Static(testKeys()["ES256"].private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for typ, ok := range map[string]bool{
+		"at+jwt": true, "dpop+jwt": true, "application/at+jwt": true, "JWT": true, "a.b_c-1": true,
+		`a"`: false, `a","alg":"none`: false, "a b": false, "a\\": false, "a\n": false, "a\x00": false, "é": false, "a@": false, "[": false, "`": false, "{": false,
+	} {
+		token, err := r.Sign(t.Context(), typ, []byte(`{}`))
+		if (err == nil) != ok {
+			t.Errorf("typ %q: %v", typ, err)
+		}
+		if !ok {
+			continue
+		}
+		var header struct{ Alg, Kid, Typ string }
+		decoded, _ := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
+		if err := json.Unmarshal(decoded, &header); err != nil || header.Typ != typ || header.Alg != "ES256" || header.Kid != testKeys()["ES256"].ID() {
+			t.Errorf("typ %q: header %s", typ, decoded)
+		}
+	}
+}
+
+// fuzzKey signs the same every time, so that a corpus stays good.
+func fuzzKey() *signingKey {
+	key, err := newSigningKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "EdDSA")
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// What is accepted is canonical: its parts, decoded and encoded again, are the
+// token byte for byte; and another key never verifies it.
+func FuzzParse(f *testing.F) {
+	k := fuzzKey()
+	good := compact(f, encode(`{"alg":"EdDSA","kid":"a","typ":"at+jwt"}`), encode(`{"sub":"a"}`), k)
+	seeds := []string{
+		good, good + "=", good + "\n", " " + good, good[:len(good)-1], respell(good), "", "..", "a.b.c", "....",
+		compact(f, encode(`{"alg":"Ed25519"}`), encode("x"), k),
+		compact(f, encode(`{"alg":"none"}`), encode("x"), k),
+		compact(f, encode(`{"alg":"EdDSA","crit":[]}`), encode("x"), k),
+		compact(f, encode(`{"alg":"EdDSA","alg":"EdDSA"}`), encode("x"), k),
+		compact(f, encode(`{"alg":"ES256","jwk":{"kty":"oct"}}`), encode("x"), k),
+		compact(f, pad(encode(`{"alg":"EdDSA" }`)), encode("x"), k),
+		compact(f, encode(`{"alg":"EdDSA"}`), respell(encode("x")), k),
+		`{"protected":"","payload":"","signature":""}`,
+	}
+	if len(seeds) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	strange := strangers()["EdDSA"].Key
+	f.Fuzz(func(t *testing.T, token string) {
+		parsed, err := Parse(token, 0)
+		if err != nil {
+			if parsed != (JWS{}) {
+				t.Fatal("an error and a value")
+			}
+			return
+		}
+		header, _ := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
+		if !strings.HasPrefix(token, encode(string(header))+".") {
+			t.Fatal("the header is not canonical")
+		}
+		if _, err := parsed.Verify(strange); err == nil {
+			t.Fatal("another key verified it")
+		}
+		payload, err := parsed.Verify(k.Key)
+		if err != nil {
+			return
+		}
+		signature, _ := base64.RawURLEncoding.DecodeString(token[strings.LastIndexByte(token, '.')+1:])
+		if encode(string(header))+"."+encode(payload)+"."+encode(string(signature)) != token {
+			t.Fatal("accepted and not canonical")
+		}
+	})
+}
