@@ -384,6 +384,9 @@ func (r *Keyring) adopt(s *state) (*state, error) { return r.planAs(s, true) }
 
 func (r *Keyring) planAs(s *state, adopt bool) (*state, error) {
 	now := r.shared(s)
+	if len(s.Keys) == 0 { // nothing was stored yet
+		return r.first(now)
+	}
 	// A new signing key is worth a write: it tells replicas with slow clocks.
 	changed := signingAt(s.times(), s.Written) != signingAt(s.times(), now)
 	next := &state{Written: now, Keys: slices.Clone(s.Keys)}
@@ -409,15 +412,27 @@ func (r *Keyring) planAs(s *state, adopt bool) (*state, error) {
 			return nil, err
 		}
 		next.Keys = append(next.Keys, stateKey{signingKey: key})
-		if len(next.Keys) == 1 {
-			next.announce(r.policy, now)
-		}
 		changed = true
 	}
 	if !changed {
 		return nil, nil
 	}
 	return next, nil
+}
+
+// first is the state of a new keyring. It signs at once, since nobody can hold an
+// older set. For the same reason the second key counts as announced long ago: no
+// set without it was ever published.
+func (r *Keyring) first(now time.Time) (*state, error) {
+	s := &state{Written: now}
+	for _, t := range []times{{now, now}, {now.Add(-r.policy.visible()), now.Add(r.policy.RotateEvery)}} {
+		key, err := generate(r.policy.Algorithm)
+		if err != nil {
+			return nil, err
+		}
+		s.Keys = append(s.Keys, stateKey{t, key})
+	}
+	return s, nil
 }
 
 func generate(alg string) (*signingKey, error) {

@@ -46,6 +46,9 @@ const lockRetry = 10 * time.Millisecond
 func (f file) Load(context.Context) ([]byte, error) { return f.read() }
 
 func (f file) read() ([]byte, error) {
+	if f == "" {
+		return nil, errors.New(`jwks: File has no path: write one such as "keys.json"`)
+	}
 	info, err := os.Lstat(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -74,7 +77,7 @@ func (f file) read() ([]byte, error) {
 func (f file) Save(ctx context.Context, old, blob []byte) (saved bool, err error) {
 	lock := flock.New(string(f)+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
-		return false, fmt.Errorf("jwks: locking the key file: %w", err)
+		return false, fmt.Errorf("jwks: locking key file %s (is its directory there?): %w", f, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	current, err := f.read()
@@ -93,7 +96,7 @@ func (f file) Save(ctx context.Context, old, blob []byte) (saved bool, err error
 // replaceFile writes a file so that after a crash at any moment the path holds
 // the old content or the new, whole. The caller holds the lock, so one name for
 // the new content is enough, and a crash leaves at most that one behind.
-func replaceFile(path string, content []byte) error {
+func replaceFile(path string, content []byte) (err error) {
 	temp := path + ".tmp"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -102,12 +105,16 @@ func replaceFile(path string, content []byte) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp) // private keys are not left lying about
+		}
+	}()
 	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err = os.Rename(temp, path); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

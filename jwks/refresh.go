@@ -13,6 +13,7 @@ const (
 	longestLife  = 24 * time.Hour
 	firstRetry   = time.Second
 	longestRetry = time.Minute
+	blindRetry   = 5 * time.Second // while there is nothing to serve
 )
 
 // snapshot is a key set and its times. It is never changed, only replaced.
@@ -138,7 +139,11 @@ func (r *Remote) fly(ctx context.Context, f *flight, held *snapshot, asked bool)
 		return // the schedule stands: it must not be slowed down by whoever invents key ids
 	}
 	r.retries++
-	r.due = time.Now().Add(retryDelay(r.retries, err))
+	longest := longestRetry
+	if held == nil || !time.Now().Before(held.staleUntil) {
+		longest = blindRetry // callers are turned away meanwhile
+	}
+	r.due = time.Now().Add(retryDelay(r.retries, longest, err))
 	// During an outage nobody waits for the retries, as long as there are some:
 	// a minute after one should have been made, nobody had asked for long.
 	r.waitFrom = r.due.Add(longestRetry)
@@ -185,11 +190,12 @@ func (r *Remote) fetch(ctx context.Context, held *snapshot, asked bool) (*snapsh
 	return s, nil
 }
 
-// retryDelay is how long to wait after n failures in a row.
-func retryDelay(n int, err error) time.Duration {
-	d := longestRetry
+// retryDelay is how long to wait after n failures in a row: up to longest, or for
+// what the issuer asks for.
+func retryDelay(n int, longest time.Duration, err error) time.Duration {
+	d := longest
 	if n <= 6 {
-		d = firstRetry << (n - 1)
+		d = min(d, firstRetry<<(n-1))
 	}
 	d -= rand.N(d / 2)
 	if status, ok := errors.AsType[*statusError](err); ok {

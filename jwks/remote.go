@@ -51,7 +51,8 @@ type RemoteConfig struct {
 // issuer has removed is refused from that refresh on.
 //
 // When fetching fails it is tried again after 1 s, then after 2 s and so on up
-// to 1 min (Retry-After can make it later, within that minute), and what is
+// to 1 min, or 5 s while nothing can be served (Retry-After can make it later,
+// within that minute), and what is
 // held serves up to MaxStale past its lifetime. A key id that is not in the set
 // causes a fetch of its own, one in a Cooldown at most, which delays neither
 // calls for other keys nor the refresh.

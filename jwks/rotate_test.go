@@ -245,3 +245,31 @@ func (i *interrupted) Save(ctx context.Context, old, blob []byte) (bool, error) 
 	}
 	return saved, err
 }
+
+// An emergency in the first minute: no set without the second key was ever
+// published, so it may sign at once.
+func TestRotateRightAfterOpen(t *testing.T) {
+	r, err := Open(t.Context(), &shelf{}, Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	before, err := r.Sign(t.Context(), "at+jwt", []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := r.Sign(t.Context(), "at+jwt", []byte("{}"))
+	if err != nil {
+		t.Fatalf("after the first emergency: %v", err)
+	}
+	old, err := Parse(before, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Key(t.Context(), old.KeyID()); !errors.Is(err, ErrUnknownKey) || before == after {
+		t.Errorf("the dropped key: %v", err)
+	}
+}

@@ -140,18 +140,16 @@ func nextDue(keys []times, p Policy, now time.Time) bool {
 	return !last.IsZero() && !now.Before(last.Add(-p.Announce))
 }
 
-// announceAt gives the last key of the list its times, if it has none. The very
-// first key signs at once, since nobody can hold an older set. A key of another
-// algorithm than the one before it does not wait for its turn.
+// announceAt gives the last key of the list its times, if it has none. A key of
+// another algorithm than the one before it does not wait for its turn.
 func announceAt(keys []times, p Policy, now time.Time, otherAlgorithm bool) (times, bool) {
 	n := len(keys) - 1
 	if n < 0 || !keys[n].Announced.IsZero() {
 		return times{}, false
 	}
-	t := times{Announced: now, Signs: now}
-	if n > 0 {
-		t.Signs = now.Add(p.Announce)
-		if turn := keys[n-1].Signs.Add(p.RotateEvery); turn.After(t.Signs) && !otherAlgorithm {
+	t := times{Announced: now, Signs: now.Add(p.Announce)}
+	if n > 0 && !otherAlgorithm {
+		if turn := keys[n-1].Signs.Add(p.RotateEvery); turn.After(t.Signs) {
 			t.Signs = turn
 		}
 	}

@@ -182,7 +182,6 @@ func TestAnnounceAt(t *testing.T) {
 	}{
 		{"no key", list(), 0, false, 0, false},
 		{"nothing new", list(0, 30), 0, false, 0, false},
-		{"the very first", list(new0), 7, false, 7, true},
 		{"the second", list(0, new0), 0, false, 30, true},
 		{"in its turn", list(0, 30, new0), 29, false, 60, true},
 		{"late", list(0, new0), 29.5, false, 30.5, true},
