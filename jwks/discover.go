@@ -95,7 +95,7 @@ func (d *discovery) ask(ctx context.Context, address string) (string, error) {
 	}
 	// RFC 8414 §3.3: compared as they are written, or a host could speak for another.
 	if issuer, _, err := metadata.String("issuer"); err != nil || issuer != d.issuer {
-		return "", fmt.Errorf("%s is the metadata of issuer %q, not of %q", address, issuer, d.issuer)
+		return "", fmt.Errorf("%s is the metadata of issuer %.200q, not of %q", address, issuer, d.issuer)
 	}
 	uri, _, err := metadata.String("jwks_uri")
 	if err != nil || uri == "" {

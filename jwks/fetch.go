@@ -89,6 +89,9 @@ var cloudMetadata = []netip.Prefix{
 	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud
 }
 
+// nat64 is RFC 6052 §2.1: an IPv4 address in the last four bytes.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
 // thisNetwork is RFC 1122 §3.2.1.3; Linux takes all of it for the loopback.
 var thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 
@@ -96,6 +99,9 @@ var thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 // loopback are let through: issuers live there.
 func checkAddress(addr netip.Addr) error {
 	addr = addr.Unmap().WithZone("") // ::ffff:169.254.169.254 is 169.254.169.254
+	if b := addr.As16(); nat64.Contains(addr) {
+		addr = netip.AddrFrom4([4]byte(b[12:])) // and so, behind a NAT64, is 64:ff9b::a9fe:a9fe
+	}
 	refused := !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||
 		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || thisNetwork.Contains(addr)
 	for _, prefix := range cloudMetadata {
@@ -120,11 +126,11 @@ func checkURL(raw string, insecure bool) (*url.URL, error) {
 	loopback := strings.EqualFold(name, "localhost") || (literal && addr.Unmap().IsLoopback())
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http", name == "":
-		return nil, fmt.Errorf("%q is not an absolute URL: write https://…", raw)
+		return nil, fmt.Errorf("%.200q is not an absolute URL: write https://…", raw)
 	case u.User != nil:
 		return nil, fmt.Errorf("the URL of %s holds credentials: write it without them", u.Host)
 	case u.Scheme == "http" && !loopback && !insecure:
-		return nil, fmt.Errorf("%q is not https: write https://…, or set RemoteConfig.InsecureHTTP", raw)
+		return nil, fmt.Errorf("%.200q is not https: write https://…, or set RemoteConfig.InsecureHTTP", raw)
 	case literal:
 		return u, checkAddress(addr) // for those behind a proxy or another transport
 	}

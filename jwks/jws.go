@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 )
 
@@ -143,7 +144,7 @@ type signingKey struct {
 }
 
 func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
-	if private == nil {
+	if v := reflect.ValueOf(private); private == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("jwks: nil signer")
 	}
 	key, err := newKey(private.Public(), alg, "")

@@ -124,7 +124,26 @@ func (r *Keyring) Key(ctx context.Context, kid string) (*Key, error) {
 	if key := v.published[kid]; key != nil {
 		return key, nil
 	}
+	// "Unknown" is for a view that may be published; an older one may have missed
+	// a key.
+	if v, err = r.current(ctx, r.publishable); err != nil {
+		return nil, err
+	}
+	if key := v.published[kid]; key != nil {
+		return key, nil
+	}
 	return nil, ErrUnknownKey
+}
+
+// Ready reports whether the keyring can sign and be published now, for a
+// readiness endpoint. The error says what is wrong with the store, or the keys
+// in it, while there is still time: it does not wait until signing stops.
+func (r *Keyring) Ready(ctx context.Context) error {
+	if _, err := r.current(ctx, r.publishable); err != nil {
+		return err
+	}
+	_, err := r.signing(ctx)
+	return err
 }
 
 func (r *Keyring) signing(ctx context.Context) (*signingKey, error) {
@@ -163,9 +182,14 @@ func (r *Keyring) current(ctx context.Context, limit func(*view) time.Time) (*vi
 	if r.store == nil {
 		return v, nil
 	}
+	if r.stopped.Err() != nil {
+		return nil, fmt.Errorf("%w: the keyring is closed", ErrUnavailable)
+	}
 	r.polling.Do(func() {
 		r.done.Add(1)
 		go r.poll()
+		// It may have been opened long before its first use.
+		limit = func(v *view) time.Time { return v.loaded.Add(r.policy.Poll) }
 	})
 	if r.now().Before(limit(v)) {
 		return v, nil
@@ -196,9 +220,6 @@ func (r *Keyring) catchUp(ctx context.Context, limit func(*view) time.Time) erro
 // does not make the view older than the policy says.
 func (r *Keyring) poll() {
 	defer r.done.Done()
-	if r.now().Sub(r.view.Load().loaded) > r.policy.Poll {
-		_ = r.update(r.stopped, r.plan) // opened long before its first use
-	}
 	ticker := time.NewTicker(r.policy.Poll / 2)
 	defer ticker.Stop()
 	for {
@@ -225,7 +246,8 @@ func (r *Keyring) Close() error {
 // no longer published, and the next key, announced long ago, signs. Its tokens
 // are refused by this process at once, by the other replicas within Policy.Poll,
 // and by verifiers when they next fetch the set, within Policy.MaxAge of that.
-// Several replicas told to rotate at once drop one key. A second Rotate within
+// Several replicas told to rotate at once drop one key; at those that come too
+// late for that, the error says so. A second Rotate within
 // minutes of the first finds a next key that verifiers may not have yet; until
 // they can, the retained key before it signs, and if there is none Sign answers
 // ErrUnavailable.
@@ -238,16 +260,23 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 	if r.store == nil {
 		return errors.New("jwks: a static keyring cannot rotate: make one of other signers")
 	}
-	if err := r.update(ctx, r.plan); err != nil { // to see which key it is
-		return err
-	}
-	v := r.view.Load()
+	v := r.view.Load() // the key that this replica has signed with is the one that is meant
 	signing := signingAt(v.times, r.shared(&v.state))
 	if signing < 0 {
 		return fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
 	}
 	suspect := v.Keys[signing].id
-	return r.update(ctx, func(s *state) (*state, error) { return r.drop(s, suspect) })
+	gone := false
+	err := r.update(ctx, func(s *state) (*state, error) {
+		if gone = !slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id == suspect }); gone {
+			return nil, nil // and what is there instead is taken over
+		}
+		return r.drop(s, suspect)
+	})
+	if err == nil && gone {
+		return errors.New("jwks: the key that signed here was dropped, or is gone, already")
+	}
+	return err
 }
 
 // maxRaces bounds how often an update lost to other replicas is tried again.
@@ -283,12 +312,16 @@ func (r *Keyring) updateLocked(ctx context.Context, change func(*state) (*state,
 	look, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	r.failure, r.failed = errTooBusy, time.Now()
+	done := false
 	for range maxRaces {
 		outcome, err := r.tryUpdate(look, change)
 		if err != nil {
 			r.failure, r.failed = err, time.Now()
 			if ctx.Err() != nil {
 				r.failure = nil // the caller left: that says nothing about the store
+			}
+			if done {
+				return nil // what was asked for is written; the rest is poll's to try again
 			}
 			return err
 		}
@@ -297,7 +330,7 @@ func (r *Keyring) updateLocked(ctx context.Context, change func(*state) (*state,
 			r.failure = nil
 			return nil
 		case saved:
-			change = r.plan // what was written may make something else due
+			change, done = r.plan, true // what was written may make something else due
 		case raced:
 		}
 	}
@@ -346,15 +379,25 @@ func (r *Keyring) read(raw []byte) (*state, error) {
 	switch {
 	case old == nil && raw == nil:
 		return &state{}, nil
-	case old == nil:
-		return readState(raw, nil)
 	case raw == nil:
 		return nil, errors.New("jwks: the stored keys are gone: restore them from a backup, or restart to begin with new keys")
-	case bytes.Equal(raw, old.raw):
+	case old != nil && bytes.Equal(raw, old.raw):
 		return &old.state, nil
-	default:
-		return readState(raw, &old.state)
 	}
+	var previous *state
+	if old != nil {
+		previous = &old.state
+	}
+	s, err := readState(raw, previous)
+	if err != nil {
+		return nil, err
+	}
+	// Replicas take the later of the clocks for the time, so one that is far ahead
+	// would stop the timetable of all the others.
+	if now := r.now(); s.Written.After(now.Add(r.policy.Skew)) {
+		return nil, fmt.Errorf("jwks: the stored keys were written at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's, restore the keys from a backup", s.Written, now, r.policy.Skew)
+	}
+	return s, nil
 }
 
 // storeTimeout bounds one look at the store, hung stores included.
@@ -406,6 +449,17 @@ func (r *Keyring) planAs(s *state, adopt bool) (*state, error) {
 		}
 		next.Keys, due = next.Keys[:n], true
 	}
+	if n := len(next.Keys); adopt && n > 1 {
+		// A shorter RotateEvery does not wait for a turn by the longer one, and
+		// this much notice reaches every replica.
+		turn := later(next.Keys[n-2].Signs.Add(r.policy.RotateEvery), now.Add(r.policy.Announce))
+		if !next.Keys[n-1].Signs.IsZero() && next.Keys[n-1].Signs.After(turn) {
+			next.Keys[n-1].Signs, changed = turn, true
+		}
+	}
+	if due && len(next.Keys) >= maxKeys/4 {
+		return nil, fmt.Errorf("jwks: the keyring holds %d keys: restarts with ever another Policy.Algorithm announce one each; let all replicas have the same", len(next.Keys))
+	}
 	if due {
 		key, err := generate(r.policy.Algorithm)
 		if err != nil {
@@ -443,15 +497,11 @@ func generate(alg string) (*signingKey, error) {
 	return newSigningKey(private, alg)
 }
 
-// drop is the state without a key that was found to sign; nil if another replica
-// has dropped it.
+// drop is the state without a key that was found to sign.
 func (r *Keyring) drop(s *state, suspect string) (*state, error) {
 	now := r.shared(s)
 	i := slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id == suspect })
-	switch {
-	case i < 0:
-		return nil, nil
-	case i != signingAt(s.times(), now): // its turn has ended in this moment
+	if i != signingAt(s.times(), now) { // its turn has ended in this moment
 		return &state{Written: now, Keys: slices.Delete(slices.Clone(s.Keys), i, i+1)}, nil
 	}
 	next := &state{Written: now, Keys: slices.Clone(s.Keys)}

@@ -18,7 +18,7 @@ import (
 
 // KeyStore keeps the state of a [Keyring], one blob of a few kilobytes, for all
 // the replicas that share it. Both methods must be safe for concurrent use, by
-// other processes too.
+// other processes too, and must return when their context ends.
 type KeyStore interface {
 	// Load returns the blob last saved, or nil when none ever was.
 	Load(ctx context.Context) ([]byte, error)

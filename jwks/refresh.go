@@ -94,6 +94,9 @@ func (r *Remote) begin(ctx context.Context, now time.Time, scheduled bool) {
 	}
 	if scheduled && !r.flight.scheduled {
 		r.flight.scheduled = true
+		if end := r.flight.began.Add(r.timeout); now.Before(r.waitFrom) && end.After(r.waitFrom) {
+			r.waitFrom = end // it began while the set was good, so nobody is to wait for it
+		}
 		r.serve(r.current.Load(), r.waitFrom) // meanwhile there is nothing to do
 	}
 }

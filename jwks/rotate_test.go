@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,10 +164,10 @@ func TestRotateFails(t *testing.T) {
 	})
 }
 
-// An operator who rotates all replicas at once is left with keys, and soon with
-// one that signs.
+// An operator who rotates all replicas at once has dropped one key, and all of
+// them sign with the next at once.
 func TestRotateTogether(t *testing.T) {
-	for range 20 {
+	for round := range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			store := &shelf{}
 			var replicas [4]*Keyring
@@ -175,33 +176,39 @@ func TestRotateTogether(t *testing.T) {
 				defer replicas[i].Close()
 				publishedBy(t, replicas[i])
 			}
-			time.Sleep(time.Hour)
-			before := publishedBy(t, replicas[0])[0]
+			time.Sleep(time.Hour + 7*time.Second) // between two looks at the store
+			before := publishedBy(t, replicas[0])
+			var dropped atomic.Int32
 			var wg sync.WaitGroup
-			for _, r := range replicas {
+			for i, r := range replicas {
 				wg.Go(func() {
-					if err := r.Rotate(t.Context()); err != nil && !errors.Is(err, ErrUnavailable) {
+					if round%2 == 1 {
+						time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+					}
+					if err := r.Rotate(t.Context()); err == nil {
+						dropped.Add(1)
+					} else if !strings.Contains(err.Error(), "already") {
 						t.Error(err)
 					}
 				})
 			}
 			wg.Wait()
-			time.Sleep(replicas[0].Policy().visible() + time.Minute)
+			if dropped.Load() != 1 {
+				t.Errorf("%d replicas dropped a key", dropped.Load())
+			}
 			for i, r := range replicas {
-				if kid := signedBy(t, r); kid == before {
-					t.Errorf("replica %d still signs with the dropped key", i)
+				if kid := signedBy(t, r); kid != before[1] {
+					t.Errorf("replica %d signs with %s, not with the next key", i, kid)
 				}
-				if kids := publishedBy(t, r); len(kids) < 2 {
+				if kids := publishedBy(t, r); len(kids) != 2 || slices.Contains(kids, before[0]) {
 					t.Errorf("replica %d publishes %q", i, kids)
 				}
 			}
-			sure(Open(t.Context(), store, Policy{})).Close()
 		})
 	}
 }
 
-// A Rotate of another replica just after the first write of this one's finds a
-// key behind the one it drops.
+// A Rotate whose key is dropped by another replica's in the same moment.
 func TestRotateWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -212,21 +219,112 @@ func TestRotateWithin(t *testing.T) {
 		defer r.Close()
 		time.Sleep(time.Hour)
 		within.saved = func() {
-			if err := other.Rotate(t.Context()); err != nil {
-				t.Error(err)
+			if err := other.Rotate(t.Context()); err == nil {
+				t.Error("the other replica dropped a second key")
 			}
 		}
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Error(err)
 		}
-		for name, replica := range map[string]*Keyring{"this": r, "the other": other} {
-			if _, err := replica.Sign(t.Context(), "at+jwt", []byte("{}")); !errors.Is(err, ErrUnavailable) {
-				t.Errorf("%s replica signs with a key that no verifier can have: %v", name, err)
-			}
-		}
-		time.Sleep(r.Policy().visible() + time.Minute)
 		if a, b := signedBy(t, r), signedBy(t, other); a != b {
 			t.Errorf("%s and %s sign", a, b)
+		}
+	})
+}
+
+// The answer to the look after the write gets lost: the key is dropped, and
+// saying that it was not would have the operator drop the next one too.
+func TestRotateThenStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &interrupted{shelf: &shelf{}}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		before := signedBy(t, r)
+		ctx, cancel := context.WithCancel(t.Context())
+		store.saved = cancel
+		if err := r.Rotate(ctx); err != nil {
+			t.Errorf("%v", err)
+		}
+		if after := signedBy(t, r); after == before {
+			t.Error("the key was not dropped")
+		}
+	})
+}
+
+// A standby that was opened long ago looks before it signs.
+func TestFirstUseLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		standby := sure(Open(t.Context(), store, Policy{}))
+		defer standby.Close()
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		time.Sleep(50 * time.Minute)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := signedBy(t, r), signedBy(t, standby); a != b {
+			t.Errorf("%s signs here, and %s at the standby", a, b)
+		}
+	})
+}
+
+// A replica whose clock is far ahead cannot stop the others' timetable.
+func TestClockFarAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		before := signedBy(t, r)
+		ahead := newKeyring(store, r.Policy())
+		ahead.skew = 365 * 24 * time.Hour
+		ahead = sure(open(t.Context(), ahead))
+		defer ahead.Close()
+		time.Sleep(r.Policy().Poll)
+		if kid := signedBy(t, r); kid != before {
+			t.Error("a wrong clock elsewhere changed the signing key here")
+		}
+		if _, err := Open(t.Context(), store, Policy{}); err == nil || !strings.Contains(err.Error(), "clock") {
+			t.Errorf("opening keys from the future: %v", err)
+		}
+		time.Sleep(2 * time.Hour)
+		if err := r.Ready(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "clock") {
+			t.Errorf("Ready: %v", err)
+		}
+	})
+}
+
+// Blue and green that differ in the algorithm, restarted for ever.
+func TestAlgorithmFlapping(t *testing.T) {
+	store := &shelf{}
+	for n := range maxKeys {
+		r, err := Open(t.Context(), store, Policy{Algorithm: []string{"ES256", "EdDSA"}[n%2]})
+		if err != nil {
+			if n < 16 || !strings.Contains(err.Error(), "Policy.Algorithm") {
+				t.Fatalf("after %d restarts: %v", n, err)
+			}
+			return
+		}
+		r.Close()
+	}
+	t.Error("the key set grows without end")
+}
+
+// A shorter RotateEvery counts from the next start.
+func TestShorterRotateEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		sure(Open(t.Context(), store, Policy{RotateEvery: 365 * 24 * time.Hour})).Close()
+		r := sure(Open(t.Context(), store, Policy{RotateEvery: 7 * 24 * time.Hour}))
+		defer r.Close()
+		before := signedBy(t, r)
+		time.Sleep(7*24*time.Hour - time.Minute)
+		if kid := signedBy(t, r); kid != before {
+			t.Error("it rotated too early")
+		}
+		time.Sleep(2 * time.Minute)
+		if kid := signedBy(t, r); kid == before {
+			t.Error("it did not rotate")
 		}
 	})
 }

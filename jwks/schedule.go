@@ -10,8 +10,11 @@ import (
 // Policy is the timetable of a [Keyring]. Every field is optional. A policy of
 // seconds is as good as one of months, so a rotation can be rehearsed.
 //
-// All replicas that share a key store must have the same policy, and clocks
-// that differ by at most Skew.
+// Replicas that share a key store should have the same policy, and must have
+// clocks that differ by at most Skew: a replica refuses keys that were written in
+// what to it is the future. Where a new policy is rolled out, it is that of the
+// oldest replica that counts until the last one is replaced; so raise Retain,
+// Announce and MaxAge everywhere before token lifetimes, and lower them after.
 type Policy struct {
 	// Algorithm of new keys: ES256 (default), ES384, ES512, EdDSA, Ed25519,
 	// PS256, PS384, PS512, RS256, RS384 or RS512. After a change, a key of the
@@ -105,6 +108,13 @@ type times struct {
 	Signs     time.Time `json:"signs,omitzero"`
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // The functions below are the timetable: they take the keys in the order in
 // which they sign, the policy and a moment, and have no other input.
 
@@ -149,9 +159,7 @@ func announceAt(keys []times, p Policy, now time.Time, otherAlgorithm bool) (tim
 	}
 	t := times{Announced: now, Signs: now.Add(p.Announce)}
 	if n > 0 && !otherAlgorithm {
-		if turn := keys[n-1].Signs.Add(p.RotateEvery); turn.After(t.Signs) {
-			t.Signs = turn
-		}
+		t.Signs = later(t.Signs, keys[n-1].Signs.Add(p.RotateEvery))
 	}
 	return t, true
 }

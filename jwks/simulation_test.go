@@ -258,13 +258,6 @@ func (s *simulation) changeAlgorithm(r *simulatedReplica) {
 	s.open(r, s.rand.Uint64())
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // publish fetches every replica's set, as a verifier somewhere does.
 func (s *simulation) publish() {
 	for _, r := range s.replicas {
