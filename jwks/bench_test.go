@@ -1,8 +1,12 @@
 package jwks
 
 import (
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 const benchmarkClaims = `{"iss":"https://auth.example.com","sub":"app1","client_id":"app1","aud":"https://api.example.com","exp":1800000000,"iat":1799999100,"jti":"01J8ZQ4YV3N0M6T2B7K9RXW5CD","scope":"orders:read orders:write"}`
@@ -96,5 +100,67 @@ func BenchmarkJunk(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkReaderStall is the longest that a reader waits, at p99.99, while keys
+// rotate, sets are refreshed and the JWKS document is remade all the time.
+func BenchmarkReaderStall(b *testing.B) {
+	store := &shelf{}
+	r := sure(Open(b.Context(), store, Policy{}))
+	defer r.Close()
+	kid := signedByB(b, r)
+	server := httptest.NewServer(r)
+	defer server.Close()
+	remote := NewRemote(server.URL, RemoteConfig{})
+	defer remote.Close()
+	sure(remote.Key(b.Context(), kid))
+	for name, source := range map[string]Source{"keyring": r, "remote": remote} {
+		b.Run(name, func(b *testing.B) {
+			stop := make(chan struct{})
+			var churn sync.WaitGroup
+			churn.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Millisecond):
+					}
+					_ = r.update(b.Context(), r.plan)
+					v := r.view.Load()
+					_ = r.show(&v.state, nil, v.loaded) // a new view, as after a rotation
+					remote.mu.Lock()
+					remote.begin(b.Context(), time.Now(), true)
+					remote.mu.Unlock()
+				}
+			})
+			waits := make([]time.Duration, 0, b.N)
+			for b.Loop() {
+				began := time.Now()
+				if _, err := source.Key(b.Context(), kid); err != nil {
+					b.Fatal(err)
+				}
+				waits = append(waits, time.Since(began))
+			}
+			close(stop)
+			churn.Wait()
+			slices.Sort(waits)
+			b.ReportMetric(float64(waits[len(waits)*9999/10000].Nanoseconds()), "p99.99-ns")
+		})
+	}
+}
+
+func signedByB(b *testing.B, r *Keyring) string {
+	b.Helper()
+	parsed := sure(Parse(sure(r.Sign(b.Context(), "at+jwt", []byte("{}"))), 0))
+	return parsed.KeyID()
+}
+
+func TestKeyringKeyAllocatesNothing(t *testing.T) {
+	r := sure(Open(t.Context(), &shelf{}, Policy{}))
+	defer r.Close()
+	kid := signedBy(t, r)
+	if n := testing.AllocsPerRun(1000, func() { sure(r.Key(t.Context(), kid)) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
