@@ -48,7 +48,7 @@ type Config struct {
 	Leeway time.Duration
 
 	// Realm is the realm of the challenge (RFC 9110 §11.5), printable ASCII.
-	// Default none.
+	// Default "api" where the challenge has nothing else to say, else none.
 	Realm string
 
 	// MaxTokenBytes bounds the length of a token; a longer one is refused unread.
@@ -61,7 +61,8 @@ type Config struct {
 	Skipper Skipper
 
 	// ErrorHandler turns a refusal into what the middleware returns. Headers are
-	// set by then. The handler behind is not called even if it returns nil.
+	// set by then. The handler behind is not called even if it returns nil; if
+	// it has not answered either, the refusal itself is returned.
 	// Default: the refusal itself, an *echo.HTTPError around an *[Error].
 	ErrorHandler ErrorHandler
 
@@ -115,7 +116,7 @@ func New(c Config) (*Bearer, error) {
 	if b.keys == nil {
 		remote := jwks.Discover(b.issuer, jwks.RemoteConfig{})
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
-			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them: %w", err)
+			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.Discover(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}
 		b.keys, b.closeKeys = remote, remote.Close
 	}

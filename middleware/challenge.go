@@ -41,6 +41,11 @@ func challenge(realm string, e *Error) string {
 		quote(&b, p.value)
 		separator = ", "
 	}
+	if separator == " " {
+		// The scheme "MUST be followed by one or more auth-param values" (§3), and
+		// a realm is the only one that says nothing about the request.
+		b.WriteString(` realm="api"`)
+	}
 	return b.String()
 }
 

@@ -12,7 +12,7 @@ func TestChallenge(t *testing.T) {
 		e     *Error
 		want  string
 	}{
-		"bare":       {"", noCredential(), `Bearer`},
+		"bare":       {"", noCredential(), `Bearer realm="api"`},
 		"bare realm": {"api", noCredential(), `Bearer realm="api"`},
 		"invalid": {"api", invalidToken(nil),
 			`Bearer realm="api", error="invalid_token", error_description="the access token is not valid"`},

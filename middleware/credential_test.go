@@ -13,7 +13,7 @@ func TestCredential(t *testing.T) {
 	good := goodToken(t, keys)
 	const bad = "a.b.c"
 	const (
-		bare      = "Bearer"
+		bare      = `Bearer realm="api"`
 		ambiguous = `Bearer error="invalid_request", error_description="send exactly one access token, in one Authorization header"`
 		invalid   = `Bearer error="invalid_token", error_description="the access token is not valid"`
 	)
@@ -90,7 +90,7 @@ func TestCredentialNotReadFromForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if w := a.send(r); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
+	if w := a.send(r); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != `Bearer realm="api"` {
 		t.Errorf("status %d, challenge %q", w.Code, w.Header().Get("WWW-Authenticate"))
 	}
 	if err := r.ParseForm(); err != nil || !r.PostForm.Has("access_token") {

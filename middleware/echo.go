@@ -114,7 +114,10 @@ func (b *Bearer) refuse(c echo.Context, v *verified, err error) error {
 	b.report(ctx, v, e.Status, e.Code, e)
 	refusal := echo.NewHTTPError(e.Status, e.Description).SetInternal(e)
 	if b.errorHandler != nil {
-		return b.errorHandler(c, refusal)
+		if err := b.errorHandler(c, refusal); err != nil || c.Response().Committed {
+			return err
+		}
+		// It neither answered nor returned an error: that must not be a 200.
 	}
 	return refusal
 }

@@ -35,7 +35,7 @@ func ExampleNew() {
 	fmt.Println(call(e, "/orders", ""))
 	// Output:
 	// middleware: Config.Audience is empty: write this API's identifier, such as "https://api.example.com"
-	// 401 Bearer
+	// 401 Bearer realm="api"
 }
 
 func ExampleBearer_Require() {

@@ -47,6 +47,8 @@ type Introspection struct {
 const (
 	maxIntrospected  = 10_000
 	maxIntrospection = 64 << 10
+	maxFlights       = 256         // tokens asked about at the same time
+	askAgain         = time.Second // after a failure, so that an issuer in trouble is left alone
 )
 
 // Introspect makes a func for Config.Revoked that asks the issuer whether a
@@ -96,6 +98,8 @@ type introspector struct {
 
 	mu      sync.Mutex
 	flights map[string]*introspected
+	failure error     // of the latest request
+	failed  time.Time // when that was; for a moment nothing more is asked
 }
 
 // introspected is an answer that is on its way.
@@ -119,6 +123,14 @@ func (i *introspector) revoked(ctx context.Context, jti, _ string, _ time.Time) 
 	i.mu.Lock()
 	flight, flying := i.flights[jti]
 	if !flying {
+		if i.failure != nil && time.Since(i.failed) < askAgain {
+			defer i.mu.Unlock()
+			return false, i.failure
+		}
+		if len(i.flights) >= maxFlights {
+			defer i.mu.Unlock()
+			return false, errors.New("middleware: introspection: too many tokens are being asked about")
+		}
 		flight = &introspected{done: make(chan struct{})}
 		i.flights[jti] = flight
 		go i.fly(context.WithoutCancel(ctx), jti, token, flight) // ends after Timeout at the latest
@@ -140,7 +152,7 @@ func (i *introspector) fly(ctx context.Context, jti, token string, flight *intro
 	flight.revoked, flight.err = err == nil && !active, err
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if err == nil {
+	if i.failure, i.failed = err, time.Now(); err == nil {
 		if i.answers.ItemCount() >= maxIntrospected {
 			if i.answers.DeleteExpired(); i.answers.ItemCount() >= maxIntrospected {
 				i.answers.Flush()

@@ -105,8 +105,13 @@ func TestIntrospectFails(t *testing.T) {
 					t.Errorf("the error tells a secret: %v", err)
 				}
 			}
-			if got := s.asked.Load() - before; got != 2 {
-				t.Errorf("asked %d times, want 2: a failure is not kept", got)
+			if got := s.asked.Load() - before; got != 1 {
+				t.Errorf("asked %d times, want 1: an issuer in trouble is left alone for a moment", got)
+			}
+			s.says(`{"active":true}`)
+			time.Sleep(askAgain)
+			if got, err := revoked(withToken(t), "one", "", time.Time{}); got || err != nil {
+				t.Errorf("after that: %v %v", got, err)
 			}
 		})
 	}
