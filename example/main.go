@@ -12,11 +12,9 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"path/filepath"
+	"strings"
 
 	"github.com/echo-m2m/m2m/example/service"
-	"github.com/echo-m2m/m2m/issuer"
-	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -33,45 +31,23 @@ func run(ctx context.Context) error {
 	}
 	defer listener.Close()
 	issuerURL := service.Env("ISSUER", url)
-	audience := service.Env("AUDIENCE", issuerURL+"/v1")
-	dir := service.Env("DATA_DIR", "data")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
+	audience := service.Env("AUDIENCE", strings.TrimSuffix(issuerURL, "/")+"/v1")
 
-	policy, err := service.KeyPolicy()
+	iss, err := service.NewIssuer(ctx, issuerURL)
 	if err != nil {
 		return err
 	}
-	keys, err := jwks.Open(ctx, jwks.File(filepath.Join(dir, "keys.json")), policy)
-	if err != nil {
-		return err
-	}
-	defer keys.Close()
-	defer service.RotateOnSignal(ctx, keys)()
-
-	clients, welcome, err := openClients(filepath.Join(dir, "clients.json"), issuerURL, audience)
-	if err != nil {
-		return err
-	}
-	ttl, err := service.TokenTTL()
-	if err != nil {
-		return err
-	}
-	iss, err := issuer.New(issuer.Config{
-		Issuer:          issuerURL,
-		Keys:            keys,
-		Store:           clients,
-		TokenTTL:        ttl,
-		ImportedSecrets: true, // CLIENT_SECRET may be anything
-	})
+	defer iss.Close()
+	defer service.RotateOnSignal(ctx, iss.Keys)()
+	secret, err := service.RegisterClients(ctx, iss.Storage, audience)
 	if err != nil {
 		return err
 	}
 	auth, err := bearer.New(bearer.Config{
 		Issuer:   issuerURL,
 		Audience: audience,
-		Keys:     keys, // the same process: no HTTP call to ourselves
+		Keys:     iss.Keys,    // the same process: no HTTP call to ourselves
+		Revoked:  iss.Revoked, // what is revoked stops at the next request
 	})
 	if err != nil {
 		return err
@@ -79,7 +55,31 @@ func run(ctx context.Context) error {
 
 	e := service.New()
 	iss.Mount(e)
+	iss.MountAdmin(e.Group("/admin", auth.Require("clients:admin")), iss.Storage)
 	service.Orders(e, auth)
-	fmt.Printf("issuer %s, API audience %s, listening on %s\n%s", issuerURL, audience, listener.Addr(), welcome)
+	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", issuerURL, audience, os.Getpid(), listener.Addr(), session(issuerURL, secret))
 	return service.Serve(e, listener)
+}
+
+// session shows how to use the client that was just made, if one was.
+func session(issuerURL, secret string) string {
+	if secret == "" {
+		return ""
+	}
+	return fmt.Sprintf(`
+The client "demo" was made. Its secret is shown this once. Paste this in another terminal:
+
+  # 1. get a token
+  TOKEN=$(curl -s %[1]s/token -d grant_type=client_credentials \
+    -d client_id=demo -d client_secret=%[2]s \
+    | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+
+  # 2. call the API with it
+  curl -s %[1]s/v1/orders -H "Authorization: Bearer $TOKEN"
+  curl -s %[1]s/v1/whoami -H "Authorization: Bearer $TOKEN"
+
+  # 3. be refused without it
+  curl -i %[1]s/v1/orders
+
+`, issuerURL, secret)
 }

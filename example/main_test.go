@@ -59,10 +59,12 @@ func TestDemoSession(t *testing.T) {
 			t.Errorf("the session did not show %q:\n%s", want, out)
 		}
 	}
-	for path, want := range map[string]os.FileMode{"": 0o700, "keys.json": 0o600, "clients.json": 0o600} {
+	for path, want := range map[string]os.FileMode{"": 0o700, "keys.json": 0o600, "issuer.db": 0o600} {
 		info, err := os.Stat(filepath.Join(dir, path))
-		if err != nil || info.Mode().Perm() != want {
-			t.Errorf("%s: %v %v, want %v", path, info.Mode().Perm(), err, want)
+		if err != nil {
+			t.Error(err)
+		} else if info.Mode().Perm() != want {
+			t.Errorf("%s: %v, want %v", path, info.Mode().Perm(), want)
 		}
 	}
 

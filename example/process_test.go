@@ -21,7 +21,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, pkg := range map[string]string{"example": ".", "api": "./api"} {
+	for name, pkg := range map[string]string{"example": ".", "api": "./api", "issuer": "./issuer", "clients": "./clients"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		if out, err := build.CombinedOutput(); err != nil {
 			return string(out), err

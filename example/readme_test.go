@@ -35,20 +35,7 @@ func TestREADME(t *testing.T) {
 	}
 	for _, block := range blocks {
 		if !strings.HasPrefix(block, "package ") {
-			block = `package main
-
-import (
-	"github.com/echo-m2m/m2m/jwks"
-	bearer "github.com/echo-m2m/m2m/middleware"
-)
-
-func main() {
-	` + block + `
-	_, _ = auth, err
-}
-
-var _ = jwks.NewRemote
-`
+			block = fragment(block)
 		}
 		file := filepath.Join(t.TempDir(), "main.go")
 		if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
@@ -60,4 +47,44 @@ var _ = jwks.NewRemote
 			t.Errorf("%v\n%s\n%s", err, out, block)
 		}
 	}
+}
+
+// fragment is a program around some lines that make an auth or an iss.
+func fragment(block string) string {
+	made := "auth"
+	if strings.Contains(block, "iss, err") {
+		made = "iss"
+	}
+	return `package main
+
+import (
+	"context"
+	"database/sql"
+	"os"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+	"github.com/echo-m2m/m2m/jwks"
+	bearer "github.com/echo-m2m/m2m/middleware"
+)
+
+const authURL = "https://auth.example.com"
+
+var (
+	ctx              = context.Background()
+	keyEncryptionKey []byte
+
+	_ = sql.Open
+	_ = os.Getenv
+	_ = issuer.New
+	_ = sqlstore.New
+	_ = jwks.Open
+	_ = bearer.New
+)
+
+func main() {
+` + block + `
+	_, _ = err, ` + made + `
+}
+`
 }

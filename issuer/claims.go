@@ -14,6 +14,7 @@ import (
 var reserved = map[string]bool{
 	"iss": true, "sub": true, "aud": true, "exp": true, "nbf": true, "iat": true, "jti": true,
 	"client_id": true, "scope": true, "scp": true, "cnf": true, "act": true, "may_act": true, "azp": true,
+	"active": true, "token_type": true, // of RFC 7662, where the claims stand beside them
 }
 
 // appendClaims adds the members to a JSON object that is being written, in

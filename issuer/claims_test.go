@@ -81,7 +81,7 @@ func TestClaimNames(t *testing.T) {
 	for name := range maps.Keys(reserved) {
 		names[name] = name
 	}
-	if len(reserved) != 14 {
+	if len(reserved) != 16 {
 		t.Errorf("%d reserved names; are they all in the comment of Config.Claims?", len(reserved))
 	}
 	for name, claim := range names {

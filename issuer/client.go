@@ -41,6 +41,16 @@ type Client struct {
 	// TokenTTL is the lifetime of the client's tokens, in whole seconds, cut to
 	// Config.MaxTokenTTL. Default Config.TokenTTL.
 	TokenTTL time.Duration `json:"token_ttl,omitempty"`
+
+	// Introspects are the audiences whose tokens the client may introspect
+	// (RFC 7662), beside those that have its ID as audience; "*" stands for all.
+	Introspects []string `json:"introspects,omitempty"`
+
+	// Version counts the changes of the record. A store that keeps clients sets
+	// it, and the times, and takes a change only of the version it has.
+	Version   int64     `json:"version,omitempty"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
 // Validate says what is wrong with the client, naming the field. A [Store] that
@@ -90,6 +100,7 @@ func (c *Client) clone() *Client {
 	copied.Secrets = slices.Clone(c.Secrets)
 	copied.Scopes = slices.Clone(c.Scopes)
 	copied.Audiences = slices.Clone(c.Audiences)
+	copied.Introspects = slices.Clone(c.Introspects)
 	return &copied
 }
 

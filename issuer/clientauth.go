@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,7 @@ const (
 // credential is what a request presents, not checked yet.
 type credential struct {
 	clientID, secret, method string
+	network                  string // where the request comes from
 }
 
 // reportedID is the claimed client id, if it is one that can be logged. A
@@ -64,7 +66,7 @@ func readCredential(r *http.Request, t tokenRequest) (credential, *Error) {
 	case t.clientID == "":
 		return credential{}, invalidRequest("client_id is missing")
 	}
-	return credential{t.clientID, t.clientSecret, methodPost}, nil
+	return credential{clientID: t.clientID, secret: t.clientSecret, method: methodPost}, nil
 }
 
 // readBasic reads an Authorization header of the Basic scheme. The id and the
@@ -92,49 +94,69 @@ func readBasic(header string) (credential, *Error) {
 	if err1 != nil || err2 != nil {
 		return credential{}, malformed
 	}
-	return credential{id, secret, methodBasic}, nil
+	return credential{clientID: id, secret: secret, method: methodBasic}, nil
 }
 
 // authenticate finds the client and checks its secret. Every way to fail is the
-// same answer after the same work.
+// same answer after the same work, until there have been too many.
 func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Error) {
 	if !isVSChar(c.clientID, maxClientID) || !isVSChar(c.secret, maxSecret) {
 		return nil, invalidClient(errMalformed)
 	}
-	client, err := i.store.Client(ctx, c.clientID)
-	if err == nil && (client == nil || client.ID != c.clientID) {
-		err = errors.New("issuer: the store returned another client than was asked for, and no error")
-	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	i.background()
+	client, err := i.registry.client(ctx, c.clientID)
+	if err != nil {
 		return nil, unavailable(err)
+	}
+	a := attempt{clientID: c.clientID, network: c.network, exists: client != nil}
+	id, generated := generatedID(c.secret)
+	if !generated {
+		if err := i.lockout.refused(a); err != nil {
+			return nil, err
+		}
+	}
+	secret, err := i.checkSecret(ctx, client, c.secret, id, generated)
+	if err != nil && !errors.Is(err, errNotImported) {
+		return nil, unavailable(err)
+	}
+	switch {
+	case client == nil:
+		err = errUnknownClient
+	case err != nil:
+		if !slices.ContainsFunc(client.Secrets, func(s Secret) bool { return !s.generated() }) {
+			err = errWrongSecret
+		}
+	case secret == nil:
+		err = errWrongSecret
+	case client.Disabled:
+		err = errDisabled
+	case client.AuthMethod != "" && client.AuthMethod != c.method:
+		err = errWrongMethod
+	}
+	if err != nil || !generated {
+		// Asked again, as many may have got here at once: those find out nothing
+		// that come after the attempts are used up, the right secret included.
+		if refused := i.lockout.refused(a); refused != nil {
+			return nil, refused
+		}
 	}
 	if err != nil {
-		client = nil
-	}
-	match, err := i.checkSecret(ctx, client, c.secret)
-	switch {
-	case errors.Is(err, errNotImported):
+		i.lockout.failed(a)
 		return nil, invalidClient(err)
-	case err != nil:
-		return nil, unavailable(err)
-	case client == nil:
-		return nil, invalidClient(errUnknownClient)
-	case !match:
-		return nil, invalidClient(errWrongSecret)
-	case client.Disabled:
-		return nil, invalidClient(errDisabled)
-	case client.AuthMethod != "" && client.AuthMethod != c.method:
-		return nil, invalidClient(errWrongMethod)
 	}
+	if !generated {
+		i.lockout.succeeded(a)
+	}
+	i.uses.note(client.ID, secret.ID)
 	return client, nil
 }
 
-// checkSecret compares the secret with the one of the client's that it could
-// be. It costs one hash whether there is such a one, or such a client, or not.
-func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain string) (bool, error) {
-	id, generated := generatedID(plain)
+// checkSecret compares a secret with the one of the client's that it could be,
+// and returns that if it is. It costs one hash whether there is such a one, or
+// such a client, or not.
+func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id string, generated bool) (*Secret, error) {
 	if !generated && i.slow == nil {
-		return false, errNotImported
+		return nil, errNotImported
 	}
 	var candidate *Secret
 	if client != nil {
@@ -147,13 +169,19 @@ func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain string) 
 		}
 	}
 	if !generated {
-		return i.slow.check(ctx, candidate, plain)
+		if match, err := i.slow.check(ctx, candidate, plain); !match || err != nil {
+			return nil, err
+		}
+		return candidate, nil
 	}
-	known := candidate != nil
-	if !known {
-		candidate = &noSecret
+	if candidate == nil {
+		noSecret.matchesFast(plain)
+		return nil, nil
 	}
-	return candidate.matchesFast(plain) && known, nil
+	if !candidate.matchesFast(plain) {
+		return nil, nil
+	}
+	return candidate, nil
 }
 
 // noSecret is what a secret is compared with when there is nothing to compare

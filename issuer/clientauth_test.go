@@ -218,11 +218,12 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 
 	// A fast hash is counted by what it allocates: one for each way to fail.
 	known := app()
-	one := testing.AllocsPerRun(100, func() { generatedID(other); noSecret.matchesFast(other) })
+	id, _ := generatedID(other)
+	one := testing.AllocsPerRun(100, func() { noSecret.matchesFast(other) })
 	for name, client := range map[string]*Client{"wrong": &known, "unknown": nil, "imported": &chosen, "without": &keyless} {
 		got := testing.AllocsPerRun(100, func() {
-			if ok, err := s.issuer.checkSecret(t.Context(), client, other); ok || err != nil {
-				t.Errorf("%s: %v, %v", name, ok, err)
+			if match, err := s.issuer.checkSecret(t.Context(), client, other, id, true); match != nil || err != nil {
+				t.Errorf("%s: %v, %v", name, match, err)
 			}
 		})
 		if got != one || one == 0 {
@@ -236,12 +237,13 @@ func TestImportedSecretsOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := app()
+	c, keyless := app(), app()
 	c.Secrets = []Secret{imported}
-	s := newService(t, Config{}, c)
+	keyless.ID, keyless.Secrets = "keyless", nil
+	s := newService(t, Config{}, c, keyless)
 	hashes := slowHashesIn(func() {
-		for _, id := range []string{"app", "nobody"} {
-			s.wantUnauthorized(t, s.post(form("grant_type", "client_credentials", "client_id", id, "client_secret", "secret456")), errNotImported)
+		for id, cause := range map[string]error{"app": errNotImported, "keyless": errWrongSecret, "nobody": errUnknownClient} {
+			s.wantUnauthorized(t, s.post(form("grant_type", "client_credentials", "client_id", id, "client_secret", "secret456")), cause)
 		}
 	})
 	if hashes != 0 {
@@ -476,7 +478,7 @@ func FuzzBasic(f *testing.F) {
 	seeds = append(seeds, seed{"Basic", "", ""}, seed{"Bearer x", "\x00", "\xff"}, seed{"", "ä", "%"}, seed{"basic  " + raw(":")[6:] + " ", ":", ":"})
 	seeded(f, seeds, func(s seed) { f.Add(s.header, s.id, s.secret) })
 	f.Fuzz(func(t *testing.T, header, id, secret string) {
-		if c, err := readBasic(basic(id, secret)); err != nil || c != (credential{id, secret, methodBasic}) {
+		if c, err := readBasic(basic(id, secret)); err != nil || c != (credential{clientID: id, secret: secret, method: methodBasic}) {
 			t.Errorf("%q and %q come back as %+v, %v", id, secret, c, err)
 		}
 		c, err := readBasic(header)

@@ -2,19 +2,28 @@ package issuer
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 )
 
 // Mount adds the issuer's endpoints to an Echo app, at the paths that its
-// metadata states: the token endpoint, the key set and the metadata. An app
-// that wants them elsewhere adds [Issuer.Token], [Issuer.JWKS] and
-// [Issuer.Metadata] itself, and sees to it that the paths are those under
-// Config.Issuer as callers see it.
+// metadata states: token, revocation, introspection, the key set and the
+// metadata. An app that wants some elsewhere, or not at all, adds
+// [Issuer.Token] and the others itself, and sees to it that the paths are those
+// under Config.Issuer as callers see it.
+//
+// The limit on failed attempts goes by the network that a request comes from:
+// that of the connection, unless the app says whom to believe with
+// e.IPExtractor.
 func (i *Issuer) Mount(e *echo.Echo) {
-	token, keys, metadata := i.paths()
-	e.Any(token, i.Token) // it answers other methods than POST in its own form
-	e.Match([]string{http.MethodGet, http.MethodHead}, keys, i.JWKS)
+	base, metadata := i.paths()
+	// These answer other methods than POST in their own form.
+	e.Any(base+i.tokenPath, i.Token)
+	e.Any(base+revokePath, i.Revoke)
+	e.Any(base+introspectPath, i.Introspect)
+	e.Match([]string{http.MethodGet, http.MethodHead}, base+jwksPath, i.JWKS)
 	e.Match([]string{http.MethodGet, http.MethodHead}, metadata, i.Metadata)
 }
 
@@ -26,8 +35,68 @@ func (i *Issuer) Mount(e *echo.Echo) {
 //
 // Not checked: that the request came over TLS.
 func (i *Issuer) Token(c echo.Context) error {
-	i.serveToken(c.Response(), c.Request())
+	i.serve(c.Response(), c.Request(), network(c), checkGrant, i.grant)
 	return nil
+}
+
+// Revoke is the revocation endpoint (RFC 7009 §2): a client, which
+// authenticates as at the token endpoint, takes one of its own tokens back. The
+// answer is 200 also for a token that is not valid; one of another client is
+// unauthorized_client.
+//
+// Not looked at: token_type_hint, as there is one type.
+func (i *Issuer) Revoke(c echo.Context) error {
+	i.serve(c.Response(), c.Request(), network(c), checkToken, i.revokeRequested)
+	return nil
+}
+
+// Introspect is the introspection endpoint (RFC 7662 §2). A client, which
+// authenticates as at the token endpoint, sees tokens whose audience is its own
+// id or in its Client.Introspects; every other one is inactive to it.
+func (i *Issuer) Introspect(c echo.Context) error {
+	i.serve(c.Response(), c.Request(), network(c), checkToken, i.introspectRequested)
+	return nil
+}
+
+// MountAdmin adds the JSON API that manages the clients of a registry: register,
+// list, get, update and delete clients, rotate and remove their secrets, revoke
+// their tokens. It lies under /clients of the group, whose guard is all that
+// protects it:
+//
+//	iss.MountAdmin(e.Group("/admin", auth.Require("clients:admin")), store)
+//
+// Members have the names of RFC 7591 where it has one.
+func (i *Issuer) MountAdmin(g *echo.Group, registry Registry) {
+	api := newAdmin(i, registry)
+	handler := func(c echo.Context) error {
+		// Ids may hold a slash, so the path is passed on as it was escaped, less
+		// the segments of the group.
+		group := strings.TrimSuffix(strings.TrimSuffix(c.Path(), "/*"), "/clients")
+		below := c.Request().URL.EscapedPath()
+		for range strings.Count(group, "/") {
+			_, below, _ = strings.Cut(below[1:], "/")
+			below = "/" + below
+		}
+		path, err := url.PathUnescape(below)
+		if err != nil {
+			return echo.ErrNotFound
+		}
+		r := c.Request().Clone(c.Request().Context())
+		r.URL.Path, r.URL.RawPath = path, below
+		api.ServeHTTP(c.Response(), r)
+		return nil
+	}
+	g.Any("/clients", handler)
+	g.Any("/clients/*", handler)
+}
+
+// network is where a request comes from, as far as failures count. c.RealIP
+// believes any header when the app has not said whom to trust.
+func network(c echo.Context) string {
+	if extract := c.Echo().IPExtractor; extract != nil {
+		return networkOf(extract(c.Request()))
+	}
+	return networkOf(c.Request().RemoteAddr)
 }
 
 // JWKS publishes the public keys (RFC 7517 §5), for /.well-known/jwks.json.

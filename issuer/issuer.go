@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -48,7 +47,8 @@ type Config struct {
 	// Claims adds claims to a token, such as a tenant. It is called once per
 	// token; its error makes the answer a 500. Names are 1 to 64 of
 	// [A-Za-z0-9_:./-], and none that this package or RFC 7519 gives a meaning:
-	// iss sub aud exp nbf iat jti client_id scope scp cnf act may_act azp.
+	// iss sub aud exp nbf iat jti client_id scope scp cnf act may_act azp active
+	// token_type.
 	// Whatever it returns is readable by whoever holds the token.
 	Claims func(ctx context.Context, grant Grant) (map[string]any, error)
 
@@ -58,8 +58,21 @@ type Config struct {
 	// make the issuer pay by sending wrong ones. It is bounded, not small.
 	ImportedSecrets bool
 
+	// FailedAttempts is how often in a row a client may fail to authenticate
+	// with a chosen secret, and, times ten, everybody in one network (a /24 or
+	// an IPv6 /56), before the answer is 429 and one attempt is let through in
+	// 30 s. Default 30; negative is no limit. A generated secret works whatever
+	// has failed, and a client from where it has lately succeeded is counted
+	// apart. Each replica counts for itself.
+	FailedAttempts int
+
+	// MaxRevocationLag is how long the store's revocations may be out of reach
+	// before Issuer.Revoked answers with an error, and a guard with 503, rather
+	// than guess. Default 1 min, at least 2 s.
+	MaxRevocationLag time.Duration
+
 	// TokenPath is the path of the token endpoint below Issuer.
-	// Default "/token".
+	// Default "/token". The others are /revoke and /introspect.
 	TokenPath string
 
 	// InsecureHTTP accepts an http Issuer beyond loopback: secrets and tokens
@@ -83,6 +96,9 @@ type Issuer struct {
 	url       string
 	keys      *jwks.Keyring
 	store     Store
+	registry  *registry
+	uses      *uses
+	lockout   *lockout // nil: failures are not counted
 	ttl       time.Duration
 	maxTTL    time.Duration
 	resources map[string][]string
@@ -92,6 +108,8 @@ type Issuer struct {
 	tokenPath string
 	metadata  []byte
 	issClaim  []byte // the start of every payload
+
+	revocations *revocations
 }
 
 // New makes an issuer. The error names the field that is wrong and what to
@@ -99,6 +117,8 @@ type Issuer struct {
 func New(c Config) (*Issuer, error) {
 	c.TokenTTL = cmp.Or(c.TokenTTL, 15*time.Minute)
 	c.TokenPath = cmp.Or(c.TokenPath, "/token")
+	c.FailedAttempts = cmp.Or(c.FailedAttempts, 30)
+	c.MaxRevocationLag = cmp.Or(c.MaxRevocationLag, time.Minute)
 	if err := checkIssuer(c.Issuer, c.InsecureHTTP); err != nil {
 		return nil, err
 	}
@@ -109,8 +129,12 @@ func New(c Config) (*Issuer, error) {
 		return nil, errors.New("issuer: Config.Store is missing: write issuer.NewMemory(clients...), or a store that lasts")
 	case !strings.HasPrefix(c.TokenPath, "/") || strings.ContainsAny(c.TokenPath, "?#:* "):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q: write a path such as "/token"`, c.TokenPath)
+	case slices.Contains([]string{revokePath, introspectPath, jwksPath, metadataPath}, c.TokenPath):
+		return nil, fmt.Errorf(`issuer: Config.TokenPath %q is another endpoint's: write a path such as "/token"`, c.TokenPath)
 	case c.TokenTTL < time.Second || c.TokenTTL%time.Second != 0:
 		return nil, fmt.Errorf("issuer: Config.TokenTTL is %v: write whole seconds", c.TokenTTL)
+	case c.MaxRevocationLag < 2*time.Second:
+		return nil, fmt.Errorf("issuer: Config.MaxRevocationLag is %v: write at least 2s", c.MaxRevocationLag)
 	}
 	maxTTL, err := longestTTL(c)
 	if err != nil {
@@ -124,7 +148,7 @@ func New(c Config) (*Issuer, error) {
 		}
 	}
 	i := &Issuer{
-		url: c.Issuer, keys: c.Keys, store: c.Store, ttl: c.TokenTTL, maxTTL: maxTTL,
+		url: c.Issuer, keys: c.Keys, store: c.Store, registry: newRegistry(c.Store), uses: newUses(c.Store), ttl: c.TokenTTL, maxTTL: maxTTL,
 		resources: maps.Clone(c.Resources), claims: c.Claims, observe: c.Observe, tokenPath: c.TokenPath,
 	}
 	for audience, scopes := range i.resources {
@@ -135,9 +159,31 @@ func New(c Config) (*Issuer, error) {
 			return nil, err
 		}
 	}
+	if c.FailedAttempts > 0 {
+		i.lockout = newLockout(c.FailedAttempts)
+	}
+	i.revocations = newRevocations(c.Store, c.MaxRevocationLag, i.registry.drop, i.uses.flush)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
 	return i, err
+}
+
+// background starts to follow the feed, which the memory of clients depends on,
+// for a store that has such a memory in front of it.
+func (i *Issuer) background() {
+	if _, ok := i.store.(*Memory); !ok {
+		i.revocations.start()
+	}
+}
+
+// Close stops what the issuer does in the background, which begins at its first
+// use: following the store's revocations, and writing when secrets were used.
+// Revoked answers with an error soon after. It may be called more than once.
+// The keyring and the store stay the caller's to close.
+func (i *Issuer) Close() error {
+	i.revocations.close()
+	i.uses.flush(context.Background())
+	return nil
 }
 
 // longestTTL is the MaxTokenTTL in force.
@@ -185,41 +231,4 @@ func checkIssuer(issuer string, insecure bool) error {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
-}
-
-// serveToken is the token endpoint (RFC 6749 §3.2).
-func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
-	answer, clientID, err := i.answer(r)
-	if err != nil {
-		i.refused(r.Context(), clientID, err)
-		err.write(w, r)
-		return
-	}
-	writeJSON(w, http.StatusOK, answer)
-}
-
-// answer gives the body of a 200, or the error, and whom the caller claims to
-// be.
-func (i *Issuer) answer(r *http.Request) (body []byte, clientID string, err *Error) {
-	request, err := readTokenRequest(r)
-	if err != nil {
-		return nil, "", err
-	}
-	switch request.grantType {
-	case "client_credentials":
-	case "":
-		return nil, "", invalidRequest("grant_type is missing")
-	default:
-		return nil, "", &Error{Status: http.StatusBadRequest, Code: "unsupported_grant_type", Description: "the only grant type here is client_credentials"}
-	}
-	presented, err := readCredential(r, request)
-	if err != nil {
-		return nil, "", err
-	}
-	client, err := i.authenticate(r.Context(), presented)
-	if err != nil {
-		return nil, presented.reportedID(), err
-	}
-	body, err = i.grant(r.Context(), client, request)
-	return body, client.ID, err
 }

@@ -110,6 +110,85 @@ type storeFunc func(ctx context.Context, id string) (*Client, error)
 
 func (f storeFunc) Client(ctx context.Context, id string) (*Client, error) { return f(ctx, id) }
 
+func (f storeFunc) Revoke(context.Context, Revocation) error { return errStoreAway }
+
+func (f storeFunc) Revocations(context.Context, int64) ([]Revocation, error) { return nil, nil }
+
+func (f storeFunc) Once(context.Context, string, string, time.Time) (bool, error) {
+	return false, errStoreAway
+}
+
+// watched is a store that is not in this process, as far as the issuer can see:
+// what it is asked is counted, and it can be made to fail.
+type watched struct {
+	*Memory
+	reads, looks, writes atomic.Int64
+
+	mu  sync.Mutex
+	act func(ctx context.Context, method string) error // before each call
+}
+
+func (w *watched) Client(ctx context.Context, id string) (*Client, error) {
+	w.reads.Add(1)
+	if err := w.before(ctx, "Client"); err != nil {
+		return nil, err
+	}
+	return w.Memory.Client(ctx, id)
+}
+
+func (w *watched) Revoke(ctx context.Context, r Revocation) error {
+	w.writes.Add(1)
+	if err := w.before(ctx, "Revoke"); err != nil {
+		return err
+	}
+	return w.Memory.Revoke(ctx, r)
+}
+
+func (w *watched) Revocations(ctx context.Context, since int64) ([]Revocation, error) {
+	w.looks.Add(1)
+	if err := w.before(ctx, "Revocations"); err != nil {
+		return nil, err
+	}
+	return w.Memory.Revocations(ctx, since)
+}
+
+func (w *watched) before(ctx context.Context, method string) error {
+	w.mu.Lock()
+	act := w.act
+	w.mu.Unlock()
+	if act == nil {
+		return nil
+	}
+	return act(ctx, method)
+}
+
+// does sets what happens before each call; nil for nothing.
+func (w *watched) does(act func(ctx context.Context, method string) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.act = act
+}
+
+var errDown = errors.New("pq: connection refused")
+
+// down is a store that fails at once, hung one that never answers.
+func down(context.Context, string) error { return errDown }
+
+func hung(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// at lets only one method go wrong.
+func at(method string, act func(context.Context, string) error) func(context.Context, string) error {
+	return func(ctx context.Context, called string) error {
+		if called != method {
+			return nil
+		}
+		return act(ctx, called)
+	}
+}
+
 func newKeyring(tb testing.TB, signers ...crypto.Signer) *jwks.Keyring {
 	tb.Helper()
 	keys, err := jwks.Static(signers...)
@@ -168,18 +247,31 @@ func newService(tb testing.TB, c Config, clients ...Client) *service {
 	if s.issuer, err = New(c); err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() {
+		if err := s.issuer.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
 	s.issuer.Mount(s.app)
 	return s
 }
 
 // post sends a form to the token endpoint, with header name, value, name, …
 func (s *service) post(body string, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(body))
+	return s.postTo("/token", body, header...)
+}
+
+func (s *service) postTo(path, body string, header ...string) *httptest.ResponseRecorder {
+	return s.send(newForm(path, body, header...))
+}
+
+func newForm(path, body string, header ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	for n := 0; n < len(header); n += 2 {
 		r.Header.Add(header[n], header[n+1])
 	}
-	return s.send(r)
+	return r
 }
 
 func (s *service) get(method, path string, header ...string) *httptest.ResponseRecorder {

@@ -12,23 +12,25 @@ import (
 )
 
 const (
-	jwksPath     = "/.well-known/jwks.json"
-	metadataPath = "/.well-known/oauth-authorization-server"
+	jwksPath       = "/.well-known/jwks.json"
+	revokePath     = "/revoke"
+	introspectPath = "/introspect"
+	metadataPath   = "/.well-known/oauth-authorization-server"
 )
 
 // paths are where the endpoints lie on this host, for an issuer that may itself
 // have a path. RFC 8414 §3.1 puts the metadata's well-known part before it.
-func (i *Issuer) paths() (token, keys, metadata string) {
-	base := ""
+func (i *Issuer) paths() (base, metadata string) {
 	if u, err := url.Parse(i.url); err == nil { // it was parsed by New
 		base = strings.TrimSuffix(cmp.Or(u.RawPath, u.Path), "/") // as Echo compares it
 	}
-	return base + i.tokenPath, base + jwksPath, metadataPath + base
+	return base, metadataPath + base
 }
 
 // newMetadata is the document of RFC 8414 §2.
 func (i *Issuer) newMetadata() ([]byte, error) {
 	base := strings.TrimSuffix(i.url, "/")
+	methods := []string{methodBasic, methodPost}
 	var scopes []string
 	for _, known := range i.resources {
 		scopes = append(scopes, known...)
@@ -42,7 +44,13 @@ func (i *Issuer) newMetadata() ([]byte, error) {
 		ResponseTypes []string `json:"response_types_supported"` // required, and there are none
 		GrantTypes    []string `json:"grant_types_supported"`
 		AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
-		Resources     []string `json:"protected_resources,omitempty"` // RFC 9728 §4
+
+		RevocationEndpoint    string   `json:"revocation_endpoint"`
+		RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+		IntrospectionEndpoint string   `json:"introspection_endpoint"`
+		IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
+
+		Resources []string `json:"protected_resources,omitempty"` // RFC 9728 §4
 	}{
 		Issuer:        i.url,
 		TokenEndpoint: base + i.tokenPath,
@@ -50,8 +58,14 @@ func (i *Issuer) newMetadata() ([]byte, error) {
 		Scopes:        slices.Compact(scopes),
 		ResponseTypes: []string{},
 		GrantTypes:    []string{"client_credentials"},
-		AuthMethods:   []string{methodBasic, methodPost},
-		Resources:     slices.Sorted(maps.Keys(i.resources)),
+		AuthMethods:   methods,
+
+		RevocationEndpoint:    base + revokePath,
+		RevocationMethods:     methods,
+		IntrospectionEndpoint: base + introspectPath,
+		IntrospectionMethods:  methods,
+
+		Resources: slices.Sorted(maps.Keys(i.resources)),
 	})
 }
 

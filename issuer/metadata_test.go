@@ -34,8 +34,10 @@ func TestMetadata(t *testing.T) {
 		t.Run(tt.issuer, func(t *testing.T) {
 			s := newService(t, Config{Issuer: tt.issuer, TokenPath: tt.tokenPath})
 			want := fmt.Sprintf(`{"issuer":%q,"token_endpoint":"%s%s","jwks_uri":"%s/.well-known/jwks.json","response_types_supported":[],`+
-				`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"]}`,
-				tt.issuer, tt.base, tt.tokenPath, tt.base)
+				`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],`+
+				`"revocation_endpoint":"%s/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],`+
+				`"introspection_endpoint":"%s/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"]}`,
+				tt.issuer, tt.base, tt.tokenPath, tt.base, tt.base, tt.base)
 			header := http.Header{
 				"Access-Control-Allow-Origin": {"*"},
 				"Cache-Control":               {"public, max-age=3600"},
@@ -62,7 +64,13 @@ func TestMetadata(t *testing.T) {
 			if got := s.wantToken(t, s.send(r)).claims.Issuer; got != tt.issuer {
 				t.Errorf("iss %q", got)
 			}
-			mounted := strings.ReplaceAll(strings.Join([]string{tt.keys, tt.token, tt.wellAt}, "\n"), "%20", " ")
+			under := strings.TrimSuffix(tt.keys, "/.well-known/jwks.json")
+			for path, status := range map[string]int{under + "/revoke": 200, under + "/introspect": 200} {
+				r := httptest.NewRequest("POST", path, strings.NewReader(appForm+"&token=x"))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				s.wantStatus(t, s.send(r), status)
+			}
+			mounted := strings.ReplaceAll(strings.Join([]string{tt.keys, tt.token, tt.wellAt, under + "/revoke", under + "/introspect"}, "\n"), "%20", " ")
 			for _, route := range s.app.Routes() {
 				if !slices.Contains(strings.Split(mounted, "\n"), route.Path) {
 					t.Errorf("there is a route %s", route.Path)
@@ -80,6 +88,8 @@ func TestMetadataResources(t *testing.T) {
 	want := `{"issuer":"` + testIssuer + `","token_endpoint":"` + testIssuer + `/token","jwks_uri":"` + testIssuer + `/.well-known/jwks.json",` +
 		`"scopes_supported":["all","bills:read","orders:read","orders:write"],"response_types_supported":[],` +
 		`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
+		`"revocation_endpoint":"` + testIssuer + `/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
+		`"introspection_endpoint":"` + testIssuer + `/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
 		`"protected_resources":["` + billingAPI + `","` + ordersAPI + `"]}`
 	if got := s.get("GET", "/.well-known/oauth-authorization-server").Body.String(); got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -120,6 +130,8 @@ func TestHandlers(t *testing.T) {
 	e.POST("/x/token", s.issuer.Token)
 	e.GET("/x/keys", s.issuer.JWKS)
 	e.GET("/x/metadata", s.issuer.Metadata)
+	e.POST("/x/revoke", s.issuer.Revoke)
+	e.POST("/x/introspect", s.issuer.Introspect)
 	for path, status := range map[string]int{"/x/keys": 200, "/x/metadata": 200} {
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, httptest.NewRequest("GET", path, http.NoBody))
@@ -134,6 +146,17 @@ func TestHandlers(t *testing.T) {
 		e.ServeHTTP(w, r)
 		if w.Code != status {
 			t.Errorf("%q: status %d", body, w.Code)
+		}
+	}
+	for _, path := range []string{"/x/revoke", "/x/introspect"} {
+		for body, status := range map[string]int{appForm + "&token=x": 200, "": 400, appForm + "x&token=x": 401} {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("POST", path, strings.NewReader(body))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			e.ServeHTTP(w, r)
+			if w.Code != status {
+				t.Errorf("%s %q: status %d", path, body, w.Code)
+			}
 		}
 	}
 }

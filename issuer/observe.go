@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// Event is one answer of the token endpoint, for logs, metrics and traces. It
+// Event is one answer of the token endpoint, or a refusal of another one, for logs, metrics and traces. It
 // holds no secret and no token.
 type Event struct {
 	// ClientID is the client's, or, when Err is not nil, only what the caller
@@ -34,5 +34,6 @@ var (
 	errWrongMethod   = errors.New("issuer: the client may not authenticate this way")
 	errWrongSecret   = errors.New("issuer: wrong or expired secret")
 	errNotImported   = errors.New("issuer: not a generated secret, and Config.ImportedSecrets is false")
+	errLockedOut     = errors.New("issuer: too many failed attempts of this client or network")
 	errMalformed     = errors.New("issuer: malformed client id or secret")
 )

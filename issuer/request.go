@@ -20,6 +20,7 @@ type tokenRequest struct {
 	clientID        string
 	clientSecret    string
 	clientAssertion string
+	token           string   // of RFC 7009 and 7662
 	resource        []string // the one parameter that may be repeated (RFC 8707 §2)
 }
 
@@ -36,6 +37,8 @@ func (t *tokenRequest) field(name string) *string {
 		return &t.clientSecret
 	case "client_assertion":
 		return &t.clientAssertion
+	case "token":
+		return &t.token
 	}
 	return nil
 }
@@ -44,7 +47,7 @@ func (t *tokenRequest) field(name string) *string {
 func readTokenRequest(r *http.Request) (tokenRequest, *Error) {
 	var t tokenRequest
 	if r.Method != http.MethodPost {
-		e := invalidRequest("the token endpoint takes POST")
+		e := invalidRequest("this endpoint takes POST")
 		e.Status = http.StatusMethodNotAllowed
 		return t, e
 	}

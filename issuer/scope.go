@@ -27,7 +27,7 @@ func parseScope(s string) ([]string, error) {
 	var scopes []string
 	for token := range strings.SplitSeq(s, " ") {
 		if !isScopeToken(token) {
-			return nil, fmt.Errorf("issuer: %q is not a scope", token)
+			return nil, fmt.Errorf("issuer: scope %d of the request has a character that no scope has, or none", len(scopes)+1)
 		}
 		if !slices.Contains(scopes, token) {
 			scopes = append(scopes, token)
@@ -41,8 +41,8 @@ func parseScope(s string) ([]string, error) {
 
 const maxScopes = 256
 
-func invalidScope(description string) *Error {
-	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description}
+func invalidScope(description string, cause error) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description, cause: cause}
 }
 
 func invalidTarget(description string) *Error {
@@ -95,11 +95,11 @@ func (i *Issuer) scope(c *Client, audience []string, asked string) ([]string, *E
 	}
 	scopes, err := parseScope(asked)
 	if err != nil {
-		return nil, invalidScope("scope is not a list of scopes with one space between")
+		return nil, invalidScope("scope is not a list of scopes with one space between", err)
 	}
-	for _, s := range scopes {
+	for n, s := range scopes {
 		if !slices.Contains(c.Scopes, s) || !i.known(audience, s) {
-			return nil, invalidScope("the client may not have one of the scopes for this resource")
+			return nil, invalidScope("the client may not have one of the scopes for this resource", fmt.Errorf("issuer: scope %d of the request is not the client's, or not of the resource", n+1))
 		}
 	}
 	return scopes, nil

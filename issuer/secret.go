@@ -30,8 +30,10 @@ type Secret struct {
 	// one, which somebody chose.
 	Hash string `json:"hash"`
 
-	Label     string    `json:"label,omitempty"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero = never
+	Label      string    `json:"label,omitempty"`
+	CreatedAt  time.Time `json:"created_at,omitzero"`   // a store's to set
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero = never
+	LastUsedAt time.Time `json:"last_used_at,omitzero"` // a store's to set, a minute late
 }
 
 // A generated secret is m2m_<id>_<secret>_<checksum>, all in lower case base32,
@@ -163,7 +165,7 @@ func (s *Secret) validate() error {
 		// bcrypt.Cost asks for less than bcrypt itself can read.
 		cost, err := bcrypt.Cost([]byte(s.Hash))
 		if err != nil || !bcryptForm.MatchString(s.Hash) {
-			return errors.New("the hash is neither argon2id nor bcrypt")
+			return errors.New("the hash is none that is known here: write what GenerateSecret, HashSecret or ImportSecret gives")
 		}
 		if cost > maxBcryptCost {
 			return fmt.Errorf("bcrypt cost %d, more than %d", cost, maxBcryptCost)
@@ -240,4 +242,14 @@ func parseArgon(hash string) (argonParams, error) {
 		return a, errors.New("the argon2id hash has parameters outside 8·p KiB ≤ m ≤ 256 MiB, 1 ≤ t ≤ 16, 1 ≤ p ≤ 16, salt 8 to 64 bytes, hash 16 to 64")
 	}
 	return a, nil
+}
+
+// Matches reports whether this is the secret that is kept. It takes as long as
+// its hash does and is bounded by nothing: it is for tools. It does not look at
+// ExpiresAt.
+func (s *Secret) Matches(plain string) bool {
+	if s.generated() {
+		return s.matchesFast(plain)
+	}
+	return s.matchesSlow(plain)
 }

@@ -9,8 +9,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-
-	"github.com/patrickmn/go-cache"
 )
 
 // slowHashes checks imported secrets. One check costs tens of milliseconds of a
@@ -20,8 +18,8 @@ import (
 type slowHashes struct {
 	running chan struct{}
 	waiting chan struct{}
-	key     []byte       // for the fingerprints in verified; never leaves the process
-	verify  *cache.Cache // hash, which its salt makes one client's → fingerprint of the secret that matched
+	key     []byte           // for the fingerprints in known; never leaves the process
+	known   *bounded[[]byte] // hash, which its salt makes one client's → fingerprint of the secret that matched
 
 	// dummy is what the secret of an unknown client is compared with, the result
 	// ignored: the imported hash last seen, so that where all of them are of one
@@ -47,7 +45,7 @@ func newSlowHashes() (*slowHashes, error) {
 		running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		waiting: make(chan struct{}, slowWaiters),
 		key:     make([]byte, 32),
-		verify:  cache.New(verifiedFor, cache.NoExpiration), // no janitor: remember sweeps
+		known:   newBounded[[]byte](maxVerified, verifiedFor),
 	}
 	h.dummy.Store(&dummy)
 	_, _ = rand.Read(h.key) // never fails (crypto/rand)
@@ -66,7 +64,7 @@ func (h *slowHashes) check(ctx context.Context, stored *Secret, plain string) (b
 	mac.Write([]byte(plain))
 	fingerprint := mac.Sum(nil)
 	if h.remembered(stored.Hash, fingerprint) {
-		h.remember(stored.Hash, fingerprint) // for as long again: a client at work never queues
+		h.known.set(stored.Hash, fingerprint) // for as long again: a client at work never queues
 		return true, nil
 	}
 	var match bool
@@ -76,28 +74,15 @@ func (h *slowHashes) check(ctx context.Context, stored *Secret, plain string) (b
 			return
 		}
 		if match = stored.matchesSlow(plain); match {
-			h.remember(stored.Hash, fingerprint)
+			h.known.set(stored.Hash, fingerprint)
 		}
 	})
 	return match && err == nil, err
 }
 
 func (h *slowHashes) remembered(hash string, fingerprint []byte) bool {
-	value, ok := h.verify.Get(hash)
-	if !ok {
-		return false
-	}
-	known, ok := value.([]byte)
+	known, ok := h.known.get(hash)
 	return ok && hmac.Equal(known, fingerprint)
-}
-
-func (h *slowHashes) remember(hash string, fingerprint []byte) {
-	if h.verify.ItemCount() >= maxVerified {
-		if h.verify.DeleteExpired(); h.verify.ItemCount() >= maxVerified {
-			h.verify.Flush()
-		}
-	}
-	h.verify.SetDefault(hash, fingerprint)
 }
 
 // gate runs f when one of the places is free.

@@ -12,11 +12,15 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-const maxToken = 16 << 10
+const (
+	maxToken  = 16 << 10
+	tokenType = "at+jwt" // RFC 9068 §2.1
+)
 
 // grant makes the token for an authenticated client, and the body that hands it
 // over (RFC 6749 §5.1).
-func (i *Issuer) grant(ctx context.Context, c *Client, t tokenRequest) ([]byte, *Error) {
+func (i *Issuer) grant(ctx context.Context, t request) ([]byte, *Error) {
+	c := t.client
 	audience, refusal := i.audience(c, t.resource)
 	if refusal != nil {
 		return nil, refusal
@@ -36,7 +40,7 @@ func (i *Issuer) grant(ctx context.Context, c *Client, t tokenRequest) ([]byte, 
 	if err != nil {
 		return nil, serverError(err)
 	}
-	token, err := i.keys.Sign(ctx, "at+jwt", payload)
+	token, err := i.keys.Sign(ctx, tokenType, payload)
 	switch {
 	case err != nil:
 		return nil, unavailable(err) // no key may sign now, or a KMS does not answer

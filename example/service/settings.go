@@ -20,7 +20,7 @@ func Env(name, fallback string) string { return cmp.Or(os.Getenv(name), fallback
 func Listen(fallback string) (net.Listener, string, error) {
 	listener, err := net.Listen("tcp", Env("ADDR", fallback))
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("ADDR: %w", err)
 	}
 	address, ok := listener.Addr().(*net.TCPAddr)
 	if !ok {

@@ -1,0 +1,279 @@
+// Command clients manages the clients of an issuer in its storage, which is
+// found as ./example finds it: DATABASE_URL, else DATA_DIR.
+//
+//	go run ./example/clients help
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/issuer"
+)
+
+const help = `clients manages the clients of an issuer.
+
+  clients list [-search TEXT] [-after ID] [-limit N]
+  clients add ID [-name NAME] [-scope "SCOPE …"] -audience URI[,URI…]
+              [-default-audience URI] [-ttl 15m] [-introspects URI[,URI…]]
+  clients show ID
+  clients rotate-secret ID [-overlap 24h] [-label TEXT]
+  clients disable ID | enable ID
+  clients revoke ID          every token the client has; it can get new ones
+  clients delete ID          and revoke its tokens
+
+The storage is DATABASE_URL, or DATA_DIR (default ./data). Running issuers
+follow every change within 2 s.
+`
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		cancel()
+		log.SetFlags(0)
+		log.Fatal("clients: ", err) //nolint:gocritic // cancel was called
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		_, err := fmt.Fprint(out, help)
+		return err
+	}
+	verbs := map[string]func(context.Context, *service.Storage, []string, io.Writer) error{
+		"list": list, "add": add, "show": show, "rotate-secret": rotateSecret,
+		"disable": disable, "enable": enable, "revoke": revoke, "delete": remove,
+	}
+	verb, ok := verbs[args[0]]
+	if !ok {
+		return fmt.Errorf("there is no verb %q; see: clients help", args[0])
+	}
+	storage, err := service.OpenStorage(ctx)
+	if err != nil {
+		return err
+	}
+	defer storage.Close()
+	err = verb(ctx, storage, args[1:], out)
+	switch {
+	case errors.Is(err, issuer.ErrNotFound):
+		return errors.New("there is no such client")
+	case errors.Is(err, issuer.ErrConflict):
+		return errors.New("the id is taken, or somebody else changed the client in this moment")
+	}
+	return err
+}
+
+// parse reads flags, and the one id that stands before or behind them.
+func parse(flags *flag.FlagSet, args []string) (id string, err error) {
+	flags.SetOutput(io.Discard)
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		id, args = args[0], args[1:]
+	}
+	if err := flags.Parse(args); err != nil {
+		return "", fmt.Errorf("%w; see: clients help", err)
+	}
+	rest := flags.Args()
+	if id == "" && len(rest) > 0 {
+		id, rest = rest[0], rest[1:]
+	}
+	if id == "" || len(rest) > 0 {
+		return "", errors.New("name one client id; see: clients help")
+	}
+	return id, nil
+}
+
+func list(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	var q issuer.Query
+	flags := flag.NewFlagSet("list", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&q.Search, "search", "", "")
+	flags.StringVar(&q.After, "after", "", "")
+	flags.IntVar(&q.Limit, "limit", 0, "")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("%w; see: clients help", err)
+	}
+	clients, err := s.List(ctx, q)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tSTATE\tSCOPE\tAUDIENCES\tSECRETS\tLAST USED")
+	for _, c := range clients {
+		state := "active"
+		if c.Disabled {
+			state = "disabled"
+		}
+		var used time.Time
+		for _, secret := range c.Secrets {
+			if secret.LastUsedAt.After(used) {
+				used = secret.LastUsedAt
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, dash(c.Name), state, dash(strings.Join(c.Scopes, " ")),
+			dash(strings.Join(c.Audiences, " ")), len(c.Secrets), when(used, "never"))
+	}
+	return w.Flush()
+}
+
+func show(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	id, err := parse(flag.NewFlagSet("show", flag.ContinueOnError), args)
+	if err != nil {
+		return err
+	}
+	c, err := s.Client(ctx, id)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	for _, line := range [][2]string{
+		{"id", c.ID}, {"name", dash(c.Name)}, {"disabled", fmt.Sprint(c.Disabled)}, {"scope", dash(strings.Join(c.Scopes, " "))},
+		{"audiences", dash(strings.Join(c.Audiences, " "))}, {"default audience", dash(c.DefaultAudience)},
+		{"introspects", dash(strings.Join(c.Introspects, " "))}, {"version", fmt.Sprint(c.Version)},
+		{"created", when(c.CreatedAt, "-")}, {"updated", when(c.UpdatedAt, "-")},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+	}
+	fmt.Fprintln(w, "\nSECRET\tLABEL\tCREATED\tEXPIRES\tLAST USED")
+	for _, secret := range c.Secrets {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", secret.ID, dash(secret.Label), when(secret.CreatedAt, "-"), when(secret.ExpiresAt, "never"), when(secret.LastUsedAt, "never"))
+	}
+	return w.Flush()
+}
+
+func add(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	var c issuer.Client
+	var scope, audiences, introspects string
+	flags := flag.NewFlagSet("add", flag.ContinueOnError)
+	flags.StringVar(&c.Name, "name", "", "")
+	flags.StringVar(&scope, "scope", "", "")
+	flags.StringVar(&audiences, "audience", "", "")
+	flags.StringVar(&c.DefaultAudience, "default-audience", "", "")
+	flags.StringVar(&introspects, "introspects", "", "")
+	flags.DurationVar(&c.TokenTTL, "ttl", 0, "")
+	id, err := parse(flags, args)
+	if err != nil {
+		return err
+	}
+	plain, secret := issuer.GenerateSecret()
+	c.ID, c.Secrets = id, []issuer.Secret{secret}
+	c.Scopes, c.Audiences, c.Introspects = strings.Fields(scope), split(audiences), split(introspects)
+	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
+		return errors.New("name an -audience: without one the client gets no token; see: clients help")
+	}
+	if _, err := s.Register(ctx, c); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "client %s was added; its secret is shown this once:\n%s\n", id, plain)
+	return err
+}
+
+func rotateSecret(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("rotate-secret", flag.ContinueOnError)
+	overlap := flags.Duration("overlap", 24*time.Hour, "")
+	label := flags.String("label", "", "")
+	id, err := parse(flags, args)
+	if err != nil {
+		return err
+	}
+	plain, err := s.RotateSecret(ctx, id, *overlap, *label)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "client %s has a new secret, shown this once; the others end in %v:\n%s\n", id, *overlap, plain)
+	return err
+}
+
+func disable(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	return setDisabled(ctx, s, args, out, true)
+}
+
+func enable(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	return setDisabled(ctx, s, args, out, false)
+}
+
+func setDisabled(ctx context.Context, s *service.Storage, args []string, out io.Writer, disabled bool) error {
+	id, err := parse(flag.NewFlagSet("disable", flag.ContinueOnError), args)
+	if err != nil {
+		return err
+	}
+	c, err := s.Client(ctx, id)
+	if err != nil {
+		return err
+	}
+	changed := *c
+	changed.Disabled = disabled
+	if _, err := s.Update(ctx, changed); err != nil {
+		return err
+	}
+	if !disabled {
+		_, err = fmt.Fprintf(out, "client %s is enabled\n", id)
+		return err
+	}
+	if err := cutOff(ctx, s, id); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "client %s is disabled, its tokens are revoked\n", id)
+	return err
+}
+
+func revoke(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	id, err := parse(flag.NewFlagSet("revoke", flag.ContinueOnError), args)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Client(ctx, id); err != nil {
+		return err
+	}
+	if err := cutOff(ctx, s, id); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "the tokens of client %s are revoked\n", id)
+	return err
+}
+
+// cutOff revokes every token of the client. What lifetime they have is the
+// issuer's to know; a day is longer than any.
+func cutOff(ctx context.Context, s *service.Storage, id string) error {
+	now := time.Now()
+	return s.Revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: now, ExpiresAt: now.Add(25 * time.Hour)})
+}
+
+func remove(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+	id, err := parse(flag.NewFlagSet("delete", flag.ContinueOnError), args)
+	if err != nil {
+		return err
+	}
+	if err := s.Delete(ctx, id); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "client %s is deleted, its tokens are revoked\n", id)
+	return err
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func when(t time.Time, zero string) string {
+	if t.IsZero() {
+		return zero
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}

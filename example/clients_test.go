@@ -1,0 +1,75 @@
+package main
+
+import (
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestClientsTool manages the clients of a running example.
+func TestClientsTool(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	env := []string{"DATA_DIR=" + dir}
+	p := start(t, "example", "DATA_DIR="+dir, "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
+
+	added := clients(t, env, "add", "billing", "-name", "Billing job", "-scope", "orders:read orders:write", "-audience", p.url+"/v1", "-ttl", "5m")
+	fields := strings.Fields(added)
+	secret := fields[len(fields)-1]
+	token := p.token(t, "billing", secret)
+
+	table := clients(t, env, "list")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "ID ") || !strings.Contains(lines[1], "Billing job") || !strings.Contains(lines[2], "myapp123") {
+		t.Errorf("list:\n%s", table)
+	}
+	if found := clients(t, env, "list", "-search", "BILL"); !strings.Contains(found, "billing") || strings.Contains(found, "myapp123") {
+		t.Errorf("search:\n%s", found)
+	}
+	if shown := clients(t, env, "show", "billing"); !strings.Contains(shown, "LAST USED") || strings.Contains(shown, "sha256:") || strings.Contains(shown, secret) {
+		t.Errorf("show:\n%s", shown)
+	}
+
+	clients(t, env, "revoke", "billing")
+	refused := func() bool {
+		status, _ := call(t, "GET", p.url+"/v1/whoami", token, "")
+		return status == http.StatusUnauthorized
+	}
+	eventually(t, 2*time.Second, "the revoked token is refused", refused)
+
+	rotated := strings.Fields(clients(t, env, "rotate-secret", "billing", "-overlap", "1h"))
+	p.token(t, "billing", secret)
+	eventually(t, 2*time.Second, "the new secret works", func() bool {
+		status, _ := call(t, "GET", p.url+"/v1/whoami", p.token(t, "billing", rotated[len(rotated)-1]), "")
+		return status == http.StatusOK
+	})
+	clients(t, env, "delete", "billing")
+	if table := clients(t, env, "list"); strings.Contains(table, "billing") {
+		t.Errorf("list after delete:\n%s", table)
+	}
+
+	binary, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for says, args := range map[string][]string{
+		"clients add ID":        {"help"},
+		"no verb":               {"frobnicate"},
+		"no such client":        {"show", "nobody"},
+		"id is taken":           {"add", "myapp123", "-audience", "https://api.example.com"},
+		"name an -audience":     {"add", "other"},
+		"name one client id":    {"revoke"},
+		"flag provided but not": {"add", "other", "-colour", "red"},
+		"Client.Scopes":         {"add", "other", "-audience", "https://a", "-scope", `a"b`},
+		"changed the client in": {"add", "myapp123", "-audience", "https://api.example.com"},
+	} {
+		cmd := exec.Command(filepath.Join(binary, "clients"), args...)
+		cmd.Env = env
+		out, err := cmd.CombinedOutput()
+		if !strings.Contains(string(out), says) || (err == nil) != (args[0] == "help") {
+			t.Errorf("%v: %v, said %s, want %q", args, err, out, says)
+		}
+	}
+}

@@ -1,0 +1,444 @@
+package issuer
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// from sends credentials from an address, and gives the answer's status.
+func (s *service) from(address, id, secret string) *httptest.ResponseRecorder {
+	r := newForm("/token", "grant_type=client_credentials", "Authorization", basic(id, secret))
+	r.RemoteAddr = address
+	return s.send(r)
+}
+
+// address is one of the n-th network, with some port.
+func address(n int) string {
+	return fmt.Sprintf("%d.%d.%d.9:40%03d", 1+n>>16&127, n>>8&255, n&255, n%1000)
+}
+
+// chosen is a client with a secret that somebody chose, whose hash costs little.
+func chosen(tb testing.TB, id string) Client {
+	tb.Helper()
+	c := app()
+	c.ID, c.Secrets = id, []Secret{quickHash(tb, "secret456")}
+	return c
+}
+
+func newGuessed(tb testing.TB, attempts int, clients ...Client) *service {
+	tb.Helper()
+	s := newService(tb, Config{ImportedSecrets: true, FailedAttempts: attempts}, clients...)
+	quick := quickHash(tb, "nobody's")
+	s.issuer.slow.dummy.Store(&quick) // an unknown client costs little too
+	return s
+}
+
+func (s *service) wantLocked(t *testing.T, w *httptest.ResponseRecorder, retryAfter int) {
+	t.Helper()
+	if got := w.Header().Get("Retry-After"); got != strconv.Itoa(retryAfter) {
+		t.Errorf("Retry-After %q, want %d", got, retryAfter)
+	}
+	w.Header().Del("Retry-After")
+	s.wantError(t, w, 429, "temporarily_unavailable", "too many failed attempts, try again later")
+	s.wantCause(t, errLockedOut)
+}
+
+// Thirty wrong secrets, then 429, for the right one too from where it is not
+// known; and one attempt every half minute.
+func TestLockout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 0, chosen(t, "app"), chosen(t, "other"))
+		wrong := func(n int) {
+			t.Helper()
+			for range n {
+				s.wantUnauthorized(t, s.from(address(1), "app", "wrong"), errWrongSecret)
+			}
+		}
+		wrong(30)
+		for range 10 {
+			s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+			s.wantLocked(t, s.from(address(2), "app", "secret456"), 31)
+		}
+		s.wantToken(t, s.from(address(1), "other", "secret456"))
+
+		time.Sleep(20 * time.Second)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 11)
+		time.Sleep(10 * time.Second)
+		wrong(1)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+		time.Sleep(refillEvery)
+		s.wantToken(t, s.from(address(2), "app", "secret456"))
+
+		// A success gives nothing back to who guesses.
+		wrong(1)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+		time.Sleep(10 * refillEvery)
+		wrong(10)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+		time.Sleep(24 * time.Hour)
+		wrong(30)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+	})
+}
+
+// A guesser who never stops is counted for as long as that.
+func TestLockoutNeverForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 30, chosen(t, "app"))
+		tried := 0
+		const hours = 10
+		for n := range hours * 360 {
+			if s.from(address(n), "app", "wrong").Code == 401 {
+				tried++
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if most := 30 + int(hours*time.Hour/refillEvery); tried > most || tried < most-2 {
+			t.Errorf("%d guesses in %d h, want %d", tried, hours, most)
+		}
+	})
+}
+
+// Many guesses at once find out no more than so many one after the other: the
+// right one among them, too late, is told what the wrong ones are.
+func TestLockoutCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 3, chosen(t, "app"))
+		s.issuer.slow.running = make(chan struct{}, 1)
+		s.issuer.slow.running <- struct{}{}
+		statuses := make(chan int, 50)
+		for n := range cap(statuses) {
+			secret := "wrong"
+			if n == 40 {
+				secret = "secret456"
+			}
+			go func() { statuses <- s.from(address(n), "app", secret).Code }()
+			synctest.Wait() // they queue in this order
+		}
+		<-s.issuer.slow.running
+		count := map[int]int{}
+		for range cap(statuses) {
+			count[<-statuses]++
+		}
+		if count[401] != 3 || count[429] != 47 {
+			t.Errorf("answers %v, want 3 of 401 and 47 of 429", count)
+		}
+	})
+}
+
+// From one network, ten times as many, whichever clients they are for, and that
+// are not there; other networks do not notice.
+func TestLockoutNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 5, chosen(t, "app"), chosen(t, "other"))
+		for n := range 5 * networkFactor {
+			s.wantUnauthorized(t, s.from(fmt.Sprintf("192.0.2.%d:1", n), "nobody"+strconv.Itoa(n), "wrong"), errUnknownClient)
+		}
+		s.wantLocked(t, s.from("192.0.2.200:1", "nobody", "wrong"), 31)
+		s.wantLocked(t, s.from("192.0.2.201:1", "app", "secret456"), 31)
+		s.wantToken(t, s.from("192.0.3.1:1", "app", "secret456"))
+		time.Sleep(refillEvery)
+		s.wantToken(t, s.from("192.0.2.201:1", "app", "secret456"))
+	})
+}
+
+// While half the Internet guesses at a client, its right credential works from
+// where it has worked before, for days; with the attack over, from anywhere.
+func TestLockoutAttackedClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 30, chosen(t, "app"))
+		s.wantToken(t, s.from(address(0), "app", "secret456"))
+		refused := 0
+		for n := range 3 * 24 * 12 {
+			for k := range 40 {
+				if w := s.from(address(1+n*40+k), "app", "wrong"); w.Code == 429 {
+					refused++
+				}
+			}
+			s.wantToken(t, s.from(address(0), "app", "secret456"))
+			s.wantStatus(t, s.from(address(200_000), "app", "secret456"), 429)
+			time.Sleep(5 * time.Minute)
+		}
+		if refused < 20_000 {
+			t.Errorf("%d are refused: no attack", refused)
+		}
+		s.wantToken(t, s.from(address(200_001), "app", "secret456"))
+	})
+}
+
+// Who shares a network with the client gets no more guesses for it, and cannot
+// tell by their number that it works from there.
+func TestLockoutTrustedNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 10, chosen(t, "app"))
+		s.wantToken(t, s.from(address(1), "app", "secret456"))
+		for range 10 {
+			s.wantUnauthorized(t, s.from(address(1), "app", "wrong"), errWrongSecret)
+			s.wantUnauthorized(t, s.from(address(1), "nobody", "wrong"), errUnknownClient)
+		}
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+		s.wantLocked(t, s.from(address(1), "app", "secret456"), 31)
+		s.wantLocked(t, s.from(address(1), "nobody", "wrong"), 31)
+		time.Sleep(refillEvery)
+		s.wantToken(t, s.from(address(1), "app", "secret456"))
+	})
+}
+
+// A generated secret works whatever has failed, for this client and from here.
+func TestLockoutGenerated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := chosen(t, "app")
+		c.Secrets = append(c.Secrets, appStored)
+		s := newGuessed(t, 3, c, chosen(t, "other"))
+		other, _ := GenerateSecret()
+		for range 3 * networkFactor {
+			s.from(address(1), "app", "wrong")
+			s.from(address(1), "other", "wrong")
+			s.from(address(1), "app", other)
+			s.from(address(1), "nobody", other)
+		}
+		for range 10 {
+			s.wantToken(t, s.from(address(1), "app", appSecret))
+		}
+		// A wrong one is counted, and told to wait, like a wrong chosen one.
+		s.wantLocked(t, s.from(address(1), "app", other), 31)
+		s.wantLocked(t, s.from(address(1), "app", "secret456"), 31)
+		s.wantLocked(t, s.from(address(2), "app", other), 31)
+		// That it worked makes nothing else work.
+		s.wantLocked(t, s.from(address(1), "app", "secret456"), 31)
+	})
+}
+
+// A client that does not exist, and one that does, are answered alike through a
+// whole siege: bursts, pauses, several networks, both kinds of secret.
+func TestLockoutUnknownAlike(t *testing.T) {
+	generated, _ := GenerateSecret()
+	disabled := chosen(t, "disabled")
+	disabled.Disabled = true
+	keyless := chosen(t, "keyless")
+	keyless.Secrets = nil
+	siege := func(t *testing.T, id string) (answers []string) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newGuessed(t, 5, chosen(t, "chosen"), app(), disabled, keyless)
+			ask := func(n, network int, secret string) {
+				for range n {
+					w := s.from(address(network), id, secret)
+					answers = append(answers, fmt.Sprint(w.Code, w.Header(), w.Body))
+				}
+			}
+			ask(4, 1, "wrong")
+			ask(4, 2, generated)
+			time.Sleep(refillEvery)
+			ask(3, 3, "wrong")
+			time.Sleep(refillEvery * 5 / 2)
+			ask(2, 3, generated)
+			ask(2, 1, "wrong")
+			time.Sleep(refillEvery / 2)
+			ask(2, 1, "wrong")
+			time.Sleep(lockoutMemory + time.Minute)
+			ask(8, 4, "wrong")
+			for n := range 60 {
+				ask(1, 1000, "wrong"+strconv.Itoa(n))
+				time.Sleep(time.Second)
+			}
+		})
+		return answers
+	}
+	want := siege(t, "nobody")
+	if !slices.ContainsFunc(want, func(a string) bool { return a[:3] == "429" }) || want[0][:3] != "401" {
+		t.Errorf("answers %v", want)
+	}
+	for _, id := range []string{"chosen", "app", "disabled", "keyless"} {
+		if got := siege(t, id); !slices.Equal(got, want) {
+			t.Errorf("%s is answered\n%v\nwant\n%v", id, got, want)
+		}
+	}
+}
+
+// A million made-up ids take bounded memory, refuse no client, and forget
+// nothing that was counted: neither of a client nor of an id that is none, which
+// would tell the two apart.
+func TestLockoutFlood(t *testing.T) {
+	flood := 1_000_000
+	if testing.Short() {
+		flood = 200_000
+	}
+	s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 5, Observe: func(context.Context, Event) {}}, chosen(t, "app"), chosen(t, "other"))
+	for range 6 {
+		s.from(address(1), "app", "wrong")
+		s.from(address(2), "nobody", "wrong")
+	}
+	generated, _ := GenerateSecret()
+	try := func(n int, network string) {
+		_, err := s.issuer.authenticate(t.Context(), credential{"made-up " + strconv.Itoa(n), generated, methodBasic, network})
+		if err == nil {
+			t.Fatal("let in")
+		}
+	}
+	for n := range flood / 2 {
+		try(n, "203.0.113.0/24")
+	}
+	for _, id := range []string{"app", "nobody"} {
+		if got := s.from(address(3), id, "wrong").Code; got != 429 {
+			t.Errorf("%s is forgotten in a flood from one network: status %d", id, got)
+		}
+	}
+	for n := range flood / 2 { // and from many
+		try(n, networkOf(address(10+n)))
+	}
+	if got := s.from(address(4), "app", "wrong").Code; got != 429 {
+		t.Errorf("a client is forgotten in a flood: status %d", got)
+	}
+	if got := s.from(address(5), "other", "secret456").Code; got != 200 {
+		t.Errorf("a client is refused in a flood: status %d", got)
+	}
+	l := s.issuer.lockout
+	for name, n := range map[string]int{"clients": entries(l.clients), "unknown": entries(l.unknown), "networks": entries(l.networks), "trusted": entries(l.trusted)} {
+		if n > maxBuckets {
+			t.Errorf("%d %s are kept", n, name)
+		}
+	}
+	if n := entries(l.clients); n != 1 {
+		t.Errorf("%d clients are kept, want the one that failed", n)
+	}
+}
+
+// What succeeds leaves a trace only for a chosen secret, and what a client does
+// without failing takes no bucket.
+func TestLockoutKeepsLittle(t *testing.T) {
+	s := newGuessed(t, 5, app(), chosen(t, "chosen"))
+	for n := range 10 {
+		s.wantToken(t, s.from(address(n), "app", appSecret))
+	}
+	l := s.issuer.lockout
+	if entries(l.clients)+entries(l.networks)+entries(l.trusted) != 0 {
+		t.Error("a generated secret is counted")
+	}
+	for n := range 10 {
+		s.wantToken(t, s.from(address(n), "chosen", "secret456"))
+	}
+	if entries(l.clients)+entries(l.networks) != 0 || entries(l.trusted) != 10 {
+		t.Errorf("%d, %d, %d", entries(l.clients), entries(l.networks), entries(l.trusted))
+	}
+}
+
+func TestLockoutOff(t *testing.T) {
+	s := newGuessed(t, -1, chosen(t, "app"))
+	for range 400 {
+		s.wantUnauthorized(t, s.from(address(1), "app", "wrong"), errWrongSecret)
+	}
+	s.wantToken(t, s.from(address(1), "app", "secret456"))
+}
+
+// All three endpoints share the count.
+func TestLockoutEverywhere(t *testing.T) {
+	s := newGuessed(t, 3, chosen(t, "app"))
+	for _, path := range []string{"/token", "/revoke", "/introspect"} {
+		s.wantUnauthorized(t, s.postTo(path, "grant_type=client_credentials&token=x", "Authorization", basic("app", "wrong")), errWrongSecret)
+	}
+	for _, path := range []string{"/token", "/revoke", "/introspect"} {
+		s.wantStatus(t, s.postTo(path, "grant_type=client_credentials&token=x", "Authorization", basic("app", "wrong")), 429)
+	}
+}
+
+func TestNetworkOf(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1":                          "192.0.2.0/24",
+		"192.0.2.255:1234":                   "192.0.2.0/24",
+		"0.0.0.0:0":                          "0.0.0.0/24",
+		"2001:db8:1:2ff:4::5":                "2001:db8:1:200::/56",
+		"[2001:db8:1:2ff:4::5]:443":          "2001:db8:1:200::/56",
+		"2001:db8:1:300::":                   "2001:db8:1:300::/56",
+		"::ffff:192.0.2.9":                   "192.0.2.0/24",
+		"[::ffff:192.0.2.9]:1":               "192.0.2.0/24",
+		"::ffff:c000:209":                    "192.0.2.0/24",
+		"::ffff:192.0.2.9%eth0":              "192.0.2.0/24",
+		"fe80::1%eth0":                       "fe80::/56",
+		"[fe80::1%eth0]:1":                   "fe80::/56",
+		"fe80::2%x y":                        "fe80::/56",
+		"::1":                                "::/56",
+		"":                                   "unknown",
+		"@":                                  "unknown",
+		"unix":                               "unknown",
+		"192.0.2":                            "unknown",
+		"192.0.2.1.1":                        "unknown",
+		"192.0.2.01":                         "unknown",
+		"192.0.2.1, 192.0.2.2":               "unknown",
+		"localhost:80":                       "unknown",
+		"192.0.2.1/24":                       "unknown",
+		" 192.0.2.1":                         "unknown",
+		"[2001:db8::1]":                      "unknown",
+		"192.0.2.1:http":                     "unknown",
+		"2001:db8:1:2ff:4::5:1:2:3:4:5":      "unknown",
+		"2001:0db8:0001:02ff:0004:0:0:0%1:1": "2001:db8:1:200::/56",
+	} {
+		if got := networkOf(address); got != want {
+			t.Errorf("%q is of %q, want %q", address, got, want)
+		}
+	}
+}
+
+// Where a request comes from is what the connection says, or what the app says
+// is to be believed; never what any caller can write.
+func TestLockoutBehindProxy(t *testing.T) {
+	forwarded := func(s *service, client string) int {
+		r := newForm("/token", "grant_type=client_credentials", "Authorization", basic("nobody "+client, "wrong"))
+		r.RemoteAddr = "10.0.0.1:1"
+		for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "True-Client-Ip"} {
+			r.Header.Set(name, client)
+		}
+		return s.send(r).Code
+	}
+	count := func(s *service) (tried int) {
+		for n := range 100 {
+			if forwarded(s, fmt.Sprintf("203.0.%d.7", n)) == 401 {
+				tried++
+			}
+		}
+		return tried
+	}
+	s := newGuessed(t, 2, chosen(t, "app"))
+	if got := count(s); got != 2*networkFactor {
+		t.Errorf("%d attempts, as many as headers can be made up", got)
+	}
+	s = newGuessed(t, 2, chosen(t, "app"))
+	s.app.IPExtractor = echo.ExtractIPFromXFFHeader()
+	if got := count(s); got != 100 {
+		t.Errorf("%d attempts from 100 networks, behind a proxy that is trusted", got)
+	}
+	s = newGuessed(t, 2, chosen(t, "app"))
+	s.app.IPExtractor = func(*http.Request) string { return "not an address" }
+	if got := count(s); got != 2*networkFactor {
+		t.Errorf("%d attempts from who knows where", got)
+	}
+}
+
+// For the race detector: attempts of all kinds at once.
+func TestLockoutConcurrently(t *testing.T) {
+	s := newGuessed(t, 5, app(), chosen(t, "chosen"))
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			for n := range 50 {
+				s.wantStatus(t, s.from(address(worker), "app", appSecret), 200)
+				for _, id := range []string{"chosen", "nobody" + strconv.Itoa(n%3)} {
+					if got := s.from(address(n%5), id, "wrong").Code; got != 401 && got != 429 {
+						t.Errorf("status %d", got)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	s.wantStatus(t, s.from(address(1), "chosen", "wrong"), 429)
+}

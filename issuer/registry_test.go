@@ -1,0 +1,380 @@
+package issuer
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func (s *service) wantUnavailable(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	s.wantError(t, w, 503, "temporarily_unavailable", "try again in a moment")
+}
+
+// secretOf is the form of a client that shares the app's secret.
+func secretOf(id string) string {
+	return form("grant_type", "client_credentials", "client_id", id, "client_secret", appSecret)
+}
+
+// A client at work costs one query in 10 s, and no statement per token; one that
+// does not exist costs no more.
+func TestRegistryWarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store, FailedAttempts: -1})
+		ask := func(reads int64) {
+			t.Helper()
+			s.wantToken(t, s.post(appForm))
+			if got := store.reads.Load(); got != reads {
+				t.Fatalf("%d reads, want %d", got, reads)
+			}
+		}
+		for round := range int64(3) {
+			ask(round + 1)
+			for range 99 {
+				time.Sleep(clientFresh / 100)
+				ask(round + 1)
+			}
+			time.Sleep(clientFresh / 100)
+		}
+		store.reads.Store(0)
+		for range 100 {
+			s.wantUnauthorized(t, s.post(secretOf("nobody")), errUnknownClient)
+		}
+		if got := store.reads.Load(); got != 1 {
+			t.Errorf("%d reads for a client that does not exist", got)
+		}
+		if got := store.writes.Load(); got != 0 {
+			t.Errorf("%d writes", got)
+		}
+	})
+}
+
+// A thousand at once are one query, whoever of them leaves, the one that made it
+// included.
+func TestRegistryOneRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		release := make(chan struct{})
+		store.does(at("Client", func(ctx context.Context, _ string) error {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}))
+		first, leave := context.WithCancel(t.Context())
+		left := make(chan int, 1)
+		go func() { left <- s.send(newForm("/token", appForm).WithContext(first)).Code }()
+		synctest.Wait() // it is the one that asks
+		statuses := make(chan int, 1000)
+		for range cap(statuses) {
+			go func() { statuses <- s.post(appForm).Code }()
+		}
+		synctest.Wait()
+		leave()
+		if got := <-left; got != 503 {
+			t.Errorf("who left is answered %d", got)
+		}
+		synctest.Wait()
+		if len(statuses) != 0 {
+			t.Errorf("%d are answered already, the first with %d", len(statuses), <-statuses)
+		}
+		close(release)
+		for range cap(statuses) {
+			if got := <-statuses; got != 200 {
+				t.Fatalf("status %d", got)
+			}
+		}
+		if got := store.reads.Load(); got != 1 {
+			t.Errorf("%d reads", got)
+		}
+	})
+}
+
+// While the store is away, a client that was at work gets tokens for 5 minutes
+// from when its record was read, and not a second longer; others are told to
+// come again, never that they are unknown; and all is well when it is back.
+func TestRegistryOutage(t *testing.T) {
+	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cold := app()
+				cold.ID = "cold"
+				store := &watched{Memory: newStore(t, app(), cold)}
+				s := newService(t, Config{Store: store, FailedAttempts: -1})
+				read := time.Now()
+				s.wantToken(t, s.post(appForm))
+				store.does(act)
+
+				for time.Since(read) < clientStale-2*storePatience {
+					s.wantToken(t, s.post(appForm))
+					s.wantUnavailable(t, s.post(secretOf("nobody")))
+					s.wantUnavailable(t, s.post(secretOf("cold")))
+					s.wantUnauthorized(t, s.post(appForm+"x"), errWrongSecret) // of a record that is remembered
+					time.Sleep(700 * time.Millisecond)
+				}
+				for time.Since(read) < clientStale {
+					asked := time.Now()
+					if w := s.post(appForm); w.Code != 200 && time.Since(read) < clientStale {
+						t.Fatalf("status %d after %v", w.Code, asked.Sub(read))
+					} else if w.Code == 200 && time.Since(read) >= clientStale {
+						t.Fatalf("a token after %v", time.Since(read))
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				for range 100 {
+					s.wantUnavailable(t, s.post(appForm))
+					time.Sleep(100 * time.Millisecond)
+				}
+
+				store.does(nil)
+				time.Sleep(storeRetry)
+				s.wantToken(t, s.post(appForm))
+				s.wantToken(t, s.post(secretOf("cold")))
+				s.wantUnauthorized(t, s.post(secretOf("nobody")), errUnknownClient)
+			})
+		})
+	}
+}
+
+// While the store hangs, one request in a second waits for it, and the rest of
+// a busy issuer's notice nothing.
+func TestRegistryHungStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 10
+		all := make([]Client, clients)
+		for n := range all {
+			all[n] = app()
+			all[n].ID = "c" + strconv.Itoa(n)
+		}
+		store := &watched{Memory: newStore(t, all...)}
+		s := newService(t, Config{Store: store})
+		for _, c := range all {
+			s.wantToken(t, s.post(secretOf(c.ID)))
+		}
+		store.does(hung)
+		time.Sleep(clientFresh)
+		s.wantToken(t, s.post(secretOf("c0"))) // finds out
+		var mu sync.Mutex
+		waited := 0
+		var asking sync.WaitGroup
+		const seconds = 60
+		for range seconds * 5 {
+			for _, c := range all {
+				asking.Go(func() {
+					asked := time.Now()
+					status := s.post(secretOf(c.ID)).Code
+					took := time.Since(asked)
+					mu.Lock()
+					defer mu.Unlock()
+					if status != 200 || took > storePatience {
+						t.Errorf("status %d after %v", status, took)
+					}
+					if took > 0 {
+						waited++
+					}
+				})
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		asking.Wait()
+		if waited < seconds/2 || waited > seconds+1 {
+			t.Errorf("%d of %d requests waited in %d s, want one a second", waited, seconds*5*clients, seconds)
+		}
+	})
+}
+
+// A store that fails is asked once in a while, whoever asks, and is trusted again
+// after one answer.
+func TestRegistryProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		store.does(down)
+		for range 100 {
+			s.wantUnavailable(t, s.post(appForm))
+		}
+		if got := store.reads.Load(); got != 1 {
+			t.Errorf("%d reads within a moment of a failure", got)
+		}
+		store.does(nil)
+		s.wantUnavailable(t, s.post(appForm))
+		s.wantCause(t, errStoreAway)
+		time.Sleep(storeRetry)
+		for range 10 {
+			s.wantToken(t, s.post(appForm))
+		}
+	})
+}
+
+// A change elsewhere counts here within 2 s, by the feed; the follower starts
+// with the first request that could make use of it.
+func TestRegistryFollows(t *testing.T) {
+	for name, entry := range map[string]Revocation{
+		"change":  {ClientID: "app"},
+		"cut-off": {ClientID: "app", NotBefore: time.Unix(1, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &watched{Memory: newStore(t, app())}
+				s := newService(t, Config{Store: store})
+				s.wantToken(t, s.post(appForm))
+				s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
+				time.Sleep(time.Second)
+
+				disabled, added := app(), app()
+				disabled.Disabled, added.ID = true, "new"
+				for _, c := range []Client{disabled, added} {
+					if err := store.Put(c); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.wantToken(t, s.post(appForm)) // remembered
+				entry.ExpiresAt = time.Now().Add(time.Hour)
+				for _, id := range []string{"app", "new"} {
+					entry.ClientID = id
+					if err := store.Memory.Revoke(t.Context(), entry); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(2 * time.Second)
+				s.wantUnauthorized(t, s.post(appForm), errDisabled)
+				s.wantToken(t, s.post(secretOf("new")))
+			})
+		})
+	}
+}
+
+// A change that is heard of while the record is being read: what was read is not
+// remembered, whatever order the two end in.
+func TestRegistryChangeWhileReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := newStore(t, app())
+		read, release := make(chan struct{}), make(chan struct{})
+		slow := false
+		r := newRegistry(storeFunc(func(ctx context.Context, id string) (*Client, error) {
+			c, err := memory.Client(ctx, id)
+			if slow {
+				slow = false
+				close(read)
+				<-release
+			}
+			return c, err
+		}))
+		slow = true
+		var early *Client
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			early, _ = r.client(t.Context(), "app")
+		}()
+		<-read
+		next := app()
+		next.Name = "next"
+		if err := memory.Put(next); err != nil {
+			t.Fatal(err)
+		}
+		r.drop("app")
+
+		// Who asks after the change does not join the query from before it.
+		if c, err := r.client(t.Context(), "app"); err != nil || c.Name != "next" {
+			t.Fatalf("%+v, %v", c, err)
+		}
+		close(release)
+		<-done
+		if early == nil || early.Name != "" {
+			t.Errorf("the first got %+v", early)
+		}
+		if c, err := r.client(t.Context(), "app"); err != nil || c.Name != "next" {
+			t.Errorf("the change is lost: %+v, %v", c, err)
+		}
+	})
+}
+
+// A flood of ids that nobody has takes bounded memory and forgets no client.
+func TestRegistryFlood(t *testing.T) {
+	floods := 4 * maxRemembered
+	if testing.Short() {
+		floods = 2 * maxRemembered
+	}
+	mine, reads := app(), 0
+	r := newRegistry(storeFunc(func(_ context.Context, id string) (*Client, error) {
+		if id == "app" {
+			reads++
+			return &mine, nil
+		}
+		return nil, ErrNotFound
+	}))
+	begun := time.Now()
+	for n := range floods {
+		if n%1000 == 0 {
+			if c, err := r.client(t.Context(), "app"); err != nil || c != &mine {
+				t.Fatal(c, err)
+			}
+		}
+		if c, err := r.client(t.Context(), strconv.Itoa(n)); c != nil || err != nil {
+			t.Fatal(c, err)
+		}
+	}
+	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
+		t.Errorf("%d reads of a warm client, want %d", reads, most)
+	}
+	if n := entries(r.strangers); n > maxRemembered || n < 1000 {
+		t.Errorf("%d ids are remembered", n)
+	}
+	if n := entries(r.clients); n != 1 {
+		t.Errorf("%d clients are remembered", n)
+	}
+}
+
+// Memory is asked each time: what Put says counts at once.
+func TestRegistryMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, app())
+		s := newService(t, Config{Store: store})
+		s.wantToken(t, s.post(appForm))
+		c := app()
+		c.Disabled = true
+		if err := store.Put(c); err != nil {
+			t.Fatal(err)
+		}
+		s.wantUnauthorized(t, s.post(appForm), errDisabled)
+		s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
+		c.ID, c.Disabled = "new", false
+		if err := store.Put(c); err != nil {
+			t.Fatal(err)
+		}
+		s.wantToken(t, s.post(secretOf("new")))
+		if n := entries(s.issuer.registry.clients) + entries(s.issuer.registry.strangers); n != 0 {
+			t.Errorf("%d are remembered", n)
+		}
+	})
+}
+
+// A client that the store takes away while it works is refused, not served from
+// memory; and one whose store gives another is a failure.
+func TestRegistryAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		c := app()
+		s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*Client, error) { return &c, err })})
+		s.wantToken(t, s.post(appForm))
+		time.Sleep(clientFresh)
+		err = fmt.Errorf("store: %w", ErrNotFound)
+		s.wantUnauthorized(t, s.post(appForm), errUnknownClient)
+		time.Sleep(clientFresh)
+		err = errDown
+		s.wantUnavailable(t, s.post(appForm)) // that it was there once does not count
+		time.Sleep(clientFresh)
+		err = nil
+		s.wantUnavailable(t, s.post(secretOf("other")))
+		s.wantCause(t, errWrongClient)
+	})
+}

@@ -1,0 +1,587 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// wantRevoked checks what the issuer says of a token.
+func wantRevoked(t *testing.T, i *Issuer, jti, clientID string, issuedAt time.Time, want bool) {
+	t.Helper()
+	if got, err := i.Revoked(t.Context(), jti, clientID, issuedAt); got != want || err != nil {
+		t.Errorf("%s of %s: revoked %v, %v, want %v", jti, clientID, got, err, want)
+	}
+}
+
+// wantLag checks that the issuer does not guess.
+func wantLag(t *testing.T, i *Issuer, cause error) {
+	t.Helper()
+	got, err := i.Revoked(t.Context(), "a", "app", time.Now())
+	if got || !errors.Is(err, errLag) || !errors.Is(err, cause) {
+		t.Errorf("%v, %v, want an error because of %v", got, err, cause)
+	}
+	if err != nil && strings.Contains(err.Error(), "%!") {
+		t.Errorf("%v", err)
+	}
+}
+
+func revokeToken(t *testing.T, i *Issuer, jti string, expiresAt time.Time) {
+	t.Helper()
+	if err := i.RevokeToken(t.Context(), jti, expiresAt); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put adds an entry to the feed behind the issuer's back.
+func put(t *testing.T, store Store, r Revocation) {
+	t.Helper()
+	if r.ExpiresAt.IsZero() {
+		r.ExpiresAt = time.Now().Add(time.Hour)
+	}
+	if err := store.Revoke(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kept counts what the set holds.
+func kept(r *revocations) (tokens, clients int) {
+	for i := range r.tokens {
+		shard := &r.tokens[i]
+		shard.RLock()
+		tokens += len(shard.until)
+		shard.RUnlock()
+	}
+	r.clients.RLock()
+	defer r.clients.RUnlock()
+	return tokens, len(r.clients.cut)
+}
+
+// The process that revokes knows at once; another one with the same store within
+// 2 s.
+func TestRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, app())
+		here, there := newService(t, Config{Store: store}).issuer, newService(t, Config{Store: store}).issuer
+		now := time.Now()
+		for _, i := range []*Issuer{here, there} {
+			wantRevoked(t, i, "a", "app", now, false)
+		}
+		for n := range 20 { // wherever in its round the other one is
+			time.Sleep(time.Duration(n) * 97 * time.Millisecond)
+			jti := strconv.Itoa(n)
+			revokeToken(t, here, jti, now.Add(time.Hour))
+			wantRevoked(t, here, jti, "app", now, true)
+			time.Sleep(2 * time.Second)
+			wantRevoked(t, there, jti, "app", now, true)
+			wantRevoked(t, there, jti+"x", "app", now, false)
+		}
+		for _, i := range []*Issuer{here, there} {
+			wantRevoked(t, i, "a", "app", now, false)
+			wantRevoked(t, i, "", "app", now, false)
+		}
+	})
+}
+
+// The cut-off takes what was granted up to its second, that second included, of
+// that client alone.
+func TestRevokeClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, app())
+		here, there := newService(t, Config{Store: store}).issuer, newService(t, Config{Store: store}).issuer
+		time.Sleep(500 * time.Millisecond)
+		now := time.Now()
+		second := now.Truncate(time.Second)
+		wantRevoked(t, there, "a", "app", second, false)
+		if err := here.RevokeClient(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
+		check := func(i *Issuer) {
+			t.Helper()
+			for _, old := range []time.Duration{0, 400 * time.Millisecond, 999 * time.Millisecond, -time.Second, -time.Hour} {
+				wantRevoked(t, i, "a", "app", second.Add(old), true)
+			}
+			wantRevoked(t, i, "a", "app", time.Time{}, true)
+			wantRevoked(t, i, "a", "app", second.Add(time.Second), false)
+			wantRevoked(t, i, "a", "ap", second, false)
+			wantRevoked(t, i, "a", "apps", second, false)
+			wantRevoked(t, i, "app", "", second, false)
+		}
+		check(here)
+		time.Sleep(2 * time.Second)
+		check(there)
+
+		// A later cut-off counts, an earlier one that is heard of late does not.
+		put(t, store, Revocation{ClientID: "app", NotBefore: second.Add(-time.Hour)})
+		time.Sleep(2 * time.Second)
+		check(there)
+		if err := here.RevokeClient(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
+		wantRevoked(t, here, "a", "app", second.Add(4*time.Second), true)
+		time.Sleep(2 * time.Second)
+		wantRevoked(t, there, "a", "app", second.Add(4*time.Second), true)
+	})
+}
+
+func TestRevokeRefuses(t *testing.T) {
+	store := &watched{Memory: newStore(t, app())}
+	i := newService(t, Config{Store: store}).issuer
+	if err := i.RevokeToken(t.Context(), "", time.Now()); err == nil || !strings.Contains(err.Error(), "jti") {
+		t.Errorf("no jti: %v", err)
+	}
+	if err := i.RevokeClient(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "client id") {
+		t.Errorf("no client: %v", err)
+	}
+	if got := store.writes.Load(); got != 0 {
+		t.Errorf("%d writes", got)
+	}
+	// What could not be written does not count as revoked here either: the caller
+	// has an error.
+	store.does(at("Revoke", down))
+	if err := i.RevokeToken(t.Context(), "a", time.Now().Add(time.Hour)); !errors.Is(err, errDown) {
+		t.Errorf("%v", err)
+	}
+	if err := i.RevokeClient(t.Context(), "app"); !errors.Is(err, errDown) {
+		t.Errorf("%v", err)
+	}
+	wantRevoked(t, i, "a", "app", time.Now(), false)
+}
+
+// A hung store holds a revocation up so long, and no longer.
+func TestRevokeHungStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		i := newService(t, Config{Store: store}).issuer
+		store.does(at("Revoke", hung))
+		begun := time.Now()
+		if err := i.RevokeClient(t.Context(), "app"); err == nil || time.Since(begun) != storePatience {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// What has expired leaves the set, not before any verifier refuses the token by
+// its time, and Memory's feed.
+func TestRevokedUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, app())
+		s := newService(t, Config{Store: store, TokenTTL: time.Minute, MaxTokenTTL: 10 * time.Minute})
+		here, there := s.issuer, newService(t, Config{Store: store}).issuer
+		begun := time.Now()
+		for _, i := range []*Issuer{here, there} {
+			wantRevoked(t, i, "a", "app", begun, false)
+		}
+		for n := range 1000 {
+			revokeToken(t, here, strconv.Itoa(n), begun.Add(time.Minute))
+		}
+		revokeToken(t, here, "unknown expiry", time.Time{})
+		if err := here.RevokeClient(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute + afterExpiry)
+		for _, i := range []*Issuer{here, there} {
+			wantRevoked(t, i, "999", "x", begun, true)
+		}
+		time.Sleep(sweepEvery + 2*time.Second)
+		for _, i := range []*Issuer{here, there} {
+			wantRevoked(t, i, "999", "x", begun, false)
+			if tokens, clients := kept(i.revocations); tokens != 1 || clients != 1 {
+				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
+			}
+		}
+		time.Sleep(time.Until(begun.Add(10*time.Minute + afterExpiry)))
+		for _, i := range []*Issuer{here, there} {
+			wantRevoked(t, i, "unknown expiry", "x", begun, true)
+			wantRevoked(t, i, "other", "app", begun, true)
+		}
+		time.Sleep(sweepEvery + 2*time.Second)
+		for _, i := range []*Issuer{here, there} {
+			if tokens, clients := kept(i.revocations); tokens != 0 || clients != 0 {
+				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
+			}
+		}
+		if entries, err := store.Revocations(t.Context(), 0); len(entries) != 0 || err != nil {
+			t.Errorf("%d entries, %v", len(entries), err)
+		}
+		revokeToken(t, here, "last", time.Now())
+		if len(store.feed) != 1 || store.sequence != 1003 {
+			t.Errorf("%d entries after %d", len(store.feed), store.sequence)
+		}
+	})
+}
+
+// An entry that comes twice, or with an earlier end, takes nothing back.
+func TestRevocationTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, app())
+		i := newService(t, Config{Store: store}).issuer
+		now := time.Now()
+		revokeToken(t, i, "a", now.Add(time.Hour))
+		revokeToken(t, i, "a", now)
+		time.Sleep(2 * sweepEvery)
+		wantRevoked(t, i, "a", "app", now, true)
+		time.Sleep(time.Hour - 2*sweepEvery)
+		wantRevoked(t, i, "a", "app", now, true)
+	})
+}
+
+// More than the feed gives at once: the first look reads it all, in pages.
+func TestRevocationPages(t *testing.T) {
+	for _, n := range []int{0, 1, maxEntries - 1, maxEntries, maxEntries + 1, 2*maxEntries + 5000} {
+		memory := newStore(t, app())
+		for k := range n {
+			put(t, memory, Revocation{TokenID: strconv.Itoa(k)})
+		}
+		page, err := memory.Revocations(t.Context(), 0)
+		if err != nil || len(page) != min(n, maxEntries) || n > 0 && page[0].Sequence != 1 {
+			t.Fatalf("%d: a page of %d, %v", n, len(page), err)
+		}
+		store := &watched{Memory: memory}
+		i := newService(t, Config{Store: store}).issuer
+		if n > 0 {
+			wantRevoked(t, i, "0", "app", time.Now(), true)
+			wantRevoked(t, i, strconv.Itoa(n-1), "app", time.Now(), true)
+		}
+		wantRevoked(t, i, strconv.Itoa(n), "app", time.Now(), false)
+		if tokens, _ := kept(i.revocations); tokens != n {
+			t.Errorf("%d of %d are kept", tokens, n)
+		}
+		put(t, store, Revocation{TokenID: "next"})
+		if page, err := store.Revocations(t.Context(), int64(n)); err != nil || len(page) != 1 || page[0].TokenID != "next" || page[0].Sequence != int64(n+1) {
+			t.Errorf("after %d: %+v, %v", n, page, err)
+		}
+	}
+}
+
+// While the feed is out of reach, what is known counts for MaxRevocationLag; then
+// the answer is an error, not a guess, until it is back.
+func TestRevocationLag(t *testing.T) {
+	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
+		for _, lag := range []time.Duration{0, 2 * time.Second, 5 * time.Minute} {
+			t.Run(fmt.Sprint(name, lag), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					store := &watched{Memory: newStore(t, app())}
+					i := newService(t, Config{Store: store, MaxRevocationLag: lag}).issuer
+					if lag == 0 {
+						lag = time.Minute
+					}
+					now := time.Now()
+					revokeToken(t, i, "a", now.Add(time.Hour))
+					wantRevoked(t, i, "a", "app", now, true)
+					time.Sleep(time.Hour / 60)
+					wantRevoked(t, i, "b", "app", now, false)
+
+					store.does(at("Revocations", act))
+					for begun := time.Now(); time.Since(begun) < lag-followEvery; time.Sleep(250 * time.Millisecond) {
+						wantRevoked(t, i, "a", "app", now, true)
+						wantRevoked(t, i, "b", "app", now, false)
+					}
+					time.Sleep(followEvery + time.Nanosecond)
+					cause := errDown
+					if name == "hung" {
+						cause = context.DeadlineExceeded
+						time.Sleep(storePatience) // for the first failure to be one
+					}
+					for range 10 {
+						wantLag(t, i, cause)
+						time.Sleep(lag)
+					}
+
+					put(t, store.Memory, Revocation{TokenID: "b"})
+					store.does(nil)
+					time.Sleep(storePatience + followEvery)
+					wantRevoked(t, i, "b", "app", now, true)
+					wantRevoked(t, i, "c", "app", now, false)
+				})
+			})
+		}
+	}
+}
+
+// What was revoked before this process started counts from its first request:
+// that waits for the first look, but not for ever, and however many there are.
+func TestRevokedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		put(t, store, Revocation{TokenID: "a"})
+		release := make(chan struct{})
+		store.does(func(context.Context, string) error {
+			<-release
+			return nil
+		})
+		i := newService(t, Config{Store: store}).issuer
+		if got := store.looks.Load(); got != 0 {
+			t.Errorf("%d looks before the first use", got)
+		}
+		answers := make(chan bool, 1000)
+		for range cap(answers) {
+			go func() {
+				revoked, err := i.Revoked(t.Context(), "a", "app", time.Now())
+				answers <- revoked && err == nil
+			}()
+		}
+		time.Sleep(storePatience / 2)
+		if len(answers) != 0 {
+			t.Errorf("%d did not wait", len(answers))
+		}
+		close(release)
+		for range cap(answers) {
+			if !<-answers {
+				t.Fatal("not revoked")
+			}
+		}
+		if got := store.looks.Load(); got > 4 {
+			t.Errorf("%d looks for %d requests", got, cap(answers))
+		}
+	})
+
+	// At a store that fails, or hangs, from the start.
+	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &watched{Memory: newStore(t, app())}
+			store.does(act)
+			i := newService(t, Config{Store: store}).issuer
+			begun := time.Now()
+			var asking sync.WaitGroup
+			for range 100 {
+				asking.Go(func() {
+					if revoked, err := i.Revoked(t.Context(), "a", "app", begun); revoked || !errors.Is(err, errLag) {
+						t.Errorf("%s: %v, %v", name, revoked, err)
+					}
+				})
+			}
+			asking.Wait()
+			if took := time.Since(begun); took > storePatience {
+				t.Errorf("%s: the last of them waited %v", name, took)
+			}
+			// Who leaves does not wait at all.
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			begun = time.Now()
+			if _, err := i.Revoked(ctx, "a", "app", begun); err == nil || time.Since(begun) > time.Second {
+				t.Errorf("%s: %v after %v", name, err, time.Since(begun))
+			}
+			store.does(nil)
+			time.Sleep(storePatience + followEvery)
+			wantRevoked(t, i, "a", "app", begun, false)
+		})
+	}
+}
+
+// busy is a store where, whenever somebody looks, there is something new.
+type busy struct{ *Memory }
+
+func (b busy) Revocations(ctx context.Context, since int64) ([]Revocation, error) {
+	time.Sleep(10 * time.Millisecond)
+	if err := b.Revoke(ctx, Revocation{TokenID: "t" + strconv.FormatInt(since, 10), ExpiresAt: time.Now().Add(time.Minute)}); err != nil {
+		return nil, err
+	}
+	return b.Memory.Revocations(ctx, since)
+}
+
+// Revoking without pause is no outage.
+func TestRevocationsWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newService(t, Config{Store: busy{newStore(t, app())}, MaxRevocationLag: 2 * time.Second}).issuer
+		for range 20 {
+			wantRevoked(t, i, "a", "app", time.Now(), false)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// A feed that was set back, by a backup that was restored, is read anew; what was
+// known stays known.
+func TestRevocationsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		i := newService(t, Config{Store: store}).issuer
+		now := time.Now()
+		for _, jti := range []string{"a", "b", "c"} {
+			put(t, store, Revocation{TokenID: jti})
+		}
+		wantRevoked(t, i, "c", "app", now, true)
+		store.mu.Lock()
+		store.Memory.mu.Lock()
+		store.feed, store.sequence = nil, 0
+		store.Memory.mu.Unlock()
+		store.mu.Unlock()
+		put(t, store, Revocation{TokenID: "d"})
+		set := false
+		store.does(at("Revocations", func(context.Context, string) error {
+			if set {
+				return nil
+			}
+			set = true
+			return fmt.Errorf("store: %w", ErrConflict)
+		}))
+		time.Sleep(2 * time.Second)
+		wantRevoked(t, i, "c", "app", now, true)
+		wantRevoked(t, i, "d", "app", now, true)
+
+		// One that says so of its very start has failed, and is not asked without end.
+		store.does(at("Revocations", func(context.Context, string) error { return ErrConflict }))
+		time.Sleep(2 * time.Minute)
+		wantLag(t, i, ErrConflict)
+	})
+}
+
+// Nothing runs before it is needed, nor after Close; a bubble does not end while
+// something does.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // not used
+		store := &watched{Memory: newStore(t, app())}
+		before := runtime.NumGoroutine()
+		i, err := New(Config{Issuer: testIssuer, Keys: newKeyring(t, ecKey), Store: store, ImportedSecrets: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if after := runtime.NumGoroutine(); after > before || store.looks.Load() != 0 {
+			t.Errorf("%d goroutines more, %d looks", after-before, store.looks.Load())
+		}
+		for range 2 {
+			if err := i.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		// Nothing starts after Close: who asks gets an answer that is true now, and
+		// then none.
+		wantRevoked(t, i, "a", "app", time.Now(), false)
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after > before {
+			t.Errorf("%d goroutines after Close", after-before)
+		}
+		time.Sleep(time.Minute + time.Nanosecond)
+		wantLag(t, i, errStoreStalled)
+	})
+	for name, use := range map[string]func(t *testing.T, s *service) error{
+		"Revoked": func(t *testing.T, s *service) error {
+			_, err := s.issuer.Revoked(t.Context(), "a", "app", time.Now())
+			return err
+		},
+		"Token": func(_ *testing.T, s *service) error {
+			if w := s.post(appForm); w.Code != 200 {
+				return errors.New(w.Body.String())
+			}
+			return nil
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &watched{Memory: newStore(t, app())}
+			s := newService(t, Config{Store: store})
+			if err := use(t, s); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			time.Sleep(time.Minute)
+			looks := store.looks.Load()
+			if looks < 60 {
+				t.Errorf("%s: %d looks in a minute", name, looks)
+			}
+			store.does(at("Revocations", hung)) // Close does not wait for it
+			time.Sleep(time.Second)
+			begun := time.Now()
+			var closing sync.WaitGroup
+			for range 3 {
+				closing.Go(func() {
+					if err := s.issuer.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			closing.Wait()
+			if took := time.Since(begun); took != 0 {
+				t.Errorf("%s: Close took %v", name, took)
+			}
+			looks = store.looks.Load()
+			time.Sleep(time.Minute)
+			if got := store.looks.Load(); got != looks {
+				t.Errorf("%s: %d looks after Close", name, got-looks)
+			}
+			wantLag(t, s.issuer, context.Canceled)
+		})
+	}
+}
+
+// For the race detector: tokens are revoked, looked up, followed and swept at
+// once.
+func TestRevocationsConcurrently(t *testing.T) {
+	store := newStore(t, app())
+	here, there := newService(t, Config{Store: store}).issuer, newService(t, Config{Store: store}).issuer
+	var all sync.WaitGroup
+	for _, i := range []*Issuer{here, there} {
+		for worker := range 4 {
+			all.Go(func() {
+				for n := range 200 {
+					jti := fmt.Sprint(worker, "-", n)
+					if err := i.RevokeToken(t.Context(), jti, time.Now().Add(time.Hour)); err != nil {
+						t.Error(err)
+					}
+					if err := i.RevokeClient(t.Context(), jti); err != nil {
+						t.Error(err)
+					}
+					for _, id := range []string{jti, "x"} {
+						if got, err := i.Revoked(t.Context(), jti, id, time.Now()); !got || err != nil {
+							t.Error(got, err)
+						}
+					}
+				}
+			})
+		}
+		all.Go(func() {
+			for range 50 {
+				i.revocations.sweep()
+				if err := i.revocations.look(t.Context(), false); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, i := range []*Issuer{here, there} {
+		if err := i.revocations.look(t.Context(), false); err != nil {
+			t.Error(err)
+		}
+		if tokens, clients := kept(i.revocations); tokens != 800 || clients != 800 {
+			t.Errorf("%d tokens, %d clients", tokens, clients)
+		}
+	}
+}
+
+// BenchmarkRevoked is what a guard pays for each request, of a token that is not
+// revoked, as the set grows.
+func BenchmarkRevoked(b *testing.B) {
+	for _, n := range []int{0, 1_000_000} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		i := newService(b, Config{}).issuer
+		until := time.Now().Add(time.Hour)
+		for range n {
+			i.revocations.apply(Revocation{TokenID: newTokenID(), ExpiresAt: until})
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		jti, issuedAt := newTokenID(), time.Now()
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if revoked, err := i.Revoked(b.Context(), jti, "app", issuedAt); revoked || err != nil {
+					b.Fatal(revoked, err)
+				}
+			}
+			if n > 0 {
+				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/revocation")
+			}
+		})
+		runtime.KeepAlive(i)
+	}
+}

@@ -1,0 +1,251 @@
+package issuer
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// wantBody checks a whole answer of 200: every header, every byte.
+func (s *service) wantBody(t *testing.T, w *httptest.ResponseRecorder, body string) {
+	t.Helper()
+	header := fmt.Sprint(http.Header{
+		"Cache-Control": {"no-store"}, "Content-Length": {fmt.Sprint(len(body))}, "Content-Type": {"application/json"}, "Pragma": {"no-cache"},
+	})
+	if got := w.Body.String(); w.Code != 200 || got != body {
+		t.Errorf("status %d, body %s, want %s", w.Code, got, body)
+	}
+	if got := fmt.Sprint(w.Header()); got != header {
+		t.Errorf("headers %s, want %s", got, header)
+	}
+}
+
+// about is a request of the app about a token.
+func about(token string) string {
+	return form("client_id", "app", "client_secret", appSecret, "token", token)
+}
+
+// revoked asks as a guard in this process does.
+func (s *service) revoked(t *testing.T, g *granted) bool {
+	t.Helper()
+	revoked, err := s.issuer.Revoked(t.Context(), g.claims.ID, g.claims.ClientID, time.Unix(g.claims.IssuedAt, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return revoked
+}
+
+// otherClient is one with a secret of its own.
+func otherClient() (c Client, secret string) {
+	secret, stored := GenerateSecret()
+	c = app()
+	c.ID, c.Secrets = "other", []Secret{stored}
+	return c, secret
+}
+
+// badTokens are no tokens of the app's that s would take: of each kind that there
+// is, one.
+func badTokens(t *testing.T, s *service) map[string]string {
+	t.Helper()
+	good := s.wantToken(t, s.post(appForm)).token
+	elsewhere := newService(t, Config{Issuer: "https://other.example.com", Keys: s.keys})
+	impostor := newService(t, Config{Keys: newKeyring(t, signers(t)[2].signer)})
+	sign := func(typ, payload string) string {
+		token, err := s.keys.Sign(t.Context(), typ, []byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	now := time.Now().Unix()
+	claims := func(expiresAt int64) string {
+		return fmt.Sprintf(`{"iss":%q,"sub":"app","aud":%q,"exp":%d,"iat":%d,"jti":"a","client_id":"app"}`, testIssuer, ordersAPI, expiresAt, now-60)
+	}
+	parts := strings.Split(good, ".")
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`))
+	return map[string]string{
+		"garbage":            "x",
+		"a secret":           appSecret,
+		"dots":               strings.Repeat(".", 60<<10),
+		"long":               strings.Repeat("x", 60<<10),
+		"not UTF-8":          "\xff.\xff.\xff",
+		"two parts":          parts[0] + "." + parts[1],
+		"no signature":       parts[0] + "." + parts[1] + ".",
+		"other signature":    good[:len(good)-4] + "AAAA",
+		"none":               none + "." + parts[1] + ".",
+		"none, signed":       none + "." + parts[1] + "." + parts[2],
+		"white space":        " " + good,
+		"padding":            good + "=",
+		"expired":            sign("at+jwt", claims(now-1)),
+		"expires now":        sign("at+jwt", claims(now)),
+		"other type":         sign("JWT", claims(now+60)),
+		"without expiry":     sign("at+jwt", fmt.Sprintf(`{"iss":%q,"client_id":"app","jti":"a","aud":%q}`, testIssuer, ordersAPI)),
+		"expiry of text":     sign("at+jwt", strings.Replace(claims(now+60), fmt.Sprint(now+60), `"x"`, 1)),
+		"no claims":          sign("at+jwt", "{}"),
+		"no JSON":            sign("at+jwt", "x"),
+		"other issuer":       elsewhere.wantToken(t, elsewhere.post(appForm)).token,
+		"other issuer's key": impostor.wantToken(t, impostor.post(appForm)).token,
+	}
+}
+
+// A client takes its own token back: refused here from the next request on,
+// elsewhere within 2 s. Asking again is as good, and writes nothing.
+func TestRevokeEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s, there := newService(t, Config{Store: store}), newService(t, Config{Store: store})
+		first, second := s.wantToken(t, s.post(appForm)), s.wantToken(t, s.post(appForm))
+		if s.revoked(t, first) || there.revoked(t, first) {
+			t.Error("revoked too soon")
+		}
+		s.wantBody(t, s.postTo("/revoke", about(first.token)), "{}")
+		if !s.revoked(t, first) || s.revoked(t, second) {
+			t.Error("not this token alone is revoked")
+		}
+		time.Sleep(2 * time.Second)
+		if !there.revoked(t, first) || there.revoked(t, second) {
+			t.Error("not this token alone is revoked elsewhere")
+		}
+		for range 100 {
+			s.wantBody(t, s.postTo("/revoke", about(first.token)), "{}")
+			s.wantBody(t, there.postTo("/revoke", about(first.token)), "{}")
+		}
+		if got := store.writes.Load(); got != 1 {
+			t.Errorf("%d writes for one token", got)
+		}
+
+		// By header, with what RFC 7009 §2.1 lets a client add.
+		s.wantBody(t, s.postTo("/revoke", form("token", second.token, "token_type_hint", "refresh_token"), "Authorization", basic("app", appSecret)), "{}")
+		if !s.revoked(t, second) {
+			t.Error("not revoked")
+		}
+
+		// A token of a client whose tokens are all revoked needs no entry of its own.
+		third := s.wantToken(t, s.post(appForm))
+		if err := s.issuer.RevokeClient(t.Context(), "app"); err != nil {
+			t.Fatal(err)
+		}
+		writes := store.writes.Load()
+		s.wantBody(t, s.postTo("/revoke", about(third.token)), "{}")
+		if got := store.writes.Load(); got != writes || !s.revoked(t, third) {
+			t.Errorf("%d writes for a token that is revoked", got-writes)
+		}
+
+		// The entry goes when no verifier can take the token any more.
+		time.Sleep(15*time.Minute + afterExpiry + 2*sweepEvery)
+		if tokens, _ := kept(s.issuer.revocations); tokens != 0 {
+			t.Errorf("%d tokens are kept", tokens)
+		}
+	})
+}
+
+// A token that is no good is as good as revoked (RFC 7009 §2.2), and writes
+// nothing; one of another client stays as it is.
+func TestRevokeEndpointTokens(t *testing.T) {
+	store := &watched{Memory: newStore(t)}
+	other, secret := otherClient()
+	for _, c := range []Client{app(), other} {
+		if err := store.Put(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := newService(t, Config{Store: store})
+	for name, token := range badTokens(t, s) {
+		t.Run(name, func(t *testing.T) { s.wantBody(t, s.postTo("/revoke", about(token)), "{}") })
+	}
+	g := s.wantToken(t, s.post(appForm))
+	w := s.postTo("/revoke", form("client_id", "other", "client_secret", secret, "token", g.token))
+	s.wantError(t, w, 400, "unauthorized_client", "the token is not the client's")
+	if e := s.lastEvent(t); e.ClientID != "other" {
+		t.Errorf("event %+v", e)
+	}
+	if got := store.writes.Load(); got != 0 || s.revoked(t, g) {
+		t.Errorf("%d writes", got)
+	}
+}
+
+// What both endpoints about tokens refuse, before they look at the token.
+func TestTokenEndpointsRefuse(t *testing.T) {
+	s := newService(t, Config{})
+	g := s.wantToken(t, s.post(appForm))
+	const formType = "application/x-www-form-urlencoded"
+	for _, path := range []string{"/revoke", "/introspect"} {
+		for name, tt := range map[string]struct {
+			method, query, contentType, body string
+			header                           []string
+			status                           int
+			code, description                string
+		}{
+			"no token":           {body: "client_id=app&client_secret=" + appSecret, status: 400, code: "invalid_request", description: "token is missing"},
+			"empty token":        {body: about(""), status: 400, code: "invalid_request", description: "token is missing"},
+			"empty":              {status: 400, code: "invalid_request", description: "token is missing"},
+			"GET":                {method: "GET", status: 405, code: "invalid_request", description: "this endpoint takes POST"},
+			"GET with a token":   {method: "GET", query: "?token=" + g.token, status: 405, code: "invalid_request", description: "this endpoint takes POST"},
+			"PUT":                {method: "PUT", body: about(g.token), status: 405, code: "invalid_request", description: "this endpoint takes POST"},
+			"token in the URL":   {query: "?token=" + g.token, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
+			"secret in the URL":  {query: "?client_secret=" + appSecret, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
+			"token twice":        {body: about(g.token) + "&token=x", status: 400, code: "invalid_request", description: "a parameter is repeated"},
+			"JSON":               {contentType: "application/json", body: `{"token":"x"}`, status: 400, code: "invalid_request", description: "Content-Type must be application/x-www-form-urlencoded"},
+			"no credentials":     {body: form("token", g.token), status: 401, code: "invalid_client", description: "client authentication is missing"},
+			"the token as such":  {body: form("token", g.token), header: []string{"Authorization", "Bearer " + g.token}, status: 401, code: "invalid_client", description: "the Authorization header must use the Basic scheme"},
+			"wrong secret":       {body: about(g.token) + "&x=", header: []string{"Authorization", basic("app", "x")}, status: 400, code: "invalid_request", description: "more than one client authentication"},
+			"wrong secret, form": {body: form("client_id", "app", "client_secret", appSecret+"x", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"wrong, header":      {body: form("token", g.token), header: []string{"Authorization", basic("app", "x")}, status: 401, code: "invalid_client", description: "client authentication failed"},
+			"unknown client":     {body: form("client_id", "nobody", "client_secret", appSecret, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"an assertion":       {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"too large":          {body: about(strings.Repeat("x", maxRequest)), status: 413, code: "invalid_request", description: "the request is larger than 64 KiB"},
+		} {
+			t.Run(path+" "+name, func(t *testing.T) {
+				if tt.method == "" {
+					tt.method = "POST"
+				}
+				if tt.contentType == "" {
+					tt.contentType = formType
+				}
+				r := httptest.NewRequest(tt.method, path+tt.query, strings.NewReader(tt.body))
+				r.Header.Set("Content-Type", tt.contentType)
+				for n := 0; n < len(tt.header); n += 2 {
+					r.Header.Add(tt.header[n], tt.header[n+1])
+				}
+				s.wantError(t, s.send(r), tt.status, tt.code, tt.description)
+				if s.revoked(t, g) {
+					t.Error("revoked")
+				}
+			})
+		}
+	}
+	// And a token that somebody put in a URL of the token endpoint.
+	s.wantError(t, s.postTo("/token?token="+g.token, appForm), 400, "invalid_request", "parameters belong in the body of the request, not in its URL")
+}
+
+// What failed on this side is never "revoked".
+func TestRevokeEndpointOutage(t *testing.T) {
+	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &watched{Memory: newStore(t, app())}
+			s := newService(t, Config{Store: store})
+			g := s.wantToken(t, s.post(appForm))
+			store.does(at("Revoke", act))
+			begun := time.Now()
+			s.wantUnavailable(t, s.postTo("/revoke", about(g.token)))
+			if took := time.Since(begun); took > storePatience {
+				t.Errorf("%s: it took %v", name, took)
+			}
+			if s.revoked(t, g) {
+				t.Errorf("%s: it is revoked here, and nowhere else", name)
+			}
+			s.wantBody(t, s.postTo("/revoke", about("x")), "{}") // needs no store
+			store.does(nil)
+			s.wantBody(t, s.postTo("/revoke", about(g.token)), "{}")
+			if !s.revoked(t, g) {
+				t.Errorf("%s: not revoked", name)
+			}
+		})
+	}
+}

@@ -1,0 +1,155 @@
+// Package sqlite keeps an issuer's clients, revocations and keys in one SQLite
+// file, without cgo: the store for one machine. [Open] is all there is to it;
+// what the store can do is in package sqlstore, which PostgreSQL shares.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+)
+
+const (
+	// patience is how long a writer waits for one in another process, if its
+	// context does not end sooner.
+	patience = 10 * time.Second
+
+	// connections is how many statements run at once: readers, and one writer.
+	connections = 8
+)
+
+// Open opens the file at the path, creating it if there is none, and brings its
+// tables up to date. Several processes of one machine may have it open at once.
+// While it is open, and after a crash, the -wal beside it holds what was committed
+// last: do not remove that, nor copy one without the other.
+//
+// The file is readable by its owner alone (0600), and so are -wal and -shm
+// beside it. Files that others can read are refused, and so is a link. It is in
+// WAL mode with synchronous=FULL: what a method has acknowledged survives a
+// crash of the process, the system or the power. A writer waits for one in
+// another process for at most 10 s.
+//
+// Not checked: the permissions of the directory, and that it is on a local file
+// system: the locks of network file systems are not to be trusted.
+func Open(ctx context.Context, path string) (*sqlstore.Store, error) {
+	if path == "" || strings.Contains(path, ":memory:") || strings.HasPrefix(path, "file:") || strings.ContainsRune(path, 0) {
+		return nil, fmt.Errorf("sqlite: path %q: write that of a file; a store in memory is issuer.NewMemory", path)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	if err := prepare(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", source(path))
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: opening %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	if err := setWAL(ctx, db); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: opening %s: %w", path, err), db.Close())
+	}
+	store, err := sqlstore.Adopt(ctx, db)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: opening %s: %w", path, err), db.Close())
+	}
+	return store, nil
+}
+
+// source is a data source name: what it says is done on every connection.
+func source(path string) string {
+	slashed := filepath.ToSlash(path)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // C:/…
+	}
+	name := url.URL{Path: slashed}
+	return fmt.Sprintf("file://%s?_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)",
+		name.EscapedPath(), patience.Milliseconds())
+}
+
+// setWAL turns on write-ahead logging, which the file remembers. When others do
+// the same at once, SQLite may say "locked" without waiting, lest they wait for
+// each other.
+func setWAL(ctx context.Context, db *sql.DB) error {
+	for begun := time.Now(); ; {
+		var mode string
+		err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		var code interface{ Code() int }
+		switch {
+		case err == nil && mode == "wal":
+			return nil
+		case err == nil:
+			return fmt.Errorf("the journal mode stays %q: write-ahead logging needs shared memory, which this file system lacks", mode)
+		case !errors.As(err, &code) || code.Code()&0xff != sqliteBusy || time.Since(begun) > patience:
+			return fmt.Errorf("turning on write-ahead logging: %w", err)
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+const sqliteBusy = 5 // SQLITE_BUSY; the extended codes keep it in the low byte
+
+// creating is held until a file that was created is closed again: to close it
+// later would drop the locks that this process then has on it (POSIX).
+var creating sync.Mutex
+
+// prepare creates the file, as SQLite would make it readable by others, and
+// refuses one that is. SQLite gives -wal and -shm the permissions of the file.
+func prepare(path string) error {
+	creating.Lock()
+	defer creating.Unlock()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the app's configuration, not a request's
+	switch {
+	case err == nil:
+		if err := errors.Join(f.Close(), syncDir(filepath.Dir(path))); err != nil {
+			return fmt.Errorf("sqlite: creating %s: %w", path, err)
+		}
+	case !errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("sqlite: creating the file: %w", err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + "-journal"} {
+		info, err := os.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name != path:
+			continue
+		case err != nil:
+			return fmt.Errorf("sqlite: %w", err)
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("sqlite: %s is not a regular file: write the path of one, not of a link to it", name)
+		case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+			return fmt.Errorf("sqlite: %s can be read by others (%v): run chmod 600 on it", name, info.Mode().Perm())
+		}
+	}
+	return nil
+}
+
+// syncDir makes the creation of a file in the directory last.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // directories cannot be synced there
+	}
+	d, err := os.Open(dir) //nolint:gosec // the path is the app's configuration, not a request's
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,218 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+)
+
+const (
+	// deletedMargin is how far the cut-off of a deleted client reaches ahead:
+	// until then a replica that has not read the feed may still grant tokens.
+	deletedMargin = 5 * time.Second
+
+	// deletedFor is how long the cut-off stays in the feed.
+	deletedFor = 90 * 24 * time.Hour
+)
+
+// Register adds a client and returns it with Version 1 and its times set. The
+// error is [issuer.ErrConflict] when the id is taken, and says which field to
+// change when the client is not valid ([issuer.Client.Validate]), when a name,
+// label, audience or secret id is not UTF-8 of at most 1024 bytes, or when two
+// secrets have one id.
+func (s *Store) Register(ctx context.Context, c issuer.Client) (issuer.Client, error) {
+	now := fromMillis(time.Now().UnixMilli())
+	c = copyOf(c)
+	c.Version, c.CreatedAt, c.UpdatedAt = 1, now, now
+	for i := range c.Secrets {
+		c.Secrets[i] = asStored(c.Secrets[i], now)
+	}
+	if err := check(&c); err != nil {
+		return issuer.Client{}, failed("registering a client", err)
+	}
+	defer s.wrote()
+	err := s.write(ctx, func(t *tx) error {
+		added, err := t.exec(ctx, `
+INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)
+ON CONFLICT (id) DO NOTHING`,
+			append(values(&c), millis(now))...)
+		if err != nil {
+			return err
+		}
+		if added == 0 {
+			return issuer.ErrConflict
+		}
+		for i := range c.Secrets {
+			if _, err := t.addSecret(ctx, c.ID, &c.Secrets[i]); err != nil {
+				return err
+			}
+		}
+		return t.announce(ctx, c.ID, now)
+	})
+	if err != nil {
+		return issuer.Client{}, failed("registering a client", err)
+	}
+	return c, nil
+}
+
+// Client returns the client with the id and its secrets that have not expired,
+// in the order they were added. The error is [issuer.ErrNotFound] when there is
+// none, and only then. It is one statement. The result is the caller's.
+func (s *Store) Client(ctx context.Context, id string) (*issuer.Client, error) {
+	if !maybeID(id) {
+		return nil, failed("reading a client", issuer.ErrNotFound)
+	}
+	rows, err := s.db.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), time.Now().UnixMilli(), id)
+	if err != nil {
+		return nil, failed("reading a client", err)
+	}
+	found, err := scanClients(rows)
+	if err == nil && len(found) == 0 {
+		err = issuer.ErrNotFound
+	}
+	if err != nil {
+		return nil, failed("reading a client", err)
+	}
+	return &found[0], nil
+}
+
+// Query is what [Store.List] takes.
+type Query = issuer.Query
+
+// List returns a page of the clients, by id in the order of its bytes, each as
+// [Store.Client] returns it: secrets by their hashes. An empty page is the end.
+// A search reads the table up to the end of the page, all of it if it finds less.
+func (s *Store) List(ctx context.Context, q Query) ([]issuer.Client, error) {
+	if !storable(q.Search) || !storable(q.After) {
+		return nil, nil // no client has such an id
+	}
+	if q.Limit <= 0 {
+		q.Limit = 50
+	}
+	pattern := "%" + likeEscape.Replace(strings.ToLower(q.Search)) + "%"
+	rows, err := s.db.QueryContext(ctx, s.sql(`
+WITH page AS (SELECT id FROM m2m_clients WHERE id > $2 AND search LIKE $3 ESCAPE '!' ORDER BY id LIMIT $4)`+
+		selectClients+" JOIN page ON page.id = c.id ORDER BY c.id, s.position"),
+		time.Now().UnixMilli(), q.After, pattern, min(q.Limit, 500))
+	if err != nil {
+		return nil, failed("listing clients", err)
+	}
+	found, err := scanClients(rows)
+	return found, failed("listing clients", err)
+}
+
+var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
+// Update replaces everything of a client but its secrets and CreatedAt, and
+// returns it as it then is. The error is [issuer.ErrConflict] when c.Version is
+// not the version in the store: read the client again and decide anew;
+// [issuer.ErrNotFound] when there is none; and as for [Store.Register] when c is
+// not valid. Secrets have no part in the version, so a rotation does not get in
+// the way of an edit.
+//
+// A client that is disabled gets no more tokens, on any replica that follows the
+// feed; those it has stay good until they expire or are revoked.
+func (s *Store) Update(ctx context.Context, c issuer.Client) (issuer.Client, error) {
+	c.Secrets = nil
+	if err := check(&c); err != nil {
+		return issuer.Client{}, failed("updating a client", err)
+	}
+	now := time.Now()
+	defer s.wrote()
+	var updated []issuer.Client
+	err := s.write(ctx, func(t *tx) error {
+		changed, err := t.exec(ctx, `
+UPDATE m2m_clients SET name = $2, disabled = $3, auth_method = $4, scopes = $5, audiences = $6, default_audience = $7,
+  token_ttl = $8, introspects = $9, search = $10, version = version + 1, updated_at = $11
+WHERE id = $1 AND version = $12`,
+			append(values(&c), now.UnixMilli(), c.Version)...)
+		if err != nil {
+			return err
+		}
+		rows, err := t.conn.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), now.UnixMilli(), c.ID)
+		if err != nil {
+			return err
+		}
+		if updated, err = scanClients(rows); err != nil {
+			return err
+		}
+		switch {
+		case len(updated) == 0:
+			return issuer.ErrNotFound
+		case changed == 0:
+			return issuer.ErrConflict
+		}
+		return t.announce(ctx, c.ID, now)
+	})
+	if err != nil {
+		return issuer.Client{}, failed("updating a client", err)
+	}
+	return updated[0], nil
+}
+
+// Delete removes a client and its secrets and revokes its tokens, those included
+// that another replica grants in the next 5 s, before it has heard. The
+// revocation stays in the feed for 90 days, or the client's TokenTTL if that is
+// longer. The error is [issuer.ErrNotFound] when there is no such client.
+//
+// A client registered anew with the id gets no valid token within those 5 s.
+func (s *Store) Delete(ctx context.Context, id string) error {
+	now := time.Now()
+	defer s.wrote()
+	return failed("deleting a client", s.write(ctx, func(t *tx) error {
+		ttl, err := t.lock(ctx, id, now)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, "DELETE FROM m2m_secrets WHERE client_id = $1", id); err != nil {
+			return err
+		}
+		if _, err := t.exec(ctx, "DELETE FROM m2m_clients WHERE id = $1", id); err != nil {
+			return err
+		}
+		cutOff := now.Add(deletedMargin)
+		return t.revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: cutOff, ExpiresAt: cutOff.Add(max(deletedFor, ttl))})
+	}))
+}
+
+// maybeID reports whether a client could have the id; if not, the database need
+// not be asked.
+func maybeID(id string) bool { return len(id) <= 256 && storable(id) }
+
+// copyOf shares nothing with the client.
+func copyOf(c issuer.Client) issuer.Client {
+	c.Secrets = slices.Clone(c.Secrets)
+	c.Scopes = slices.Clone(c.Scopes)
+	c.Audiences = slices.Clone(c.Audiences)
+	c.Introspects = slices.Clone(c.Introspects)
+	return c
+}
+
+// maxText bounds the texts whose length [issuer.Client.Validate] leaves open.
+const maxText = 1024
+
+var errText = errors.New("a name, label, secret id or audience is UTF-8 without NUL, at most 1024 bytes")
+
+func check(c *issuer.Client) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	texts := slices.Concat([]string{c.Name}, c.Audiences, c.Introspects)
+	ids := make(map[string]bool, len(c.Secrets))
+	for i := range c.Secrets {
+		texts = append(texts, c.Secrets[i].ID, c.Secrets[i].Label)
+		ids[c.Secrets[i].ID] = true
+	}
+	if slices.ContainsFunc(texts, func(text string) bool { return len(text) > maxText || !storable(text) }) {
+		return errText
+	}
+	if len(ids) < len(c.Secrets) {
+		return errors.New("two of Client.Secrets have one ID")
+	}
+	return nil
+}

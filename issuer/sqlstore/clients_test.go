@@ -1,0 +1,240 @@
+package sqlstore_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+)
+
+// full has every field set; a field that a later release adds must be added
+// here, and so to the table.
+func full(t *testing.T) issuer.Client {
+	_, secret := issuer.GenerateSecret()
+	secret.Label, secret.ExpiresAt = "label", time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
+	c := issuer.Client{
+		ID: "full: 100% _%\\", Name: "Größe \"1\"", Disabled: true, Secrets: []issuer.Secret{secret}, AuthMethod: "client_secret_post",
+		Scopes: []string{"b", "a"}, Audiences: []string{"https://b.example", "https://a.example"}, DefaultAudience: "https://a.example",
+		TokenTTL: time.Minute, Introspects: []string{"*"},
+		Version: 7, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+	}
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if v.Field(i).IsZero() {
+			t.Fatalf("issuer.Client.%s is new: set it here, and keep it in the table", v.Type().Field(i).Name)
+		}
+	}
+	return c
+}
+
+func TestEveryFieldIsKept(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		given := full(t)
+		registered := register(t, store, given)
+		if registered.Version != 1 || time.Since(registered.CreatedAt).Abs() > time.Minute || registered.UpdatedAt != registered.CreatedAt ||
+			registered.Secrets[0].CreatedAt != registered.CreatedAt {
+			t.Errorf("the store's own fields: %+v", registered)
+		}
+		read, err := store.Client(t.Context(), given.ID)
+		if err != nil || !reflect.DeepEqual(*read, registered) {
+			t.Errorf("read %+v, %v\nregistered %+v", read, err, registered)
+		}
+		given.Version, given.CreatedAt, given.UpdatedAt = registered.Version, registered.CreatedAt, registered.UpdatedAt
+		given.Secrets[0].CreatedAt = registered.CreatedAt
+		if !reflect.DeepEqual(given, registered) {
+			t.Errorf("given %+v\nregistered %+v", given, registered)
+		}
+
+		given.Name, given.Disabled, given.AuthMethod, given.Scopes, given.Audiences = "other", false, "", []string{"c"}, []string{"https://c.example"}
+		given.DefaultAudience, given.TokenTTL, given.Introspects = "", 0, nil
+		given.CreatedAt, given.Secrets = time.Time{}, nil // the store's, and not Update's
+		updated, err := store.Update(t.Context(), given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if updated.Version != 2 || updated.UpdatedAt.Before(registered.UpdatedAt) {
+			t.Errorf("the store's own fields: %+v", updated)
+		}
+		given.Version, given.CreatedAt, given.UpdatedAt, given.Secrets = 2, registered.CreatedAt, updated.UpdatedAt, registered.Secrets
+		if !reflect.DeepEqual(updated, given) {
+			t.Errorf("updated %+v\nwant %+v", updated, given)
+		}
+		read, err = store.Client(t.Context(), given.ID)
+		if err != nil || !reflect.DeepEqual(*read, updated) {
+			t.Errorf("read %+v, %v\nupdated %+v", read, err, updated)
+		}
+	})
+}
+
+func TestRegister(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		before := end(t, store)
+		register(t, store, issuer.Client{ID: "c", Name: "first"})
+		announced(t, store, before, "c") // a replica may remember that there was none
+		if _, err := store.Register(t.Context(), issuer.Client{ID: "c", Name: "second"}); !errors.Is(err, issuer.ErrConflict) {
+			t.Errorf("the same id again: %v, want issuer.ErrConflict", err)
+		}
+		if c, err := store.Client(t.Context(), "c"); err != nil || c.Name != "first" {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		_, secret := issuer.GenerateSecret()
+		long := strings.Repeat("x", 1025)
+		for what, c := range map[string]issuer.Client{
+			"no id":             {},
+			"id not ASCII":      {ID: "ä"},
+			"scope":             {ID: "x", Scopes: []string{"a b"}},
+			"name with NUL":     {ID: "x", Name: "a\x00"},
+			"name not UTF-8":    {ID: "x", Name: "\xff"},
+			"name too long":     {ID: "x", Name: long},
+			"audience":          {ID: "x", Audiences: []string{"https://\xff"}},
+			"introspects":       {ID: "x", Introspects: []string{"\x00"}},
+			"label":             {ID: "x", Secrets: []issuer.Secret{{ID: "a", Hash: secret.Hash, Label: "\x00"}}},
+			"secret id":         {ID: "x", Secrets: []issuer.Secret{{ID: long, Hash: secret.Hash}}},
+			"hash":              {ID: "x", Secrets: []issuer.Secret{{ID: "a", Hash: "plain"}}},
+			"one secret, twice": {ID: "x", Secrets: []issuer.Secret{secret, secret}},
+		} {
+			if _, err := store.Register(t.Context(), c); err == nil || errors.Is(err, issuer.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if _, err := store.Client(t.Context(), "x"); !errors.Is(err, issuer.ErrNotFound) {
+			t.Errorf("a client that was refused is there: %v", err)
+		}
+	})
+}
+
+func TestRegisterOfOneIDByFifty(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		var won atomic.Int64
+		var group sync.WaitGroup
+		for range 50 {
+			group.Go(func() {
+				switch _, err := store.Register(t.Context(), issuer.Client{ID: "c"}); {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, issuer.ErrConflict):
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if won.Load() != 1 {
+			t.Errorf("%d have registered it", won.Load())
+		}
+	})
+}
+
+func TestUpdate(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		c := register(t, store, issuer.Client{ID: "c"})
+		before := end(t, store)
+		c.Disabled = true
+		updated, err := store.Update(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		announced(t, store, before, "c")
+		c.Name = "stale"
+		for _, version := range []int64{0, 1, 3} {
+			c.Version = version
+			if _, err := store.Update(t.Context(), c); !errors.Is(err, issuer.ErrConflict) || errors.Is(err, issuer.ErrNotFound) {
+				t.Errorf("version %d of 2: %v, want issuer.ErrConflict", version, err)
+			}
+		}
+		if _, err := store.Update(t.Context(), issuer.Client{ID: "nobody", Version: 1}); !errors.Is(err, issuer.ErrNotFound) {
+			t.Errorf("of a client that is not there: %v, want issuer.ErrNotFound", err)
+		}
+		if _, err := store.Update(t.Context(), issuer.Client{ID: "c", Version: 2, TokenTTL: time.Millisecond}); err == nil {
+			t.Error("a client that is not valid was taken")
+		}
+		if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		updated.Name = "after a rotation"
+		if updated, err = store.Update(t.Context(), updated); err != nil || updated.Name != "after a rotation" || len(updated.Secrets) != 1 {
+			t.Errorf("a rotation got in the way: %+v, %v", updated, err)
+		}
+	})
+}
+
+// Of those who read the same version one may change it; nobody's change is lost.
+func TestUpdateByMany(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		register(t, store, issuer.Client{ID: "c"})
+		var group sync.WaitGroup
+		const racers = 12
+		for i := range racers {
+			group.Go(func() {
+				for {
+					c, err := store.Client(t.Context(), "c")
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.Scopes = append(c.Scopes, fmt.Sprint(i))
+					if _, err = store.Update(t.Context(), *c); err == nil {
+						return
+					}
+					if !errors.Is(err, issuer.ErrConflict) {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		group.Wait()
+		c, err := store.Client(t.Context(), "c")
+		if err != nil || len(c.Scopes) != racers || c.Version != racers+1 {
+			t.Errorf("%d of %d changes are there, version %d, %v", len(c.Scopes), racers, c.Version, err)
+		}
+	})
+}
+
+func TestDelete(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		_, secret := issuer.GenerateSecret()
+		c := register(t, store, issuer.Client{ID: "c", Secrets: []issuer.Secret{secret}, TokenTTL: 100 * 24 * time.Hour})
+		register(t, store, issuer.Client{ID: "d", Secrets: []issuer.Secret{secret}})
+		before := end(t, store)
+		if err := store.Delete(t.Context(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := store.Revocations(t.Context(), before)
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("the feed says %+v, %v, want one cut-off", entries, err)
+		}
+		cut := entries[0]
+		if cut.ClientID != "c" || cut.TokenID != "" || time.Until(cut.NotBefore) < 0 || time.Until(cut.NotBefore) > 10*time.Second || cut.ExpiresAt.Sub(cut.NotBefore) < c.TokenTTL {
+			t.Errorf("the cut-off is %+v", cut)
+		}
+		if _, err := store.Client(t.Context(), "c"); !errors.Is(err, issuer.ErrNotFound) {
+			t.Errorf("still there: %v", err)
+		}
+		for _, id := range []string{"c", "nobody", "\x00", ""} {
+			if err := store.Delete(t.Context(), id); !errors.Is(err, issuer.ErrNotFound) {
+				t.Errorf("Delete(%q): %v, want issuer.ErrNotFound", id, err)
+			}
+		}
+		if again := register(t, store, issuer.Client{ID: "c"}); again.Version != 1 {
+			t.Errorf("registered anew: %+v", again)
+		}
+		if read, err := store.Client(t.Context(), "c"); err != nil || len(read.Secrets) != 0 {
+			t.Errorf("the new client has the secrets of the old: %+v, %v", read, err)
+		}
+		if other, err := store.Client(t.Context(), "d"); err != nil || len(other.Secrets) != 1 {
+			t.Errorf("another client: %+v, %v", other, err)
+		}
+	})
+}

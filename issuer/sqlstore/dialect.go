@@ -1,0 +1,97 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// All SQL here is written as for PostgreSQL, in the part of it that SQLite
+// knows as well. Only this file knows where the two differ.
+
+// onSQLite turns what SQLite spells otherwise. It has one writer at a time, so
+// it needs no row locks; it takes the type names as they are, and BYTEA, of
+// which it has not heard, leaves a blob alone.
+var onSQLite = strings.NewReplacer(
+	`$`, `?`,
+	` COLLATE "C"`, ` COLLATE BINARY`,
+	` FOR UPDATE SKIP LOCKED`, ``,
+	` FOR UPDATE`, ``,
+)
+
+// begin, per dialect: a transaction that has all it writes to itself before it
+// reads, or else in which a change waits for the row and then sees it anew.
+// Neither is left to the defaults of the database.
+const (
+	beginSQLite   = "BEGIN IMMEDIATE"
+	beginPostgres = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+)
+
+// lockPostgres makes one process migrate at a time; the number means nothing.
+const lockPostgres = "SELECT pg_advisory_xact_lock(7237953212437551469)"
+
+// findDialect asks the database which it is.
+func findDialect(ctx context.Context, db *sql.DB) (sqlite bool, err error) {
+	var version string
+	errPostgres := db.QueryRowContext(ctx, "SELECT version()").Scan(&version)
+	if errPostgres == nil {
+		if !strings.HasPrefix(version, "PostgreSQL ") {
+			return false, fmt.Errorf("sqlstore: the database is %q: use PostgreSQL or SQLite", version)
+		}
+		return false, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return false, fmt.Errorf("sqlstore: asking the database what it is: %w", errors.Join(err, errPostgres))
+	}
+	if errSQLite := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); errSQLite != nil {
+		return false, fmt.Errorf("sqlstore: asking the database what it is: %w", errors.Join(errPostgres, errSQLite))
+	}
+	var patience int
+	if err := db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&patience); err != nil {
+		return false, fmt.Errorf("sqlstore: reading PRAGMA busy_timeout: %w", err)
+	}
+	if patience == 0 {
+		return false, errors.New("sqlstore: the SQLite database has no busy_timeout, so a second writer would fail instead of wait: open it with package sqlite, or set the pragma for every connection in the driver's data source name")
+	}
+	return true, nil
+}
+
+// sql is a statement in the store's dialect.
+func (s *Store) sql(query string) string {
+	if s.sqlite {
+		return onSQLite.Replace(query)
+	}
+	return query
+}
+
+// again reports whether the database itself says that the transaction, which it
+// has undone, may succeed if it is repeated: PostgreSQL's serialization_failure
+// and deadlock_detected. Its drivers agree on the method, if not on the type.
+func again(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && (state.SQLState() == "40001" || state.SQLState() == "40P01")
+}
+
+// storable reports whether PostgreSQL would take the text and give it back as
+// it is.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
+
+// millis is how a time is stored. It is rounded up, so that nothing ends before
+// its time; zero stays zero, and what lies before 1970 is just past.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return max(1, t.Add(time.Millisecond-time.Nanosecond).UnixMilli())
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

@@ -1,0 +1,17 @@
+package sqlstore
+
+const (
+	PageOfFeed  = pageOfFeed
+	SweepRows   = sweepRows
+	SweepWrites = sweepWrites
+	UsesInOne   = usesInOne
+)
+
+// Sweep removes what has expired, now.
+func (s *Store) Sweep() { s.sweep() }
+
+// Statements gives each version's.
+func Statements() ([][]string, error) { return readMigrations() }
+
+// SQL is a statement in the store's dialect.
+func (s *Store) SQL(query string) string { return s.sql(query) }

@@ -1,0 +1,127 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+)
+
+// kills is how many processes die in the middle of their writes.
+const kills = 100
+
+// writeRole writes until it is killed, and says what was acknowledged.
+func writeRole(ctx context.Context, d database, args []string) error {
+	store, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	later := time.Now().Add(time.Hour)
+	errs := make(chan error)
+	var line sync.Mutex
+	said := func(format string, a ...any) {
+		line.Lock()
+		defer line.Unlock()
+		fmt.Printf(format+"\n", a...)
+	}
+	for writer := range 4 {
+		go func() {
+			for n := 0; ; n++ {
+				id := fmt.Sprintf("%s-%d-%d", args[0], writer, n)
+				if _, err := store.Register(ctx, issuer.Client{ID: id}); err != nil {
+					errs <- err
+				}
+				said("client %s", id)
+				plain, err := store.RotateSecret(ctx, id, time.Hour, "")
+				if err != nil {
+					errs <- err
+				}
+				said("secret %s %s", id, plain)
+				if err := store.Revoke(ctx, issuer.Revocation{TokenID: id, ExpiresAt: later}); err != nil {
+					errs <- err
+				}
+				said("token %s", id)
+				if first, err := store.Once(ctx, "s", id, later); err != nil || !first {
+					errs <- fmt.Errorf("Once: %v, %w", first, err)
+				}
+				said("once %s", id)
+			}
+		}()
+	}
+	return <-errs
+}
+
+// What was acknowledged is there after the process was killed.
+func TestKilled(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		d.open(t) // so that the time goes into writes
+		total := 0
+		for round := range kills {
+			total += killed(t, d, round)
+		}
+		t.Logf("%d writes were acknowledged before %d kills", total, kills)
+	})
+}
+
+func killed(t *testing.T, d database, round int) int {
+	cmd, output, _ := d.process(t, "write", fmt.Sprint(round))
+	var acknowledged [][]string
+	for output.Scan() {
+		if len(acknowledged) == 0 {
+			time.AfterFunc(rand.N(100*time.Millisecond), func() { _ = cmd.Process.Kill() })
+		}
+		acknowledged = append(acknowledged, strings.Fields(output.Text()))
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("the writer ended by itself: %v", err)
+	}
+	store, err := d.connect(t.Context())
+	if err != nil {
+		t.Fatalf("after kill %d: %v", round, err)
+	}
+	defer store.Close()
+	revoked := map[string]bool{}
+	for since := int64(0); ; {
+		page, err := store.Revocations(t.Context(), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, r := range page {
+			revoked[r.TokenID], since = true, r.Sequence
+		}
+	}
+	for _, a := range acknowledged {
+		id := a[1]
+		switch a[0] {
+		case "client":
+			if _, err := store.Client(t.Context(), id); err != nil {
+				t.Errorf("client %s: %v", id, err)
+			}
+		case "secret":
+			if _, kept := secretOf(t, store, id, a[2]); !kept {
+				t.Errorf("the secret of %s is lost", id)
+			}
+		case "token":
+			if !revoked[id] {
+				t.Errorf("the revocation of %s is lost", id)
+			}
+		case "once":
+			if first, err := store.Once(t.Context(), "s", id, time.Now().Add(time.Hour)); err != nil || first {
+				t.Errorf("the replay record of %s is lost: %v", id, err)
+			}
+		}
+	}
+	if _, err := store.Client(t.Context(), "never"); !errors.Is(err, issuer.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+	return len(acknowledged)
+}

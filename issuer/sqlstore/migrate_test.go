@@ -1,0 +1,89 @@
+package sqlstore_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+)
+
+// migrateRole waits for the start and opens the store.
+func migrateRole(ctx context.Context, d database, args []string) error {
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	store, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := store.Register(ctx, issuer.Client{ID: args[0]}); err != nil {
+		return err
+	}
+	return store.Close()
+}
+
+func TestEightProcessesMigrate(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		var wait []func() error
+		var starts []func()
+		for i := range 8 {
+			cmd, _, start := d.process(t, "migrate", string(rune('a'+i)))
+			wait, starts = append(wait, cmd.Wait), append(starts, start)
+		}
+		for _, start := range starts {
+			start()
+		}
+		for i, wait := range wait {
+			if err := wait(); err != nil {
+				t.Errorf("process %d: %v", i, err)
+			}
+		}
+		db := d.raw(t)
+		steps, err := sqlstore.Statements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := count(t, db, "m2m_schema"); n != len(steps) {
+			t.Errorf("%d versions applied, want %d", n, len(steps))
+		}
+		if n := count(t, db, "m2m_clients"); n != 8 {
+			t.Errorf("%d clients, want 8", n)
+		}
+		if n := count(t, db, "m2m_feed_seq"); n != 1 {
+			t.Errorf("%d counters, want 1", n)
+		}
+	})
+}
+
+// A release does not work on the tables of a newer one, nor touch them.
+func TestNewerSchema(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		d.open(t)
+		db := d.raw(t)
+		mustExec(t, db, "INSERT INTO m2m_schema (version, applied_at) VALUES (1000, 1)")
+		_, err := d.connect(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "version 1000") || !strings.Contains(err.Error(), "sqlstore: ") {
+			t.Errorf("got %v, want an error that names the version", err)
+		}
+	})
+}
+
+// A migration that fails leaves nothing behind.
+func TestFailedMigration(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		db := d.raw(t)
+		mustExec(t, db, "CREATE TABLE m2m_keys (other BIGINT)")
+		if _, err := d.connect(t.Context()); err == nil || !strings.Contains(err.Error(), "version 1") {
+			t.Fatalf("got %v, want an error that names the version", err)
+		}
+		if _, err := db.ExecContext(t.Context(), "SELECT id FROM m2m_clients"); err == nil {
+			t.Error("half of the tables are there")
+		}
+		mustExec(t, db, "DROP TABLE m2m_keys")
+		d.open(t)
+	})
+}

@@ -1,0 +1,89 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+)
+
+// selectClients gives a row for each secret in force at $1, or one for a client
+// that has none.
+const selectClients = `
+SELECT c.id, c.name, c.disabled, c.auth_method, c.scopes, c.audiences, c.default_audience, c.token_ttl, c.introspects,
+  c.version, c.created_at, c.updated_at,
+  COALESCE(s.id, ''), COALESCE(s.hash, ''), COALESCE(s.label, ''),
+  COALESCE(s.created_at, 0), COALESCE(s.expires_at, 0), COALESCE(s.last_used_at, 0)
+FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_at = 0 OR s.expires_at > $1)`
+
+// scanClients reads and closes rows of selectClients in which those of a client
+// stand together.
+func scanClients(rows *sql.Rows) (found []issuer.Client, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c issuer.Client
+		var ttl, created, updated int64
+		var secret issuer.Secret
+		var added, expires, used int64
+		if err := rows.Scan(&c.ID, &c.Name, &c.Disabled, &c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), &c.DefaultAudience, &ttl, (*list)(&c.Introspects),
+			&c.Version, &created, &updated,
+			&secret.ID, &secret.Hash, &secret.Label, &added, &expires, &used); err != nil {
+			return nil, err
+		}
+		if len(found) == 0 || found[len(found)-1].ID != c.ID {
+			c.TokenTTL = time.Duration(ttl) * time.Second
+			c.CreatedAt, c.UpdatedAt = fromMillis(created), fromMillis(updated)
+			found = append(found, c)
+		}
+		if secret.ID != "" {
+			secret.CreatedAt, secret.ExpiresAt, secret.LastUsedAt = fromMillis(added), fromMillis(expires), fromMillis(used)
+			last := &found[len(found)-1]
+			last.Secrets = append(last.Secrets, secret)
+		}
+	}
+	return found, rows.Err()
+}
+
+// values are what a client's record is written from: $1 to $10.
+func values(c *issuer.Client) []any {
+	return []any{c.ID, c.Name, c.Disabled, c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), c.DefaultAudience,
+		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name)}
+}
+
+// list is kept as a JSON array; an empty one is read as nil.
+type list []string
+
+func (l *list) Value() (driver.Value, error) {
+	if len(*l) == 0 {
+		return "[]", nil
+	}
+	text, err := json.Marshal([]string(*l))
+	return string(text), err
+}
+
+// Scan takes what drivers make of TEXT.
+func (l *list) Scan(from any) error {
+	var text []byte
+	switch from := from.(type) {
+	case string:
+		text = []byte(from)
+	case []byte:
+		text = from
+	default:
+		return fmt.Errorf("a list was read as %T", from)
+	}
+	var read []string
+	if err := json.Unmarshal(text, &read); err != nil {
+		return fmt.Errorf("a stored list is damaged: %w", err)
+	}
+	*l = nil
+	if len(read) > 0 {
+		*l = read
+	}
+	return nil
+}

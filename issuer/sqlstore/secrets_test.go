@@ -1,0 +1,209 @@
+package sqlstore_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+)
+
+// secretOf finds in the client the secret whose plain form is given.
+func secretOf(t *testing.T, store *sqlstore.Store, clientID, plain string) (issuer.Secret, bool) {
+	t.Helper()
+	want, err := issuer.HashSecret(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := store.Client(t.Context(), clientID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(c.Secrets, func(s issuer.Secret) bool { return s.ID == want.ID && s.Hash == want.Hash })
+	if i < 0 {
+		return issuer.Secret{}, false
+	}
+	return c.Secrets[i], true
+}
+
+func TestAddAndRemoveSecret(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		register(t, store, issuer.Client{ID: "c"})
+		before := end(t, store)
+		chosen, err := issuer.HashSecret("some thing % chosen")
+		if err != nil {
+			t.Fatal(err)
+		}
+		chosen.Label, chosen.LastUsedAt = "old system", time.Now() // the latter is the store's
+		if err := store.AddSecret(t.Context(), "c", chosen); err != nil {
+			t.Fatal(err)
+		}
+		announced(t, store, before, "c")
+		c, err := store.Client(t.Context(), "c")
+		if err != nil || len(c.Secrets) != 1 || c.Secrets[0].Hash != chosen.Hash || c.Secrets[0].Label != "old system" ||
+			!c.Secrets[0].LastUsedAt.IsZero() || time.Since(c.Secrets[0].CreatedAt) > time.Minute || !c.Secrets[0].ExpiresAt.IsZero() {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		if c.Version != 1 {
+			t.Errorf("version %d: secrets have no part in it", c.Version)
+		}
+		if err := store.AddSecret(t.Context(), "c", chosen); !errors.Is(err, issuer.ErrConflict) {
+			t.Errorf("the same again: %v, want issuer.ErrConflict", err)
+		}
+		if err := store.AddSecret(t.Context(), "nobody", chosen); !errors.Is(err, issuer.ErrNotFound) {
+			t.Errorf("to nobody: %v, want issuer.ErrNotFound", err)
+		}
+		if err := store.AddSecret(t.Context(), "c", issuer.Secret{ID: "x", Hash: "plain"}); err == nil || errors.Is(err, issuer.ErrConflict) {
+			t.Errorf("no hash: %v", err)
+		}
+		before = end(t, store)
+		if err := store.RemoveSecret(t.Context(), "c", chosen.ID); err != nil {
+			t.Fatal(err)
+		}
+		announced(t, store, before, "c")
+		for _, ids := range [][2]string{{"c", chosen.ID}, {"nobody", chosen.ID}, {"c", ""}, {"c", "\x00"}, {"\xff", "x"}} {
+			if err := store.RemoveSecret(t.Context(), ids[0], ids[1]); !errors.Is(err, issuer.ErrNotFound) {
+				t.Errorf("RemoveSecret(%q, %q): %v, want issuer.ErrNotFound", ids[0], ids[1], err)
+			}
+		}
+		if c, err := store.Client(t.Context(), "c"); err != nil || len(c.Secrets) != 0 {
+			t.Errorf("got %+v, %v", c, err)
+		}
+	})
+}
+
+// A secret is there until it expires; then it is not, and soon nor is its row.
+func TestSecretsExpire(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		register(t, store, issuer.Client{ID: "c"})
+		_, lasting := issuer.GenerateSecret()
+		_, passing := issuer.GenerateSecret()
+		passing.ExpiresAt = time.Now().Add(time.Second)
+		for _, s := range []issuer.Secret{lasting, passing} {
+			if err := store.AddSecret(t.Context(), "c", s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := store.Client(t.Context(), "c")
+		if err != nil || (len(c.Secrets) != 2 && time.Now().Before(passing.ExpiresAt)) {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		time.Sleep(time.Until(passing.ExpiresAt) + 10*time.Millisecond)
+		if c, err = store.Client(t.Context(), "c"); err != nil || len(c.Secrets) != 1 || c.Secrets[0].ID != lasting.ID {
+			t.Errorf("got %+v, %v", c, err)
+		}
+		store.Sweep()
+		if n := count(t, d.raw(t), "m2m_secrets"); n != 1 {
+			t.Errorf("%d rows, want 1", n)
+		}
+	})
+}
+
+func TestRotateSecret(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		register(t, store, issuer.Client{ID: "c"})
+		_, soon := issuer.GenerateSecret()
+		soon.ExpiresAt = time.Now().Add(time.Minute)
+		if err := store.AddSecret(t.Context(), "c", soon); err != nil {
+			t.Fatal(err)
+		}
+		first, err := store.RotateSecret(t.Context(), "c", time.Hour, "first")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := end(t, store)
+		second, err := store.RotateSecret(t.Context(), "c", time.Hour, "second")
+		if err != nil {
+			t.Fatal(err)
+		}
+		announced(t, store, before, "c")
+		c, err := store.Client(t.Context(), "c")
+		if err != nil || len(c.Secrets) != 3 {
+			t.Fatalf("got %+v, %v, want three secrets", c, err)
+		}
+		if left := time.Until(c.Secrets[0].ExpiresAt); left > time.Minute || left < 50*time.Second {
+			t.Errorf("a secret that was to expire in a minute now does in %v", left)
+		}
+		old, ok := secretOf(t, store, "c", first)
+		if left := time.Until(old.ExpiresAt); !ok || old.Label != "first" || left > time.Hour || left < 59*time.Minute {
+			t.Errorf("the old secret: %+v, %v", old, ok)
+		}
+		if fresh, ok := secretOf(t, store, "c", second); !ok || fresh.Label != "second" || !fresh.ExpiresAt.IsZero() {
+			t.Errorf("the new secret: %+v, %v", fresh, ok)
+		}
+		// A longer overlap does not lengthen what is left.
+		if _, err := store.RotateSecret(t.Context(), "c", 10*time.Hour, ""); err != nil {
+			t.Fatal(err)
+		}
+		if old, _ := secretOf(t, store, "c", first); time.Until(old.ExpiresAt) > time.Hour {
+			t.Errorf("the old secret lives longer now: %+v", old)
+		}
+		last, err := store.RotateSecret(t.Context(), "c", 0, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = store.Client(t.Context(), "c"); err != nil || len(c.Secrets) != 1 {
+			t.Errorf("after a rotation without overlap: %+v, %v", c, err)
+		}
+		if _, ok := secretOf(t, store, "c", last); !ok {
+			t.Error("the new secret is not the one in force")
+		}
+		if _, err := store.RotateSecret(t.Context(), "nobody", 0, ""); !errors.Is(err, issuer.ErrNotFound) {
+			t.Errorf("of nobody: %v, want issuer.ErrNotFound", err)
+		}
+		for _, wrong := range []func() (string, error){
+			func() (string, error) { return store.RotateSecret(t.Context(), "c", -time.Second, "") },
+			func() (string, error) { return store.RotateSecret(t.Context(), "c", 0, "\x00") },
+		} {
+			if plain, err := wrong(); err == nil || plain != "" || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+				t.Errorf("got %q, %v", plain, err)
+			}
+		}
+	})
+}
+
+// Whoever is told a secret can use it, however many rotate at once, in however
+// many processes.
+func TestRotateSecretByFifty(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		stores := []*sqlstore.Store{d.open(t), d.open(t)}
+		register(t, stores[0], issuer.Client{ID: "c"})
+		var mu sync.Mutex
+		var told []string
+		var group sync.WaitGroup
+		for i := range 50 {
+			group.Go(func() {
+				plain, err := stores[i%2].RotateSecret(t.Context(), "c", time.Hour, fmt.Sprint(i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, plain)
+			})
+		}
+		group.Wait()
+		lasting := 0
+		for _, plain := range told {
+			secret, ok := secretOf(t, stores[0], "c", plain)
+			if !ok {
+				t.Error("a secret that somebody was told is not in force")
+			}
+			if secret.ExpiresAt.IsZero() {
+				lasting++
+			}
+		}
+		if len(told) != 50 || lasting != 1 {
+			t.Errorf("%d secrets, %d without an end: want 50 and 1", len(told), lasting)
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+	"github.com/echo-m2m/m2m/issuer/storetest"
+)
+
+// The suite runs on SQLite in package sqlite.
+func TestStoreOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T, clients ...issuer.Client) issuer.Store {
+		store := postgres(t).open(t)
+		for _, c := range clients {
+			register(t, store, c)
+		}
+		return store
+	})
+}
+
+func TestNewNeedsADatabase(t *testing.T) {
+	if _, err := sqlstore.New(t.Context(), nil); err == nil || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNewRefusesSQLiteWithoutPatience(t *testing.T) {
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "m2m.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := sqlstore.New(t.Context(), db); err == nil || !strings.Contains(err.Error(), "busy_timeout") {
+		t.Errorf("got %v, want an error that names busy_timeout", err)
+	}
+}
+
+// A database that was not opened by package sqlite will do, and Close leaves it
+// open.
+func TestNewOnAUsersDatabase(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		db := d.raw(t)
+		store, err := sqlstore.New(t.Context(), db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		register(t, store, issuer.Client{ID: "c"})
+		for range 2 {
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := count(t, db, "m2m_clients"); n != 1 {
+			t.Errorf("%d clients", n)
+		}
+		again := d.open(t)
+		if _, err := again.Client(t.Context(), "c"); err != nil {
+			t.Errorf("after a restart: %v", err)
+		}
+	})
+}
+
+// everyCall is each method that talks to the database, with arguments that
+// would do.
+func everyCall(ctx context.Context, store *sqlstore.Store) map[string]error {
+	errs := map[string]error{}
+	_, errs["Client"] = store.Client(ctx, "c")
+	errs["Revoke"] = store.Revoke(ctx, issuer.Revocation{TokenID: "x", ExpiresAt: time.Now().Add(time.Hour)})
+	_, errs["Revocations"] = store.Revocations(ctx, 0)
+	_, errs["Once"] = store.Once(ctx, "s", "i", time.Now().Add(time.Hour))
+	_, errs["Register"] = store.Register(ctx, issuer.Client{ID: "new"})
+	_, errs["List"] = store.List(ctx, sqlstore.Query{})
+	_, errs["Update"] = store.Update(ctx, issuer.Client{ID: "c", Version: 1})
+	errs["Delete"] = store.Delete(ctx, "c")
+	_, secret := issuer.GenerateSecret()
+	errs["AddSecret"] = store.AddSecret(ctx, "c", secret)
+	_, errs["RotateSecret"] = store.RotateSecret(ctx, "c", time.Hour, "")
+	errs["RemoveSecret"] = store.RemoveSecret(ctx, "c", "s")
+	errs["SecretsUsed"] = store.SecretsUsed(ctx, []issuer.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}})
+	keys, err := store.KeyStore(make([]byte, 32))
+	if err != nil {
+		errs["KeyStore"] = err
+		return errs
+	}
+	_, errs["KeyStore.Load"] = keys.Load(ctx)
+	_, errs["KeyStore.Save"] = keys.Save(ctx, nil, []byte("state"))
+	return errs
+}
+
+// A failure is never told as an answer.
+func TestFailures(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		register(t, store, issuer.Client{ID: "c"})
+		done, cancel := context.WithCancel(t.Context())
+		cancel()
+		closed, err := d.connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := closed.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for what, errs := range map[string]map[string]error{
+			"context done": everyCall(done, store), "database closed": everyCall(t.Context(), closed),
+		} {
+			for method, err := range errs {
+				if err == nil || errors.Is(err, issuer.ErrNotFound) || errors.Is(err, issuer.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+					t.Errorf("%s, %s: %v", what, method, err)
+				}
+				if what == "context done" && !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %v is not context.Canceled", method, err)
+				}
+			}
+		}
+		if _, err := store.Client(t.Context(), "c"); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// Whoever holds a lock does not keep a caller beyond its context, and nothing is
+// left behind that would keep the next.
+func TestDeadlines(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		register(t, store, issuer.Client{ID: "c"})
+		conn, err := d.raw(t).Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		locks := []string{"BEGIN", "LOCK TABLE m2m_feed_seq, m2m_once, m2m_secrets, m2m_keys IN ACCESS EXCLUSIVE MODE"}
+		if d.driver == "sqlite" {
+			locks = []string{"BEGIN IMMEDIATE"}
+		}
+		for _, lock := range locks {
+			if _, err := conn.ExecContext(t.Context(), lock); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		results := make(chan map[string]error)
+		begun := time.Now()
+		go func() { results <- everyCall(ctx, store) }()
+		errs := <-results
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("calls of 0.2 s took %v", took)
+		}
+		for _, method := range []string{"Revoke", "Once", "Register", "Update", "Delete", "AddSecret", "RotateSecret", "KeyStore.Save"} {
+			if err := errs[method]; !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, issuer.ErrNotFound) {
+				t.Errorf("%s: %v, want context.DeadlineExceeded", method, err)
+			}
+		}
+		if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
+		if first, err := store.Once(t.Context(), "s", "i", time.Now().Add(time.Hour)); err != nil || !first {
+			t.Errorf("after the lock has gone: %v, %v", first, err)
+		}
+		if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
+			t.Errorf("after the lock has gone: %v", err)
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+)
+
+func TestSecretsUsed(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		_, a := issuer.GenerateSecret()
+		_, b := issuer.GenerateSecret()
+		register(t, store, issuer.Client{ID: "c", Secrets: []issuer.Secret{a, b}})
+		register(t, store, issuer.Client{ID: "d", Secrets: []issuer.Secret{a}})
+		before := end(t, store)
+		now := time.Now().Truncate(time.Millisecond).UTC()
+		uses := []issuer.SecretUse{
+			{ClientID: "c", SecretID: a.ID, At: now}, {ClientID: "c", SecretID: a.ID, At: now.Add(-time.Minute)}, {ClientID: "d", SecretID: a.ID, At: now.Add(-time.Hour)},
+			{ClientID: "nobody", SecretID: a.ID, At: now}, {ClientID: "c", SecretID: "none", At: now}, {ClientID: "\x00", SecretID: "\xff", At: now},
+		}
+		for i := range sqlstore.UsesInOne { // so that it takes several transactions
+			uses = append(uses, issuer.SecretUse{ClientID: fmt.Sprint(i), SecretID: a.ID, At: now})
+		}
+		if err := store.SecretsUsed(t.Context(), uses); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.SecretsUsed(t.Context(), []issuer.SecretUse{{ClientID: "c", SecretID: a.ID, At: now.Add(-time.Hour)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.SecretsUsed(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		c, err := store.Client(t.Context(), "c")
+		if err != nil || !c.Secrets[0].LastUsedAt.Equal(now) || !c.Secrets[1].LastUsedAt.IsZero() {
+			t.Errorf("got %+v, %v, want the first used at %v", c.Secrets, err, now)
+		}
+		if other, err := store.Client(t.Context(), "d"); err != nil || !other.Secrets[0].LastUsedAt.Equal(now.Add(-time.Hour)) {
+			t.Errorf("got %+v, %v", other.Secrets, err)
+		}
+		if after := end(t, store); after != before {
+			t.Error("that a secret was used is no news for the feed")
+		}
+	})
+}
+
+// Writers of several clients and of one do not wait for each other in a circle.
+func TestSecretsUsedWhileRotating(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		stores := []*sqlstore.Store{d.open(t), d.open(t)}
+		var uses []issuer.SecretUse
+		for i := range 10 {
+			id := fmt.Sprint(i)
+			register(t, stores[0], issuer.Client{ID: id})
+			for range 5 {
+				_, secret := issuer.GenerateSecret()
+				if err := stores[0].AddSecret(t.Context(), id, secret); err != nil {
+					t.Fatal(err)
+				}
+				uses = append(uses, issuer.SecretUse{ClientID: id, SecretID: secret.ID})
+			}
+		}
+		var group sync.WaitGroup
+		for i := range 4 {
+			group.Go(func() {
+				for n := range 10 {
+					batch := slices.Clone(uses)
+					for j := range batch {
+						batch[j].At = time.Now().Add(time.Duration(n*100+j) * time.Millisecond)
+					}
+					if i%2 == 0 {
+						slices.Reverse(batch)
+					}
+					if err := stores[i%2].SecretsUsed(t.Context(), batch); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			group.Go(func() {
+				for n := range 10 {
+					if _, err := stores[i%2].RotateSecret(t.Context(), fmt.Sprint((n*7+i)%10), time.Hour, ""); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+	})
+}

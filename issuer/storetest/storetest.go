@@ -1,0 +1,156 @@
+// Package storetest tests a store of the user's own, as it does this module's:
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T, clients ...issuer.Client) issuer.Store {
+//			… // a new store with these clients, closed by t.Cleanup
+//		})
+//	}
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+)
+
+// Run runs the behaviour suite of [issuer.Store] as subtests of t, in parallel.
+// Each calls open, with its own t, for a store of its own that holds the clients
+// given and nothing else; it is open's to close it, by t.Cleanup. It takes some
+// seconds, and is best run with -race.
+//
+// What it asks for is the contract in issuer's documentation, and that times
+// come back rounded by less than a millisecond, those of revocations upwards.
+//
+// Not checked: that what was acknowledged survives a crash, and that other
+// processes see it.
+func Run(t *testing.T, open func(t *testing.T, clients ...issuer.Client) issuer.Store) {
+	t.Helper()
+	for name, test := range map[string]func(*testing.T, opener){
+		"Client/found":         clientFound,
+		"Client/not found":     clientNotFound,
+		"Client/isolated":      clientIsolated,
+		"Revoke/order":         revokeOrder,
+		"Revoke/again":         revokeAgain,
+		"Revoke/expiry":        revokeExpiry,
+		"Revoke/50 at once":    revokeFollowed,
+		"Once/50 racers":       onceRacers,
+		"Once/until":           onceUntil,
+		"Once/scopes and ids":  onceDistinct,
+		"context that is done": contextDone,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open)
+		})
+	}
+}
+
+type opener = func(*testing.T, ...issuer.Client) issuer.Store
+
+// racers is how many goroutines do the same at once.
+const racers = 50
+
+// oddID has what trips up patterns, escapes and URLs.
+const oddID = ` a:b%c_d\e&f=g+h'i"j$1?2/../ ~ `
+
+func clients() []issuer.Client {
+	_, first := issuer.GenerateSecret()
+	_, second := issuer.GenerateSecret()
+	first.Label, second.Label = "first – ä", "second"
+	second.ExpiresAt = time.Now().Add(time.Hour)
+	return []issuer.Client{
+		{
+			ID: oddID, Name: "Ünïcode ☃ 100 % 'quoted'", Secrets: []issuer.Secret{first, second}, AuthMethod: "client_secret_post",
+			Scopes: []string{"orders:write", "orders:read"}, Audiences: []string{"https://b.example/ü?x=1", "https://a.example"},
+			DefaultAudience: "https://a.example", TokenTTL: 90 * time.Second, Introspects: []string{"*"},
+		},
+		{ID: "plain", Disabled: true},
+	}
+}
+
+func clientFound(t *testing.T, open opener) {
+	want := clients()
+	store := open(t, copied(want)...)
+	for _, w := range want {
+		got, err := store.Client(t.Context(), w.ID)
+		if err != nil || got == nil {
+			t.Fatalf("Client(%q) = %v, %v", w.ID, got, err)
+		}
+		switch {
+		case got.ID != w.ID || got.Name != w.Name || got.Disabled != w.Disabled || got.AuthMethod != w.AuthMethod:
+			t.Errorf("got %+v, want %+v", got, w)
+		case got.DefaultAudience != w.DefaultAudience || got.TokenTTL != w.TokenTTL:
+			t.Errorf("got %+v, want %+v", got, w)
+		case !slices.Equal(got.Scopes, w.Scopes) || !slices.Equal(got.Audiences, w.Audiences) || !slices.Equal(got.Introspects, w.Introspects):
+			t.Errorf("lists: got %+v, want %+v in this order", got, w)
+		}
+		if len(got.Secrets) != len(w.Secrets) {
+			t.Fatalf("%d secrets, want %d", len(got.Secrets), len(w.Secrets))
+		}
+		for i, secret := range got.Secrets {
+			want := w.Secrets[i]
+			if secret.ID != want.ID || secret.Hash != want.Hash || secret.Label != want.Label || !near(secret.ExpiresAt, want.ExpiresAt) {
+				t.Errorf("secret %d: got %+v, want %+v", i, secret, want)
+			}
+		}
+		if err := got.Validate(); err != nil {
+			t.Errorf("the client read is not valid: %v", err)
+		}
+	}
+}
+
+func clientNotFound(t *testing.T, open opener) {
+	store := open(t, clients()...)
+	for _, id := range []string{
+		"", "nobody", "PLAIN", "plain ", " plain", "plai", "%", "_____", "plai_", "*", "plain\x00", "\x00", "\xff\xfe", "pläin", "' OR '1'='1",
+		strings.Repeat("x", 257), strings.Repeat("x", 1<<20),
+	} {
+		got, err := store.Client(t.Context(), id)
+		if !errors.Is(err, issuer.ErrNotFound) || got != nil {
+			t.Errorf("Client(%.40q) = %v, %v, want nil and issuer.ErrNotFound", id, got, err)
+		}
+	}
+}
+
+// clientIsolated: who changes what he gave to the store does not change the
+// store.
+func clientIsolated(t *testing.T, open opener) {
+	given := clients()
+	want := given[0].Secrets[0].Hash
+	store := open(t, given...)
+	given[0].Scopes[0], given[0].Audiences[0], given[0].Secrets[0].Hash = "admin", "https://evil.example", "changed"
+	got, err := store.Client(t.Context(), oddID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Scopes[0] != "orders:write" || got.Audiences[0] != "https://b.example/ü?x=1" || got.Secrets[0].Hash != want {
+		t.Errorf("the store shares memory with its caller: %+v", got)
+	}
+}
+
+// copied copies deeply enough that the store cannot change what is expected.
+func copied(list []issuer.Client) []issuer.Client {
+	list = slices.Clone(list)
+	for i := range list {
+		c := &list[i]
+		c.Secrets, c.Scopes, c.Audiences, c.Introspects = slices.Clone(c.Secrets), slices.Clone(c.Scopes), slices.Clone(c.Audiences), slices.Clone(c.Introspects)
+	}
+	return list
+}
+
+// near reports whether a time came back rounded to the millisecond at worst.
+func near(got, want time.Time) bool {
+	if got.IsZero() || want.IsZero() {
+		return got.IsZero() && want.IsZero()
+	}
+	return got.Sub(want).Abs() < time.Millisecond
+}
+
+// roundedUp reports whether it came back rounded up.
+func roundedUp(got, want time.Time) bool {
+	return near(got, want) && !got.Before(want)
+}

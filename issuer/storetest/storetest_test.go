@@ -1,0 +1,18 @@
+package storetest_test
+
+import (
+	"testing"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/storetest"
+)
+
+func TestMemory(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, clients ...issuer.Client) issuer.Store {
+		store, err := issuer.NewMemory(clients...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	})
+}

@@ -1,0 +1,155 @@
+package issuer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// used is a store that keeps when secrets were used.
+type used struct {
+	*watched
+	mu      sync.Mutex
+	batches [][]SecretUse
+}
+
+func (u *used) SecretsUsed(ctx context.Context, batch []SecretUse) error {
+	u.mu.Lock()
+	u.batches = append(u.batches, batch)
+	u.mu.Unlock()
+	return u.before(ctx, "SecretsUsed")
+}
+
+// taken is what came since it was last asked for.
+func (u *used) taken() []SecretUse {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	all := slices.Concat(u.batches...)
+	u.batches = nil
+	slices.SortFunc(all, func(a, b SecretUse) int {
+		return cmp.Or(strings.Compare(a.ClientID, b.ClientID), strings.Compare(a.SecretID, b.SecretID))
+	})
+	return all
+}
+
+// Of each secret the last use, within a minute, never while a client waits; and
+// what is left at Close.
+func TestSecretsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		second, stored := GenerateSecret()
+		c, other := app(), chosen(t, "other")
+		c.Secrets = append(c.Secrets, stored)
+		store := &used{watched: &watched{Memory: newStore(t, c, other)}}
+		s := newService(t, Config{Store: store, ImportedSecrets: true})
+		ask := func(id, secret string, status int) time.Time {
+			t.Helper()
+			s.wantStatus(t, s.post("grant_type=client_credentials", "Authorization", basic(id, secret)), status)
+			return time.Now()
+		}
+		want := func(uses ...SecretUse) {
+			t.Helper()
+			if got := store.taken(); fmt.Sprint(got) != fmt.Sprint(uses) {
+				t.Errorf("used %v, want %v", got, uses)
+			}
+		}
+		for range 100 {
+			ask("app", appSecret, 200)
+		}
+		time.Sleep(time.Second)
+		first := ask("app", appSecret, 200)
+		time.Sleep(time.Second)
+		next := ask("app", second, 200)
+		slow := ask("other", "secret456", 200)
+		ask("app", appSecret+"x", 401)
+		ask("other", "wrong", 401)
+		ask("nobody", appSecret, 401)
+		want()
+		time.Sleep(time.Minute)
+		uses := []SecretUse{{"app", appStored.ID, first}, {"app", stored.ID, next}, {"other", other.Secrets[0].ID, slow}}
+		slices.SortFunc(uses[:2], func(a, b SecretUse) int { return strings.Compare(a.SecretID, b.SecretID) })
+		want(uses...)
+		time.Sleep(time.Hour)
+		want() // nothing new, so nothing to write
+
+		// A token that was refused for its scope is a use of the secret all the same.
+		s.wantStatus(t, s.post(appForm+"&scope=nothing"), 400)
+		if err := s.issuer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want(SecretUse{"app", appStored.ID, time.Now()})
+		if err := s.issuer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want()
+	})
+}
+
+// A store that is slow to write them, or fails to, holds up neither tokens nor
+// revocations, nor Close for long; a use that is lost is made up for by the next.
+func TestSecretsUsedSlowly(t *testing.T) {
+	for name, act := range map[string]func(context.Context, string) error{
+		"down": down,
+		"hung": hung,
+		"slow": func(context.Context, string) error { time.Sleep(storePatience); return nil },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &used{watched: &watched{Memory: newStore(t, app())}}
+			store.does(at("SecretsUsed", act))
+			s := newService(t, Config{Store: store})
+			for n := range 600 {
+				begun := time.Now()
+				s.wantStatus(t, s.post(appForm), 200)
+				wantRevoked(t, s.issuer, strconv.Itoa(n-4), "app", begun, n >= 4) // put 2 s ago
+				if took := time.Since(begun); took != 0 {
+					t.Fatalf("%s: a token took %v", name, took)
+				}
+				put(t, store.Memory, Revocation{TokenID: strconv.Itoa(n)})
+				time.Sleep(500 * time.Millisecond)
+			}
+			if got := len(store.taken()); got < 9 || got > 10 {
+				t.Errorf("%s: %d uses were handed over in 5 minutes", name, got)
+			}
+			begun := time.Now()
+			if err := s.issuer.Close(); err != nil || time.Since(begun) > 2*storePatience {
+				t.Errorf("%s: Close gives %v after %v", name, err, time.Since(begun))
+			}
+		})
+	}
+}
+
+// However many secrets are used, so many are kept; and none for a store that
+// does not want to know.
+func TestUsesBounded(t *testing.T) {
+	var batch []SecretUse
+	u := &uses{last: map[[2]string]time.Time{}, keep: func(_ context.Context, b []SecretUse) error {
+		batch = b
+		return errors.New("no matter")
+	}}
+	for n := range maxUses + 100 {
+		u.note("c"+strconv.Itoa(n), "s")
+	}
+	if len(u.last) != maxUses {
+		t.Errorf("%d are kept", len(u.last))
+	}
+	begun := time.Now()
+	u.note("c0", "s") // one that is known has room
+	u.flush(t.Context())
+	known := slices.IndexFunc(batch, func(s SecretUse) bool { return s.ClientID == "c0" })
+	if len(batch) != maxUses || known < 0 || batch[known].At.Before(begun) || len(u.last) != 0 {
+		t.Errorf("%d are handed over, %d are left", len(batch), len(u.last))
+	}
+
+	s := newService(t, Config{Store: &watched{Memory: newStore(t, app())}})
+	s.wantToken(t, s.post(appForm))
+	if got := len(s.issuer.uses.last); got != 0 {
+		t.Errorf("%d uses are kept for nobody", got)
+	}
+}
