@@ -417,7 +417,7 @@ func TestNothingLeaks(t *testing.T) {
 		for _, body := range []string{
 			good, good + "x", good + "&" + good, good + "&scope=nothing", good + "&resource=x", good + "&" + plain + "=%zz",
 			strings.Replace(good, "=app", "=nobody", 1), strings.Replace(good, "client_credentials", plain, 1),
-			good + "&" + form("scope", plain), good + "&" + form("resource", plain), good + "&" + form(plain, "1", plain, "2"),
+			good + "&" + form("scope", plain), good + "&" + form("scope", plain+`"`), good + "&" + form("resource", plain), good + "&" + form(plain, "1", plain, "2"),
 		} {
 			requests = append(requests, func(s *service) *httptest.ResponseRecorder { return s.post(body) })
 		}

@@ -38,6 +38,7 @@ func TestAlgorithmFits(t *testing.T) {
 	raw := sure(p256.Bytes())
 	x, y := new(big.Int).SetBytes(raw[1:33]), new(big.Int).SetBytes(raw[33:])
 	point := func(x, y *big.Int) *ecdsa.PublicKey {
+		//lint:ignore SA1019 nothing else makes a bad key
 		return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y} //nolint:staticcheck // SA1019: nothing else makes a bad key
 	}
 	n := public("RS256").(*rsa.PublicKey).N

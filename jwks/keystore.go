@@ -111,10 +111,12 @@ func replaceFile(path string, content []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
 		return err
 	}
-	if err = os.Rename(temp, path); err != nil {
+	err = os.Rename(temp, path)
+	if err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(path))

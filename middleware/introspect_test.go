@@ -42,7 +42,7 @@ func (s *introspectable) says(body string) {
 func (s *introspectable) does(h http.HandlerFunc) { s.answer.Store(&h) }
 
 func (s *introspectable) config() Introspection {
-	return Introspection{Endpoint: s.URL, ClientID: "a:pi", ClientSecret: "s e+cret", Client: s.Server.Client()}
+	return Introspection{Endpoint: s.URL, ClientID: "a:pi", ClientSecret: "s e+cret", Client: s.Client()}
 }
 
 func withToken(t *testing.T) context.Context {
