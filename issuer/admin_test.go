@@ -1,0 +1,222 @@
+package issuer_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+// office is an app with an issuer and its admin API, unguarded.
+type office struct {
+	*testing.T
+	app    *echo.Echo
+	issuer *issuer.Issuer
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	keys, err := jwks.Open(t.Context(), jwks.File(filepath.Join(t.TempDir(), "keys.json")), jwks.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { keys.Close() })
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "issuer.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { iss.Close() })
+	o := &office{t, echo.New(), iss}
+	iss.Mount(o.app)
+	iss.MountAdmin(o.app.Group("/clients-of/:tenant"), store)
+	return o
+}
+
+func (o *office) do(method, path, body string, status int) map[string]any {
+	o.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	o.app.ServeHTTP(w, r)
+	if w.Code != status {
+		o.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
+	}
+	if strings.Contains(w.Body.String(), "sha256:") || strings.Contains(w.Body.String(), `"hash"`) {
+		o.Errorf("%s %s shows a hash: %s", method, path, w.Body)
+	}
+	if w.Header().Get("Cache-Control") != "no-store" && status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+		o.Errorf("%s %s: Cache-Control %q", method, path, w.Header().Get("Cache-Control"))
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil && status < 300 {
+		o.Fatalf("%s %s: %v: %s", method, path, err, w.Body)
+	}
+	return answer
+}
+
+func (o *office) token(id, secret string) (string, int) {
+	o.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
+	r := httptest.NewRequest("POST", "/token", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	o.app.ServeHTTP(w, r)
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	_ = json.Unmarshal(w.Body.Bytes(), &answer)
+	return answer.Token, w.Code
+}
+
+func (o *office) revoked(token string) bool {
+	o.Helper()
+	claims := decodeClaims(o.T, strings.Split(token, ".")[1])
+	jti, _, _ := claims.String("jti")
+	id, _, _ := claims.String("client_id")
+	iat, _, _ := claims.Time("iat")
+	revoked, err := o.issuer.Revoked(o.Context(), jti, id, iat)
+	if err != nil {
+		o.Fatal(err)
+	}
+	return revoked
+}
+
+func TestAdmin(t *testing.T) {
+	o := newOffice(t)
+	const base = "/clients-of/us/clients"
+	made := o.do("POST", base, `{"client_id":"a/b c?%","client_name":"Nightly job","scope":"orders:read orders:write","audiences":["https://api.example.com"],"token_ttl":300}`, 201)
+	secret, _ := made["client_secret"].(string)
+	if made["client_id"] != "a/b c?%" || made["scope"] != "orders:read orders:write" || made["token_ttl"] != 300.0 ||
+		made["client_secret_expires_at"] != 0.0 || made["client_id_issued_at"] == nil || made["version"] != 1.0 || secret == "" {
+		t.Fatalf("%v", made)
+	}
+	one := base + "/" + url.PathEscape("a/b c?%")
+	token, status := o.token("a/b c?%", secret)
+	if status != 200 {
+		t.Fatal(status)
+	}
+	if got := o.do("GET", one, "", 200); got["client_name"] != "Nightly job" || got["client_secret"] != nil {
+		t.Errorf("%v", got)
+	}
+	o.do("POST", base, `{"client_id":"a/b c?%","audiences":["https://x"]}`, 409)
+
+	// Without an id one is made up.
+	anonymous := o.do("POST", base, `{"audiences":["https://api.example.com"],"grant_types":["client_credentials"]}`, 201)
+	if id, _ := anonymous["client_id"].(string); len(id) < 16 {
+		t.Errorf("made-up id %q", id)
+	}
+	listed, _ := o.do("GET", base+"?search=NIGHTLY&limit=10", "", 200)["clients"].([]any)
+	if len(listed) != 1 {
+		t.Errorf("found %v", listed)
+	}
+	if all, _ := o.do("GET", base, "", 200)["clients"].([]any); len(all) != 2 {
+		t.Errorf("listed %v", all)
+	}
+
+	// A change takes the version it was made to, once.
+	change := `{"client_name":"Nightly","scope":"orders:read","audiences":["https://api.example.com"],"version":1}`
+	if got := o.do("PUT", one, change, 200); got["version"] != 2.0 || got["scope"] != "orders:read" {
+		t.Errorf("%v", got)
+	}
+	o.do("PUT", one, change, 409)
+	if _, status := o.token("a/b c?%", secret); status != 200 {
+		t.Errorf("a change of the record lost the secret: %d", status)
+	}
+
+	// A second secret; the first goes on until it is removed.
+	rotated := o.do("POST", one+"/secrets", `{"label":"spring","overlap":3600}`, 201)
+	fresh, _ := rotated["client_secret"].(string)
+	for _, s := range []string{secret, fresh} {
+		if _, status := o.token("a/b c?%", s); status != 200 {
+			t.Errorf("during the overlap: %d", status)
+		}
+	}
+	o.do("DELETE", one+"/secrets/"+strings.Split(secret, "_")[1], "", 200)
+	if _, status := o.token("a/b c?%", secret); status != 401 {
+		t.Errorf("a removed secret: %d", status)
+	}
+	o.do("DELETE", one+"/secrets/nope", "", 404)
+
+	// Tokens stop when they are revoked, the client disabled or deleted.
+	o.do("POST", one+"/revoke", "", 200)
+	if !o.revoked(token) {
+		t.Error("the client's token is not revoked")
+	}
+	o.do("PUT", one, `{"audiences":["https://api.example.com"],"version":2,"disabled":true}`, 200)
+	if _, status := o.token("a/b c?%", fresh); status != 401 {
+		t.Errorf("disabled: %d", status)
+	}
+	o.do("DELETE", one, "", 200)
+	for _, call := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"POST", "/revoke"}, {"POST", "/secrets"}} {
+		o.do(call[0], one+call[1], "", 404)
+	}
+}
+
+func TestAdminRefuses(t *testing.T) {
+	o := newOffice(t)
+	const base = "/clients-of/us/clients"
+	o.do("POST", base, `{"client_id":"app","audiences":["https://api.example.com"]}`, 201)
+	for name, c := range map[string]struct {
+		method, path, body string
+		status             int
+		code               string
+	}{
+		"not JSON":             {"POST", base, `client_id=x`, 400, "invalid_request"},
+		"an array":             {"POST", base, `[]`, 400, "invalid_request"},
+		"two objects":          {"POST", base, `{} {}`, 400, "invalid_request"},
+		"unknown member":       {"POST", base, `{"scopes":["a"]}`, 400, "invalid_request"},
+		"its own secret":       {"POST", base, `{"client_id":"x","secrets":[{"secret_id":"s","hash":"x"}]}`, 400, "invalid_request"},
+		"scope of two spaces":  {"POST", base, `{"client_id":"x","scope":"a  b"}`, 400, "invalid_client_metadata"},
+		"another grant":        {"POST", base, `{"client_id":"x","grant_types":["password"]}`, 400, "invalid_client_metadata"},
+		"unknown method":       {"POST", base, `{"client_id":"x","token_endpoint_auth_method":"none"}`, 400, "invalid_client_metadata"},
+		"default not allowed":  {"POST", base, `{"client_id":"x","default_audience":"https://y"}`, 400, "invalid_client_metadata"},
+		"id with a line break": {"POST", base, `{"client_id":"x\ny"}`, 400, "invalid_client_metadata"},
+		"negative lifetime":    {"POST", base, `{"client_id":"x","token_ttl":-1}`, 400, "invalid_client_metadata"},
+		"no version":           {"PUT", base + "/app", `{"audiences":[]}`, 400, "invalid_client_metadata"},
+		"another id":           {"PUT", base + "/app", `{"client_id":"other","version":1}`, 400, "invalid_client_metadata"},
+		"nobody":               {"PUT", base + "/nobody", `{"version":1}`, 404, "not_found"},
+		"limit":                {"GET", base + "?limit=0", "", 400, "invalid_request"},
+		"limit of words":       {"GET", base + "?limit=many", "", 400, "invalid_request"},
+		"overlap":              {"POST", base + "/app/secrets", `{"overlap":-1}`, 400, "invalid_request"},
+	} {
+		if got := o.do(c.method, c.path, c.body, c.status); got["error"] != c.code {
+			t.Errorf("%s: %v, want %s", name, got, c.code)
+		}
+	}
+	o.do("GET", base+"/app/else", "", 404)
+	o.do("PATCH", base+"/app", "", 405)
+	big := `{"client_name":"` + strings.Repeat("x", 70<<10) + `"}`
+	if got := o.do("POST", base, big, 400); got["error"] != "invalid_request" {
+		t.Errorf("too large: %v", got)
+	}
+}
+
+func decodeClaims(t *testing.T, payload string) jwks.Claims {
+	t.Helper()
+	decoded, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := jwks.ParseClaims(string(decoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
