@@ -120,13 +120,13 @@ func (r *revocations) look(ctx context.Context, first bool) error {
 	if first && r.followed.Load() != nil {
 		return nil
 	}
-	for {
+	for restarted := false; ; {
 		begun := time.Now()
 		page, cancel := context.WithTimeoutCause(ctx, storePatience, errStoreStalled)
 		entries, err := r.store.Revocations(page, r.sequence)
 		cancel()
-		if errors.Is(err, ErrConflict) && r.sequence > 0 {
-			r.sequence = 0 // what was known stays known
+		if errors.Is(err, ErrConflict) && r.sequence > 0 && !restarted {
+			r.sequence, restarted = 0, true // what was known stays known
 			continue
 		}
 		if err != nil {

@@ -83,12 +83,14 @@ func (s *Store) Revocations(ctx context.Context, since int64) ([]issuer.Revocati
 	return entries, nil
 }
 
-// readFeed returns also where the feed ended at the same instant.
+// readFeed returns also where the feed ended at the same instant. The + 0 keeps
+// planners that know no better from the index on expires_at, by which every page
+// would sort the whole feed.
 func (s *Store) readFeed(ctx context.Context, since int64, now time.Time) (entries []issuer.Revocation, end int64, err error) {
 	rows, err := s.db.QueryContext(ctx, s.sql(`
 SELECT n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.not_before, 0), COALESCE(f.expires_at, 0)
 FROM m2m_feed_seq n LEFT JOIN (
-  SELECT seq, token_id, client_id, not_before, expires_at FROM m2m_feed WHERE seq > $1 AND expires_at > $2 ORDER BY seq LIMIT $3
+  SELECT seq, token_id, client_id, not_before, expires_at FROM m2m_feed WHERE seq > $1 AND expires_at + 0 > $2 ORDER BY seq LIMIT $3
 ) f ON TRUE
 WHERE n.id = 1
 ORDER BY f.seq`), since, now.UnixMilli(), pageOfFeed)

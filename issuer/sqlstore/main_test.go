@@ -76,7 +76,7 @@ func onBoth(t *testing.T, test func(*testing.T, database)) {
 }
 
 // postgres makes a schema of the test's own.
-func postgres(t *testing.T) database {
+func postgres(t testing.TB) database {
 	server := os.Getenv("POSTGRES_URL")
 	if server == "" {
 		t.Skip("NOT TESTED ON POSTGRESQL: set POSTGRES_URL to a database in which the test may create schemas, e.g. postgres://user@127.0.0.1:5432/test")
