@@ -24,7 +24,9 @@ type Registry interface {
 	List(ctx context.Context, q Query) ([]Client, error)
 
 	// Update changes everything but the secrets of the client. Its Version must
-	// be the one that is stored, else the error is [ErrConflict].
+	// be the one that is stored, else the error is [ErrConflict]. If it disables
+	// the client, it revokes its tokens in the same step, and those that other
+	// replicas grant before they know.
 	Update(ctx context.Context, c Client) (Client, error)
 
 	// Delete removes the client and revokes its tokens.
@@ -203,6 +205,9 @@ func (a *admin) register(r *http.Request) (int, any, error) {
 	if err := readJSON(r, &asked); err != nil {
 		return 0, nil, err
 	}
+	if asked.Secret != "" || asked.Secrets != nil {
+		return 0, nil, invalidMetadata("client_secret: the issuer generates it")
+	}
 	if asked.ID == "" {
 		asked.ID = newSecretID()
 	}
@@ -252,9 +257,8 @@ func (a *admin) update(r *http.Request) (int, any, error) {
 	}
 	a.issuer.registry.drop(c.ID)
 	if c.Disabled {
-		if err := a.issuer.RevokeClient(r.Context(), c.ID); err != nil {
-			return 0, nil, err
-		}
+		// Update has revoked the tokens for all; this process need not wait to see it.
+		a.issuer.revocations.apply(a.issuer.cutOff(c.ID))
 	}
 	return http.StatusOK, recordOf(c), nil
 }

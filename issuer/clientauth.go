@@ -104,12 +104,18 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 		return nil, invalidClient(errMalformed)
 	}
 	i.background()
-	client, err := i.registry.client(ctx, c.clientID)
+	a := attempt{clientID: c.clientID, network: c.network}
+	id, generated := generatedID(c.secret)
+	if !generated {
+		if err := i.lockout.refusedUnread(a); err != nil {
+			return nil, err
+		}
+	}
+	client, stale, err := i.registry.client(ctx, c.clientID)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	a := attempt{clientID: c.clientID, network: c.network, exists: client != nil}
-	id, generated := generatedID(c.secret)
+	a.exists = client != nil
 	if !generated {
 		if err := i.lockout.refused(a); err != nil {
 			return nil, err
@@ -132,6 +138,9 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 		err = errDisabled
 	case client.AuthMethod != "" && client.AuthMethod != c.method:
 		err = errWrongMethod
+	}
+	if err != nil && stale {
+		return nil, unavailable(err) // what was right a moment ago may be wrong, and the reverse
 	}
 	if err != nil || !generated {
 		// Asked again, as many may have got here at once: those find out nothing

@@ -15,7 +15,7 @@ var inactive = []byte(`{"active":false}`)
 // that the client may not see, that is not valid, or that is revoked, it says
 // the same: inactive.
 func (i *Issuer) introspectRequested(ctx context.Context, r request) ([]byte, *Error) {
-	claims, err := i.inspect(ctx, r.token)
+	claims, err := i.inspect(ctx, r.token, 0)
 	switch {
 	case errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil:
 		return nil, unavailable(err)

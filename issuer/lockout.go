@@ -75,14 +75,35 @@ func (l *lockout) refused(a attempt) *Error {
 	if b, ok := l.trusted.get(a.pair()); ok && b.remaining(l.attempts) >= 1 {
 		return nil
 	}
-	left := 1.0
+	left := l.networkLeft(a)
 	if b, ok := l.buckets(a).get(a.clientID); ok {
 		left = min(left, b.remaining(l.attempts))
 	}
-	if b, ok := l.networks.get(a.network); ok {
-		left = min(left, b.remaining(l.attempts*networkFactor))
+	return wait(left)
+}
+
+// refusedUnread is refused as far as it can be told before the store is asked
+// whether there is such a client: a network that must wait costs no query.
+func (l *lockout) refusedUnread(a attempt) *Error {
+	if l == nil {
+		return nil
 	}
-	if left == 1 {
+	if b, ok := l.trusted.get(a.pair()); ok && b.remaining(l.attempts) >= 1 {
+		return nil
+	}
+	return wait(l.networkLeft(a))
+}
+
+func (l *lockout) networkLeft(a attempt) float64 {
+	if b, ok := l.networks.get(a.network); ok {
+		return min(1, b.remaining(l.attempts*networkFactor))
+	}
+	return 1
+}
+
+// wait is the answer when less than one attempt is left.
+func wait(left float64) *Error {
+	if left >= 1 {
 		return nil
 	}
 	wait := time.Duration((1 - left) * float64(refillEvery))

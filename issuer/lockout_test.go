@@ -85,9 +85,11 @@ func TestLockout(t *testing.T) {
 		time.Sleep(10 * refillEvery)
 		wrong(10)
 		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
-		time.Sleep(24 * time.Hour)
-		wrong(30)
-		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+		for _, pause := range []time.Duration{40 * refillEvery, 24 * time.Hour} {
+			time.Sleep(pause)
+			wrong(30)
+			s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+		}
 	})
 }
 
@@ -141,7 +143,7 @@ func TestLockoutCrowd(t *testing.T) {
 func TestLockoutNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 5, chosen(t, "app"), chosen(t, "other"))
-		for n := range 5 * networkFactor {
+		for n := range 5 * 10 {
 			s.wantUnauthorized(t, s.from(fmt.Sprintf("192.0.2.%d:1", n), "nobody"+strconv.Itoa(n), "wrong"), errUnknownClient)
 		}
 		s.wantLocked(t, s.from("192.0.2.200:1", "nobody", "wrong"), 31)
@@ -192,6 +194,20 @@ func TestLockoutTrustedNetwork(t *testing.T) {
 		time.Sleep(refillEvery)
 		s.wantToken(t, s.from(address(1), "app", "secret456"))
 	})
+}
+
+// Who must wait makes the issuer hash nothing.
+func TestLockoutSavesHashes(t *testing.T) {
+	s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2}, chosenClient(t, "secret456"))
+	hashes := slowHashesIn(func() {
+		for range 10 {
+			s.from(address(1), "app", "wrong")
+			s.from(address(1), "nobody", "wrong")
+		}
+	})
+	if hashes != 4 {
+		t.Errorf("%d slow hashes, want one for each attempt that was let through", hashes)
+	}
 }
 
 // A generated secret works whatever has failed, for this client and from here.

@@ -46,23 +46,25 @@ func newRegistry(store Store) *registry {
 }
 
 // client finds a client; nil when there is none. The error means that the store
-// cannot tell.
-func (r *registry) client(ctx context.Context, id string) (*Client, error) {
+// cannot tell. A stale record is one that may have changed while the store is
+// away: good enough to let a client in, and not to turn one away.
+func (r *registry) client(ctx context.Context, id string) (client *Client, stale bool, err error) {
 	if _, ok := r.store.(*Memory); ok {
-		return r.read(ctx, id) // it is memory already
+		client, err = r.read(ctx, id) // it is memory already
+		return client, false, err
 	}
 	known, ok := r.clients.get(id)
 	if !ok {
 		known, ok = r.strangers.get(id)
 	}
 	if ok && time.Since(known.read) < clientFresh {
-		return known.client, nil
+		return known.client, false, nil
 	}
-	client, err := r.refresh(ctx, id)
+	client, err = r.refresh(ctx, id)
 	if err != nil && ok && known.client != nil && time.Since(known.read) < clientStale {
-		return known.client, nil
+		return known.client, true, nil
 	}
-	return client, err
+	return client, false, err
 }
 
 // refresh asks the store, once for all who ask at the same time, whoever of them
@@ -81,6 +83,9 @@ func (r *registry) refresh(ctx context.Context, id string) (*Client, error) {
 		defer cancel()
 		now := time.Now()
 		client, err := r.read(detached, id)
+		if errors.Is(err, errWrongClient) {
+			return nil, err // a fault of this id's, not of the store
+		}
 		if err != nil {
 			failed := time.Now()
 			r.failed.Store(&failed)

@@ -51,7 +51,6 @@ const (
 	followEvery = 750 * time.Millisecond // so that a look, and a second one should it fail, fit in 2 s
 	sweepEvery  = time.Minute
 	flushEvery  = 30 * time.Second
-	fullPage    = 1000 // fewer entries than these are all that the store has
 )
 
 func newRevocations(store Store, maxLag time.Duration, changed func(string), flush func(context.Context)) *revocations {
@@ -137,7 +136,7 @@ func (r *revocations) look(ctx context.Context, first bool) error {
 			r.apply(e)
 			r.sequence = max(r.sequence, e.Sequence)
 		}
-		if len(entries) < fullPage { // not none: new ones may come as fast as they are read
+		if len(entries) == 0 {
 			r.followed.Store(&begun)
 			return nil
 		}

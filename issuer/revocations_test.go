@@ -204,15 +204,28 @@ func TestRevokedUntil(t *testing.T) {
 		}
 		time.Sleep(sweepEvery + 2*time.Second)
 		for _, i := range []*Issuer{here, there} {
-			if tokens, clients := kept(i.revocations); tokens != 0 || clients != 0 {
+			// A cut-off stays as long as any earlier configuration's tokens may live.
+			if tokens, clients := kept(i.revocations); tokens != 0 || clients != 1 {
 				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
 			}
+			i.revocations.clients.Lock()
+			for id, cut := range i.revocations.clients.cut {
+				if left := time.Until(time.Unix(cut.until, 0)); left < cutOffFor-time.Hour || left > cutOffFor+time.Hour {
+					t.Errorf("the cut-off is kept for %v", left)
+				}
+				i.revocations.clients.cut[id] = cutOff{cut.notBefore, time.Now().Unix()}
+			}
+			i.revocations.clients.Unlock()
+			i.revocations.sweep()
+			if _, clients := kept(i.revocations); clients != 0 {
+				t.Errorf("%d clients are kept after their time", clients)
+			}
 		}
-		if entries, err := store.Revocations(t.Context(), 0); len(entries) != 0 || err != nil {
+		if entries, err := store.Revocations(t.Context(), 0); len(entries) != 1 || err != nil {
 			t.Errorf("%d entries, %v", len(entries), err)
 		}
 		revokeToken(t, here, "last", time.Now())
-		if len(store.feed) != 1 || store.sequence != 1003 {
+		if len(store.feed) != 2 || store.sequence != 1003 {
 			t.Errorf("%d entries after %d", len(store.feed), store.sequence)
 		}
 	})

@@ -10,6 +10,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
+// cutOffFor is how long a cut-off is kept at least: longer than any token lives
+// that an earlier configuration may have granted.
+const cutOffFor = 90 * 24 * time.Hour
+
 // afterExpiry is how long after its expiry a token can still be taken as valid:
 // the longest leeway a verifier may have.
 const afterExpiry = 5 * time.Minute
@@ -41,7 +45,9 @@ func (i *Issuer) RevokeToken(ctx context.Context, jti string, expiresAt time.Tim
 
 // RevokeClient revokes every token that the client has been granted up to now,
 // those of the current second included. It does not stop the client from
-// getting new ones: disable it, or remove its secret, before.
+// getting new ones; and for some 2 s another replica may not know that it was
+// disabled. A [Registry] therefore revokes by itself, with that margin, when it
+// disables or deletes a client.
 func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
 	if clientID == "" {
 		return errors.New("issuer: RevokeClient without a client id")
@@ -51,7 +57,7 @@ func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
 
 func (i *Issuer) cutOff(clientID string) Revocation {
 	now := time.Now()
-	return Revocation{ClientID: clientID, NotBefore: now, ExpiresAt: now.Add(i.maxTTL + afterExpiry)}
+	return Revocation{ClientID: clientID, NotBefore: now, ExpiresAt: now.Add(max(i.maxTTL, cutOffFor) + afterExpiry)}
 }
 
 func (i *Issuer) revoke(ctx context.Context, r Revocation) error {
@@ -68,7 +74,7 @@ func (i *Issuer) revoke(ctx context.Context, r Revocation) error {
 // of its own tokens back. A token that is no good any more is as good as
 // revoked.
 func (i *Issuer) revokeRequested(ctx context.Context, r request) ([]byte, *Error) {
-	claims, err := i.inspect(ctx, r.token)
+	claims, err := i.inspect(ctx, r.token, afterExpiry)
 	switch {
 	case errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil:
 		return nil, unavailable(err)
@@ -101,7 +107,7 @@ var errNotOurs = errors.New("issuer: not a token of this issuer that is valid no
 // inspect reads a token of this issuer, whoever it is for. An error that is not
 // jwks.ErrUnavailable means that it is not valid now; revocation is not looked
 // at.
-func (i *Issuer) inspect(ctx context.Context, token string) (jwks.Claims, error) {
+func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jwks.Claims, error) {
 	parsed, err := jwks.Parse(token, maxToken)
 	if err != nil {
 		return jwks.Claims{}, err
@@ -126,7 +132,7 @@ func (i *Issuer) inspect(ctx context.Context, token string) (jwks.Claims, error)
 	if err := errors.Join(err1, err2); err != nil {
 		return jwks.Claims{}, err
 	}
-	if issuer != i.url || !time.Now().Before(expiresAt) {
+	if issuer != i.url || !time.Now().Before(expiresAt.Add(leeway)) {
 		return jwks.Claims{}, errNotOurs
 	}
 	return claims, nil

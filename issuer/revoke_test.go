@@ -165,7 +165,8 @@ func TestRevokeEndpointTokens(t *testing.T) {
 	if e := s.lastEvent(t); e.ClientID != "other" {
 		t.Errorf("event %+v", e)
 	}
-	if got := store.writes.Load(); got != 0 || s.revoked(t, g) {
+	// One of them has expired a moment ago: verifiers' leeway may still let it in.
+	if got := store.writes.Load(); got != 1 || s.revoked(t, g) {
 		t.Errorf("%d writes", got)
 	}
 }

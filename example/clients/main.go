@@ -12,9 +12,11 @@ import (
 	"io"
 	"log"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/issuer"
@@ -219,9 +221,6 @@ func setDisabled(ctx context.Context, s *service.Storage, args []string, out io.
 		_, err = fmt.Fprintf(out, "client %s is enabled\n", id)
 		return err
 	}
-	if err := cutOff(ctx, s, id); err != nil {
-		return err
-	}
 	_, err = fmt.Fprintf(out, "client %s is disabled, its tokens are revoked\n", id)
 	return err
 }
@@ -234,18 +233,13 @@ func revoke(ctx context.Context, s *service.Storage, args []string, out io.Write
 	if _, err := s.Client(ctx, id); err != nil {
 		return err
 	}
-	if err := cutOff(ctx, s, id); err != nil {
+	now := time.Now()
+	err = s.Revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: now, ExpiresAt: now.Add(90 * 24 * time.Hour)})
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "the tokens of client %s are revoked\n", id)
 	return err
-}
-
-// cutOff revokes every token of the client. What lifetime they have is the
-// issuer's to know; a day is longer than any.
-func cutOff(ctx context.Context, s *service.Storage, id string) error {
-	now := time.Now()
-	return s.Revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: now, ExpiresAt: now.Add(25 * time.Hour)})
 }
 
 func remove(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
@@ -264,9 +258,14 @@ func split(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
+// dash prints a text that somebody chose: quoted if a terminal would take some of
+// it for more than text.
 func dash(s string) string {
 	if s == "" {
 		return "-"
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
 	}
 	return s
 }

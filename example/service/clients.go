@@ -69,7 +69,7 @@ func registerExactly(ctx context.Context, registry issuer.Registry, want issuer.
 	if err != nil {
 		return err
 	}
-	want.Version = known.Version
+	want.Version, want.Disabled = known.Version, known.Disabled // a restart undoes no decision
 	if _, err := registry.Update(ctx, want); err != nil && !errors.Is(err, issuer.ErrConflict) {
 		return err
 	}

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// deletedMargin is how far the cut-off of a deleted client reaches ahead:
+	// cutOffMargin is how far the cut-off of a deleted or disabled client reaches ahead:
 	// until then a replica that has not read the feed may still grant tokens.
-	deletedMargin = 5 * time.Second
+	cutOffMargin = 5 * time.Second
 
-	// deletedFor is how long the cut-off stays in the feed.
-	deletedFor = 90 * 24 * time.Hour
+	// cutOffFor is how long the cut-off stays in the feed.
+	cutOffFor = 90 * 24 * time.Hour
 )
 
 // Register adds a client and returns it with Version 1 and its times set. The
@@ -116,7 +116,8 @@ var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 // the way of an edit.
 //
 // A client that is disabled gets no more tokens, on any replica that follows the
-// feed; those it has stay good until they expire or are revoked.
+// feed, and those it has are revoked, in the same transaction. Once enabled again
+// its tokens are good from 5 s after that.
 func (s *Store) Update(ctx context.Context, c issuer.Client) (issuer.Client, error) {
 	c.Secrets = nil
 	if err := check(&c); err != nil {
@@ -147,6 +148,9 @@ WHERE id = $1 AND version = $12`,
 		case changed == 0:
 			return issuer.ErrConflict
 		}
+		if c.Disabled {
+			return t.cutOff(ctx, c.ID, now, c.TokenTTL) // it says that the record has changed, too
+		}
 		return t.announce(ctx, c.ID, now)
 	})
 	if err != nil {
@@ -175,9 +179,14 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		if _, err := t.exec(ctx, "DELETE FROM m2m_clients WHERE id = $1", id); err != nil {
 			return err
 		}
-		cutOff := now.Add(deletedMargin)
-		return t.revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: cutOff, ExpiresAt: cutOff.Add(max(deletedFor, ttl))})
+		return t.cutOff(ctx, id, now, ttl)
 	}))
+}
+
+// cutOff revokes all tokens of a client that gets no more.
+func (t *tx) cutOff(ctx context.Context, id string, now time.Time, ttl time.Duration) error {
+	at := now.Add(cutOffMargin)
+	return t.revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: at, ExpiresAt: at.Add(max(cutOffFor, ttl))})
 }
 
 // maybeID reports whether a client could have the id; if not, the database need

@@ -138,7 +138,7 @@ func TestUpdate(t *testing.T) {
 		store := d.open(t)
 		c := register(t, store, issuer.Client{ID: "c"})
 		before := end(t, store)
-		c.Disabled = true
+		c.Name = "changed"
 		updated, err := store.Update(t.Context(), c)
 		if err != nil {
 			t.Fatal(err)
@@ -163,6 +163,24 @@ func TestUpdate(t *testing.T) {
 		updated.Name = "after a rotation"
 		if updated, err = store.Update(t.Context(), updated); err != nil || updated.Name != "after a rotation" || len(updated.Secrets) != 1 {
 			t.Errorf("a rotation got in the way: %+v, %v", updated, err)
+		}
+	})
+}
+
+// Disabling a client revokes its tokens in the same step, and those that other
+// replicas grant before they know of it.
+func TestDisable(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		c := register(t, store, issuer.Client{ID: "c"})
+		before := end(t, store)
+		c.Disabled = true
+		if _, err := store.Update(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := store.Revocations(t.Context(), before)
+		if err != nil || len(entries) != 1 || entries[0].ClientID != "c" || time.Until(entries[0].NotBefore) < 2*time.Second || time.Until(entries[0].ExpiresAt) < 80*24*time.Hour {
+			t.Errorf("%+v, %v", entries, err)
 		}
 	})
 }

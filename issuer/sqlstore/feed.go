@@ -48,8 +48,11 @@ func (t *tx) announce(ctx context.Context, clientID string, now time.Time) error
 // revoke is the last thing that a transaction does: from the taking of a number
 // to the commit, all others who need one wait.
 func (t *tx) revoke(ctx context.Context, r issuer.Revocation) error {
+	// Numbers go by the clock where that is ahead, so that a database that was set
+	// back (a restored backup, a failover that lost commits) does not give anew
+	// the ones that followers have seen.
 	var sequence int64
-	if err := t.row(ctx, "UPDATE m2m_feed_seq SET seq = seq + 1 WHERE id = 1 RETURNING seq").Scan(&sequence); err != nil {
+	if err := t.row(ctx, "UPDATE m2m_feed_seq SET seq = CASE WHEN seq < $1 THEN $1 ELSE seq + 1 END WHERE id = 1 RETURNING seq", time.Now().UnixMicro()).Scan(&sequence); err != nil {
 		return err
 	}
 	// A repetition that says nothing new keeps its place; a change of a record
