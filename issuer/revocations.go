@@ -48,6 +48,7 @@ type revokedClients struct {
 type cutOff struct{ notBefore, until int64 }
 
 const (
+	fullPage    = 1000                   // fewer entries than these are all that the store has
 	followEvery = 750 * time.Millisecond // so that a look, and a second one should it fail, fit in 2 s
 	sweepEvery  = time.Minute
 	flushEvery  = 30 * time.Second
@@ -136,7 +137,7 @@ func (r *revocations) look(ctx context.Context, first bool) error {
 			r.apply(e)
 			r.sequence = max(r.sequence, e.Sequence)
 		}
-		if len(entries) == 0 {
+		if len(entries) < fullPage { // not none: new ones may come as fast as they are read
 			r.followed.Store(&begun)
 			return nil
 		}
