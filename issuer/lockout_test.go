@@ -196,6 +196,29 @@ func TestLockoutTrustedNetwork(t *testing.T) {
 	})
 }
 
+// Who must wait makes the issuer ask its store nothing, but for a client that is
+// trusted there or has a generated secret.
+func TestLockoutSavesQueries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app(), chosen(t, "trusted"))}
+		s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2, Store: store})
+		s.wantToken(t, s.from(address(1), "trusted", "secret456"))
+		for n := range 2 * 10 {
+			s.from(address(1), "nobody"+strconv.Itoa(n), "wrong")
+		}
+		reads := store.reads.Load()
+		for n := range 100 {
+			s.wantLocked(t, s.from(address(1), "somebody"+strconv.Itoa(n), "wrong"), 31)
+		}
+		if got := store.reads.Load(); got != reads {
+			t.Errorf("%d queries for requests that are refused", got-reads)
+		}
+		time.Sleep(clientFresh)
+		s.wantToken(t, s.from(address(1), "trusted", "secret456"))
+		s.wantToken(t, s.from(address(1), "app", appSecret))
+	})
+}
+
 // Who must wait makes the issuer hash nothing.
 func TestLockoutSavesHashes(t *testing.T) {
 	s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2}, chosenClient(t, "secret456"))

@@ -83,15 +83,15 @@ func (r *registry) refresh(ctx context.Context, id string) (*Client, error) {
 		defer cancel()
 		now := time.Now()
 		client, err := r.read(detached, id)
-		if errors.Is(err, errWrongClient) {
-			return nil, err // a fault of this id's, not of the store
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, errWrongClient) {
 			failed := time.Now()
 			r.failed.Store(&failed)
 			return nil, err
 		}
 		r.failed.Store(nil)
+		if err != nil {
+			return nil, err // a fault of this id's, not of the store
+		}
 		r.remember(id, &remembered{client, now}, generation)
 		return client, nil
 	})

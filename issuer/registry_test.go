@@ -380,5 +380,6 @@ func TestRegistryAnswers(t *testing.T) {
 		err = nil
 		s.wantUnavailable(t, s.post(secretOf("other")))
 		s.wantCause(t, errWrongClient)
+		s.wantToken(t, s.post(appForm)) // what is wrong with one record is no outage
 	})
 }
