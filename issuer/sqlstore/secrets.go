@@ -54,7 +54,7 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.
 	}
 	err = s.changeSecrets(ctx, clientID, now, func(t *tx) error {
 		_, err := t.exec(ctx, "UPDATE m2m_secrets SET expires_at = $2 WHERE client_id = $1 AND (expires_at = 0 OR expires_at > $2)",
-			clientID, millis(now.Add(overlap)))
+			clientID, max(1, now.Add(overlap).UnixMilli())) // down to the millisecond, so that no overlap is none
 		if err != nil {
 			return err
 		}
