@@ -7,11 +7,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
-
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
 const (
@@ -19,45 +18,32 @@ const (
 	maxRSABits = 8192 // beyond it one verification costs milliseconds
 )
 
-// algorithm is one row of the closed list of signature algorithms. HMAC and
-// "none" have no row, so no key can carry them and no header can name them.
+// algorithm is one row of the closed list of signature algorithms (RFC 7518
+// §3.1, RFC 8037 §3.1). HMAC and "none" have no row, so no key can carry them and
+// no header can name them.
 type algorithm struct {
-	name     string
-	curve    elliptic.Curve // for ECDSA
-	hash     crypto.Hash    // for RSASSA-PSS
-	kind     byte           // 'E' ECDSA, 'O' Ed25519, 'R' RSASSA-PKCS1, 'P' RSASSA-PSS
-	verifier jws.Verifier
-	signer   jws.Signer
+	name  string
+	kind  byte           // 'E' ECDSA, 'O' Ed25519, 'R' RSASSA-PKCS1-v1_5, 'P' RSASSA-PSS
+	hash  crypto.Hash    // none for Ed25519
+	curve elliptic.Curve // for ECDSA
 }
 
 var algorithms = func() map[string]*algorithm {
 	table := map[string]*algorithm{
-		"ES256":   {kind: 'E', curve: elliptic.P256()},
-		"ES384":   {kind: 'E', curve: elliptic.P384()},
-		"ES512":   {kind: 'E', curve: elliptic.P521()},
+		"ES256":   {kind: 'E', hash: crypto.SHA256, curve: elliptic.P256()},
+		"ES384":   {kind: 'E', hash: crypto.SHA384, curve: elliptic.P384()},
+		"ES512":   {kind: 'E', hash: crypto.SHA512, curve: elliptic.P521()},
 		"EdDSA":   {kind: 'O'},
 		"Ed25519": {kind: 'O'}, // RFC 9864: the name that says which curve
 		"PS256":   {kind: 'P', hash: crypto.SHA256},
 		"PS384":   {kind: 'P', hash: crypto.SHA384},
 		"PS512":   {kind: 'P', hash: crypto.SHA512},
-		"RS256":   {kind: 'R'},
-		"RS384":   {kind: 'R'},
-		"RS512":   {kind: 'R'},
+		"RS256":   {kind: 'R', hash: crypto.SHA256},
+		"RS384":   {kind: 'R', hash: crypto.SHA384},
+		"RS512":   {kind: 'R', hash: crypto.SHA512},
 	}
 	for name, a := range table {
 		a.name = name
-		id := jwa.SignatureAlgorithm(name)
-		if a.kind == 'O' {
-			id = jwa.EdDSA
-		}
-		// The names are jwx's own, so neither call can fail; if a later jwx
-		// drops one, the row goes, and with it the algorithm.
-		var err, err2 error
-		a.verifier, err = jws.NewVerifier(id)
-		a.signer, err2 = jws.NewSigner(id)
-		if err != nil || err2 != nil {
-			delete(table, name)
-		}
 	}
 	return table
 }()
@@ -102,18 +88,82 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 	return fmt.Errorf("a %T cannot be used with %s", public, a.name)
 }
 
+// digest is the hash of what is signed, in the caller's room for it.
+func (a *algorithm) digest(room *[sha512.Size]byte, signed []byte) []byte {
+	switch a.hash {
+	case crypto.SHA256:
+		sum := sha256.Sum256(signed)
+		return append(room[:0], sum[:]...)
+	case crypto.SHA384:
+		sum := sha512.Sum384(signed)
+		return append(room[:0], sum[:]...)
+	default:
+		sum := sha512.Sum512(signed)
+		return append(room[:0], sum[:]...)
+	}
+}
+
+var errSignature = errors.New("it does not match")
+
+// verify checks a signature. It goes to crypto/* with the key as the caller
+// keeps it, for crypto/ecdsa and crypto/rsa remember what they have worked out
+// by the address of a key; jwx hands them a copy each time.
 func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) error {
-	if a.kind != 'P' {
-		return a.verifier.Verify(signed, signature, public)
+	var room [sha512.Size]byte
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		if a.kind != 'E' {
+			break
+		}
+		var der [maxDER]byte
+		if encoded, ok := a.appendDER(der[:0], signature); ok && ecdsa.VerifyASN1(key, a.digest(&room, signed), encoded) {
+			return nil
+		}
+		return errSignature
+	case ed25519.PublicKey:
+		if a.kind == 'O' && ed25519.Verify(key, signed, signature) {
+			return nil
+		}
+		return errSignature
+	case *rsa.PublicKey:
+		switch a.kind {
+		case 'R':
+			return rsa.VerifyPKCS1v15(key, a.hash, a.digest(&room, signed), signature)
+		case 'P': // RFC 7518 §3.5: the salt is as long as the hash
+			return rsa.VerifyPSS(key, a.hash, a.digest(&room, signed), signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		}
 	}
-	// jwx takes a PSS salt of any length. RFC 7518 §3.5 wants the hash's.
-	key, ok := public.(*rsa.PublicKey)
-	if !ok {
-		return errors.New("not an RSA key")
+	return fmt.Errorf("a %T is no key for %s", public, a.name)
+}
+
+// sign makes a signature in the form of a JWS. The signer may be far away.
+func (a *algorithm) sign(private crypto.Signer, signed []byte) ([]byte, error) {
+	var room [sha512.Size]byte
+	switch a.kind {
+	case 'O':
+		return private.Sign(rand.Reader, signed, crypto.Hash(0))
+	case 'P':
+		return private.Sign(rand.Reader, a.digest(&room, signed), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: a.hash})
+	case 'R':
+		return private.Sign(rand.Reader, a.digest(&room, signed), a.hash)
 	}
-	h := a.hash.New()
-	h.Write(signed)
-	return rsa.VerifyPSS(key, a.hash, h.Sum(nil), signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	encoded, err := private.Sign(rand.Reader, a.digest(&room, signed), a.hash)
+	if err != nil {
+		return nil, err
+	}
+	return a.fromDER(encoded)
+}
+
+// signatureSize is the length of a key's signatures in bytes.
+func (a *algorithm) signatureSize(public crypto.PublicKey) int {
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		return 2 * a.scalarSize()
+	case *rsa.PublicKey:
+		return key.Size()
+	default:
+		return ed25519.SignatureSize
+	}
 }
 
 // generate makes a new private key for the algorithm.

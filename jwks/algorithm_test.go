@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -8,10 +9,15 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"encoding/asn1"
+	"io"
 	"maps"
 	"math/big"
 	"slices"
 	"testing"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
 func TestAlgorithms(t *testing.T) {
@@ -20,7 +26,7 @@ func TestAlgorithms(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	for name, a := range algorithms {
-		if a.name != name || a.verifier == nil || a.signer == nil {
+		if a.name != name || (a.hash == 0) != (a.kind == 'O') || (a.curve == nil) != (a.kind != 'E') {
 			t.Errorf("%s: %+v", name, a)
 		}
 		for _, other := range append(want, "", "none", "HS256", "eddsa", "Ed448", "ES256K") {
@@ -95,14 +101,14 @@ func TestAlgorithmFits(t *testing.T) {
 }
 
 // Signatures have their algorithm's length whatever r and s are, and verify with
-// the standard library too.
+// the standard library's other way and with jwx; and jwx's verify here.
 func TestAlgorithmSigns(t *testing.T) {
 	for alg, size := range map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64, "Ed25519": 64, "RS256": 256, "RS384": 256, "RS512": 256, "PS256": 256, "PS384": 256, "PS512": 256} {
 		k := testKeys()[alg]
 		zeros := 0
 		for i := 0; i < 20 || (k.alg.kind == 'E' && zeros < 1 && i < 600); i++ {
 			input := []byte{byte(i), byte(i >> 8)}
-			signature, err := k.alg.signer.Sign(input, k.private)
+			signature, err := k.alg.sign(k.private, input)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,11 +124,95 @@ func TestAlgorithmSigns(t *testing.T) {
 			if !standardVerify(k.alg, k.Public(), input, signature) {
 				t.Fatalf("%s: %x: the standard library says no", alg, signature)
 			}
+			if err := jwxVerifier(alg).Verify(input, signature, k.Public()); err != nil {
+				t.Fatalf("%s: %x: jwx says %v", alg, signature, err)
+			}
+			if theirs := sure(jwxSigner(alg).Sign(input, k.private)); k.alg.verify(k.Public(), input, theirs) != nil {
+				t.Fatalf("%s: %x of jwx does not verify", alg, theirs)
+			}
 			if err := k.alg.verify(k.Public(), append(input, 0), signature); err == nil {
 				t.Fatalf("%s: verified something else", alg)
 			}
 			if err := k.alg.verify(strangers()[alg].Public(), input, signature); err == nil {
 				t.Fatalf("%s: verified with another key", alg)
+			}
+		}
+	}
+}
+
+func jwxName(alg string) jwa.SignatureAlgorithm {
+	if alg == "Ed25519" {
+		return jwa.EdDSA
+	}
+	return jwa.SignatureAlgorithm(alg)
+}
+
+func jwxVerifier(alg string) jws.Verifier { return sure(jws.NewVerifier(jwxName(alg))) }
+
+func jwxSigner(alg string) jws.Signer { return sure(jws.NewSigner(jwxName(alg))) }
+
+// derSigner is a signer elsewhere that answers whatever it wants.
+type derSigner struct {
+	crypto.Signer
+	answer []byte
+}
+
+func (s derSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return s.answer, nil }
+
+func TestSignerAnswers(t *testing.T) {
+	type integers struct{ R, S *big.Int }
+	k := testKeys()["ES256"]
+	der := func(r, s *big.Int) []byte { return sure(asn1.Marshal(integers{r, s})) }
+	small, large := big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 255)
+	for _, tt := range []struct {
+		name   string
+		answer []byte
+		want   []byte // nil: an error
+	}{
+		{"small", der(small, small), slices.Concat(make([]byte, 31), []byte{1}, make([]byte, 31), []byte{1})},
+		{"large", der(large, large), slices.Concat([]byte{0x80}, make([]byte, 31), []byte{0x80}, make([]byte, 31))},
+		{"nothing", nil, nil},
+		{"empty", []byte{}, nil},
+		{"no ASN.1", make([]byte, 64), nil},
+		{"negative", der(big.NewInt(-1), small), nil},
+		{"too long", der(new(big.Int).Lsh(large, 1), small), nil},
+		{"more behind", append(der(small, small), 0), nil},
+		{"three numbers", sure(asn1.Marshal([]int{1, 1, 1})), nil},
+		{"one number", sure(asn1.Marshal([]int{1})), nil},
+		{"not minimal", []byte{0x30, 0x07, 0x02, 0x02, 0, 1, 0x02, 0x01, 1}, nil},
+		{"cut off", der(large, large)[:40], nil},
+	} {
+		signature, err := k.alg.sign(derSigner{k.private, tt.answer}, []byte("a"))
+		if (err == nil) != (tt.want != nil) || !bytes.Equal(signature, tt.want) {
+			t.Errorf("%s: %x, %v", tt.name, signature, err)
+		}
+		if tt.want == nil {
+			continue
+		}
+		if again, ok := k.alg.appendDER(nil, tt.want); !ok || !bytes.Equal(again, tt.answer) {
+			t.Errorf("%s: written as %x, not %x", tt.name, again, tt.answer)
+		}
+	}
+}
+
+// appendDER writes what encoding/asn1 does, for every length of r and s.
+func TestDER(t *testing.T) {
+	for _, name := range []string{"ES256", "ES384", "ES512"} {
+		a := algorithms[name]
+		size := a.scalarSize()
+		for i := range 8 * size {
+			for _, low := range []int64{0, 1} {
+				r, s := new(big.Int).Lsh(big.NewInt(1), uint(i)), new(big.Int).Lsh(big.NewInt(1), uint(8*size-1-i))
+				r.Sub(r, big.NewInt(low))
+				want := sure(asn1.Marshal(struct{ R, S *big.Int }{r, s}))
+				raw := append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+				got, ok := a.appendDER(nil, raw)
+				if !ok || !bytes.Equal(got, want) || len(got) > maxDER {
+					t.Fatalf("%s: %x as %x, not %x", name, raw, got, want)
+				}
+				if back, err := a.fromDER(got); err != nil || !bytes.Equal(back, raw) {
+					t.Fatalf("%s: %x came back as %x, %v", name, raw, back, err)
+				}
 			}
 		}
 	}

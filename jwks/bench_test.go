@@ -1,12 +1,22 @@
 package jwks
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"math/big"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
 const benchmarkClaims = `{"iss":"https://auth.example.com","sub":"app1","client_id":"app1","aud":"https://api.example.com","exp":1800000000,"iat":1799999100,"jti":"01J8ZQ4YV3N0M6T2B7K9RXW5CD","scope":"orders:read orders:write"}`
@@ -36,10 +46,37 @@ func BenchmarkParseClaims(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify is Parse, Verify and ParseClaims; its floor is the signature
-// check alone, by the standard library.
+// floorVerify is what no verifier can do without: base64 and the signature, by
+// the standard library.
+func floorVerify(public crypto.PublicKey, token string) bool {
+	dot := strings.LastIndexByte(token, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil {
+		return false
+	}
+	if _, err := base64.RawURLEncoding.DecodeString(token[strings.IndexByte(token, '.')+1 : dot]); err != nil {
+		return false
+	}
+	sum := sha256.Sum256([]byte(token[:dot]))
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		var builder cryptobyte.Builder
+		builder.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1BigInt(new(big.Int).SetBytes(signature[:32]))
+			b.AddASN1BigInt(new(big.Int).SetBytes(signature[32:]))
+		})
+		return ecdsa.VerifyASN1(key, sum[:], builder.BytesOrPanic())
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil
+	case ed25519.PublicKey:
+		return ed25519.Verify(key, []byte(token[:dot]), signature)
+	}
+	return false
+}
+
+// BenchmarkVerify is Parse, Verify and ParseClaims, beside its floor.
 func BenchmarkVerify(b *testing.B) {
-	for _, alg := range []string{"ES256", "RS256", "EdDSA", "PS256"} {
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
 		k := testKeys()[alg]
 		token := benchmarkToken(alg)
 		b.Run(alg, func(b *testing.B) {
@@ -54,12 +91,10 @@ func BenchmarkVerify(b *testing.B) {
 				}
 			}
 		})
-		dot := strings.LastIndexByte(token, '.')
-		signature := sure(base64url.DecodeString(token[dot+1:]))
 		b.Run(alg+"/floor", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if !standardVerify(k.alg, k.Public(), []byte(token[:dot]), signature) {
+				if !floorVerify(k.Public(), token) {
 					b.Fatal("no")
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync/atomic"
 )
 
 const (
@@ -51,21 +52,24 @@ func Parse(token string, maxBytes int) (JWS, error) {
 	if len(token) > maxBytes {
 		return JWS{}, fmt.Errorf("jwks: token of %d bytes, more than %d", len(token), maxBytes)
 	}
-	first := strings.IndexByte(token, '.')
-	last := strings.LastIndexByte(token, '.')
-	if first <= 0 || last == first || last == first+1 || last == len(token)-1 ||
-		strings.IndexByte(token[first+1:last], '.') >= 0 {
-		return JWS{}, errors.New("jwks: not a compact JWS of three non-empty parts")
+	// Cut looks for one byte at a time, which is quick; a token of letters or of
+	// dots is refused in a microsecond.
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	if header == "" || payload == "" || signature == "" || strings.IndexByte(signature, '.') >= 0 {
+		return JWS{}, errShape
 	}
 	if strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
 		return JWS{}, errors.New("jwks: line break in a token")
 	}
-	t := JWS{token: token, payload: first + 1, sig: last + 1}
+	t := JWS{token: token, payload: len(header) + 1, sig: len(token) - len(signature)}
 	if err := t.readHeader(); err != nil {
 		return JWS{}, fmt.Errorf("jwks: token header: %w", err)
 	}
 	return t, nil
 }
+
+var errShape = errors.New("jwks: not a compact JWS of three non-empty parts")
 
 func (t *JWS) readHeader() error {
 	decoded, err := base64url.DecodeString(t.token[:t.payload-1])
@@ -123,14 +127,17 @@ func (t *JWS) Verify(k *Key) (payload string, err error) {
 	if !k.alg.named(t.alg) {
 		return "", fmt.Errorf("jwks: the token says %s, its key is for %s", t.alg, k.alg.name)
 	}
-	signature, err := base64url.DecodeString(t.token[t.sig:])
+	// One buffer: the token, then room for what is decoded.
+	token := append(make([]byte, 0, len(t.token)+base64url.DecodedLen(len(t.token)-t.payload)), t.token...)
+	room := token[len(token):]
+	signature, err := base64url.AppendDecode(room, token[t.sig:])
 	if err != nil {
 		return "", fmt.Errorf("jwks: token signature: %w", err)
 	}
-	if err := k.alg.verify(k.public, []byte(t.token[:t.sig-1]), signature); err != nil {
+	if err := k.alg.verify(k.public, token[:t.sig-1], signature); err != nil {
 		return "", fmt.Errorf("jwks: signature: %w", err)
 	}
-	decoded, err := base64url.DecodeString(t.token[t.payload : t.sig-1])
+	decoded, err := base64url.AppendDecode(room, token[t.payload:t.sig-1])
 	if err != nil {
 		return "", fmt.Errorf("jwks: token payload: %w", err)
 	}
@@ -141,7 +148,12 @@ func (t *JWS) Verify(k *Key) (payload string, err error) {
 type signingKey struct {
 	*Key
 	private crypto.Signer
+	header  atomic.Pointer[signingHeader]
 }
+
+// signingHeader is the first part of every token of a key and a typ, with its
+// dot.
+type signingHeader struct{ typ, encoded string }
 
 func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
 	if v := reflect.ValueOf(private); private == nil || v.Kind() == reflect.Pointer && v.IsNil() {
@@ -154,24 +166,22 @@ func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
 	return &signingKey{Key: key, private: private}, nil
 }
 
-// sign makes a compact JWS of the payload. typ holds no character that JSON
-// escapes; the kid is a thumbprint.
+// sign makes a compact JWS of the payload.
 func (k *signingKey) sign(typ string, payload []byte) (string, error) {
-	header := make([]byte, 0, 128)
-	header = append(header, `{"alg":"`...)
-	header = append(header, k.alg.name...)
-	header = append(header, `","kid":"`...)
-	header = append(header, k.id...)
-	header = append(header, `","typ":"`...)
-	header = append(header, typ...)
-	header = append(header, `"}`...)
-
-	size := base64url.EncodedLen(len(header)) + 1 + base64url.EncodedLen(len(payload))
-	token := make([]byte, 0, size+1+base64url.EncodedLen(maxRSABits/8))
-	token = base64url.AppendEncode(token, header)
-	token = append(token, '.')
+	header := k.header.Load()
+	if header == nil || header.typ != typ {
+		if !isType(typ) {
+			return "", fmt.Errorf("jwks: typ %q: only letters, digits and + - . / _", typ)
+		}
+		// None of the three holds a character that JSON escapes.
+		plain := `{"alg":"` + k.alg.name + `","kid":"` + k.id + `","typ":"` + typ + `"}`
+		header = &signingHeader{typ, base64url.EncodeToString([]byte(plain)) + "."}
+		k.header.Store(header)
+	}
+	token := make([]byte, 0, len(header.encoded)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(k.alg.signatureSize(k.public)))
+	token = append(token, header.encoded...)
 	token = base64url.AppendEncode(token, payload)
-	signature, err := k.alg.signer.Sign(token, k.private)
+	signature, err := k.alg.sign(k.private, token)
 	if err != nil {
 		return "", fmt.Errorf("jwks: signing: %w", err)
 	}
@@ -180,16 +190,20 @@ func (k *signingKey) sign(typ string, payload []byte) (string, error) {
 	return string(token), nil
 }
 
+func isType(typ string) bool {
+	for i := range len(typ) {
+		c := typ[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte("+-./_", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Sign makes a compact JWS (RFC 7515 §7.1) of the payload with the key that
 // signs now. typ is the header's typ, such as "at+jwt": letters, digits, and
 // any of + - . / _. The error is [ErrUnavailable] when no key may sign.
 func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
-	for i := range len(typ) {
-		c := typ[i]
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte("+-./_", c) < 0 {
-			return "", fmt.Errorf("jwks: typ %q: only letters, digits and + - . / _", typ)
-		}
-	}
 	key, err := r.signing(ctx)
 	if err != nil {
 		return "", err

@@ -81,7 +81,7 @@ func encode(part string) string { return base64.RawURLEncoding.EncodeToString([]
 func compact(tb testing.TB, header, payload string, k *signingKey) string {
 	tb.Helper()
 	input := header + "." + payload
-	signature, err := k.alg.signer.Sign([]byte(input), k.private)
+	signature, err := k.alg.sign(k.private, []byte(input))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func readPrivate(raw []byte, known map[string]*signingKey) (*signingKey, error) 
 		return nil, errors.New("its kid is not its thumbprint")
 	}
 	// Neither jwx nor crypto/* sees that a private half was damaged.
-	probe, err := key.alg.signer.Sign([]byte(key.id), key.private)
+	probe, err := key.alg.sign(key.private, []byte(key.id))
 	if err != nil || key.alg.verify(key.public, []byte(key.id), probe) != nil {
 		return nil, errors.New("its private half is not that of its public half")
 	}
