@@ -88,18 +88,18 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 	return fmt.Errorf("a %T cannot be used with %s", public, a.name)
 }
 
-// digest is the hash of what is signed, in the caller's room for it.
-func (a *algorithm) digest(room *[sha512.Size]byte, signed []byte) []byte {
+// digest is the hash of what is signed.
+func (a *algorithm) digest(signed []byte) []byte {
 	switch a.hash {
 	case crypto.SHA256:
 		sum := sha256.Sum256(signed)
-		return append(room[:0], sum[:]...)
+		return sum[:]
 	case crypto.SHA384:
 		sum := sha512.Sum384(signed)
-		return append(room[:0], sum[:]...)
+		return sum[:]
 	default:
 		sum := sha512.Sum512(signed)
-		return append(room[:0], sum[:]...)
+		return sum[:]
 	}
 }
 
@@ -109,14 +109,12 @@ var errSignature = errors.New("it does not match")
 // keeps it, for crypto/ecdsa and crypto/rsa remember what they have worked out
 // by the address of a key; jwx hands them a copy each time.
 func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) error {
-	var room [sha512.Size]byte
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
 		if a.kind != 'E' {
 			break
 		}
-		var der [maxDER]byte
-		if encoded, ok := a.appendDER(der[:0], signature); ok && ecdsa.VerifyASN1(key, a.digest(&room, signed), encoded) {
+		if der, ok := a.der(signature); ok && ecdsa.VerifyASN1(key, a.digest(signed), der) {
 			return nil
 		}
 		return errSignature
@@ -128,9 +126,9 @@ func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) er
 	case *rsa.PublicKey:
 		switch a.kind {
 		case 'R':
-			return rsa.VerifyPKCS1v15(key, a.hash, a.digest(&room, signed), signature)
+			return rsa.VerifyPKCS1v15(key, a.hash, a.digest(signed), signature)
 		case 'P': // RFC 7518 §3.5: the salt is as long as the hash
-			return rsa.VerifyPSS(key, a.hash, a.digest(&room, signed), signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			return rsa.VerifyPSS(key, a.hash, a.digest(signed), signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		}
 	}
 	return fmt.Errorf("a %T is no key for %s", public, a.name)
@@ -138,16 +136,15 @@ func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) er
 
 // sign makes a signature in the form of a JWS. The signer may be far away.
 func (a *algorithm) sign(private crypto.Signer, signed []byte) ([]byte, error) {
-	var room [sha512.Size]byte
 	switch a.kind {
 	case 'O':
 		return private.Sign(rand.Reader, signed, crypto.Hash(0))
 	case 'P':
-		return private.Sign(rand.Reader, a.digest(&room, signed), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: a.hash})
+		return private.Sign(rand.Reader, a.digest(signed), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: a.hash})
 	case 'R':
-		return private.Sign(rand.Reader, a.digest(&room, signed), a.hash)
+		return private.Sign(rand.Reader, a.digest(signed), a.hash)
 	}
-	encoded, err := private.Sign(rand.Reader, a.digest(&room, signed), a.hash)
+	encoded, err := private.Sign(rand.Reader, a.digest(signed), a.hash)
 	if err != nil {
 		return nil, err
 	}

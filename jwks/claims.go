@@ -16,8 +16,10 @@ import (
 // level (RFC 7519 §4 lets a parser choose, and parsers that choose differently
 // have been fooled). Values are decoded when asked for.
 type Claims struct {
-	doc     string
-	members []member
+	doc   string
+	few   [12]member // in here, most objects cost no allocation
+	count int        // of those in few
+	more  []member   // when few is full
 }
 
 type member struct{ name, value string } // name decoded, value as written
@@ -30,7 +32,7 @@ func ParseClaims(doc string) (Claims, error) {
 		return Claims{}, errors.New("jwks: JSON is not valid UTF-8")
 	}
 	s := scanner{doc: doc}
-	c := Claims{doc: doc, members: make([]member, 0, 12)}
+	c := Claims{doc: doc}
 	s.space()
 	if !s.object(&c, 0) {
 		return Claims{}, fmt.Errorf("jwks: not one JSON object with unique names (at byte %d)", s.at)
@@ -42,12 +44,26 @@ func ParseClaims(doc string) (Claims, error) {
 }
 
 func (c *Claims) get(name string) (string, bool) {
-	for i := range c.members {
-		if c.members[i].name == name {
-			return c.members[i].value, true
+	for i := range c.count {
+		if c.few[i].name == name {
+			return c.few[i].value, true
+		}
+	}
+	for i := range c.more {
+		if c.more[i].name == name {
+			return c.more[i].value, true
 		}
 	}
 	return "", false
+}
+
+func (c *Claims) add(m member) {
+	if c.count == len(c.few) {
+		c.more = append(c.more, m)
+		return
+	}
+	c.few[c.count] = m
+	c.count++
 }
 
 // Has reports whether the object has a member of the name, null included.
@@ -202,10 +218,10 @@ func (s *scanner) object(c *Claims, depth int) bool {
 		}
 		if c != nil {
 			name, ok := unquote(s.doc[start:end])
-			if !ok || c.Has(name) || len(c.members) >= maxMembers {
+			if !ok || c.Has(name) || c.count+len(c.more) >= maxMembers {
 				return false
 			}
-			c.members = append(c.members, member{name, s.doc[from:s.at]})
+			c.add(member{name, s.doc[from:s.at]})
 		}
 		s.space()
 		if s.byte('}') {
@@ -271,19 +287,19 @@ func (s *scanner) string() bool {
 	if !s.byte('"') {
 		return false
 	}
-	for s.at < len(s.doc) {
-		switch c := s.doc[s.at]; {
+	for at := s.at; at < len(s.doc); at++ {
+		switch c := s.doc[at]; {
 		case c == '"':
-			s.at++
+			s.at = at + 1
 			return true
 		case c < ' ':
 			return false
 		case c == '\\':
+			s.at = at
 			if !s.escape() {
 				return false
 			}
-		default:
-			s.at++
+			at = s.at - 1
 		}
 	}
 	return false

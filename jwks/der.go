@@ -10,22 +10,17 @@ import (
 // A JWS has an ECDSA signature as r and s, each as long as the curve's order,
 // one after the other (RFC 7518 §3.4). crypto/ecdsa, and any crypto.Signer, has
 // them as the ASN.1 of RFC 3279 §2.2.3.
-const (
-	maxScalar = 66                        // bytes, P-521
-	maxDER    = 3 + 2*(2+1+maxScalar) + 1 // SEQUENCE { INTEGER r, INTEGER s }
-)
-
 func (a *algorithm) scalarSize() int { return (a.curve.Params().N.BitLen() + 7) / 8 }
 
-// appendDER writes r || s as ASN.1. It is false for one of another length.
-func (a *algorithm) appendDER(dst, signature []byte) ([]byte, bool) {
+// der writes r || s as ASN.1. It is false for one of another length.
+func (a *algorithm) der(signature []byte) ([]byte, bool) {
 	size := a.scalarSize()
 	if len(signature) != 2*size {
 		return nil, false
 	}
 	r, s := derInteger(signature[:size]), derInteger(signature[size:])
 	length := r.len() + s.len()
-	dst = append(dst, 0x30)
+	dst := append(make([]byte, 0, 3+length), 0x30)
 	if length > 127 {
 		dst = append(dst, 0x81)
 	}

@@ -11,10 +11,7 @@ import (
 	"sync/atomic"
 )
 
-const (
-	defaultMaxToken = 16 << 10
-	maxKeyID        = 256
-)
+const defaultMaxToken = 16 << 10
 
 // The alphabet of RFC 7515 §2: base64url, no padding, and, being Strict, no
 // second spelling by way of trailing bits. Go's decoder still skips CR and LF;
@@ -24,12 +21,9 @@ var base64url = base64.RawURLEncoding.Strict()
 // JWS is a token whose form has been checked and whose signature has not.
 // Nothing it says is true until [JWS.Verify] says so.
 type JWS struct {
-	token   string // the three parts as received
-	payload int    // where the second part starts
-	sig     int    // where the third part starts
-	alg     string
-	kid     string
-	typ     string
+	header *header
+	rest   string // payload "." signature, as received
+	dot    int    // the one in rest
 }
 
 // Parse reads a compact JWS (RFC 7515 §7.1) and decodes its header, and only
@@ -54,93 +48,66 @@ func Parse(token string, maxBytes int) (JWS, error) {
 	}
 	// Cut looks for one byte at a time, which is quick; a token of letters or of
 	// dots is refused in a microsecond.
-	header, rest, _ := strings.Cut(token, ".")
+	first, rest, _ := strings.Cut(token, ".")
 	payload, signature, _ := strings.Cut(rest, ".")
-	if header == "" || payload == "" || signature == "" || strings.IndexByte(signature, '.') >= 0 {
+	if first == "" || payload == "" || signature == "" || strings.IndexByte(signature, '.') >= 0 {
 		return JWS{}, errShape
 	}
 	if strings.IndexByte(token, '\n') >= 0 || strings.IndexByte(token, '\r') >= 0 {
 		return JWS{}, errors.New("jwks: line break in a token")
 	}
-	t := JWS{token: token, payload: len(header) + 1, sig: len(token) - len(signature)}
-	if err := t.readHeader(); err != nil {
+	h, err := parseHeader(first)
+	if err != nil {
 		return JWS{}, fmt.Errorf("jwks: token header: %w", err)
 	}
-	return t, nil
+	return JWS{header: h, rest: rest, dot: len(payload)}, nil
 }
 
 var errShape = errors.New("jwks: not a compact JWS of three non-empty parts")
 
-func (t *JWS) readHeader() error {
-	decoded, err := base64url.DecodeString(t.token[:t.payload-1])
-	if err != nil {
-		return err
-	}
-	header, err := ParseClaims(string(decoded))
-	if err != nil {
-		return err
-	}
-	if header.Has("crit") || header.Has("b64") {
-		return errors.New("crit and b64 are not understood")
-	}
-	alg, _, err := header.String("alg")
-	if err != nil {
-		return err
-	}
-	a := algorithms[alg]
-	if a == nil {
-		return errors.New("alg is missing or not allowed")
-	}
-	t.alg = a.name
-	if t.kid, _, err = header.String("kid"); err != nil {
-		return err
-	}
-	if len(t.kid) > maxKeyID {
-		return fmt.Errorf("kid of more than %d bytes", maxKeyID)
-	}
-	for i := range len(t.kid) {
-		if t.kid[i] < ' ' || t.kid[i] > '~' {
-			return errors.New("kid holds a character that is not printable ASCII")
-		}
-	}
-	t.typ, _, err = header.String("typ")
-	return err
-}
-
 // Algorithm is the header's alg. It is for messages; the key decides.
-func (t *JWS) Algorithm() string { return t.alg }
+func (t *JWS) Algorithm() string { return t.head().alg }
 
 // KeyID is the header's kid, "" when it has none.
-func (t *JWS) KeyID() string { return t.kid }
+func (t *JWS) KeyID() string { return t.head().kid }
 
 // Type is the header's typ as sent, "" when it has none.
-func (t *JWS) Type() string { return t.typ }
+func (t *JWS) Type() string { return t.head().typ }
+
+func (t *JWS) head() *header {
+	if t.header == nil { // the zero JWS
+		return &header{}
+	}
+	return t.header
+}
 
 // Verify checks the signature against the key and returns the decoded payload.
 // The header's alg must be the key's.
 //
 // Not checked: that the payload is JSON, and every claim in it.
 func (t *JWS) Verify(k *Key) (payload string, err error) {
-	if k == nil || k.alg == nil {
-		return "", errors.New("jwks: no key to verify with")
+	if k == nil || k.alg == nil || t.header == nil {
+		return "", errors.New("jwks: no key to verify with, or no token")
 	}
-	if !k.alg.named(t.alg) {
-		return "", fmt.Errorf("jwks: the token says %s, its key is for %s", t.alg, k.alg.name)
+	if !k.alg.named(t.header.alg) {
+		return "", fmt.Errorf("jwks: the token says %s, its key is for %s", t.header.alg, k.alg.name)
 	}
-	// One buffer: the token, then room for what is decoded.
-	token := append(make([]byte, 0, len(t.token)+base64url.DecodedLen(len(t.token)-t.payload)), t.token...)
-	room := token[len(token):]
-	signature, err := base64url.AppendDecode(room, token[t.sig:])
+	// What is signed, and after it what is decoded: on the stack, mostly.
+	var buffer [1536]byte
+	first := len(t.header.encoded) + 1
+	token := append(append(append(buffer[:0], t.header.encoded...), '.'), t.rest...)
+	signature, err := base64url.AppendDecode(token[len(token):], token[first+t.dot+1:])
 	if err != nil {
 		return "", fmt.Errorf("jwks: token signature: %w", err)
 	}
-	if err := k.alg.verify(k.public, token[:t.sig-1], signature); err != nil {
+	if err := k.alg.verify(k.public, token[:first+t.dot], signature); err != nil {
 		return "", fmt.Errorf("jwks: signature: %w", err)
 	}
-	decoded, err := base64url.AppendDecode(room, token[t.payload:t.sig-1])
+	decoded, err := base64url.AppendDecode(token[len(token):], token[first:first+t.dot])
 	if err != nil {
 		return "", fmt.Errorf("jwks: token payload: %w", err)
 	}
+	t.header.remember()
 	return string(decoded), nil
 }
 

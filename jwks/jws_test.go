@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -314,6 +315,63 @@ func TestParseEmbeddedKeys(t *testing.T) {
 		}
 		if _, err := accept(compact(t, header, encode(`{}`), attacker), k.Key); err == nil {
 			t.Errorf("%s was followed", name)
+		}
+	}
+}
+
+// A header that led to a good signature is read once. Whatever was read before,
+// each token gets what its own header says.
+func TestHeaderIsRemembered(t *testing.T) {
+	k, other := testKeys()["ES256"], testKeys()["ES384"]
+	plain := encode(`{"alg":"ES256","kid":"remembered","typ":"at+jwt"}`)
+	forged := compact(t, plain, encode(`{}`), k)
+	forged = forged[:len(forged)-8] + "AAAAAAAA"
+	if _, err := accept(forged, k.Key); err == nil {
+		t.Fatal("accepted")
+	}
+	if h := seat(plain).Load(); h != nil && h.encoded == plain {
+		t.Error("the header of a forged token is kept")
+	}
+	token := compact(t, plain, encode(`{}`), k)
+	if _, err := accept(token, k.Key); err != nil {
+		t.Fatal(err)
+	}
+	kept := seat(plain).Load()
+	if parsed := sure(Parse(token, 0)); parsed.header != kept || kept.encoded != plain || parsed.KeyID() != "remembered" || parsed.Type() != "at+jwt" {
+		t.Errorf("read again: %+v", parsed.header)
+	}
+	if _, err := accept(token, other.Key); err == nil {
+		t.Error("the algorithm of the header is not held against the key any more")
+	}
+	for range 2 * len(headers) { // more than there are seats: each says its own
+		kid := rand.Text()
+		token := compact(t, encode(`{"alg":"ES256","kid":"`+kid+`","typ":"JWT"}`), encode(`{}`), k)
+		for range 2 {
+			if parsed := sure(Parse(token, 0)); parsed.KeyID() != kid || parsed.Type() != "JWT" {
+				t.Errorf("kid %q, typ %q of the header with kid %q", parsed.KeyID(), parsed.Type(), kid)
+			}
+			sure(accept(token, k.Key))
+		}
+	}
+	long := encode(`{"alg":"ES256","x":"` + strings.Repeat("x", maxRemembered) + `"}`)
+	sure(accept(compact(t, long, encode(`{}`), k), k.Key))
+	if h := seat(long).Load(); h != nil && h.encoded == long {
+		t.Error("a long header is kept")
+	}
+}
+
+func TestVerifyAllocations(t *testing.T) {
+	for alg, most := range map[string]float64{"ES256": 13, "RS256": 12, "EdDSA": 2} {
+		k := testKeys()[alg]
+		token := benchmarkToken(alg)
+		if n := testing.AllocsPerRun(100, func() {
+			payload := sure(accept(token, k.Key))
+			claims := sure(ParseClaims(payload))
+			if !claims.Has("iss") {
+				t.Fatal("no claims")
+			}
+		}); n > most {
+			t.Errorf("%s: %v allocations, want %v at the most", alg, n, most)
 		}
 	}
 }
