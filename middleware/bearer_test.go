@@ -34,7 +34,7 @@ func TestNewRefuses(t *testing.T) {
 		"negative size":     {func(c *Config) { c.MaxTokenBytes = -1 }, "Config.MaxTokenBytes"},
 		"realm of two":      {func(c *Config) { c.Realm = "a\nb" }, "Config.Realm"},
 		"nil keyring":       {func(c *Config) { c.Keys = (*jwks.Keyring)(nil) }, "Config.Keys"},
-		"our context key":   {func(c *Config) { c.ContextKey = verifiedKey }, "Config.ContextKey"},
+		"our context key":   {func(c *Config) { c.ContextKey = verdictKey }, "Config.ContextKey"},
 		"undiscoverable":    {func(c *Config) { c.Keys, c.Issuer = nil, "not a URL" }, "Config.Keys"},
 		"issuer over http":  {func(c *Config) { c.Keys, c.Issuer = nil, "http://auth.example.com" }, "Config.Keys"},
 	} {

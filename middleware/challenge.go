@@ -10,10 +10,14 @@ const retryAfter = "5"
 
 // announce sets the header that goes with a refusal: a challenge, or when to
 // come again.
-func announce(h http.Header, realm string, e *Error) {
+func (b *Bearer) announce(h http.Header, e *Error) {
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		h.Set("WWW-Authenticate", challenge(realm, e))
+		text := b.invalid
+		if e.Code != codeInvalidToken || e.Description != notValid || e.Scope != "" {
+			text = challenge(b.realm, e)
+		}
+		h.Set("WWW-Authenticate", text)
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter)
 	}

@@ -32,6 +32,7 @@ func TestChallenge(t *testing.T) {
 }
 
 func TestAnnounce(t *testing.T) {
+	auth := newAPI(t, Config{Keys: newKeyring(t, ecKey)}).auth
 	for _, tt := range []struct {
 		e                *Error
 		challenge, retry bool
@@ -44,7 +45,7 @@ func TestAnnounce(t *testing.T) {
 		{misconfigured(nil), false, false},
 	} {
 		h := http.Header{}
-		announce(h, "", tt.e)
+		auth.announce(h, tt.e)
 		if (h.Get("WWW-Authenticate") != "") != tt.challenge || (h.Get("Retry-After") != "") != tt.retry {
 			t.Errorf("%d: headers %v", tt.e.Status, h)
 		}

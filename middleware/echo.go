@@ -18,15 +18,15 @@ type Skipper = func(c echo.Context) bool
 // ErrorHandler turns a refusal into the error a middleware returns.
 type ErrorHandler = func(c echo.Context, err error) error
 
-// verifiedKey is where the context keeps a *verified. Its type is not exported,
-// so nobody else can put one there.
-const verifiedKey = "m2m.verified"
+// verdictKey is where the context keeps a *verdict. Its type is not exported, so
+// nobody else can put one there.
+const verdictKey = "m2m.verdict"
 
 // TokenFrom gives the token that let this request in, or nil when no Require has
-// run or a [Skipper] skipped it.
+// run or a [Skipper] skipped it. Each call makes one.
 func TokenFrom(c echo.Context) *Token {
-	if v, ok := c.Get(verifiedKey).(*verified); ok {
-		return &v.token
+	if v, ok := c.Get(verdictKey).(*verdict); ok {
+		return v.token()
 	}
 	return nil
 }
@@ -48,8 +48,8 @@ func (b *Bearer) RequireAny(scopes ...string) echo.MiddlewareFunc {
 }
 
 func (b *Bearer) requireScopes(rule *scopeRule) echo.MiddlewareFunc {
-	return b.guard(func(_ echo.Context, t *Token) error {
-		if e := rule.check(t); e != nil {
+	return b.guard(func(_ echo.Context, v *verdict) error {
+		if e := rule.check(v.client.scope); e != nil {
 			return e
 		}
 		return nil
@@ -61,13 +61,16 @@ func (b *Bearer) requireScopes(rule *scopeRule) echo.MiddlewareFunc {
 // *echo.HTTPError it returns goes to Echo as it is, an *[Error] is answered with
 // its challenge, and any other error is a 403 whose cause stays private.
 func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
-	return b.guard(check)
+	if check == nil {
+		return refuseAll
+	}
+	return b.guard(func(c echo.Context, v *verdict) error { return check(c, v.token()) })
 }
 
 // guard is the middleware. Echo calls it at every request, not once a route, so
 // all it does is close over next.
-func (b *Bearer) guard(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
-	if !b.usable() || check == nil {
+func (b *Bearer) guard(check func(c echo.Context, v *verdict) error) echo.MiddlewareFunc {
+	if !b.usable() {
 		return refuseAll
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -78,16 +81,18 @@ func (b *Bearer) guard(check func(c echo.Context, t *Token) error) echo.Middlewa
 			if b.skipper != nil && b.skipper(c) {
 				return next(c)
 			}
-			prior, _ := c.Get(verifiedKey).(*verified)
+			prior, _ := c.Get(verdictKey).(*verdict)
 			v, e := b.authenticate(c.Request(), prior)
 			if e != nil {
 				return b.refuse(c, nil, e)
 			}
 			if v != prior {
-				c.Set(verifiedKey, v)
-				c.Set(b.contextKey, &v.token)
+				c.Set(verdictKey, v)
+				if b.contextKey != "" {
+					c.Set(b.contextKey, v.token())
+				}
 			}
-			if err := check(c, &v.token); err != nil {
+			if err := check(c, v); err != nil {
 				return b.refuse(c, v, err)
 			}
 			b.report(c.Request().Context(), v, 0, "", nil)
@@ -97,7 +102,7 @@ func (b *Bearer) guard(check func(c echo.Context, t *Token) error) echo.Middlewa
 }
 
 // refuse turns a refusal into what Echo's error handler knows how to answer.
-func (b *Bearer) refuse(c echo.Context, v *verified, err error) error {
+func (b *Bearer) refuse(c echo.Context, v *verdict, err error) error {
 	ctx := c.Request().Context()
 	if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // Echo's handler looks no deeper either
 		b.report(ctx, v, he.Code, "", he)
@@ -110,7 +115,7 @@ func (b *Bearer) refuse(c echo.Context, v *verified, err error) error {
 	if !ok || e == nil || e.Status < 400 || e.Status > 599 {
 		e = insufficientScope("", err)
 	}
-	announce(c.Response().Header(), b.realm, e)
+	b.announce(c.Response().Header(), e)
 	b.report(ctx, v, e.Status, e.Code, e)
 	refusal := echo.NewHTTPError(e.Status, e.Description).SetInternal(e)
 	if b.errorHandler != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	echomw "github.com/labstack/echo/v4/middleware"
@@ -103,38 +104,51 @@ func TestTwoVerifiers(t *testing.T) {
 	}
 }
 
-// A handler can write to its Token; no check goes by what it wrote.
+// A handler can write to its Token. No check goes by what it wrote, and nobody
+// else sees it: neither another handler of the request, nor another request with
+// the same token.
 func TestTokenWrittenToChangesNoCheck(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	a := newAPI(t, Config{Keys: keys})
+	token := goodToken(t, keys)
 	for name, write := range map[string]func(*Token){
 		"append":   func(tok *Token) { tok.Scopes = append(tok.Scopes, "admin") },
-		"in place": func(tok *Token) { tok.Scopes[0] = "admin" },
+		"in place": func(tok *Token) { tok.Scopes[0], tok.Audience[0] = "admin", "x" },
+		"fields":   func(tok *Token) { tok.ClientID, tok.ExpiresAt = "x", time.Time{} },
 		"copy":     func(tok *Token) { *tok = Token{Scopes: []string{"admin"}} },
 	} {
-		e := &api{Echo: echo.New()}
-		e.GET("/", e.serve, a.auth.Require(), func(next echo.HandlerFunc) echo.HandlerFunc {
+		writer := func(next echo.HandlerFunc) echo.HandlerFunc {
 			return func(c echo.Context) error {
 				write(TokenFrom(c))
 				return next(c)
 			}
-		}, a.auth.Require("admin"))
-		if w := e.get("/", "Bearer "+goodToken(t, keys)); w.Code != http.StatusForbidden {
-			t.Errorf("%s: status %d", name, w.Code)
+		}
+		e := &api{Echo: echo.New()}
+		e.GET("/", e.serve, a.auth.Require(), writer, a.auth.Require("admin"))
+		e.GET("/seen", e.serve, a.auth.Require(), writer)
+		for range 2 {
+			if w := e.get("/", "Bearer "+token); w.Code != http.StatusForbidden {
+				t.Errorf("%s: status %d", name, w.Code)
+			}
+			e.get("/seen", "Bearer "+token)
+			seen := e.tokens[len(e.tokens)-1]
+			if seen.ClientID != "app1" || seen.ExpiresAt.IsZero() || fmt.Sprint(seen.Scopes, seen.Audience) != "[orders:read orders:write] ["+testAudience+"]" {
+				t.Errorf("%s: another handler sees %v", name, seen)
+			}
 		}
 	}
 }
 
 func TestContextKey(t *testing.T) {
 	keys := newKeyring(t, ecKey)
-	for config, key := range map[string]string{"": "token", "caller": "caller"} {
-		a := newAPI(t, Config{Keys: keys, ContextKey: config})
+	for _, key := range []string{"", "caller"} {
+		a := newAPI(t, Config{Keys: keys, ContextKey: key})
 		a.GET("/key", func(c echo.Context) error {
-			if tok, ok := c.Get(key).(*Token); !ok || tok == nil || tok != TokenFrom(c) {
-				t.Errorf("ContextKey %q: c.Get(%q) is %v, TokenFrom %v", config, key, c.Get(key), TokenFrom(c))
+			if tok, _ := c.Get(key).(*Token); TokenFrom(c) == nil || (key != "" && (tok == nil || tok.ID != TokenFrom(c).ID)) {
+				t.Errorf("ContextKey %q: c.Get gives %v, TokenFrom %v", key, c.Get(key), TokenFrom(c))
 			}
-			if key != "token" && c.Get("token") != nil {
-				t.Errorf("ContextKey %q: something stands under token", config)
+			if c.Get("") != nil {
+				t.Errorf("ContextKey %q: something stands under the empty name", key)
 			}
 			c.Set(key, "the app's own")
 			if TokenFrom(c) == nil {
@@ -142,7 +156,9 @@ func TestContextKey(t *testing.T) {
 			}
 			return nil
 		}, a.auth.Require())
-		a.get("/key", "Bearer "+goodToken(t, keys))
+		if w := a.get("/key", "Bearer "+goodToken(t, keys)); w.Code != http.StatusOK {
+			t.Errorf("ContextKey %q: status %d", key, w.Code)
+		}
 	}
 }
 
@@ -221,9 +237,12 @@ func TestNothingLeaks(t *testing.T) {
 		}
 	}
 	tok := newAPI(t, Config{Keys: keys}).wantServed(t, good)
-	for part := range strings.SplitSeq(good, ".") {
-		if strings.Contains(fmt.Sprintf("%v %+v %#v", tok, tok, tok), part) {
-			t.Error("a Token prints a part of the token")
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
+		shown := fmt.Sprintf(format, tok) + fmt.Sprintf(format, *tok)
+		for part := range strings.SplitSeq(good, ".") {
+			if strings.Contains(shown, part) {
+				t.Errorf("%s of a Token prints a part of the token", format)
+			}
 		}
 	}
 }

@@ -51,13 +51,18 @@ func invalidRequest(format string, args ...any) *Error {
 	}
 }
 
+const (
+	codeInvalidToken = "invalid_token"
+	notValid         = "the access token is not valid"
+)
+
 // invalidToken has one description for every cause: which check failed would tell
 // a forger how far he got.
 func invalidToken(cause error) *Error {
 	return &Error{
 		Status:      http.StatusUnauthorized,
-		Code:        "invalid_token",
-		Description: "the access token is not valid",
+		Code:        codeInvalidToken,
+		Description: notValid,
 		cause:       cause,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/patrickmn/go-cache"
@@ -68,6 +69,7 @@ func Introspect(c Introspection) func(ctx context.Context, jti, clientID string,
 		Introspection: c, refusal: c.validate(), flights: map[string]*introspected{},
 		answers: cache.New(c.CacheFor, cache.NoExpiration), // no janitor: keep sweeps
 	}
+	introspects.Store(true)
 	return i.revoked
 }
 
@@ -198,6 +200,17 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 // credentialKey finds the presented token in the context that Config.Revoked is
 // given.
 type credentialKey struct{}
+
+// introspects is whether anybody in this process can look for it: only Introspect
+// knows the key. It spares the others an allocation per request.
+var introspects atomic.Bool
+
+func withCredential(ctx context.Context, credential string) context.Context {
+	if !introspects.Load() {
+		return ctx
+	}
+	return &revokedContext{ctx, credential}
+}
 
 // revokedContext is a request's context with its token in it.
 type revokedContext struct {

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -10,6 +11,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"maps"
 	"net/http"
@@ -42,6 +44,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// CI runs all tests a second time with -verdicts=-1, which remembers none.
+var maxVerdicts = flag.Int("verdicts", 0, "the Config.MaxVerdicts of tests that set none")
 
 const (
 	testIssuer   = "https://auth.example.com"
@@ -161,6 +166,7 @@ func newAPI(tb testing.TB, c Config, scopes ...string) *api {
 	if c.Audience == "" {
 		c.Audience = testAudience
 	}
+	c.MaxVerdicts = cmp.Or(c.MaxVerdicts, *maxVerdicts)
 	if c.Observe == nil {
 		c.Observe = func(_ context.Context, event Event) { a.events = append(a.events, event) }
 	}

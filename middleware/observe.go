@@ -22,13 +22,13 @@ type Event struct {
 	ClientID, TokenID string
 }
 
-func (b *Bearer) report(ctx context.Context, v *verified, status int, code string, err error) {
+func (b *Bearer) report(ctx context.Context, v *verdict, status int, code string, err error) {
 	if b.observe == nil {
 		return
 	}
 	event := Event{Status: status, Code: code, Err: err}
 	if v != nil {
-		event.ClientID, event.TokenID = v.token.ClientID, v.token.ID
+		event.ClientID, event.TokenID = v.client.id, v.id
 	}
 	b.observe(ctx, event)
 }

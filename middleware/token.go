@@ -1,16 +1,20 @@
 package middleware
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Token is what a verified access token says (RFC 9068 §2.2). It holds no part of
-// the token that could be sent again. Read it only: it may be shared, and what a
-// handler writes to its fields changes no check.
+// Token is what a verified access token says (RFC 9068 §2.2). It is a copy: what
+// is written to it changes no check, and is seen by nobody else. Printed, it shows
+// no part of the token that could be sent again.
 type Token struct {
 	Issuer    string    // iss: Config.Issuer
 	Subject   string    // sub: for client credentials the client itself
@@ -22,22 +26,22 @@ type Token struct {
 	ExpiresAt time.Time // exp: without leeway
 	NotBefore time.Time // nbf: the zero time when the token has none
 
-	granted string // the scope claim; what is checked, out of a handler's reach
-	claims  jwks.Claims
+	granted string        // the scope claim
+	encoded func() string // all claims, where nothing that prints or walks a Token gets at them
 }
 
 // HasScope reports whether the token was granted exactly this scope: no scope
 // includes another. It is false on a nil Token. It goes by the token's own claim,
 // not by what Scopes holds by now.
-func (t *Token) HasScope(scope string) bool {
-	if t == nil || scope == "" {
-		return false
-	}
-	// scope = scope-token *( SP scope-token ), RFC 6749 §3.3: the space alone
-	// divides, so no other character can split one scope into two.
-	for granted := range strings.SplitSeq(t.granted, " ") {
+func (t *Token) HasScope(scope string) bool { return t != nil && hasScope(t.granted, scope) }
+
+// hasScope looks for a scope in a scope claim:
+// scope = scope-token *( SP scope-token ), RFC 6749 §3.3. The space alone divides,
+// so no other character can split one scope into two.
+func hasScope(claim, scope string) bool {
+	for granted := range strings.SplitSeq(claim, " ") {
 		if granted == scope {
-			return true
+			return scope != ""
 		}
 	}
 	return false
@@ -47,15 +51,95 @@ func (t *Token) HasScope(scope string) bool {
 // with the custom claims, or to a map. The signature covers them; nothing else
 // has been checked about the claims Token has no field for.
 func (t *Token) Claims(v any) error {
-	if t == nil {
+	if t == nil || t.encoded == nil {
 		return errors.New("middleware: no token")
 	}
-	return t.claims.Unmarshal(v)
+	claims, err := base64.RawURLEncoding.DecodeString(t.encoded())
+	if err != nil {
+		return fmt.Errorf("middleware: claims: %w", err)
+	}
+	return json.Unmarshal(claims, v)
 }
 
-// verified is a token together with what it was verified as.
-type verified struct {
-	token      Token
-	by         *Bearer // another Bearer has another audience, or other keys
-	credential string  // as presented
+// verdict is a token that has been verified, and as what. Once others can find
+// it, it does not change, uses and place aside, and nobody outside this package
+// gets at it.
+type verdict struct {
+	by  *Bearer // another one has another audience, or other keys
+	key *jwks.Key
+	raw string // the token as presented
+
+	id, subject string
+	client      *client
+	audience    []string
+
+	expiresAt, issuedAt, notBefore int64 // in unix seconds; notBefore 0: none
+
+	uses, place uint32 // of verdicts
+}
+
+// client is what the tokens of a client mostly have in common.
+type client struct {
+	id    string
+	scope string // the claim
+}
+
+// expired reports whether the token is, leeway included.
+func (v *verdict) expired(now time.Time) bool {
+	return now.Add(-v.by.leeway).Unix() >= v.expiresAt
+}
+
+// token is the verdict for a handler to keep.
+func (v *verdict) token() *Token {
+	var copied struct { // in one piece, mostly
+		Token
+		audience [1]string
+		scopes   [4]string
+	}
+	t := &copied.Token
+	*t = Token{
+		Issuer: v.by.issuer, Subject: v.subject, ClientID: v.client.id, ID: v.id,
+		Audience: append(copied.audience[:0], v.audience...),
+		IssuedAt: time.Unix(v.issuedAt, 0), ExpiresAt: time.Unix(v.expiresAt, 0),
+		granted: v.client.scope, encoded: v.claims,
+	}
+	if v.notBefore != 0 {
+		t.NotBefore = time.Unix(v.notBefore, 0)
+	}
+	for scope := range strings.SplitSeq(t.granted, " ") {
+		if t.Scopes == nil {
+			t.Scopes = copied.scopes[:0]
+		}
+		if scope != "" {
+			t.Scopes = append(t.Scopes, scope)
+		}
+	}
+	return t
+}
+
+// claims are the token's, encoded.
+func (v *verdict) claims() string {
+	_, rest, _ := strings.Cut(v.raw, ".")
+	claims, _, _ := strings.Cut(rest, ".")
+	return claims
+}
+
+// settle moves what the verdict says to memory of its own, out of the request
+// that it came in, or shares what others hold already.
+func (v *verdict) settle(c *client) {
+	v.raw, v.id = strings.Clone(v.raw), strings.Clone(v.id)
+	if v.subject == c.id {
+		v.subject = c.id
+	} else {
+		v.subject = strings.Clone(v.subject)
+	}
+	v.client = c
+	if len(v.audience) == 1 { // then it is the Bearer's own
+		v.audience = v.by.audiences
+		return
+	}
+	v.audience = slices.Clone(v.audience)
+	for i, a := range v.audience {
+		v.audience[i] = strings.Clone(a)
+	}
 }

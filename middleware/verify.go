@@ -15,27 +15,48 @@ import (
 // authenticate finds and verifies the token of a request. prior is what an
 // earlier Require of the same request verified, or nil; it counts only if this
 // very Bearer verified this very credential.
-func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Error) {
+func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error) {
 	raw, e := credential(r, b.maxTokenBytes)
 	if e != nil {
 		return nil, e
 	}
-	if prior != nil && prior.by == b && prior.credential == raw {
+	if prior != nil && prior.by == b && prior.raw == raw {
 		return prior, nil
 	}
-	v, e := b.verify(r.Context(), raw)
-	if e != nil {
+	v, e := b.known(r.Context(), raw), (*Error)(nil)
+	fresh := v == nil
+	if fresh {
+		if v, e = b.verify(r.Context(), raw); e != nil {
+			return nil, e
+		}
+	}
+	now := time.Now()
+	if e := b.current(r.Context(), v, raw, now); e != nil {
 		return nil, e
 	}
-	if e := b.current(r.Context(), v); e != nil {
-		return nil, e
+	if fresh {
+		b.verdicts.put(v, now)
 	}
 	return v, nil
 }
 
-// verify is the part of RFC 9068 §4 that is settled once and for all: form, type,
-// key, signature, and every claim that time does not change.
-func (b *Bearer) verify(ctx context.Context, raw string) (*verified, *Error) {
+// known is what was found when this token was verified, if its key is still the
+// issuer's.
+func (b *Bearer) known(ctx context.Context, raw string) *verdict {
+	v := b.verdicts.get(raw)
+	if v == nil {
+		return nil
+	}
+	// On any other answer verify says what it means.
+	if key, err := b.keys.Key(ctx, v.key.ID()); err != nil || key != v.key {
+		return nil
+	}
+	return v
+}
+
+// verify is the part of RFC 9068 §4 that is settled as long as the key stands:
+// form, type, key, signature, and every claim that time does not change.
+func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
 	jws, err := jwks.Parse(raw, b.maxTokenBytes)
 	if err != nil {
 		return nil, invalidToken(err)
@@ -61,11 +82,12 @@ func (b *Bearer) verify(ctx context.Context, raw string) (*verified, *Error) {
 	if err != nil {
 		return nil, invalidToken(err)
 	}
-	token, err := b.read(claims)
+	v, err := b.read(&claims)
 	if err != nil {
 		return nil, invalidToken(err)
 	}
-	return &verified{token: token, by: b, credential: raw}, nil
+	v.by, v.key, v.raw = b, key, raw
+	return v, nil
 }
 
 // isAccessTokenType is RFC 9068 §4 step 1. A media type compares without case,
@@ -76,52 +98,51 @@ func isAccessTokenType(typ string) bool {
 
 // read takes the claims of RFC 9068 §2.2, of which all but nbf and scope are
 // mandatory, and holds iss and aud against the configuration.
-func (b *Bearer) read(c jwks.Claims) (Token, error) {
-	r := reader{claims: &c}
-	t := Token{claims: c}
-	if t.Issuer = r.text("iss"); r.err == nil && t.Issuer != b.issuer {
-		return Token{}, fmt.Errorf("middleware: iss is %q, not %q", t.Issuer, b.issuer)
+func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
+	r := reader{claims: c}
+	v := &verdict{}
+	if issuer := r.text("iss"); r.err == nil && issuer != b.issuer {
+		return nil, fmt.Errorf("middleware: iss is %q, not %q", issuer, b.issuer)
 	}
-	if t.Audience = r.texts("aud"); r.err == nil && !slices.Contains(t.Audience, b.audience) {
-		return Token{}, fmt.Errorf("middleware: aud is %q, without %q", t.Audience, b.audience)
+	if audience, _, err := c.String("aud"); err == nil && audience == b.audience { // as most tokens have it
+		v.audience = b.audiences
+	} else if v.audience = r.texts("aud"); r.err == nil && !slices.Contains(v.audience, b.audience) {
+		return nil, fmt.Errorf("middleware: aud is %q, without %q", v.audience, b.audience)
 	}
-	t.ExpiresAt = r.date("exp", true)
-	t.NotBefore = r.date("nbf", false)
-	t.IssuedAt = r.date("iat", true)
-	t.Subject = r.text("sub")
-	t.ClientID = r.text("client_id")
-	t.ID = r.text("jti")
-	t.granted = r.optionalText("scope")
+	v.expiresAt = r.date("exp", true)
+	v.notBefore = r.date("nbf", false)
+	v.issuedAt = r.date("iat", true)
+	v.subject = r.text("sub")
+	clientID := r.text("client_id")
+	v.id = r.text("jti")
+	scope := r.optionalText("scope")
 	if r.err != nil {
-		return Token{}, r.err
+		return nil, r.err
 	}
 	// RFC 7800: bound to a key its presenter must prove to hold. Nothing here can
 	// check a proof, and without one it is not a bearer token.
 	if c.Has("cnf") {
-		return Token{}, errors.New("middleware: cnf: the token is sender-constrained")
+		return nil, errors.New("middleware: cnf: the token is sender-constrained")
 	}
-	if t.granted != "" {
-		t.Scopes = slices.DeleteFunc(strings.Split(t.granted, " "), func(s string) bool { return s == "" })
-	}
-	return t, nil
+	v.client = b.verdicts.client(clientID, scope)
+	return v, nil
 }
 
 // current is the part of the check that changes while a token lives.
-func (b *Bearer) current(ctx context.Context, v *verified) *Error {
-	t := &v.token
-	now := time.Now()
+func (b *Bearer) current(ctx context.Context, v *verdict, raw string, now time.Time) *Error {
+	latest := now.Add(b.leeway).Unix()
 	switch {
-	case !now.Before(t.ExpiresAt.Add(b.leeway)):
-		return invalidToken(fmt.Errorf("middleware: exp: expired at %v", t.ExpiresAt.UTC()))
-	case now.Add(b.leeway).Before(t.NotBefore):
-		return invalidToken(fmt.Errorf("middleware: nbf: not valid before %v", t.NotBefore.UTC()))
-	case now.Add(b.leeway).Before(t.IssuedAt):
-		return invalidToken(fmt.Errorf("middleware: iat: issued in the future, at %v", t.IssuedAt.UTC()))
+	case v.expired(now):
+		return invalidToken(fmt.Errorf("middleware: exp: expired at %v", time.Unix(v.expiresAt, 0).UTC()))
+	case latest < v.notBefore:
+		return invalidToken(fmt.Errorf("middleware: nbf: not valid before %v", time.Unix(v.notBefore, 0).UTC()))
+	case latest < v.issuedAt:
+		return invalidToken(fmt.Errorf("middleware: iat: issued in the future, at %v", time.Unix(v.issuedAt, 0).UTC()))
 	}
 	if b.revoked == nil {
 		return nil
 	}
-	revoked, err := b.revoked(&revokedContext{ctx, v.credential}, t.ID, t.ClientID, t.IssuedAt)
+	revoked, err := b.revoked(withCredential(ctx, raw), v.id, v.client.id, time.Unix(v.issuedAt, 0))
 	if err != nil {
 		return unavailable(fmt.Errorf("middleware: Config.Revoked: %w", err))
 	}
@@ -157,13 +178,16 @@ func (r *reader) texts(name string) []string {
 	return values
 }
 
-func (r *reader) date(name string, mandatory bool) time.Time {
+func (r *reader) date(name string, mandatory bool) (seconds int64) {
 	at, ok, err := r.claims.Time(name)
 	r.keep(err)
 	if r.err == nil && !ok && mandatory {
 		r.err = fmt.Errorf("middleware: %s is missing", name)
 	}
-	return at
+	if !ok {
+		return 0
+	}
+	return at.Unix()
 }
 
 func (r *reader) keep(err error) {

@@ -1,0 +1,468 @@
+package middleware
+
+import (
+	"context"
+	"crypto/elliptic"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+// check holds all that the cache believes of itself together.
+func (s *verdicts) check(tb testing.TB) (tokens int) {
+	tb.Helper()
+	counts := map[string]int{}
+	for i := range s.shards {
+		shard := &s.shards[i]
+		shard.mu.Lock()
+		if len(shard.ring) > shard.limit || shard.known.ItemCount() != len(shard.ring) {
+			tb.Errorf("shard %d has %d in the ring, %d in the map, at most %d", i, len(shard.ring), shard.known.ItemCount(), shard.limit)
+		}
+		for place, v := range shard.ring {
+			found, ok := shard.known.Get(v.raw)
+			if !ok || found != v || int(v.place) != place || s.shard(v.raw) != shard {
+				tb.Errorf("shard %d: place %d holds one that is elsewhere", i, place)
+			}
+			counts[v.client.id]++
+		}
+		tokens += len(shard.ring)
+		shard.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, c := range s.clients {
+		if c.tokens != counts[id] || c.tokens == 0 || c.tokens > s.limit || c.latest.id != id {
+			tb.Errorf("client %s counts %d tokens, has %d, may have %d", id, c.tokens, counts[id], s.limit)
+		}
+		delete(counts, id)
+	}
+	if len(counts) != 0 {
+		tb.Errorf("tokens of %d clients that are not known", len(counts))
+	}
+	return tokens
+}
+
+// remembers reports whether the token would be a hit.
+func (a *api) remembers(token string) bool {
+	return a.auth.known(context.Background(), token) != nil
+}
+
+// remembering is an API with a cache, whatever the flag says, and a counter of
+// verified signatures.
+func remembering(t *testing.T, c Config, scopes ...string) *api {
+	t.Helper()
+	c.MaxVerdicts = max(c.MaxVerdicts, 0)
+	if c.MaxVerdicts == 0 {
+		c.MaxVerdicts = defaultMaxVerdicts
+	}
+	return newAPI(t, c, scopes...)
+}
+
+// Everything that can change is checked again on a hit: it is a hit, and it is
+// refused.
+func TestHitIsCheckedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := newKeyring(t, ecKey)
+		var source jwks.Source
+		var gone, wrong atomic.Bool
+		a := remembering(t, Config{
+			Keys: sourceFunc(func(ctx context.Context, kid string) (*jwks.Key, error) { return source.Key(ctx, kid) }),
+			Revoked: func(context.Context, string, string, time.Time) (bool, error) {
+				if wrong.Load() {
+					return false, errors.New("cannot tell")
+				}
+				return gone.Load(), nil
+			},
+		}, "orders:read")
+		source = keys
+		a.GET("/write", a.serve, a.auth.Require("orders:write"))
+		a.GET("/admin", a.serve, a.auth.Require("admin"))
+		a.GET("/func", a.serve, a.auth.RequireFunc(func(echo.Context, *Token) error { return errors.New("no") }))
+		token := goodToken(t, keys)
+		want := func(what, path string, status int) {
+			t.Helper()
+			if w := a.get(path, "Bearer "+token); w.Code != status {
+				t.Errorf("%s: status %d, want %d: %s", what, w.Code, status, a.cause())
+			}
+		}
+		want("first sight", "/", 200)
+		if !a.remembers(token) {
+			t.Fatal("not remembered")
+		}
+		first := a.auth.verdicts.get(token)
+		want("hit", "/", 200)
+		if a.auth.verdicts.get(token) != first {
+			t.Error("verified anew")
+		}
+
+		want("another scope", "/write", 200)
+		want("a scope it has not", "/admin", 403)
+		want("a check of one's own", "/func", 403)
+
+		gone.Store(true)
+		want("revoked", "/", 401)
+		gone.Store(false)
+		want("no longer revoked", "/", 200) // the answer is Revoked's, each time
+		wrong.Store(true)
+		want("revocation unknown", "/", 503)
+		wrong.Store(false)
+
+		source = sourceFunc(func(context.Context, string) (*jwks.Key, error) { return nil, jwks.ErrUnavailable })
+		want("keys away", "/", 503)
+		source = newKeyring(t, strangeKey)
+		want("key removed", "/", 401)
+		source = keys
+		want("key back", "/", 200)
+		other := newKeyring(t, strangeKey)
+		source = sourceFunc(func(ctx context.Context, _ string) (*jwks.Key, error) { return other.Key(ctx, kidOf(t, other)) })
+		want("same kid, another key", "/", 401)
+		same := newKeyring(t, ecKey)
+		source = same
+		before := a.auth.verdicts.get(token)
+		want("same kid, an equal key", "/", 200)
+		if after := a.auth.verdicts.get(token); after == before || after.key == before.key {
+			t.Error("the verdict of the key before still stands")
+		}
+		if a.auth.verdicts.check(t) != 1 {
+			t.Error("remembered twice")
+		}
+
+		time.Sleep(600*time.Second + defaultLeeway - time.Nanosecond)
+		want("a nanosecond before it expires", "/", 200)
+		time.Sleep(time.Nanosecond)
+		want("expired", "/", 401)
+		if a.auth.verdicts.get(token) == nil {
+			t.Error("not a hit any more: this test looked at something else")
+		}
+	})
+}
+
+// A token may be issued for later. What refused it once lets it in later, and
+// what was refused is not remembered.
+func TestRefusedIsNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := newKeyring(t, ecKey)
+		var revoked atomic.Bool
+		a := remembering(t, Config{Keys: keys, Revoked: func(context.Context, string, string, time.Time) (bool, error) { return revoked.Load(), nil }})
+		later := sign(t, keys, payload(map[string]string{"nbf": strconv.FormatInt(time.Now().Unix()+100, 10)}))
+		bound := sign(t, keys, payload(map[string]string{"cnf": `{"jkt":"x"}`}))
+		good := goodToken(t, keys)
+		forged := good[:len(good)-8] + "AAAAAAAA"
+		expired := sign(t, keys, payload(map[string]string{"exp": strconv.FormatInt(time.Now().Unix()-31, 10)}))
+		elsewhere := sign(t, keys, payload(map[string]string{"aud": `"https://other.example"`}))
+		for name, token := range map[string]string{"later": later, "bound": bound, "forged": forged, "expired": expired, "elsewhere": elsewhere} {
+			for range 2 {
+				if w := a.get("/", "Bearer "+token); w.Code != 401 {
+					t.Errorf("%s: status %d", name, w.Code)
+				}
+			}
+			if a.remembers(token) {
+				t.Errorf("%s: remembered", name)
+			}
+		}
+		revoked.Store(true)
+		if w := a.get("/", "Bearer "+good); w.Code != 401 || a.remembers(good) {
+			t.Errorf("revoked at first sight: status %d, remembered %v", w.Code, a.remembers(good))
+		}
+		revoked.Store(false)
+		time.Sleep(100 * time.Second)
+		a.wantServed(t, later)
+		a.wantServed(t, good)
+	})
+}
+
+// It is the exact text that was verified. Another spelling of the token is
+// another token, and one that differs in any byte is not found.
+func TestHitIsToTheLetter(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	a := remembering(t, Config{Keys: keys})
+	token := goodToken(t, keys)
+	a.wantServed(t, token)
+	for i := range len(token) {
+		changed := []byte(token)
+		if changed[i]++; a.auth.verdicts.get(string(changed)) != nil {
+			t.Errorf("found with byte %d changed", i)
+		}
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	for name, other := range map[string]string{
+		"no header": rest, "empty header": "." + rest, "header cut": header[1:] + "." + rest, "header twice": header + "." + token,
+		"other header": encode(`{"alg":"ES256","typ":"at+jwt"}`) + "." + rest, "cut": token[:len(token)-1], "more": token + "A", "empty": "", "dots": "..",
+	} {
+		if a.auth.verdicts.get(other) != nil {
+			t.Errorf("%s: found", name)
+		}
+	}
+	// (r, n−s) is as good a signature.
+	dot := strings.LastIndexByte(token, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := new(big.Int).SetBytes(signature[32:])
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(signature[32:])
+	twin := token[:dot+1] + encode(signature)
+	if a.remembers(twin) {
+		t.Error("the twin is a hit")
+	}
+	a.wantServed(t, twin)
+	if n := a.auth.verdicts.check(t); n != 2 {
+		t.Errorf("%d remembered", n)
+	}
+}
+
+// TRAPS: too narrow a key. What one Bearer found is nothing to another, however
+// alike, and the same token is judged by each.
+func TestHitOfAnotherBearer(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	first := remembering(t, Config{Keys: keys})
+	token := goodToken(t, keys)
+	first.wantServed(t, token)
+	for name, c := range map[string]Config{
+		"another audience": {Keys: keys, Audience: "https://other.example"},
+		"another issuer":   {Keys: keys, Issuer: "https://other.example"},
+		"other keys":       {Keys: newKeyring(t, strangeKey)},
+	} {
+		other := remembering(t, c)
+		for range 2 {
+			if w := other.get("/", "Bearer "+token); w.Code != 401 {
+				t.Errorf("%s: status %d", name, w.Code)
+			}
+			first.wantServed(t, token)
+		}
+	}
+}
+
+// Off is off, and a token is then verified at each request.
+func TestNothingRemembered(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	a := newAPI(t, Config{Keys: keys, MaxVerdicts: -1})
+	token := goodToken(t, keys)
+	for range 2 {
+		a.wantServed(t, token)
+		if a.auth.verdicts != nil || a.remembers(token) {
+			t.Error("remembered")
+		}
+	}
+}
+
+// What a request carried besides the token is not kept alive by it, and what the
+// token says survives the move.
+func TestRememberedSaysTheSame(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	on, off := remembering(t, Config{Keys: keys}), newAPI(t, Config{Keys: keys, MaxVerdicts: -1})
+	for name, changes := range map[string]map[string]string{
+		"plain":         nil,
+		"no scope":      {"scope": ""},
+		"user":          {"sub": `"user \u0041"`},
+		"two audiences": {"aud": `["https://other.example","` + testAudience + `"]`},
+		"array of one":  {"aud": `["` + testAudience + `"]`},
+		"nbf":           {"nbf": "1"},
+		"custom":        {"tenant": `"a"`},
+	} {
+		token := sign(t, keys, payload(changes))
+		want := off.wantServed(t, token)
+		for range 2 {
+			got := on.wantServed(t, token)
+			if !on.remembers(token) {
+				t.Errorf("%s: not remembered", name)
+			}
+			var mine, theirs map[string]any
+			if err := errors.Join(got.Claims(&mine), want.Claims(&theirs)); err != nil || fmt.Sprint(mine) != fmt.Sprint(theirs) || len(mine) < 7 {
+				t.Errorf("%s: claims %v, want %v, %v", name, mine, theirs, err)
+			}
+			x, y := *got, *want
+			x.encoded, y.encoded = nil, nil
+			if fmt.Sprintf("%#v", x) != fmt.Sprintf("%#v", y) {
+				t.Errorf("%s: %+v, want %+v", name, x, y)
+			}
+			if got.HasScope("orders:read") != want.HasScope("orders:read") {
+				t.Errorf("%s: another scope", name)
+			}
+		}
+	}
+	on.auth.verdicts.check(t)
+}
+
+// A flood of tokens that come once, all good, does not push out those in use: of
+// one client, of its own, or of many.
+func TestFloodLeavesWhatIsUsed(t *testing.T) {
+	keys := newKeyring(t, edKey)
+	for _, clients := range []int{1, 3, 100} {
+		a := remembering(t, Config{Keys: keys, MaxVerdicts: 100})
+		hot := goodTokens(t, keys, "hot", 10, 10)
+		own := goodTokens(t, keys, "flood", 5, 1)
+		for range maxUses + 1 {
+			for _, token := range append(hot, own...) {
+				a.wantServed(t, token)
+			}
+		}
+		lost := 0
+		for i, token := range goodTokens(t, keys, "flood", 1000, clients) {
+			a.wantServed(t, token)
+			if i%20 != 0 {
+				continue
+			}
+			for _, token := range append(hot, own...) {
+				if !a.remembers(token) {
+					lost++
+				}
+				a.wantServed(t, token)
+			}
+		}
+		if lost != 0 {
+			t.Errorf("flood of %d clients: tokens in use were lost %d times", clients, lost)
+		}
+		if n := a.auth.verdicts.check(t); n > 100 || n < 35 {
+			t.Errorf("flood of %d clients: %d remembered", clients, n)
+		}
+	}
+}
+
+// goodTokens are n tokens of clients named prefix-0, prefix-1, …
+func goodTokens(tb testing.TB, keys *jwks.Keyring, prefix string, n, clients int) []string {
+	tb.Helper()
+	list := make([]string, n)
+	for i := range list {
+		client := fmt.Sprintf(`"%s-%d"`, prefix, i%clients)
+		list[i] = sign(tb, keys, payload(map[string]string{"jti": fmt.Sprintf(`"%s-%d"`, prefix, i), "sub": client, "client_id": client}))
+	}
+	return list
+}
+
+// One client takes a quarter at the most, however much room there is.
+func TestShareOfOneClient(t *testing.T) {
+	keys := newKeyring(t, edKey)
+	a := remembering(t, Config{Keys: keys, MaxVerdicts: 40})
+	for _, token := range goodTokens(t, keys, "a", 60, 1) {
+		a.wantServed(t, token)
+	}
+	if n := a.auth.verdicts.check(t); n != 10 {
+		t.Errorf("%d remembered of one client, want 10", n)
+	}
+	for _, token := range goodTokens(t, keys, "b", 60, 6) {
+		a.wantServed(t, token)
+	}
+	if n := a.auth.verdicts.check(t); n != 40 {
+		t.Errorf("%d remembered, want 40", n)
+	}
+}
+
+func TestMaxVerdicts(t *testing.T) {
+	keys := newKeyring(t, edKey)
+	list := goodTokens(t, keys, "a", 300, 300)
+	for _, limit := range []int{1, 2, 3, 5, 64, 255} {
+		a := remembering(t, Config{Keys: keys, MaxVerdicts: limit})
+		for _, token := range list {
+			a.wantServed(t, token)
+			if !a.remembers(token) {
+				t.Fatalf("limit %d: the newest is not remembered", limit)
+			}
+		}
+		if n := a.auth.verdicts.check(t); n != limit {
+			t.Errorf("%d remembered, want %d", n, limit)
+		}
+	}
+	for _, limit := range []int{1, 1 << 10, 1<<10 + 1, defaultMaxVerdicts, 1_000_000} {
+		total := 0
+		shards := newVerdicts(limit).shards
+		for i := range shards {
+			shard := &shards[i]
+			if total += shard.limit; shard.limit < 1 || shard.limit > shardSize {
+				t.Fatalf("limit %d: a shard of %d", limit, shard.limit)
+			}
+		}
+		if total > limit || total < limit-limit/shardSize*2 {
+			t.Errorf("limit %d: room for %d", limit, total)
+		}
+	}
+}
+
+// What has expired makes room before anything else goes.
+func TestExpiredMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := newKeyring(t, edKey)
+		a := remembering(t, Config{Keys: keys, MaxVerdicts: 100})
+		for _, token := range goodTokens(t, keys, "old", 100, 100) {
+			for range maxUses + 1 {
+				a.wantServed(t, token)
+			}
+		}
+		time.Sleep(600*time.Second + defaultLeeway)
+		fresh := goodTokens(t, keys, "new", 50, 50)
+		for _, token := range fresh {
+			a.wantServed(t, token)
+			a.auth.verdicts.check(t)
+		}
+		if n := a.auth.verdicts.check(t); n != len(fresh) {
+			t.Errorf("%d are remembered, %d of them expired", n, n-len(fresh))
+		}
+		for _, token := range fresh {
+			if !a.remembers(token) {
+				t.Error("a new one is not remembered")
+			}
+		}
+	})
+}
+
+// Many at once, on few places: for the race detector, and for check.
+func TestVerdictsAtOnce(t *testing.T) {
+	keys := newKeyring(t, edKey)
+	a := remembering(t, Config{Keys: keys, MaxVerdicts: 50, Observe: func(context.Context, Event) {}})
+	a.GET("/at-once", func(c echo.Context) error { return c.String(http.StatusOK, TokenFrom(c).ID) }, a.auth.Require("orders:read"))
+	list := goodTokens(t, keys, "a", 120, 30)
+	var work sync.WaitGroup
+	for w := range 8 {
+		work.Go(func() {
+			for i := range 400 {
+				n := (i*7 + w*i) % len(list)
+				if got := a.get("/at-once", "Bearer "+list[n]); got.Code != http.StatusOK || got.Body.String() != fmt.Sprintf("a-%d", n) {
+					t.Errorf("token %d: status %d, %s", n, got.Code, got.Body)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+	if n := a.auth.verdicts.check(t); n != 50 {
+		t.Errorf("%d remembered", n)
+	}
+}
+
+// The counts that PERFORMANCE.md asks for, over the bare route, which has none.
+func TestRequestAllocations(t *testing.T) {
+	revoked := notRevoked()
+	for _, s := range benchSigners {
+		keys := newKeyring(t, s.signer)
+		list := tokens(t, keys, 200, 8)
+		hit := newRoute(benchGuard(t, Config{Keys: keys, Revoked: revoked}).Require("orders:read"))
+		if n := testing.AllocsPerRun(100, func() { hit.ask(t, list[0], http.StatusNoContent) }); n > 3 && !introspects.Load() {
+			t.Errorf("%s: a hit allocates %v times", s.alg, n)
+		}
+		miss := newRoute(benchGuard(t, Config{Keys: keys, Revoked: revoked, MaxVerdicts: 50}).Require("orders:read"))
+		i := 0
+		if n := testing.AllocsPerRun(len(list)-1, func() {
+			miss.ask(t, list[i], http.StatusNoContent)
+			i++
+		}); n > 25 {
+			t.Errorf("%s: a first sight allocates %v times", s.alg, n)
+		}
+	}
+	bare := newRoute()
+	if n := testing.AllocsPerRun(100, func() { bare.ask(t, "", http.StatusNoContent) }); n != 0 {
+		t.Errorf("the bare route allocates %v times", n)
+	}
+}
