@@ -57,13 +57,7 @@ func isClaimName(name string) bool {
 
 // appendString writes a JSON string.
 func appendString(dst []byte, s string) []byte {
-	plain := true
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
-			plain = false
-		}
-	}
-	if !plain {
+	if !isPlain(s) {
 		encoded, err := json.Marshal(s)
 		if err != nil { // not for a string
 			encoded = []byte(`""`)
@@ -72,6 +66,33 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, '"')
 	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// isPlain reports whether nothing in s needs an escape in JSON.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// appendScope writes scopes as one JSON string. A scope needs no escape (RFC 6749
+// §3.3), but the client's come from a store.
+func appendScope(dst []byte, scopes []string) []byte {
+	start := len(dst)
+	dst = append(dst, '"')
+	for n, s := range scopes {
+		if !isPlain(s) {
+			return appendString(dst[:start], strings.Join(scopes, " "))
+		}
+		if n > 0 {
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, s...)
+	}
 	return append(dst, '"')
 }
 

@@ -20,7 +20,7 @@ const (
 // credential is what a request presents, not checked yet.
 type credential struct {
 	clientID, secret, method string
-	network                  string // where the request comes from
+	address                  string // where the request comes from
 }
 
 // reportedID is the claimed client id, if it is one that can be logged. A
@@ -79,20 +79,15 @@ func readBasic(header string) (credential, *Error) {
 		e.Description = "the Authorization header must use the Basic scheme"
 		return credential{}, e
 	}
-	malformed := invalidClient(errMalformed)
-	malformed.Description = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
-	decoded, err := base64.StdEncoding.Strict().DecodeString(strings.Trim(encoded, " "))
-	if err != nil {
-		return credential{}, malformed
-	}
+	var room [512]byte
+	decoded, err := base64.StdEncoding.Strict().AppendDecode(room[:0], []byte(strings.Trim(encoded, " ")))
 	id, secret, ok := strings.Cut(string(decoded), ":")
-	if !ok {
-		return credential{}, malformed
-	}
 	id, err1 := url.QueryUnescape(id)
 	secret, err2 := url.QueryUnescape(secret)
-	if err1 != nil || err2 != nil {
-		return credential{}, malformed
+	if err != nil || !ok || err1 != nil || err2 != nil {
+		e := invalidClient(errMalformed)
+		e.Description = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
+		return credential{}, e
 	}
 	return credential{clientID: id, secret: secret, method: methodBasic}, nil
 }
@@ -104,7 +99,7 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 		return nil, invalidClient(errMalformed)
 	}
 	i.background()
-	a := attempt{clientID: c.clientID, network: c.network}
+	a := attempt{clientID: c.clientID, address: c.address}
 	id, generated := generatedID(c.secret)
 	if !generated {
 		if err := i.lockout.refusedUnread(a); err != nil {
@@ -121,7 +116,8 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 			return nil, err
 		}
 	}
-	secret, err := i.checkSecret(ctx, client, c.secret, id, generated)
+	now := time.Now()
+	secret, err := i.checkSecret(ctx, client, c.secret, id, generated, now)
 	if err != nil && !errors.Is(err, errNotImported) {
 		return nil, unavailable(err)
 	}
@@ -156,20 +152,19 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 	if !generated {
 		i.lockout.succeeded(a)
 	}
-	i.uses.note(client.ID, secret.ID)
+	i.uses.note(client.ID, secret.ID, now)
 	return client, nil
 }
 
 // checkSecret compares a secret with the one of the client's that it could be,
 // and returns that if it is. It costs one hash whether there is such a one, or
 // such a client, or not.
-func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id string, generated bool) (*Secret, error) {
+func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id string, generated bool, now time.Time) (*Secret, error) {
 	if !generated && i.slow == nil {
 		return nil, errNotImported
 	}
 	var candidate *Secret
 	if client != nil {
-		now := time.Now()
 		for n := range client.Secrets {
 			s := &client.Secrets[n]
 			if s.generated() == generated && (!generated || s.ID == id) && !s.expired(now) {
@@ -183,11 +178,11 @@ func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id stri
 		}
 		return candidate, nil
 	}
+	compared := candidate
 	if candidate == nil {
-		noSecret.matchesFast(plain)
-		return nil, nil
+		compared = &noSecret
 	}
-	if !candidate.matchesFast(plain) {
+	if !compared.matchesFast(plain) {
 		return nil, nil
 	}
 	return candidate, nil

@@ -35,7 +35,7 @@ func (i *Issuer) Mount(e *echo.Echo) {
 //
 // Not checked: that the request came over TLS.
 func (i *Issuer) Token(c echo.Context) error {
-	i.serve(c.Response(), c.Request(), network(c), checkGrant, i.grant)
+	i.serve(c.Response(), c.Request(), addressOf(c), checkGrant, i.grant)
 	return nil
 }
 
@@ -46,7 +46,7 @@ func (i *Issuer) Token(c echo.Context) error {
 //
 // Not looked at: token_type_hint, as there is one type.
 func (i *Issuer) Revoke(c echo.Context) error {
-	i.serve(c.Response(), c.Request(), network(c), checkToken, i.revokeRequested)
+	i.serve(c.Response(), c.Request(), addressOf(c), checkToken, i.revokeRequested)
 	return nil
 }
 
@@ -54,7 +54,7 @@ func (i *Issuer) Revoke(c echo.Context) error {
 // authenticates as at the token endpoint, sees tokens whose audience is its own
 // id or in its Client.Introspects; every other one is inactive to it.
 func (i *Issuer) Introspect(c echo.Context) error {
-	i.serve(c.Response(), c.Request(), network(c), checkToken, i.introspectRequested)
+	i.serve(c.Response(), c.Request(), addressOf(c), checkToken, i.introspectRequested)
 	return nil
 }
 
@@ -90,13 +90,13 @@ func (i *Issuer) MountAdmin(g *echo.Group, registry Registry) {
 	g.Any("/clients/*", handler)
 }
 
-// network is where a request comes from, as far as failures count. c.RealIP
+// addressOf is where a request comes from, as far as failures count. c.RealIP
 // believes any header when the app has not said whom to trust.
-func network(c echo.Context) string {
+func addressOf(c echo.Context) string {
 	if extract := c.Echo().IPExtractor; extract != nil {
-		return networkOf(extract(c.Request()))
+		return extract(c.Request())
 	}
-	return networkOf(c.Request().RemoteAddr)
+	return c.Request().RemoteAddr
 }
 
 // JWKS publishes the public keys (RFC 7517 §5), for /.well-known/jwks.json.

@@ -13,9 +13,9 @@ type request struct {
 
 // serve is what the token, revocation and introspection endpoints have in
 // common: parameters from a form body, a client that proves who it is, JSON
-// answers that nobody caches. network is where the request comes from.
-func (i *Issuer) serve(w http.ResponseWriter, r *http.Request, network string, check func(tokenRequest) *Error, answer func(context.Context, request) ([]byte, *Error)) {
-	body, clientID, err := i.answer(r, network, check, answer)
+// answers that nobody caches. address is where the request comes from.
+func (i *Issuer) serve(w http.ResponseWriter, r *http.Request, address string, check func(tokenRequest) *Error, answer func(context.Context, request) ([]byte, *Error)) {
+	body, clientID, err := i.answer(r, address, check, answer)
 	if err != nil {
 		i.refused(r.Context(), clientID, err)
 		err.write(w, r)
@@ -26,7 +26,7 @@ func (i *Issuer) serve(w http.ResponseWriter, r *http.Request, network string, c
 
 // answer gives the body of a 200, or the error and whom the caller claims to be.
 // check is for what needs no authentication to be refused.
-func (i *Issuer) answer(r *http.Request, network string, check func(tokenRequest) *Error, answer func(context.Context, request) ([]byte, *Error)) (body []byte, clientID string, err *Error) {
+func (i *Issuer) answer(r *http.Request, address string, check func(tokenRequest) *Error, answer func(context.Context, request) ([]byte, *Error)) (body []byte, clientID string, err *Error) {
 	form, err := readTokenRequest(r)
 	if err != nil {
 		return nil, "", err
@@ -38,7 +38,7 @@ func (i *Issuer) answer(r *http.Request, network string, check func(tokenRequest
 	if err != nil {
 		return nil, "", err
 	}
-	presented.network = network
+	presented.address = address
 	client, err := i.authenticate(r.Context(), presented)
 	if err != nil {
 		return nil, presented.reportedID(), err

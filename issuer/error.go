@@ -74,10 +74,10 @@ func (e *Error) write(w http.ResponseWriter, r *http.Request) {
 // cache headers.
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	values := [...]string{"no-store", "no-cache", "application/json", strconv.Itoa(len(body))} // one allocation, not four
+	for n, name := range [...]string{"Cache-Control", "Pragma", "Content-Type", "Content-Length"} {
+		h[name] = values[n : n+1 : n+1]
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that left is no concern of ours
 }

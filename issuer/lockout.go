@@ -53,11 +53,13 @@ func newLockout(attempts int) *lockout {
 
 // attempt is whom a request claims to be and where it comes from.
 type attempt struct {
-	clientID, network string
+	clientID, address string
 	exists            bool // there is such a client
 }
 
-func (a attempt) pair() string { return a.network + " " + a.clientID } // a network has no space
+func (a attempt) pair() string { return a.network() + " " + a.clientID } // a network has no space
+
+func (a attempt) network() string { return networkOf(a.address) }
 
 // buckets is where failures of the client are counted.
 func (l *lockout) buckets(a attempt) *bounded[*bucket] {
@@ -95,7 +97,7 @@ func (l *lockout) refusedUnread(a attempt) *Error {
 }
 
 func (l *lockout) networkLeft(a attempt) float64 {
-	if b, ok := l.networks.get(a.network); ok {
+	if b, ok := l.networks.get(a.network()); ok {
 		return min(1, b.remaining(l.attempts*networkFactor))
 	}
 	return 1
@@ -124,7 +126,7 @@ func (l *lockout) failed(a attempt) {
 		b.take(l.attempts)
 	}
 	count(l.buckets(a), a.clientID, l.attempts)
-	count(l.networks, a.network, l.attempts*networkFactor)
+	count(l.networks, a.network(), l.attempts*networkFactor)
 }
 
 // count takes one from the bucket, and keeps it for as long again. Two requests

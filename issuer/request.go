@@ -1,8 +1,8 @@
 package issuer
 
 import (
-	"bytes"
 	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -90,18 +90,44 @@ func readBody(r *http.Request) (string, *Error) {
 		}
 		return form, nil
 	}
-	var b bytes.Buffer
-	b.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
-	_, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, maxRequest))
-	if limit := (*http.MaxBytesError)(nil); errors.As(err, &limit) {
-		return "", tooLarge()
+	room := int64(2 << 10)
+	if r.ContentLength >= 0 {
+		room = r.ContentLength + 1 // so that the end is seen without room for more
 	}
-	if err != nil {
+	body, err := readAll(r.Body, make([]byte, room))
+	switch {
+	case errors.Is(err, errTooLarge):
+		return "", tooLarge()
+	case err != nil:
 		e := invalidRequest("the request could not be read to its end")
 		e.cause = err
 		return "", e
 	}
-	return b.String(), nil
+	return string(body), nil
+}
+
+var errTooLarge = errors.New("issuer: request too large")
+
+// readAll reads up to maxRequest bytes, into the room, which is not empty, if they
+// fit.
+func readAll(r io.Reader, room []byte) ([]byte, error) {
+	for n := 0; ; {
+		if n == len(room) {
+			larger := make([]byte, min(4*n, maxRequest+1))
+			copy(larger, room)
+			room = larger
+		}
+		read, err := r.Read(room[n:])
+		if n += read; n > maxRequest {
+			return nil, errTooLarge
+		}
+		if errors.Is(err, io.EOF) {
+			return room[:n], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 func tooLarge() *Error {

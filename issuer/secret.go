@@ -61,7 +61,15 @@ func GenerateSecret() (string, Secret) {
 }
 
 func checksum(s string) string {
-	return lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
+	sum := checksumOf(s)
+	return string(sum[:])
+}
+
+func checksumOf(s string) (sum [checksumLen]byte) {
+	var crc [4]byte
+	binary.BigEndian.PutUint32(crc[:], crc32.ChecksumIEEE([]byte(s)))
+	lowerBase32.Encode(sum[:], crc[:])
+	return sum
 }
 
 // generatedID is the id in a secret of the generated form.
@@ -71,7 +79,7 @@ func generatedID(secret string) (string, bool) {
 	}
 	body, sum := secret[:secretLen-checksumLen], secret[secretLen-checksumLen:]
 	id := body[len(secretPrefix) : len(secretPrefix)+idLen]
-	if body[len(secretPrefix)+idLen] != '_' || body[len(body)-1] != '_' || sum != checksum(body) {
+	if want := checksumOf(body); body[len(secretPrefix)+idLen] != '_' || body[len(body)-1] != '_' || sum != string(want[:]) {
 		return "", false
 	}
 	return id, true
@@ -176,7 +184,11 @@ func (s *Secret) validate() error {
 
 // matchesFast compares a secret with the hash of a generated one.
 func (s *Secret) matchesFast(plain string) bool {
-	return subtle.ConstantTimeCompare([]byte(fastHash(plain)), []byte(s.Hash)) == 1
+	var room [maxSecret]byte
+	sum := sha256.Sum256(append(room[:0], plain...))
+	var got, want [len(fastPrefix) + 2*sha256.Size]byte
+	hex.Encode(got[copy(got[:], fastPrefix):], sum[:])
+	return copy(want[:], s.Hash) == len(s.Hash) && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
 // matchesSlow compares a secret with the hash of an imported one. It costs tens

@@ -33,57 +33,73 @@ func (i *Issuer) grant(ctx context.Context, t request) ([]byte, *Error) {
 	if c.TokenTTL > 0 {
 		ttl = min(c.TokenTTL, i.maxTTL)
 	}
-	lifetime := int64(ttl / time.Second)
-	id, scope := newTokenID(), strings.Join(scopes, " ")
-
-	payload, err := i.payload(ctx, c, audience, scopes, scope, id, lifetime)
+	g := tokenClaims{client: c, audience: audience, scopes: scopes, id: newTokenID(), now: time.Now().Unix(), lifetime: int64(ttl / time.Second)}
+	var room [512]byte
+	payload, err := i.appendPayload(ctx, room[:0], &g)
 	if err != nil {
 		return nil, serverError(err)
 	}
-	token, err := i.keys.Sign(ctx, tokenType, payload)
+	// One buffer for the answer, the token in it.
+	const before = `{"access_token":"`
+	body := append(make([]byte, 0, 1<<10), before...)
+	body, err = i.keys.AppendSign(ctx, body, tokenType, payload)
 	switch {
 	case err != nil:
 		return nil, unavailable(err) // no key may sign now, or a KMS does not answer
-	case len(token) > maxToken:
+	case len(body)-len(before) > maxToken:
 		return nil, serverError(errTokenTooLarge)
 	}
-	if i.observe != nil {
-		i.observe(ctx, Event{ClientID: c.ID, TokenID: id, Audience: audience, Scope: scope})
-	}
-	body := make([]byte, 0, len(token)+len(scope)+96)
-	body = append(body, `{"access_token":"`...)
-	body = append(body, token...)
 	body = append(body, `","token_type":"Bearer","expires_in":`...)
-	body = strconv.AppendInt(body, lifetime, 10)
-	if scope != "" {
+	body = strconv.AppendInt(body, g.lifetime, 10)
+	if len(scopes) > 0 {
 		body = append(body, `,"scope":`...)
-		body = appendString(body, scope)
+		body = appendScope(body, scopes)
+	}
+	if i.observe != nil {
+		i.observe(ctx, Event{ClientID: c.ID, TokenID: string(g.id[:]), Audience: audience, Scope: strings.Join(scopes, " ")})
 	}
 	return append(body, '}'), nil
 }
 
-// payload writes the claims of RFC 9068 §2.2.
-func (i *Issuer) payload(ctx context.Context, c *Client, audience, scopes []string, scope, id string, lifetime int64) ([]byte, error) {
-	now := time.Now().Unix()
-	p := make([]byte, 0, 512)
+// tokenClaims is what a token is going to say.
+type tokenClaims struct {
+	client           *Client
+	audience, scopes []string
+	id               tokenID
+	now, lifetime    int64 // seconds
+}
+
+// tokenID is a jti.
+type tokenID [22]byte
+
+// newTokenID is 128 random bits.
+func newTokenID() (id tokenID) {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	base64.RawURLEncoding.Encode(id[:], random[:])
+	return id
+}
+
+// appendPayload writes the claims of RFC 9068 §2.2.
+func (i *Issuer) appendPayload(ctx context.Context, p []byte, g *tokenClaims) ([]byte, error) {
 	p = append(p, i.issClaim...)
-	p = appendString(p, c.ID)
+	p = appendString(p, g.client.ID)
 	p = append(p, `,"aud":`...)
-	p = appendAudience(p, audience)
+	p = appendAudience(p, g.audience)
 	p = append(p, `,"exp":`...)
-	p = strconv.AppendInt(p, now+lifetime, 10)
+	p = strconv.AppendInt(p, g.now+g.lifetime, 10)
 	p = append(p, `,"iat":`...)
-	p = strconv.AppendInt(p, now, 10)
+	p = strconv.AppendInt(p, g.now, 10)
 	p = append(p, `,"jti":"`...)
-	p = append(p, id...)
+	p = append(p, g.id[:]...)
 	p = append(p, `","client_id":`...)
-	p = appendString(p, c.ID)
-	if scope != "" {
+	p = appendString(p, g.client.ID)
+	if len(g.scopes) > 0 {
 		p = append(p, `,"scope":`...)
-		p = appendString(p, scope)
+		p = appendScope(p, g.scopes)
 	}
 	if i.claims != nil {
-		claims, err := i.claims(ctx, Grant{Client: c, Audience: audience, Scopes: scopes})
+		claims, err := i.claims(ctx, Grant{Client: g.client, Audience: g.audience, Scopes: g.scopes})
 		if err != nil {
 			return nil, err
 		}
@@ -96,11 +112,4 @@ func (i *Issuer) payload(ctx context.Context, c *Client, audience, scopes []stri
 		}
 	}
 	return append(p, '}'), nil
-}
-
-// newTokenID is a jti: 128 random bits.
-func newTokenID() string {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(random[:])
 }

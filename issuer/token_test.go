@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -317,7 +314,6 @@ func TestSigningTooSlow(t *testing.T) {
 type namedSigner struct {
 	alg    string
 	signer crypto.Signer
-	floor  func(message []byte) error // what signing costs at least
 }
 
 func signers(tb testing.TB) []namedSigner {
@@ -330,75 +326,5 @@ func signers(tb testing.TB) []namedSigner {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return []namedSigner{
-		{"ES256", ecKey, func(m []byte) error {
-			sum := sha256.Sum256(m)
-			_, _, err := ecdsa.Sign(rand.Reader, ecKey, sum[:])
-			return err
-		}},
-		{"RS256", rsaKey, func(m []byte) error {
-			sum := sha256.Sum256(m)
-			_, err := rsa.SignPKCS1v15(nil, rsaKey, crypto.SHA256, sum[:])
-			return err
-		}},
-		{"EdDSA", edKey, func(m []byte) error {
-			ed25519.Sign(edKey, m)
-			return nil
-		}},
-	}
-}
-
-// unread is a ResponseWriter that keeps nothing but the status.
-type unread struct {
-	header http.Header
-	status int
-}
-
-func (u *unread) Header() http.Header         { return u.header }
-func (u *unread) WriteHeader(status int)      { u.status = status }
-func (u *unread) Write(p []byte) (int, error) { return len(p), nil }
-
-// BenchmarkToken is a whole request through Echo, with the clients in memory, and
-// with a store elsewhere that a token costs no query. Beside it the floor: one
-// signature and one SHA-256 of the secret.
-func BenchmarkToken(b *testing.B) {
-	for _, k := range signers(b) {
-		keys := newKeyring(b, k.signer)
-		ask := func(b *testing.B, store Store) {
-			b.ReportAllocs()
-			s := newService(b, Config{Keys: keys, Store: store, Observe: func(context.Context, Event) {}})
-			body := strings.NewReader(appForm)
-			r := httptest.NewRequest("POST", "/token", body)
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.Header.Set("Content-Length", strconv.Itoa(len(appForm)))
-			w := &unread{header: http.Header{}}
-			for b.Loop() {
-				body.Reset(appForm)
-				s.app.ServeHTTP(w, r)
-				if w.status != http.StatusOK {
-					b.Fatalf("status %d", w.status)
-				}
-			}
-		}
-		b.Run(k.alg+"/memory", func(b *testing.B) { ask(b, newStore(b, app())) })
-		b.Run(k.alg+"/remote", func(b *testing.B) {
-			store := &watched{Memory: newStore(b, app())}
-			begun := time.Now()
-			ask(b, store)
-			// What is read now and then is read however many tokens there are.
-			if most := 1 + int64(time.Since(begun)/clientFresh); store.reads.Load() > most || store.writes.Load() != 0 {
-				b.Errorf("%d reads and %d writes for %d tokens", store.reads.Load(), store.writes.Load(), b.N)
-			}
-		})
-		b.Run(k.alg+"/floor", func(b *testing.B) {
-			b.ReportAllocs()
-			message, secret := make([]byte, 400), []byte(appSecret)
-			for b.Loop() {
-				_ = sha256.Sum256(secret)
-				if err := k.floor(message); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	return []namedSigner{{"ES256", ecKey}, {"RS256", rsaKey}, {"EdDSA", edKey}}
 }

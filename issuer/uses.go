@@ -26,7 +26,7 @@ func newUses(store Store) *uses {
 	return u
 }
 
-func (u *uses) note(clientID, secretID string) {
+func (u *uses) note(clientID, secretID string, now time.Time) {
 	if u.keep == nil {
 		return
 	}
@@ -34,7 +34,7 @@ func (u *uses) note(clientID, secretID string) {
 	defer u.mu.Unlock()
 	key := [2]string{clientID, secretID}
 	if _, known := u.last[key]; known || len(u.last) < maxUses {
-		u.last[key] = time.Now()
+		u.last[key] = now
 	}
 }
 

@@ -134,13 +134,13 @@ func TestUsesBounded(t *testing.T) {
 		return errors.New("no matter")
 	}}
 	for n := range maxUses + 100 {
-		u.note("c"+strconv.Itoa(n), "s")
+		u.note("c"+strconv.Itoa(n), "s", time.Now())
 	}
 	if len(u.last) != maxUses {
 		t.Errorf("%d are kept", len(u.last))
 	}
 	begun := time.Now()
-	u.note("c0", "s") // one that is known has room
+	u.note("c0", "s", time.Now()) // one that is known has room
 	u.flush(t.Context())
 	known := slices.IndexFunc(batch, func(s SecretUse) bool { return s.ClientID == "c0" })
 	if len(batch) != maxUses || known < 0 || batch[known].At.Before(begun) || len(u.last) != 0 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -133,28 +134,27 @@ func newSigningKey(private crypto.Signer, alg string) (*signingKey, error) {
 	return &signingKey{Key: key, private: private}, nil
 }
 
-// sign makes a compact JWS of the payload.
-func (k *signingKey) sign(typ string, payload []byte) (string, error) {
+// appendSign appends a compact JWS of the payload.
+func (k *signingKey) appendSign(dst []byte, typ string, payload []byte) ([]byte, error) {
 	header := k.header.Load()
 	if header == nil || header.typ != typ {
 		if !isType(typ) {
-			return "", fmt.Errorf("jwks: typ %q: only letters, digits and + - . / _", typ)
+			return nil, fmt.Errorf("jwks: typ %q: only letters, digits and + - . / _", typ)
 		}
 		// None of the three holds a character that JSON escapes.
 		plain := `{"alg":"` + k.alg.name + `","kid":"` + k.id + `","typ":"` + typ + `"}`
 		header = &signingHeader{typ, base64url.EncodeToString([]byte(plain)) + "."}
 		k.header.Store(header)
 	}
-	token := make([]byte, 0, len(header.encoded)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(k.alg.signatureSize(k.public)))
-	token = append(token, header.encoded...)
-	token = base64url.AppendEncode(token, payload)
-	signature, err := k.alg.sign(k.private, token)
+	start := len(dst)
+	dst = slices.Grow(dst, len(header.encoded)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(k.alg.signatureSize(k.public)))
+	dst = append(dst, header.encoded...)
+	dst = base64url.AppendEncode(dst, payload)
+	signature, err := k.alg.sign(k.private, dst[start:])
 	if err != nil {
-		return "", fmt.Errorf("jwks: signing: %w", err)
+		return nil, fmt.Errorf("jwks: signing: %w", err)
 	}
-	token = append(token, '.')
-	token = base64url.AppendEncode(token, signature)
-	return string(token), nil
+	return base64url.AppendEncode(append(dst, '.'), signature), nil
 }
 
 func isType(typ string) bool {
@@ -171,9 +171,15 @@ func isType(typ string) bool {
 // signs now. typ is the header's typ, such as "at+jwt": letters, digits, and
 // any of + - . / _. The error is [ErrUnavailable] when no key may sign.
 func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
+	token, err := r.AppendSign(ctx, nil, typ, payload)
+	return string(token), err
+}
+
+// AppendSign is [Keyring.Sign], appending to dst.
+func (r *Keyring) AppendSign(ctx context.Context, dst []byte, typ string, payload []byte) ([]byte, error) {
 	key, err := r.signing(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return key.sign(typ, payload)
+	return key.appendSign(dst, typ, payload)
 }
