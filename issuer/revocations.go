@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,7 @@ type revocations struct {
 
 	seed    maphash.Seed
 	tokens  [256]revokedTokens // in shards, so that a sweep holds nobody up
-	clients revokedClients
+	clients [256]revokedClients
 
 	looking  chan struct{}             // full while somebody reads the feed
 	sequence int64                     // of the last entry read
@@ -58,8 +59,8 @@ func newRevocations(store Store, maxLag time.Duration, changed func(string), flu
 	r := &revocations{store: store, maxLag: maxLag, changed: changed, flush: flush, seed: maphash.MakeSeed(), looking: make(chan struct{}, 1)}
 	for i := range r.tokens {
 		r.tokens[i].until = map[string]int64{}
+		r.clients[i].cut = map[string]cutOff{}
 	}
-	r.clients.cut = map[string]cutOff{}
 	r.stopped, r.stop = context.WithCancel(context.Background())
 	return r
 }
@@ -149,23 +150,25 @@ func (r *revocations) apply(e Revocation) {
 	until := e.ExpiresAt.Unix() + 1
 	switch {
 	case e.TokenID != "":
-		shard := r.shard(e.TokenID)
+		shard := &r.tokens[r.shard(e.TokenID)]
 		shard.Lock()
 		shard.until[e.TokenID] = max(until, shard.until[e.TokenID])
 		shard.Unlock()
 	case !e.NotBefore.IsZero():
-		r.clients.Lock()
-		known := r.clients.cut[e.ClientID]
-		r.clients.cut[e.ClientID] = cutOff{max(e.NotBefore.Unix(), known.notBefore), max(until, known.until)}
-		r.clients.Unlock()
+		shard := &r.clients[r.shard(e.ClientID)]
+		shard.Lock()
+		known := shard.cut[e.ClientID]
+		shard.cut[e.ClientID] = cutOff{max(e.NotBefore.Unix(), known.notBefore), max(until, known.until)}
+		shard.Unlock()
 		r.changed(e.ClientID)
 	default:
 		r.changed(e.ClientID)
 	}
 }
 
-func (r *revocations) shard(jti string) *revokedTokens {
-	return &r.tokens[maphash.String(r.seed, jti)%uint64(len(r.tokens))]
+// shard is where an id belongs.
+func (r *revocations) shard(id string) int {
+	return int(maphash.String(r.seed, id) % uint64(len(r.tokens)))
 }
 
 var errLag = errors.New("issuer: the revocations in the store cannot be followed")
@@ -191,16 +194,16 @@ func (r *revocations) revoked(ctx context.Context, jti, clientID string, issuedA
 // known reports whether the token is among what is revoked, as far as that has
 // been read.
 func (r *revocations) known(jti, clientID string, issuedAt time.Time) bool {
-	shard := r.shard(jti)
-	shard.RLock()
-	_, found := shard.until[jti]
-	shard.RUnlock()
+	tokens, clients := &r.tokens[r.shard(jti)], &r.clients[r.shard(clientID)]
+	tokens.RLock()
+	_, found := tokens.until[jti]
+	tokens.RUnlock()
 	if found {
 		return true
 	}
-	r.clients.RLock()
-	cut, found := r.clients.cut[clientID]
-	r.clients.RUnlock()
+	clients.RLock()
+	cut, found := clients.cut[clientID]
+	clients.RUnlock()
 	return found && issuedAt.Unix() <= cut.notBefore
 }
 
@@ -208,20 +211,12 @@ func (r *revocations) known(jti, clientID string, issuedAt time.Time) bool {
 func (r *revocations) sweep() {
 	now := time.Now().Unix()
 	for i := range r.tokens {
-		shard := &r.tokens[i]
-		shard.Lock()
-		for jti, until := range shard.until {
-			if until <= now {
-				delete(shard.until, jti)
-			}
-		}
-		shard.Unlock()
-	}
-	r.clients.Lock()
-	defer r.clients.Unlock()
-	for id, cut := range r.clients.cut {
-		if cut.until <= now {
-			delete(r.clients.cut, id)
-		}
+		tokens, clients := &r.tokens[i], &r.clients[i]
+		tokens.Lock()
+		maps.DeleteFunc(tokens.until, func(_ string, until int64) bool { return until <= now })
+		tokens.Unlock()
+		clients.Lock()
+		maps.DeleteFunc(clients.cut, func(_ string, cut cutOff) bool { return cut.until <= now })
+		clients.Unlock()
 	}
 }
