@@ -29,6 +29,14 @@
 // A token with a cnf claim is bound to a key of its client. There is no proof
 // check here yet, so such a token is refused: it is not a plain bearer token.
 //
+// # Tokens that come again
+//
+// A token that was let in is remembered ([Config.MaxVerdicts]): when the same
+// text comes again, its signature and claims are not read again. All that can
+// have changed is: time, whether the key is still the issuer's, revocation, and
+// the scopes of the route. Refusals are not remembered, and a [Bearer] knows
+// nothing of what another one has seen.
+//
 // # Where a token may be
 //
 // In one Authorization header (RFC 6750 §2.1) and nowhere else. The access_token

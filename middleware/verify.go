@@ -23,7 +23,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error
 	if prior != nil && prior.by == b && prior.raw == raw {
 		return prior, nil
 	}
-	v, e := b.known(r.Context(), raw), (*Error)(nil)
+	v := b.known(r.Context(), raw)
 	fresh := v == nil
 	if fresh {
 		if v, e = b.verify(r.Context(), raw); e != nil {
