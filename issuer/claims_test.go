@@ -159,3 +159,24 @@ func TestAppendString(t *testing.T) {
 		}
 	}
 }
+
+// Scopes come from a store, which may be anybody's.
+func TestAppendScope(t *testing.T) {
+	for _, scopes := range [][]string{{"a"}, {"a", "b"}, {`a","sub":"root`}, {"a", `"`, "c"}, {"a", "\n"}, {`\`}, append(hard(), "last")} {
+		var got string
+		if text := appendScope([]byte("x"), scopes); json.Unmarshal(text[1:], &got) != nil || got != strings.Join(scopes, " ") {
+			t.Errorf("%q is written %s", scopes, text)
+		}
+	}
+	c := app()
+	c.Scopes = []string{`orders:read","sub":"root`}
+	s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*Client, error) { return &c, nil })})
+	w := s.post(appForm)
+	var answer struct{ Scope, Sub string }
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Scope != c.Scopes[0] || answer.Sub != "" {
+		t.Errorf("%v, %+v: %s", err, answer, w.Body)
+	}
+	if g := s.wantToken(t, w); g.claims.Subject != "app" {
+		t.Errorf("sub is %q", g.claims.Subject)
+	}
+}

@@ -35,3 +35,16 @@ func TestErrorEscapes(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// What somebody adds to one header stands in no other.
+func TestHeadersAreApart(t *testing.T) {
+	w := httptest.NewRecorder()
+	writeJSON(w, 200, []byte("{}"))
+	h := w.Header()
+	for _, name := range []string{"Cache-Control", "Pragma", "Content-Type"} {
+		h.Add(name, "x")
+	}
+	if h.Get("Pragma") != "no-cache" || h.Get("Content-Type") != "application/json" || h.Get("Content-Length") != "2" {
+		t.Errorf("%v", h)
+	}
+}

@@ -121,7 +121,7 @@ func readAll(r io.Reader, room []byte) ([]byte, error) {
 		if n += read; n > maxRequest {
 			return nil, errTooLarge
 		}
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // a wrapped one is not the end (io.Reader)
 			return room[:n], nil
 		}
 		if err != nil {

@@ -105,9 +105,7 @@ func (a *algorithm) digest(signed []byte) []byte {
 
 var errSignature = errors.New("it does not match")
 
-// verify checks a signature. It goes to crypto/* with the key as the caller
-// keeps it, for crypto/ecdsa and crypto/rsa remember what they have worked out
-// by the address of a key; jwx hands them a copy each time.
+// verify checks a signature.
 func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) error {
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
@@ -134,7 +132,9 @@ func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) er
 	return fmt.Errorf("a %T is no key for %s", public, a.name)
 }
 
-// sign makes a signature in the form of a JWS. The signer may be far away.
+// sign makes a signature in the form of a JWS. The signer may be far away. If it
+// is one of crypto/*, it remembers by its address what it has worked out of the
+// key, which is why jwx, that signs with a copy, takes longer.
 func (a *algorithm) sign(private crypto.Signer, signed []byte) ([]byte, error) {
 	switch a.kind {
 	case 'O':

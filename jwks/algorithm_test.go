@@ -195,15 +195,19 @@ func TestSignerAnswers(t *testing.T) {
 	}
 }
 
-// der writes what encoding/asn1 does, for every length of r and s.
+// der writes what encoding/asn1 does, for every length of r with every one of s.
 func TestDER(t *testing.T) {
 	for _, name := range []string{"ES256", "ES384", "ES512"} {
 		a := algorithms[name]
 		size := a.scalarSize()
-		for i := range 8 * size {
-			for _, low := range []int64{0, 1} {
-				r, s := new(big.Int).Lsh(big.NewInt(1), uint(i)), new(big.Int).Lsh(big.NewInt(1), uint(8*size-1-i))
-				r.Sub(r, big.NewInt(low))
+		number := func(bits int) *big.Int { return new(big.Int).Lsh(big.NewInt(1), uint(bits)) }
+		lengths := []int{0, 1, 6, 7} // in bits, less one: those about a byte's end count
+		for bits := 15; bits < 8*size; bits += 8 {
+			lengths = append(lengths, bits-1, bits)
+		}
+		for _, i := range lengths {
+			for _, k := range lengths {
+				r, s := number(i), number(k)
 				want := sure(asn1.Marshal(struct{ R, S *big.Int }{r, s}))
 				raw := append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 				got, ok := a.der(raw)

@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -302,6 +303,34 @@ func TestClaimsTime(t *testing.T) {
 	}
 }
 
+// An object with more members than most is read like any other.
+func TestClaimsOfMany(t *testing.T) {
+	few := len(Claims{}.few)
+	for _, n := range []int{few - 1, few, few + 1, 2*few + 1, maxMembers} {
+		members := make([]string, n)
+		for i := range members {
+			members[i] = fmt.Sprintf(`"m%d":"v%d"`, i, i)
+		}
+		c := sure(ParseClaims("{" + strings.Join(members, ",") + "}"))
+		for i := range members {
+			if v, ok, err := c.String(fmt.Sprintf("m%d", i)); v != fmt.Sprintf("v%d", i) || !ok || err != nil {
+				t.Errorf("member %d of %d: %q, %v, %v", i+1, n, v, ok, err)
+			}
+		}
+		if c.Has("m") || c.Has(fmt.Sprintf("m%d", n)) {
+			t.Errorf("of %d members, there is one more", n)
+		}
+		for _, twice := range []int{0, few - 1, few, n - 1} {
+			if twice >= n || n == maxMembers {
+				continue
+			}
+			if _, err := ParseClaims("{" + strings.Join(members, ",") + "," + members[twice] + "}"); err == nil {
+				t.Errorf("member %d of %d may come twice", twice+1, n)
+			}
+		}
+	}
+}
+
 // What ParseClaims accepts, encoding/json accepts and reads the same; and what
 // encoding/json writes of it, ParseClaims accepts.
 func FuzzClaims(f *testing.F) {
@@ -311,6 +340,7 @@ func FuzzClaims(f *testing.F) {
 	for _, tt := range claimsTable {
 		f.Add(tt.doc)
 	}
+	f.Add(`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"k":11,"l":12,"m":13,"n":14,"o":15}`)
 	f.Fuzz(func(t *testing.T, doc string) {
 		c, err := ParseClaims(doc)
 		if err != nil {

@@ -175,7 +175,7 @@ func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string,
 	return string(token), err
 }
 
-// AppendSign is [Keyring.Sign], appending to dst.
+// AppendSign is [Keyring.Sign], appending to dst. With an error it gives nil.
 func (r *Keyring) AppendSign(ctx context.Context, dst []byte, typ string, payload []byte) ([]byte, error) {
 	key, err := r.signing(ctx)
 	if err != nil {

@@ -69,6 +69,41 @@ func TestVerifyAlgorithm(t *testing.T) {
 	}
 }
 
+// The header's alg must be the key's, however good the signature is.
+func TestVerifyHoldsTheHeaderAgainstTheKey(t *testing.T) {
+	for keyAlg, k := range testKeys() {
+		for tokenAlg := range algorithms {
+			_, err := accept(compact(t, encode(`{"alg":"`+tokenAlg+`"}`), encode(`{}`), k), k.Key)
+			if ok := algorithms[keyAlg].named(tokenAlg); (err == nil) != ok {
+				t.Errorf("a good signature of an %s key under the header %s: %v", keyAlg, tokenAlg, err)
+			}
+		}
+	}
+}
+
+// A signature has two numbers of the curve's length. A zero more, wherever it
+// stands, would be another spelling of the token.
+func TestVerifySignatureLength(t *testing.T) {
+	for _, alg := range []string{"ES256", "ES384", "ES512"} {
+		k := testKeys()[alg]
+		input := encode(`{"alg":"`+alg+`"}`) + "." + encode(`{}`)
+		signature := sure(k.alg.sign(k.private, []byte(input)))
+		half := len(signature) / 2
+		r, s, zero := signature[:half], signature[half:], []byte{0}
+		for name, changed := range map[string][]byte{
+			"before r": slices.Concat(zero, r, s), "between": slices.Concat(r, zero, s), "after s": slices.Concat(r, s, zero),
+			"both longer": slices.Concat(zero, r, zero, s), "both shorter": slices.Concat(r[1:], s[1:]), "empty": {},
+		} {
+			if k.alg.verify(k.Public(), []byte(input), changed) == nil {
+				t.Errorf("%s, %s: verified", alg, name)
+			}
+		}
+		if err := k.alg.verify(k.Public(), []byte(input), signature); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+	}
+}
+
 func TestVerifyTampered(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES512", "EdDSA"} {
 		k := testKeys()[alg]

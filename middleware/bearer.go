@@ -17,6 +17,7 @@ const (
 	maxLeeway            = 5 * time.Minute
 	defaultMaxTokenBytes = 16 << 10
 	defaultMaxVerdicts   = 10_000
+	mostVerdicts         = 10_000_000
 )
 
 // Config says whose tokens are good here. Issuer and Audience are required; the
@@ -44,11 +45,16 @@ type Config struct {
 	Revoked func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
 
 	// MaxVerdicts is how many verified tokens are remembered, so that one that
-	// comes again costs no signature check. What can change is checked at every
-	// request all the same. One client takes a quarter of the places at the most.
-	// A place takes some 250 B and the token's own length, 750 B for a common one,
-	// so all of them at most that many times MaxTokenBytes + 250 B. Default
-	// 10 000; negative remembers none.
+	// goes on coming costs no signature check: from the third time on, for what
+	// comes once is not worth a place. What can change is checked at every request
+	// all the same. One client takes a quarter of the places at the most. A token
+	// that has come within a minute keeps its place; when all do, others are
+	// verified at each request. Expired ones go as others come.
+	//
+	// A place takes some 300 B and the token's length, 800 B for a common token,
+	// and never more than 10 KiB: tokens longer than 4 KiB, or for more than 8
+	// audiences, are not remembered. Default 10 000, at most 10 000 000; negative
+	// remembers none.
 	MaxVerdicts int
 
 	// Leeway is how far this clock and the issuer's may differ, applied to exp,
@@ -59,8 +65,8 @@ type Config struct {
 	// Default "api" where the challenge has nothing else to say, else none.
 	Realm string
 
-	// MaxTokenBytes bounds the length of a token; a longer one is refused unread.
-	// Default 16 KiB.
+	// MaxTokenBytes bounds the length of a token, with any further spaces before
+	// it; a longer one is refused unread. Default 16 KiB.
 	MaxTokenBytes int
 
 	// Skipper, when it returns true, calls the next handler with no check at all
@@ -74,8 +80,8 @@ type Config struct {
 	// Default: the refusal itself, an *echo.HTTPError around an *[Error].
 	ErrorHandler ErrorHandler
 
-	// ContextKey is a name under which c.Get finds a *[Token], made for each
-	// request. Default none: [TokenFrom] makes one when a handler asks for it.
+	// ContextKey is a name under which c.Get finds a *[Token], one for all handlers
+	// of a request. Default none: [TokenFrom] makes one when a handler asks for it.
 	ContextKey string
 
 	// Observe hears of every decision, in the request's goroutine: keep it quick.
@@ -122,7 +128,7 @@ func New(c Config) (*Bearer, error) {
 		observe:       c.Observe,
 		closeKeys:     func() error { return nil },
 	}
-	if err := b.validate(); err != nil {
+	if err := b.validate(&c); err != nil {
 		return nil, err
 	}
 	b.invalid = challenge(b.realm, invalidToken(nil))
@@ -139,7 +145,7 @@ func New(c Config) (*Bearer, error) {
 	return b, nil
 }
 
-func (b *Bearer) validate() error {
+func (b *Bearer) validate(c *Config) error {
 	switch {
 	case b.issuer == "":
 		return errors.New(`middleware: Config.Issuer is empty: write the issuer's identifier, such as "https://auth.example.com"`)
@@ -151,6 +157,8 @@ func (b *Bearer) validate() error {
 		return fmt.Errorf("middleware: Config.Audience %q has white space around it: it is compared byte for byte", b.audience)
 	case b.leeway < 0 || b.leeway > maxLeeway:
 		return fmt.Errorf("middleware: Config.Leeway is %v: write a time between 0 (for %v) and %v", b.leeway, defaultLeeway, maxLeeway)
+	case c.MaxVerdicts > mostVerdicts:
+		return fmt.Errorf("middleware: Config.MaxVerdicts is %d: write up to %d, or a negative number for none", c.MaxVerdicts, mostVerdicts)
 	case b.maxTokenBytes < 0:
 		return fmt.Errorf("middleware: Config.MaxTokenBytes is %d: write a number of bytes, or 0 for %d", b.maxTokenBytes, defaultMaxTokenBytes)
 	case !printable(b.realm):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,6 +35,7 @@ func TestNewRefuses(t *testing.T) {
 		"negative size":     {func(c *Config) { c.MaxTokenBytes = -1 }, "Config.MaxTokenBytes"},
 		"realm of two":      {func(c *Config) { c.Realm = "a\nb" }, "Config.Realm"},
 		"nil keyring":       {func(c *Config) { c.Keys = (*jwks.Keyring)(nil) }, "Config.Keys"},
+		"too many verdicts": {func(c *Config) { c.MaxVerdicts = math.MaxInt }, "Config.MaxVerdicts"},
 		"our context key":   {func(c *Config) { c.ContextKey = verdictKey }, "Config.ContextKey"},
 		"undiscoverable":    {func(c *Config) { c.Keys, c.Issuer = nil, "not a URL" }, "Config.Keys"},
 		"issuer over http":  {func(c *Config) { c.Keys, c.Issuer = nil, "http://auth.example.com" }, "Config.Keys"},

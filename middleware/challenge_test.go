@@ -51,3 +51,18 @@ func TestAnnounce(t *testing.T) {
 		}
 	}
 }
+
+// An app's own error of the same code says its own words.
+func TestAnnounceOfAnother(t *testing.T) {
+	auth := newAPI(t, Config{Keys: newKeyring(t, ecKey), Realm: "api"}).auth
+	for want, e := range map[string]*Error{
+		`Bearer realm="api", error="invalid_token", error_description="the access token is not valid"`:              invalidToken(nil),
+		`Bearer realm="api", error="invalid_token", error_description="log in again"`:                               {Status: 401, Code: "invalid_token", Description: "log in again"},
+		`Bearer realm="api", error="invalid_token", error_description="the access token is not valid", scope="a b"`: {Status: 401, Code: "invalid_token", Description: notValid, Scope: "a b"},
+	} {
+		h := http.Header{}
+		if auth.announce(h, e); h.Get("WWW-Authenticate") != want {
+			t.Errorf("%s, want %s", h.Get("WWW-Authenticate"), want)
+		}
+	}
+}

@@ -31,7 +31,7 @@
 //
 // # Tokens that come again
 //
-// A token that was let in is remembered ([Config.MaxVerdicts]): when the same
+// A token that was let in twice is remembered ([Config.MaxVerdicts]): when the same
 // text comes again, its signature and claims are not read again. All that can
 // have changed is: time, whether the key is still the issuer's, revocation, and
 // the scopes of the route. Refusals are not remembered, and a [Bearer] knows

@@ -150,12 +150,20 @@ func TestContextKey(t *testing.T) {
 			if c.Get("") != nil {
 				t.Errorf("ContextKey %q: something stands under the empty name", key)
 			}
+			if second := c.Get("second"); key != "" && second != c.Get(key) {
+				t.Error("another Require made another token")
+			}
 			c.Set(key, "the app's own")
 			if TokenFrom(c) == nil {
 				t.Error("TokenFrom depends on the ContextKey")
 			}
 			return nil
-		}, a.auth.Require())
+		}, a.auth.Require(), func(next echo.HandlerFunc) echo.HandlerFunc {
+			return func(c echo.Context) error {
+				c.Set("second", c.Get(key))
+				return next(c)
+			}
+		}, a.auth.Require("orders:read"))
 		if w := a.get("/key", "Bearer "+goodToken(t, keys)); w.Code != http.StatusOK {
 			t.Errorf("ContextKey %q: status %d", key, w.Code)
 		}

@@ -58,6 +58,9 @@ const (
 // only it knows. Answers are kept for CacheFor, at most 10 000 of them, and a
 // token is asked about once, however many requests come with it.
 //
+// Call it before the first request: requests before it know of nobody who wants
+// their token.
+//
 // What is wrong with c is the error of every call, so that requests are answered
 // 503: a configuration that cannot ask never lets a token pass.
 func Introspect(c Introspection) func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error) {

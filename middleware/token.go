@@ -5,16 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Token is what a verified access token says (RFC 9068 §2.2). It is a copy: what
-// is written to it changes no check, and is seen by nobody else. Printed, it shows
-// no part of the token that could be sent again.
+// Token is what a verified access token says (RFC 9068 §2.2). It is a copy, which
+// [TokenFrom] makes for whoever calls it: what is written to it changes no check,
+// and no other request sees it. Printed, it shows no part of the token that could
+// be sent again.
 type Token struct {
 	Issuer    string    // iss: Config.Issuer
 	Subject   string    // sub: for client credentials the client itself
@@ -24,7 +25,7 @@ type Token struct {
 	Scopes    []string  // scope: what was granted; empty when nothing was
 	IssuedAt  time.Time // iat
 	ExpiresAt time.Time // exp: without leeway
-	NotBefore time.Time // nbf: the zero time when the token has none
+	NotBefore time.Time // nbf: the zero time when the token has none, or 0
 
 	granted string        // the scope claim
 	encoded func() string // all claims, where nothing that prints or walks a Token gets at them
@@ -62,20 +63,22 @@ func (t *Token) Claims(v any) error {
 }
 
 // verdict is a token that has been verified, and as what. Once others can find
-// it, it does not change, uses and place aside, and nobody outside this package
+// it, it does not change, used and place aside, and nobody outside this package
 // gets at it.
 type verdict struct {
 	by  *Bearer // another one has another audience, or other keys
 	key *jwks.Key
+	kid string // under which the token asks for the key
 	raw string // the token as presented
 
 	id, subject string
 	client      *client
-	audience    []string
+	audiences   *[]string // nil: the Bearer's own alone, as most tokens have it
 
 	expiresAt, issuedAt, notBefore int64 // in unix seconds; notBefore 0: none
 
-	uses, place uint32 // of verdicts
+	used  atomic.Uint32 // unix second when it last came
+	place uint32        // in its shard of verdicts
 }
 
 // client is what the tokens of a client mostly have in common.
@@ -89,6 +92,25 @@ func (v *verdict) expired(now time.Time) bool {
 	return now.Add(-v.by.leeway).Unix() >= v.expiresAt
 }
 
+// comes notes that the token is in use.
+func (v *verdict) comes(now time.Time) {
+	if second := uint32(now.Unix()); v.used.Load() != second {
+		v.used.Store(second)
+	}
+}
+
+// inUse reports whether the token came not long ago, and may come again.
+func (v *verdict) inUse(now time.Time) bool {
+	return uint32(now.Unix())-v.used.Load() < inUse && !v.expired(now)
+}
+
+func (v *verdict) audience() []string {
+	if v.audiences == nil {
+		return v.by.audiences
+	}
+	return *v.audiences
+}
+
 // token is the verdict for a handler to keep.
 func (v *verdict) token() *Token {
 	var copied struct { // in one piece, mostly
@@ -99,17 +121,18 @@ func (v *verdict) token() *Token {
 	t := &copied.Token
 	*t = Token{
 		Issuer: v.by.issuer, Subject: v.subject, ClientID: v.client.id, ID: v.id,
-		Audience: append(copied.audience[:0], v.audience...),
+		Audience: append(copied.audience[:0], v.audience()...),
 		IssuedAt: time.Unix(v.issuedAt, 0), ExpiresAt: time.Unix(v.expiresAt, 0),
 		granted: v.client.scope, encoded: v.claims,
 	}
 	if v.notBefore != 0 {
 		t.NotBefore = time.Unix(v.notBefore, 0)
 	}
+	if t.granted == "" {
+		return t
+	}
+	t.Scopes = copied.scopes[:0]
 	for scope := range strings.SplitSeq(t.granted, " ") {
-		if t.Scopes == nil {
-			t.Scopes = copied.scopes[:0]
-		}
 		if scope != "" {
 			t.Scopes = append(t.Scopes, scope)
 		}
@@ -127,19 +150,20 @@ func (v *verdict) claims() string {
 // settle moves what the verdict says to memory of its own, out of the request
 // that it came in, or shares what others hold already.
 func (v *verdict) settle(c *client) {
-	v.raw, v.id = strings.Clone(v.raw), strings.Clone(v.id)
+	both := v.raw + v.id // in one piece
+	v.raw, v.id = both[:len(v.raw)], both[len(v.raw):]
 	if v.subject == c.id {
 		v.subject = c.id
 	} else {
 		v.subject = strings.Clone(v.subject)
 	}
 	v.client = c
-	if len(v.audience) == 1 { // then it is the Bearer's own
-		v.audience = v.by.audiences
+	if v.audiences == nil {
 		return
 	}
-	v.audience = slices.Clone(v.audience)
-	for i, a := range v.audience {
-		v.audience[i] = strings.Clone(a)
+	own := make([]string, len(*v.audiences))
+	for i, a := range *v.audiences {
+		own[i] = strings.Clone(a)
 	}
+	v.audiences = &own
 }

@@ -11,31 +11,33 @@ import (
 )
 
 // verdicts remembers the tokens that were verified, to the letter, and what they
-// say. Whoever finds one here still checks all that can have changed since. A nil
-// *verdicts remembers nothing.
+// say, from the second time on that they come: what comes once leaves no more than
+// a hash behind. Whoever finds one here still checks all that can have changed
+// since. A nil *verdicts remembers nothing.
 //
 // It is cut in shards, each a go-cache, so that no lock covers much. go-cache
 // knows no bound, and its sweep holds readers up: a ring beside it bounds each
 // shard, and what has expired is dropped a few places at a time.
 type verdicts struct {
 	seed   maphash.Seed
+	door   []atomic.Uint64 // what has come lately: in each, marks of the last four tokens of that hash
 	shards []shard
 	limit  int // tokens of one client at the most
 
 	mu      sync.Mutex // the last to be taken
 	clients map[string]*share
+	scope   string // the latest new one: other clients mostly have the same
 }
 
-// shard is a map, which is all that readers see, and for those who write a clock:
-// the tokens in a ring, whose hand drops what nobody has used since it last came
-// by. What is used survives maxUses rounds without, so that tokens which come
-// once cannot push it out.
+// shard is a map, which is all that readers see, and for those who write the
+// tokens in a ring, with a hand that goes round in search of one to drop. A token
+// in use is never dropped for another.
 type shard struct {
-	known *cache.Cache // verdict.raw → *verdict; no expiry in there, so a hit reads the clock once
+	known *cache.Cache // tail of verdict.raw → *verdict; no expiry in there, so a hit reads the clock once
 	mu    sync.Mutex   // of those who write
 	ring  []*verdict   // what known holds
-	hand  int          // of the clock
-	broom int          // of the search for what has expired
+	hand  int
+	broom int // another hand, in search of what has expired
 	limit int
 }
 
@@ -46,19 +48,22 @@ type share struct {
 }
 
 const (
-	shardSize = 1 << 10 // tokens at the most
-	maxUses   = 3
-	sweepStep = 4 // places looked at for expired tokens when one is added
-	oneIn     = 4 // of the places, which one client can take
+	shardSize = 768  // tokens at the most: Go's maps double above 896
+	inUse     = 60   // seconds since a token came, after which it is not in use
+	search    = 16   // places looked at for a token to drop
+	sweepStep = 4    // and for expired ones, whenever one is added
+	quarter   = 4    // one client gets one in so many places
+	maxLength = 4096 // of a token that is remembered, in bytes
+	maxNames  = 8    // in the aud of such a token
 )
 
 // newVerdicts remembers limit tokens at the most.
 func newVerdicts(limit int) *verdicts {
-	shards := 1
-	for limit/shards > shardSize {
-		shards *= 2
+	shards := (limit + shardSize - 1) / shardSize
+	v := &verdicts{
+		seed: maphash.MakeSeed(), door: make([]atomic.Uint64, limit), shards: make([]shard, shards),
+		limit: max(1, limit/quarter), clients: map[string]*share{},
 	}
-	v := &verdicts{seed: maphash.MakeSeed(), shards: make([]shard, shards), limit: max(1, limit/oneIn), clients: map[string]*share{}}
 	for i := range v.shards {
 		v.shards[i].known = cache.New(cache.NoExpiration, 0) // no janitor, so nothing to close
 		v.shards[i].limit = limit / shards
@@ -66,42 +71,65 @@ func newVerdicts(limit int) *verdicts {
 	return v
 }
 
-// shard goes by the end of a token: a part of its signature, which nobody can
-// choose, so that nobody can fill one shard alone.
-func (s *verdicts) shard(raw string) *shard {
-	const tail = 16
-	return &s.shards[maphash.String(s.seed, raw[max(0, len(raw)-tail):])%uint64(len(s.shards))]
-}
+// tail is the end of a token, 256 bits of its signature: as good as the whole to
+// find it by, and quicker. Nobody can choose it, so nobody can fill one shard
+// alone. The whole is compared when something is found.
+func tail(raw string) string { return raw[max(0, len(raw)-43):] }
+
+func (s *verdicts) hash(end string) uint64 { return maphash.String(s.seed, end) }
+
+func (s *verdicts) shard(hash uint64) *shard { return &s.shards[hash%uint64(len(s.shards))] }
 
 // get finds a token by its text.
 func (s *verdicts) get(raw string) *verdict {
 	if s == nil {
 		return nil
 	}
-	found, _ := s.shard(raw).known.Get(raw)
+	end := tail(raw)
+	found, _ := s.shard(s.hash(end)).known.Get(end)
 	v, ok := found.(*verdict)
-	if !ok {
+	if !ok || v.raw != raw {
 		return nil
-	}
-	if uses := atomic.LoadUint32(&v.uses); uses < maxUses {
-		atomic.StoreUint32(&v.uses, uses+1) // of two at once, one may not count
 	}
 	return v
 }
 
-// put remembers a token that has just been verified and found good, if there is
-// room for it or something to drop. v is not anybody else's yet: it is moved to
-// memory of its own.
+// cameBefore reports whether a token with the hash has come already, unless too
+// many others have since. That it takes one for another costs a place at worst.
+func (s *verdicts) cameBefore(hash uint64) bool {
+	const bits, all = 16, 1<<16 - 1
+	mark := max(1, hash>>(64-bits)) // 0 is nobody's
+	at := &s.door[hash%uint64(len(s.door))]
+	marks := at.Load()
+	for m := marks; m != 0; m >>= bits {
+		if m&all == mark {
+			return true
+		}
+	}
+	at.Store(marks<<bits | mark) // of two at once, one may not count
+	return false
+}
+
+// put remembers a token that has just been verified and found good, if it is not
+// its first time and there is room for it or something to drop. v is not anybody
+// else's yet: it is moved to memory of its own.
 func (s *verdicts) put(v *verdict, now time.Time) {
-	if s == nil {
+	if s == nil || len(v.raw) > maxLength || len(v.audience()) > maxNames {
 		return
 	}
-	shard := s.shard(v.raw)
+	end := tail(v.raw)
+	hash := s.hash(end)
+	if !s.cameBefore(hash) {
+		return
+	}
+	v.comes(now)
+	shard := s.shard(hash)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	s.sweep(shard, now)
-	if found, ok := shard.known.Get(v.raw); ok {
-		if old, ok := found.(*verdict); ok { // two have verified it at once, or its key is another object now
+	if found, ok := shard.known.Get(end); ok {
+		// Two have verified it at once, or its key is another object now.
+		if old, ok := found.(*verdict); ok && old.raw == v.raw {
 			v.settle(old.client)
 			shard.set(v, int(old.place))
 		}
@@ -110,9 +138,9 @@ func (s *verdicts) put(v *verdict, now time.Time) {
 	c, tooMany := s.arrives(v.client)
 	place := len(shard.ring)
 	if tooMany || place >= shard.limit {
-		of := c
-		if !tooMany {
-			of = nil
+		var of *client
+		if tooMany {
+			of = c
 		}
 		if place = shard.unused(of, now); place < 0 {
 			s.leaves(c)
@@ -130,30 +158,25 @@ func (s *shard) set(v *verdict, place int) {
 		s.ring = append(s.ring, nil)
 	}
 	s.ring[place], v.place = v, uint32(place)
-	s.known.Set(v.raw, v, cache.NoExpiration)
+	s.known.Set(tail(v.raw), v, cache.NoExpiration)
 }
 
 // drop forgets the token in a place, and leaves that free.
 func (s *verdicts) drop(shard *shard, place int) {
 	v := shard.ring[place]
-	shard.known.Delete(v.raw)
+	shard.known.Delete(tail(v.raw))
 	shard.ring[place] = nil
 	s.leaves(v.client)
 }
 
-// unused is a place whose token may go: expired, or not used for long; of this
-// client, unless that is nil. It is negative if there is none.
+// unused looks on for a place whose token is not in use; of this client, unless
+// that is nil. It is negative if there is none near.
 func (s *shard) unused(of *client, now time.Time) int {
-	for range (maxUses + 1) * len(s.ring) {
+	for range min(search, len(s.ring)) {
 		v, place := s.next(&s.hand)
-		if of != nil && v.client.id != of.id {
-			continue
-		}
-		uses := atomic.LoadUint32(&v.uses)
-		if uses == 0 || v.expired(now) {
+		if (of == nil || v.client.id == of.id) && !v.inUse(now) {
 			return place
 		}
-		atomic.StoreUint32(&v.uses, uses-1)
 	}
 	return -1
 }
@@ -206,14 +229,20 @@ func (s *verdicts) arrives(c *client) (kept *client, tooMany bool) {
 	has := s.clients[c.id]
 	switch {
 	case has == nil:
-		kept = &client{id: strings.Clone(c.id), scope: strings.Clone(c.scope)}
-		has = &share{latest: kept}
-		s.clients[kept.id] = has
+		has = &share{latest: &client{id: strings.Clone(c.id), scope: s.keep(c.scope)}}
+		s.clients[has.latest.id] = has
 	case has.latest.scope != c.scope:
-		has.latest = &client{id: has.latest.id, scope: strings.Clone(c.scope)}
+		has.latest = &client{id: has.latest.id, scope: s.keep(c.scope)}
 	}
 	has.tokens++
 	return has.latest, has.tokens > s.limit
+}
+
+func (s *verdicts) keep(scope string) string {
+	if s.scope != scope {
+		s.scope = strings.Clone(scope)
+	}
+	return s.scope
 }
 
 // leaves counts a token out.

@@ -23,7 +23,10 @@ func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error
 	if prior != nil && prior.by == b && prior.raw == raw {
 		return prior, nil
 	}
-	v := b.known(r.Context(), raw)
+	v, e := b.known(r.Context(), raw)
+	if e != nil {
+		return nil, e
+	}
 	fresh := v == nil
 	if fresh {
 		if v, e = b.verify(r.Context(), raw); e != nil {
@@ -36,22 +39,42 @@ func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error
 	}
 	if fresh {
 		b.verdicts.put(v, now)
+	} else {
+		v.comes(now)
 	}
 	return v, nil
 }
 
-// known is what was found when this token was verified, if its key is still the
-// issuer's.
-func (b *Bearer) known(ctx context.Context, raw string) *verdict {
+// known is what was found when this token was verified. It is nil if it has not
+// been, or if the issuer has another key of that id by now.
+func (b *Bearer) known(ctx context.Context, raw string) (*verdict, *Error) {
 	v := b.verdicts.get(raw)
 	if v == nil {
-		return nil
+		return nil, nil
 	}
-	// On any other answer verify says what it means.
-	if key, err := b.keys.Key(ctx, v.key.ID()); err != nil || key != v.key {
-		return nil
+	key, e := b.key(ctx, v.kid)
+	if e != nil {
+		return nil, e
 	}
-	return v
+	if key != v.key {
+		return nil, nil
+	}
+	return v, nil
+}
+
+// key asks for the key that a token names.
+func (b *Bearer) key(ctx context.Context, kid string) (*jwks.Key, *Error) {
+	key, err := b.keys.Key(ctx, kid)
+	if errors.Is(err, jwks.ErrUnknownKey) {
+		return nil, invalidToken(err)
+	}
+	if err == nil && key == nil {
+		err = errors.New("middleware: Config.Keys returned neither a key nor an error")
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return key, nil
 }
 
 // verify is the part of RFC 9068 §4 that is settled as long as the key stands:
@@ -64,15 +87,9 @@ func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
 	if !isAccessTokenType(jws.Type()) {
 		return nil, invalidToken(fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
-	key, err := b.keys.Key(ctx, jws.KeyID())
-	if errors.Is(err, jwks.ErrUnknownKey) {
-		return nil, invalidToken(err)
-	}
-	if err == nil && key == nil {
-		err = errors.New("middleware: Config.Keys returned neither a key nor an error")
-	}
-	if err != nil {
-		return nil, unavailable(err)
+	key, e := b.key(ctx, jws.KeyID())
+	if e != nil {
+		return nil, e
 	}
 	payload, err := jws.Verify(key)
 	if err != nil {
@@ -86,7 +103,7 @@ func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
 	if err != nil {
 		return nil, invalidToken(err)
 	}
-	v.by, v.key, v.raw = b, key, raw
+	v.by, v.key, v.kid, v.raw = b, key, jws.KeyID(), raw
 	return v, nil
 }
 
@@ -104,10 +121,12 @@ func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
 	if issuer := r.text("iss"); r.err == nil && issuer != b.issuer {
 		return nil, fmt.Errorf("middleware: iss is %q, not %q", issuer, b.issuer)
 	}
-	if audience, _, err := c.String("aud"); err == nil && audience == b.audience { // as most tokens have it
-		v.audience = b.audiences
-	} else if v.audience = r.texts("aud"); r.err == nil && !slices.Contains(v.audience, b.audience) {
-		return nil, fmt.Errorf("middleware: aud is %q, without %q", v.audience, b.audience)
+	if audience, _, err := c.String("aud"); err != nil || audience != b.audience {
+		audiences := r.texts("aud")
+		if r.err == nil && !slices.Contains(audiences, b.audience) {
+			return nil, fmt.Errorf("middleware: aud is %q, without %q", audiences, b.audience)
+		}
+		v.audiences = &audiences
 	}
 	v.expiresAt = r.date("exp", true)
 	v.notBefore = r.date("nbf", false)
