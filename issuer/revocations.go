@@ -38,11 +38,13 @@ type revocations struct {
 type revokedTokens struct {
 	sync.RWMutex
 	until map[string]int64 // jti → unix seconds from when it does not matter
+	some  atomic.Bool      // the map is not empty, which most are
 }
 
 type revokedClients struct {
 	sync.RWMutex
-	cut map[string]cutOff
+	cut  map[string]cutOff
+	some atomic.Bool
 }
 
 // cutOff is the second up to which a client's tokens are revoked.
@@ -153,12 +155,14 @@ func (r *revocations) apply(e Revocation) {
 		shard := &r.tokens[r.shard(e.TokenID)]
 		shard.Lock()
 		shard.until[e.TokenID] = max(until, shard.until[e.TokenID])
+		shard.some.Store(true)
 		shard.Unlock()
 	case !e.NotBefore.IsZero():
 		shard := &r.clients[r.shard(e.ClientID)]
 		shard.Lock()
 		known := shard.cut[e.ClientID]
 		shard.cut[e.ClientID] = cutOff{max(e.NotBefore.Unix(), known.notBefore), max(until, known.until)}
+		shard.some.Store(true)
 		shard.Unlock()
 		r.changed(e.ClientID)
 	default:
@@ -194,12 +198,17 @@ func (r *revocations) revoked(ctx context.Context, jti, clientID string, issuedA
 // known reports whether the token is among what is revoked, as far as that has
 // been read.
 func (r *revocations) known(jti, clientID string, issuedAt time.Time) bool {
-	tokens, clients := &r.tokens[r.shard(jti)], &r.clients[r.shard(clientID)]
-	tokens.RLock()
-	_, found := tokens.until[jti]
-	tokens.RUnlock()
-	if found {
-		return true
+	if tokens := &r.tokens[r.shard(jti)]; tokens.some.Load() {
+		tokens.RLock()
+		_, found := tokens.until[jti]
+		tokens.RUnlock()
+		if found {
+			return true
+		}
+	}
+	clients := &r.clients[r.shard(clientID)]
+	if !clients.some.Load() {
+		return false
 	}
 	clients.RLock()
 	cut, found := clients.cut[clientID]
@@ -214,9 +223,11 @@ func (r *revocations) sweep() {
 		tokens, clients := &r.tokens[i], &r.clients[i]
 		tokens.Lock()
 		maps.DeleteFunc(tokens.until, func(_ string, until int64) bool { return until <= now })
+		tokens.some.Store(len(tokens.until) > 0)
 		tokens.Unlock()
 		clients.Lock()
 		maps.DeleteFunc(clients.cut, func(_ string, cut cutOff) bool { return cut.until <= now })
+		clients.some.Store(len(clients.cut) > 0)
 		clients.Unlock()
 	}
 }

@@ -17,7 +17,7 @@ func (b *Bearer) announce(h http.Header, e *Error) {
 		if e.Code != codeInvalidToken || e.Description != notValid || e.Scope != "" {
 			text = challenge(b.realm, e)
 		}
-		h.Set("WWW-Authenticate", text)
+		h.Set("Www-Authenticate", text) // as Set would write it, which then costs nothing
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter)
 	}

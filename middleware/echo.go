@@ -117,7 +117,7 @@ func (b *Bearer) refuse(c echo.Context, v *verdict, err error) error {
 	}
 	b.announce(c.Response().Header(), e)
 	b.report(ctx, v, e.Status, e.Code, e)
-	refusal := echo.NewHTTPError(e.Status, e.Description).SetInternal(e)
+	refusal := &echo.HTTPError{Code: e.Status, Message: e.Description, Internal: e}
 	if b.errorHandler != nil {
 		if err := b.errorHandler(c, refusal); err != nil || c.Response().Committed {
 			return err
