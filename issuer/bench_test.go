@@ -96,7 +96,7 @@ type endpoint struct {
 	answer  unread
 }
 
-const benchForm = "grant_type=client_credentials"
+const benchForm = "grant_type=client_credentials&scope=orders%3Aread+orders%3Awrite"
 
 func newEndpoint(tb testing.TB, signer crypto.Signer, store issuer.Store) *endpoint {
 	tb.Helper()

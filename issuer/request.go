@@ -121,7 +121,7 @@ func readAll(r io.Reader, room []byte) ([]byte, error) {
 		if n += read; n > maxRequest {
 			return nil, errTooLarge
 		}
-		if err == io.EOF { //nolint:errorlint // a wrapped one is not the end (io.Reader)
+		if err == io.EOF { // and not one that is wrapped (io.Reader)
 			return room[:n], nil
 		}
 		if err != nil {

@@ -41,7 +41,8 @@ func (i *Issuer) grant(ctx context.Context, t request) ([]byte, *Error) {
 	}
 	// One buffer for the answer, the token in it.
 	const before = `{"access_token":"`
-	body := append(make([]byte, 0, 1<<10), before...)
+	const around = 600 // the header and the signature of the token, and the members beside it
+	body := append(make([]byte, 0, len(payload)*4/3+around), before...)
 	body, err = i.keys.AppendSign(ctx, body, tokenType, payload)
 	switch {
 	case err != nil:

@@ -162,8 +162,9 @@ func unquote(raw string) (string, bool) {
 // scanner walks RFC 8259 JSON. Each method moves at past what it names and
 // reports whether it was there.
 type scanner struct {
-	doc string
-	at  int
+	doc     string
+	at      int
+	escaped bool // a string had an escape in it
 }
 
 func (s *scanner) peek() byte {
@@ -203,10 +204,10 @@ func (s *scanner) object(c *Claims, depth int) bool {
 	}
 	for {
 		start := s.at
-		if !s.string() {
+		if s.escaped = false; !s.string() {
 			return false
 		}
-		end := s.at
+		end, plain := s.at, !s.escaped
 		s.space()
 		if !s.byte(':') {
 			return false
@@ -217,7 +218,10 @@ func (s *scanner) object(c *Claims, depth int) bool {
 			return false
 		}
 		if c != nil {
-			name, ok := unquote(s.doc[start:end])
+			name, ok := s.doc[start+1:end-1], true
+			if !plain {
+				name, ok = unquote(s.doc[start:end])
+			}
 			if !ok || c.Has(name) || c.count+len(c.more) >= maxMembers {
 				return false
 			}
@@ -295,7 +299,7 @@ func (s *scanner) string() bool {
 		case c < ' ':
 			return false
 		case c == '\\':
-			s.at = at
+			s.at, s.escaped = at, true
 			if !s.escape() {
 				return false
 			}

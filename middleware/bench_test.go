@@ -176,7 +176,7 @@ func (f *firstSight) ask(tb testing.TB) {
 func BenchmarkRequire(b *testing.B) {
 	for _, s := range benchSigners {
 		keys := newKeyring(b, s.signer)
-		list := tokens(b, keys, 512, 8)
+		list := tokens(b, keys, 2048, 8)
 		config := Config{Keys: keys, Revoked: notRevoked()}
 		hit := newRoute(benchGuard(b, config).Require("orders:read"))
 		for _, bb := range []struct {
@@ -236,7 +236,7 @@ func BenchmarkFirstSight(b *testing.B) {
 	for _, s := range benchSigners {
 		b.Run(s.alg, func(b *testing.B) {
 			keys := newKeyring(b, s.signer)
-			list := tokens(b, keys, 512, 8)
+			list := tokens(b, keys, 2048, 8)
 			bare := newRoute(floor(s.signer.Public()))
 			ours := &firstSight{config: Config{Keys: keys, Revoked: notRevoked()}, list: list}
 			ask := bare.asking(list)

@@ -208,19 +208,6 @@ func (s *verdicts) sweep(shard *shard, now time.Time) {
 	}
 }
 
-// client is what a token says of its client: the record that its latest token
-// had, if it says the same.
-func (s *verdicts) client(id, scope string) *client {
-	if s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if c := s.clients[id]; c != nil && c.latest.scope == scope {
-			return c.latest
-		}
-	}
-	return &client{id: id, scope: scope}
-}
-
 // arrives counts a token of a client in, and says whether that is one too many.
 // It gives the client in memory that may be kept.
 func (s *verdicts) arrives(c *client) (kept *client, tooMany bool) {

@@ -132,9 +132,9 @@ func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
 	v.notBefore = r.date("nbf", false)
 	v.issuedAt = r.date("iat", true)
 	v.subject = r.text("sub")
-	clientID := r.text("client_id")
+	v.client = &client{id: r.text("client_id")}
 	v.id = r.text("jti")
-	scope := r.optionalText("scope")
+	v.client.scope = r.optionalText("scope")
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -143,7 +143,6 @@ func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
 	if c.Has("cnf") {
 		return nil, errors.New("middleware: cnf: the token is sender-constrained")
 	}
-	v.client = b.verdicts.client(clientID, scope)
 	return v, nil
 }
 

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+// attacks are the forgeries, each made anew from a good credential and a number.
+var attacks = []struct {
+	name  string
+	forge func(w *world, good string, n int) string
+}{
+	{"right kid, wrong signature", func(_ *world, good string, n int) string {
+		return otherSignature(good, n)
+	}},
+	{"unknown kid", func(w *world, good string, n int) string {
+		return unknownKey(w.alg, good, "forged-"+strconv.Itoa(n))
+	}},
+	{"8 kB of dots", func(*world, string, int) string { return junk["8 kB of dots"] }},
+}
+
+// otherSignature is a wrong signature of the right length, another for each n.
+func otherSignature(credential string, n int) string {
+	wrong := wrongSignature(credential)
+	const digits = 8
+	at := len(wrong) - digits - 2 // clear of the last character, whose bits are not all its own
+	return wrong[:at] + fmt.Sprintf("%0*d", digits, n) + wrong[at+digits:]
+}
+
+func attack(ctx context.Context, b *bench) error {
+	w, err := newWorld("ES256")
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	server := publish(w)
+	defer server.Close()
+	remote := jwks.NewRemote(server.URL, jwks.RemoteConfig{})
+	defer remote.Close()
+	good, err := w.credentials(distinctTokens)
+	if err != nil {
+		return err
+	}
+	s := &siege{bench: b, bounded: true, table: &table{head: []string{"ES256", "good alone, ns", "forgery alone, ns", "one of each, ns", "× sum of the two", "heap, MB"}}}
+	for _, a := range attacks {
+		forge := func(n int) string { return a.forge(w, good[0], n) }
+		if err := s.onRoute("repeated token and "+a.name, w, remote, 0, good[:1], forge); err != nil {
+			return err
+		}
+		if err := s.onRoute("first sight and "+a.name, w, remote, -1, good, forge); err != nil {
+			return err
+		}
+	}
+	if err := s.onTokenEndpoint(ctx, "`POST /token` and wrong secrets of many clients"); err != nil {
+		return err
+	}
+	b.heading("Under attack", "One good request and one forgery in turn, against each alone: at most 1 × the sum means that good requests lose no more than what it costs\n"+
+		"to see through the forgeries. The heap is what %s forgeries, all different, left, and then as many again (four times that at the token endpoint,\n"+
+		"whose tables are then full).", count(s.forgeries()))
+	s.table.write(b.out)
+	worst := slices.MaxFunc(s.mixes, func(a, b spread) int { return cmp.Compare(a.low, b.low) })
+	b.found("attack", worst.reachesOne(), "worst %v", worst)
+	b.found("attack memory", s.bounded, "at most %.1f MB, then %.1f MB more", s.most[0]/mega, s.most[1]/mega)
+	return nil
+}
+
+// siege is what became of the attacks so far.
+type siege struct {
+	*bench
+	table *table
+	mixes []spread // time of the mix over that of its parts
+
+	most    [2]float64 // bytes that the forgeries left, and then as many again
+	bounded bool       // the second time it was less than half, or nothing to speak of
+}
+
+const mega = 1 << 20
+
+// grew notes what the forgeries left.
+func (s *siege) grew(left [2]float64) {
+	s.bounded = s.bounded && left[1] < left[0]/2+mega
+	s.most[0], s.most[1] = max(s.most[0], left[0]), max(s.most[1], left[1])
+}
+
+func (s *siege) forgeries() int { return s.verdicts / 20 }
+
+// onRoute attacks a guarded route.
+func (s *siege) onRoute(name string, w *world, keys jwks.Source, maxVerdicts int, good []string, forge func(n int) string) error {
+	middleware, err := m2mGuard(w.iss, keys, maxVerdicts)
+	if err != nil {
+		return err
+	}
+	route := newRoute(middleware)
+	one, err1 := newCaller(route)
+	two, err2 := newCaller(route)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	forged := make([]string, distinctTokens) // made in advance, so that only seeing through them is measured
+	for n := range forged {
+		forged[n] = forge(n)
+	}
+	n := 0
+	return s.lay(name, s.forgeries(), one.rotating(good, http.StatusOK), two.rotating(forged, http.StatusUnauthorized), func() error {
+		n++
+		if status := two.send(forge(n)); status != http.StatusUnauthorized {
+			return fmt.Errorf("a forgery: status %d", status)
+		}
+		return nil
+	})
+}
+
+// onTokenEndpoint attacks the issuer: wrong secrets of a client that there is,
+// and of many that there are not, from many networks.
+func (s *siege) onTokenEndpoint(ctx context.Context, name string) (err error) {
+	o, err := newOffice("ES256")
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	g, err := memoryGrantor(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	one, err1 := newPoster(g.handler, g.path)
+	two, err2 := newPoster(g.handler, g.path)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	n := 0
+	wrong := func() error {
+		n++
+		id := o.clientID
+		if n%2 == 0 {
+			id = "nobody-" + strconv.Itoa(n)
+		}
+		two.request.RemoteAddr = fmt.Sprintf("10.%d.%d.1:1", n>>8&0xff, n&0xff)
+		status := two.send(basic(id, "m2m_wrong-"+strconv.Itoa(n)))
+		if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+			return fmt.Errorf("a wrong secret: status %d", status)
+		}
+		return nil
+	}
+	return s.lay(name, 4*s.forgeries(), one.asking([]string{basic(o.clientID, o.secret)}, http.StatusOK), wrong, wrong)
+}
+
+// lay measures one attack; more makes a forgery that has not been seen yet.
+func (s *siege) lay(name string, forgeries int, good, forged, more func() error) error {
+	all, err := s.plan.race([]contestant{
+		{name: "good", op: good},
+		{name: "forged", op: forged},
+		{name: "mix", op: func() error {
+			if err := good(); err != nil {
+				return err
+			}
+			return forged()
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	var left [2]float64
+	before := liveHeap()
+	for i := range left {
+		for range forgeries {
+			if err := more(); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		after := liveHeap()
+		left[i], before = after-before, after
+	}
+	s.grew(left)
+	mix := ratioSpread(all[2].ns, paired(all[0].ns, all[1].ns, sum))
+	s.mixes = append(s.mixes, mix)
+	s.table.add(name, inNanoseconds.median(all[0]), inNanoseconds.median(all[1]), inNanoseconds.median(all[2]), mix.String(),
+		fmt.Sprintf("%+.1f, then %+.1f", left[0]/mega, left[1]/mega))
+	return nil
+}
