@@ -24,7 +24,7 @@ func isScopeToken(s string) bool {
 // parseScope reads a scope parameter: scope tokens, one space between each two.
 // A scope named twice counts once.
 func parseScope(s string) ([]string, error) {
-	var scopes []string
+	scopes := make([]string, 0, min(maxScopes, strings.Count(s, " "))+1)
 	for token := range strings.SplitSeq(s, " ") {
 		if !isScopeToken(token) {
 			return nil, fmt.Errorf("issuer: scope %d of the request has a character that no scope has, or none", len(scopes)+1)

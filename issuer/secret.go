@@ -65,10 +65,16 @@ func checksum(s string) string {
 	return string(sum[:])
 }
 
+// checksumOf is CRC-32. It is computed here because crc32 wants bytes, and to
+// copy so few of them takes longer than to go over them.
 func checksumOf(s string) (sum [checksumLen]byte) {
-	var crc [4]byte
-	binary.BigEndian.PutUint32(crc[:], crc32.ChecksumIEEE([]byte(s)))
-	lowerBase32.Encode(sum[:], crc[:])
+	crc := ^uint32(0)
+	for i := range len(s) {
+		crc = crc32.IEEETable[byte(crc)^s[i]] ^ crc>>8
+	}
+	var bytes [4]byte
+	binary.BigEndian.PutUint32(bytes[:], ^crc)
+	lowerBase32.Encode(sum[:], bytes[:])
 	return sum
 }
 

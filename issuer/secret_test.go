@@ -2,7 +2,9 @@ package issuer
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"hash/crc32"
 	"regexp"
 	"strings"
 	"testing"
@@ -278,4 +280,15 @@ func FuzzSecret(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The checksum is the CRC-32 that everybody has, so that a scanner of
+// repositories can tell a secret for certain.
+func TestChecksum(t *testing.T) {
+	for _, s := range append(hard(), "", "a", "123456789", strings.Repeat("x", 100)) {
+		want := lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
+		if got := checksum(s); got != want {
+			t.Errorf("%q: %s, want %s", s, got, want)
+		}
+	}
 }

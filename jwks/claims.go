@@ -132,9 +132,9 @@ func (c *Claims) Time(name string) (at time.Time, ok bool, err error) {
 	if !ok {
 		return time.Time{}, false, nil
 	}
-	digits, _, _ := strings.Cut(raw, ".")
-	seconds, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil || len(digits) > 12 || strings.ContainsAny(raw, "eE") {
+	digits, fraction, _ := strings.Cut(raw, ".")
+	seconds, err := strconv.ParseUint(digits, 10, 63) // an exponent is none of its digits
+	if err != nil || len(digits) > 12 || strings.ContainsAny(fraction, "eE") {
 		return time.Time{}, true, fmt.Errorf("jwks: %s is not a date in seconds", name)
 	}
 	return time.Unix(int64(seconds), 0), true, nil

@@ -44,17 +44,17 @@ type Config struct {
 	// concurrent use.
 	Revoked func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
 
-	// MaxVerdicts is how many verified tokens are remembered, so that one that
-	// goes on coming costs no signature check: from the third time on, for what
-	// comes once is not worth a place. What can change is checked at every request
-	// all the same. One client takes a quarter of the places at the most. A token
-	// that has come within a minute keeps its place; when all do, others are
+	// MaxVerdicts is about how many verified tokens are remembered, so that one
+	// that goes on coming costs no signature check: from the third time on, for
+	// what comes once is not worth a place. What can change is checked at every
+	// request all the same. One client takes a quarter of the places at the most. A
+	// token that has come within a minute keeps its place; when all do, others are
 	// verified at each request. Expired ones go as others come.
 	//
 	// A place takes some 300 B and the token's length, 800 B for a common token,
 	// and never more than 10 KiB: tokens longer than 4 KiB, or for more than 8
-	// audiences, are not remembered. Default 10 000, at most 10 000 000; negative
-	// remembers none.
+	// audiences, are not remembered. 8 B of each are taken by New. Default 10 000,
+	// at most 10 000 000; negative remembers none.
 	MaxVerdicts int
 
 	// Leeway is how far this clock and the issuer's may differ, applied to exp,
@@ -81,7 +81,8 @@ type Config struct {
 	ErrorHandler ErrorHandler
 
 	// ContextKey is a name under which c.Get finds a *[Token], one for all handlers
-	// of a request. Default none: [TokenFrom] makes one when a handler asks for it.
+	// of a request, there also when its scopes were refused. Default none:
+	// [TokenFrom] makes one when a handler asks for it.
 	ContextKey string
 
 	// Observe hears of every decision, in the request's goroutine: keep it quick.

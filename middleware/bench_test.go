@@ -230,8 +230,8 @@ func paired(rounds, each int, f, g func()) float64 {
 	return ratios[rounds/2]
 }
 
-// BenchmarkFirstSight is the ratio that PERFORMANCE.md asks for: a request with a
-// new token to one with nothing but base64 and the signature, in pairs.
+// BenchmarkFirstSight is the ratio of a request with a new token to one with
+// nothing but base64 and the signature, in pairs.
 func BenchmarkFirstSight(b *testing.B) {
 	for _, s := range benchSigners {
 		b.Run(s.alg, func(b *testing.B) {

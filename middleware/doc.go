@@ -31,11 +31,12 @@
 //
 // # Tokens that come again
 //
-// A token that was let in twice is remembered ([Config.MaxVerdicts]): when the same
-// text comes again, its signature and claims are not read again. All that can
-// have changed is: time, whether the key is still the issuer's, revocation, and
-// the scopes of the route. Refusals are not remembered, and a [Bearer] knows
-// nothing of what another one has seen.
+// A token that was found valid twice is remembered ([Config.MaxVerdicts]): when
+// the same text comes again, its signature and claims are not read again. What can
+// have changed is checked at every request: time, whether the key is still the
+// issuer's, revocation, and the scopes of the route. (A second Require of the same
+// request looks at the scopes alone.) Invalid and revoked tokens are not
+// remembered, and a [Bearer] knows nothing of what another one has seen.
 //
 // # Where a token may be
 //

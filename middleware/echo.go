@@ -22,8 +22,9 @@ type ErrorHandler = func(c echo.Context, err error) error
 // nobody else can put one there.
 const verdictKey = "m2m.verdict"
 
-// TokenFrom gives the token that let this request in, or nil when no Require has
-// run or a [Skipper] skipped it. Each call makes one.
+// TokenFrom gives the valid token of this request, or nil when no Require has run
+// or a [Skipper] skipped it. Each call makes one. Outside the guarded handler, in
+// an [ErrorHandler] say, it is there also when its scopes were refused.
 func TokenFrom(c echo.Context) *Token {
 	if v, ok := c.Get(verdictKey).(*verdict); ok {
 		return v.token()

@@ -92,16 +92,19 @@ func (v *verdict) expired(now time.Time) bool {
 	return now.Add(-v.by.leeway).Unix() >= v.expiresAt
 }
 
-// comes notes that the token is in use.
+// comes notes that the token is in use. now may be a while ago, for a request that
+// waited, and the clock may have been set back.
 func (v *verdict) comes(now time.Time) {
-	if second := uint32(now.Unix()); v.used.Load() != second {
+	second := uint32(now.Unix())
+	if later := int32(second - v.used.Load()); later > 0 || later < -useLasts {
 		v.used.Store(second)
 	}
 }
 
 // inUse reports whether the token came not long ago, and may come again.
 func (v *verdict) inUse(now time.Time) bool {
-	return uint32(now.Unix())-v.used.Load() < inUse && !v.expired(now)
+	since := int32(uint32(now.Unix()) - v.used.Load())
+	return -useLasts <= since && since < useLasts && !v.expired(now)
 }
 
 func (v *verdict) audience() []string {

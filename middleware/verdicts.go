@@ -26,7 +26,7 @@ type verdicts struct {
 
 	mu      sync.Mutex // the last to be taken
 	clients map[string]*share
-	scope   string // the latest new one: other clients mostly have the same
+	scope   string // the latest new one of any client: others mostly have the same
 }
 
 // shard is a map, which is all that readers see, and for those who write the
@@ -49,10 +49,10 @@ type share struct {
 
 const (
 	shardSize = 768  // tokens at the most: Go's maps double above 896
-	inUse     = 60   // seconds since a token came, after which it is not in use
-	search    = 16   // places looked at for a token to drop
+	useLasts  = 60   // seconds since a token came, after which it is not in use
+	dropStep  = 16   // places looked at for a token to drop
 	sweepStep = 4    // and for expired ones, whenever one is added
-	quarter   = 4    // one client gets one in so many places
+	divisor   = 4    // one client gets one in so many places
 	maxLength = 4096 // of a token that is remembered, in bytes
 	maxNames  = 8    // in the aud of such a token
 )
@@ -62,7 +62,7 @@ func newVerdicts(limit int) *verdicts {
 	shards := (limit + shardSize - 1) / shardSize
 	v := &verdicts{
 		seed: maphash.MakeSeed(), door: make([]atomic.Uint64, limit), shards: make([]shard, shards),
-		limit: max(1, limit/quarter), clients: map[string]*share{},
+		limit: max(1, limit/divisor), clients: map[string]*share{},
 	}
 	for i := range v.shards {
 		v.shards[i].known = cache.New(cache.NoExpiration, 0) // no janitor, so nothing to close
@@ -94,8 +94,9 @@ func (s *verdicts) get(raw string) *verdict {
 	return v
 }
 
-// cameBefore reports whether a token with the hash has come already, unless too
-// many others have since. That it takes one for another costs a place at worst.
+// cameBefore reports whether a token with the hash has come already, unless some
+// four times as many others as there are places have since. That it takes one for
+// another costs a place at worst.
 func (s *verdicts) cameBefore(hash uint64) bool {
 	const bits, all = 16, 1<<16 - 1
 	mark := max(1, hash>>(64-bits)) // 0 is nobody's
@@ -172,7 +173,7 @@ func (s *verdicts) drop(shard *shard, place int) {
 // unused looks on for a place whose token is not in use; of this client, unless
 // that is nil. It is negative if there is none near.
 func (s *shard) unused(of *client, now time.Time) int {
-	for range min(search, len(s.ring)) {
+	for range min(dropStep, len(s.ring)) {
 		v, place := s.next(&s.hand)
 		if (of == nil || v.client.id == of.id) && !v.inUse(now) {
 			return place

@@ -460,7 +460,7 @@ func TestTokensInUseKeepTheirPlace(t *testing.T) {
 		if hits != 10*100 {
 			t.Errorf("%d hits, want 1000", hits)
 		}
-		time.Sleep((inUse - 1) * time.Second)
+		time.Sleep((useLasts - 1) * time.Second)
 		fresh := goodTokens(t, keys, "b", 20, 20)
 		remembered := func() (n int) {
 			for _, token := range fresh {
@@ -472,13 +472,35 @@ func TestTokensInUseKeepTheirPlace(t *testing.T) {
 			return n
 		}
 		if n := remembered(); n != 0 {
-			t.Errorf("%d new ones pushed others out that came %d s ago", n, inUse-1)
+			t.Errorf("%d new ones pushed others out that came %d s ago", n, useLasts-1)
 		}
 		time.Sleep(time.Second)
 		if n := remembered(); n != 20 {
-			t.Errorf("%d of 20 new ones are remembered when the others have not come for %d s", n, inUse)
+			t.Errorf("%d of 20 new ones are remembered when the others have not come for %d s", n, useLasts)
 		}
 	})
+}
+
+// A request that waited puts its token with an old time; a clock may go back.
+func TestUseByAnotherClock(t *testing.T) {
+	by := benchGuard(t, Config{Keys: newKeyring(t, edKey)})
+	now := time.Now()
+	v := &verdict{by: by, expiresAt: now.Unix() + 1000}
+	v.comes(now)
+	for _, tt := range []struct {
+		after time.Duration
+		inUse bool
+	}{{-2 * time.Second, true}, {0, true}, {59 * time.Second, true}, {60 * time.Second, false}, {-time.Hour, false}, {999 * time.Second, false}} {
+		if got := v.inUse(now.Add(tt.after)); got != tt.inUse {
+			t.Errorf("%v after it came: in use %v", tt.after, got)
+		}
+	}
+	if v.comes(now.Add(-2 * time.Second)); v.used.Load() != uint32(now.Unix()) {
+		t.Error("a late request moved the use back")
+	}
+	if v.comes(now.Add(-time.Hour)); v.used.Load() != uint32(now.Add(-time.Hour).Unix()) {
+		t.Error("the clock went back, and the token would not be in use again for an hour")
+	}
 }
 
 // Every shard is used, and none is fuller than the others by much.
@@ -643,7 +665,7 @@ func TestVerdictsAtOnce(t *testing.T) {
 	}
 }
 
-// The counts that PERFORMANCE.md asks for, over the bare route, which has none.
+// What a request allocates over the bare route, which allocates nothing.
 func TestRequestAllocations(t *testing.T) {
 	// Other tests introspect, and each request then carries its token with it.
 	defer introspects.Store(introspects.Swap(false))
@@ -663,6 +685,15 @@ func TestRequestAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(len(list)-2, func() { miss.ask(t) }); n > 25 {
 			t.Errorf("%s: a first sight allocates %v times", s.alg, n)
 		}
+	}
+	c := echo.New().NewContext(nil, nil)
+	c.Set(verdictKey, &verdict{by: benchGuard(t, Config{Keys: newKeyring(t, ecKey)}), client: &client{scope: "a b"}})
+	if n := testing.AllocsPerRun(100, func() {
+		if TokenFrom(c) == nil {
+			t.Fatal("no token")
+		}
+	}); n > 2 {
+		t.Errorf("TokenFrom allocates %v times", n)
 	}
 	bare := newRoute()
 	if n := testing.AllocsPerRun(100, func() { bare.ask(t, "", http.StatusNoContent) }); n != 0 {
