@@ -1,4 +1,4 @@
-package issuer_test
+package sqlstore_test
 
 import (
 	"context"
@@ -9,24 +9,19 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/base64"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
-	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 )
@@ -152,67 +147,21 @@ func (c *counted) Client(ctx context.Context, id string) (*issuer.Client, error)
 	return c.Store.Client(ctx, id)
 }
 
-// databases are the benchmark's client in SQLite, and in PostgreSQL where there
-// is one.
-func databases(tb testing.TB) map[string]*counted {
-	tb.Helper()
-	lite, err := sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "m2m.db"))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { lite.Close() })
-	stores := map[string]*counted{"sqlite": {Store: lite}}
-	if url := os.Getenv("POSTGRES_URL"); url == "" {
-		tb.Log("POSTGRES_URL is not set: nothing is said about PostgreSQL")
-	} else {
-		stores["postgres"] = &counted{Store: postgres(tb, url)}
-	}
-	for name, store := range stores {
-		if _, err := store.Register(tb.Context(), benchClient()); err != nil {
-			tb.Fatal(name, err)
-		}
-	}
-	return stores
-}
-
-// postgres is a store in a schema of its own.
-func postgres(tb testing.TB, url string) *sqlstore.Store {
-	tb.Helper()
-	open := func(url string) *sql.DB {
-		db, err := sql.Open("pgx", url)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return db
-	}
-	schema := "bench_" + strings.ToLower(rand.Text())
-	server := open(url)
-	if _, err := server.ExecContext(tb.Context(), "CREATE SCHEMA "+schema); err != nil {
-		tb.Fatal(err)
-	}
-	separator := "?"
-	if strings.Contains(url, "?") {
-		separator = "&"
-	}
-	db := open(url + separator + "search_path=" + schema)
-	tb.Cleanup(func() {
-		db.Close()
-		_, err := server.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
-		if err := errors.Join(err, server.Close()); err != nil {
-			tb.Error(err)
-		}
-	})
-	store, err := sqlstore.New(tb.Context(), db)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return store
-}
-
 // BenchmarkToken is a whole request through Echo, with client_secret_basic, and
 // beside it the floor. x-floor is the ratio of the two, run in pairs.
 func BenchmarkToken(b *testing.B) {
-	stores := databases(b)
+	stores := map[string]*counted{}
+	for name, kind := range map[string]string{"sqlite": "SQLite", "postgres": "PostgreSQL"} {
+		if name == "postgres" && os.Getenv("POSTGRES_URL") == "" {
+			b.Log("POSTGRES_URL is not set: nothing is said about PostgreSQL")
+			continue
+		}
+		store, _ := crowded(b, kind)
+		if _, err := store.Register(b.Context(), benchClient()); err != nil {
+			b.Fatal(name, err)
+		}
+		stores[name] = &counted{Store: store}
+	}
 	for _, c := range contestants(b) {
 		b.Run(c.alg+"/floor", func(b *testing.B) {
 			b.ReportAllocs()
