@@ -34,7 +34,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error
 		}
 	}
 	now := time.Now()
-	if e := b.current(r.Context(), v, raw, now); e != nil {
+	if e := b.current(r.Context(), v, now); e != nil {
 		return nil, e
 	}
 	if fresh {
@@ -147,7 +147,7 @@ func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
 }
 
 // current is the part of the check that changes while a token lives.
-func (b *Bearer) current(ctx context.Context, v *verdict, raw string, now time.Time) *Error {
+func (b *Bearer) current(ctx context.Context, v *verdict, now time.Time) *Error {
 	latest := now.Add(b.leeway).Unix()
 	switch {
 	case v.expired(now):
@@ -160,7 +160,7 @@ func (b *Bearer) current(ctx context.Context, v *verdict, raw string, now time.T
 	if b.revoked == nil {
 		return nil
 	}
-	revoked, err := b.revoked(withCredential(ctx, raw), v.id, v.client.id, time.Unix(v.issuedAt, 0))
+	revoked, err := b.revoked(withCredential(ctx, v.raw), v.id, v.client.id, time.Unix(v.issuedAt, 0))
 	if err != nil {
 		return unavailable(fmt.Errorf("middleware: Config.Revoked: %w", err))
 	}
