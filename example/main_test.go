@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestNamedClients(t *testing.T) {
@@ -49,7 +50,11 @@ func TestDemoSession(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "data")
 	p := start(t, "example", "DATA_DIR="+dir)
-	_, session, _ := strings.Cut(p.said(), "terminal:\n")
+	var session string
+	eventually(t, 5*time.Second, "the whole session is printed", func() bool {
+		_, session, _ = strings.Cut(p.said(), "terminal:\n")
+		return strings.HasSuffix(session, "/v1/orders\n\n")
+	})
 	out, err := exec.Command("sh", "-c", session).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -74,12 +79,13 @@ func TestDemoSession(t *testing.T) {
 	address := strings.TrimPrefix(p.url, "http://")
 	p.stop(t)
 	again := start(t, "example", "DATA_DIR="+dir, "ADDR="+address)
-	if strings.Contains(again.said(), secret) {
-		t.Error("the secret was printed a second time")
-	}
 	again.token(t, "demo", secret)
 	if status, body := call(t, "GET", again.url+"/v1/whoami", token, ""); status != http.StatusOK {
 		t.Errorf("a token from before the restart: %d %s", status, body)
+	}
+	again.stop(t)
+	if strings.Contains(again.said(), secret) {
+		t.Error("the secret was printed a second time")
 	}
 }
 
