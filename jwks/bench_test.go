@@ -190,12 +190,3 @@ func signedByB(b *testing.B, r *Keyring) string {
 	parsed := sure(Parse(sure(r.Sign(b.Context(), "at+jwt", []byte("{}"))), 0))
 	return parsed.KeyID()
 }
-
-func TestKeyringKeyAllocatesNothing(t *testing.T) {
-	r := sure(Open(t.Context(), &shelf{}, Policy{}))
-	defer r.Close()
-	kid := signedBy(t, r)
-	if n := testing.AllocsPerRun(1000, func() { sure(r.Key(t.Context(), kid)) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}

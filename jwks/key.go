@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
@@ -30,6 +31,20 @@ var ErrUnavailable = errors.New("jwks: keys unavailable")
 // comparing pointers. It must be safe for concurrent use.
 type Source interface {
 	Key(ctx context.Context, kid string) (*Key, error)
+}
+
+// Stands reports whether the source would give this key, which it gave before,
+// again at once. now is the time as the caller has just read it, with time.Now: a
+// verifier that needs the time anyway reads the clock once, not twice. False says
+// nothing but "ask [Source.Key]", as does every Source that is not of this package.
+func Stands(source Source, key *Key, now time.Time) bool {
+	switch s := source.(type) { // by type, not by a method, which one that wraps ours would inherit
+	case *Keyring:
+		return s.stands(key, now)
+	case *Remote:
+		return s.stands(key, now)
+	}
+	return false
 }
 
 // Key is the public half of one signing key. It has one algorithm, whatever a

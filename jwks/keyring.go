@@ -25,13 +25,14 @@ type Keyring struct {
 	skew   time.Duration // of this replica's clock, for tests
 	view   atomic.Pointer[view]
 
-	looking chan struct{} // full while somebody looks at the store; a request with a good view never waits for it
-	failure error         // of the last look at the store
-	failed  time.Time
-	stop    context.CancelFunc
-	stopped context.Context
-	polling sync.Once
-	done    sync.WaitGroup
+	looking  chan struct{} // full while somebody looks at the store; a request with a good view never waits for it
+	failure  error         // of the last look at the store
+	failed   time.Time
+	stop     context.CancelFunc
+	stopped  context.Context
+	polling  sync.Once
+	followed atomic.Bool // poll has been started
+	done     sync.WaitGroup
 }
 
 // view is a state, read at a moment, in the forms that requests want.
@@ -40,6 +41,7 @@ type view struct {
 	times     []times
 	raw       []byte    // the blob it was read from
 	loaded    time.Time // before the read
+	trusted   time.Time // until when it may be acted on
 	published map[string]*Key
 	document  []byte
 	etag      string
@@ -117,7 +119,7 @@ func (r *Keyring) Policy() Policy {
 
 // Key is the published key of that id.
 func (r *Keyring) Key(ctx context.Context, kid string) (*Key, error) {
-	v, err := r.current(ctx, r.trusted)
+	v, err := r.current(ctx, trusted)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +137,15 @@ func (r *Keyring) Key(ctx context.Context, kid string) (*Key, error) {
 	return nil, ErrUnknownKey
 }
 
+// stands is [Stands].
+func (r *Keyring) stands(key *Key, now time.Time) bool {
+	v := r.view.Load()
+	if r.store != nil && (!r.followed.Load() || r.stopped.Err() != nil || !r.here(now).Before(v.trusted)) {
+		return false
+	}
+	return v.published[key.id] == key
+}
+
 // Ready reports whether the keyring can sign and be published now, for a
 // readiness endpoint. The error says what is wrong with the store, or the keys
 // in it, while there is still time: it does not wait until signing stops.
@@ -147,7 +158,7 @@ func (r *Keyring) Ready(ctx context.Context) error {
 }
 
 func (r *Keyring) signing(ctx context.Context) (*signingKey, error) {
-	v, err := r.current(ctx, r.trusted)
+	v, err := r.current(ctx, trusted)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +175,10 @@ func (r *Keyring) signing(ctx context.Context) (*signingKey, error) {
 // missed was announced after the view was loaded and signs Announce later at the
 // earliest, so until then the view names the right key to sign with. A key that
 // was dropped as compromised would be believed here so long: hence the hour.
-func (r *Keyring) trusted(v *view) time.Time {
-	p := r.policy
-	return v.loaded.Add(min(p.Announce-p.Skew, max(time.Hour, p.MaxAge+p.Poll)))
+func trusted(v *view) time.Time { return v.trusted }
+
+func (p Policy) trusts(loaded time.Time) (until time.Time) {
+	return loaded.Add(min(p.Announce-p.Skew, max(time.Hour, p.MaxAge+p.Poll)))
 }
 
 // publishable is until when verifiers may keep a view, max-age included. It is
@@ -188,6 +200,7 @@ func (r *Keyring) current(ctx context.Context, limit func(*view) time.Time) (*vi
 	r.polling.Do(func() {
 		r.done.Add(1)
 		go r.poll()
+		r.followed.Store(true)
 		// It may have been opened long before its first use.
 		limit = func(v *view) time.Time { return v.loaded.Add(r.policy.Poll) }
 	})
@@ -368,7 +381,7 @@ const storeTimeout = 10 * time.Second
 
 // show makes a state the one that requests see.
 func (r *Keyring) show(s *state, raw []byte, loaded time.Time) error {
-	v := &view{state: *s, times: s.times(), raw: raw, loaded: loaded, published: make(map[string]*Key, len(s.Keys))}
+	v := &view{state: *s, times: s.times(), raw: raw, loaded: loaded, trusted: r.policy.trusts(loaded), published: make(map[string]*Key, len(s.Keys))}
 	keys := make([]*Key, len(s.Keys))
 	for i, k := range s.Keys {
 		keys[i] = k.Key
@@ -383,7 +396,9 @@ func (r *Keyring) show(s *state, raw []byte, loaded time.Time) error {
 
 // now is this replica's clock. It is the wall clock, which goes on while a
 // machine sleeps.
-func (r *Keyring) now() time.Time { return time.Now().Round(0).UTC().Add(r.skew) }
+func (r *Keyring) now() time.Time { return r.here(time.Now()) }
+
+func (r *Keyring) here(now time.Time) time.Time { return now.Round(0).UTC().Add(r.skew) }
 
 // shared is the time as the replicas that share the state see it.
 func (r *Keyring) shared(s *state) time.Time {

@@ -85,7 +85,10 @@ func TestKeyringPointers(t *testing.T) {
 					t.Fatalf("%s has another pointer", kid)
 				}
 			}
-			for kid := range first {
+			for kid, key := range first {
+				if Stands(r, key, time.Now()) != slices.Contains(now, kid) {
+					t.Fatalf("%s stands: %v", kid, !slices.Contains(now, kid))
+				}
 				if _, err := r.Key(t.Context(), kid); !slices.Contains(now, kid) && !errors.Is(err, ErrUnknownKey) {
 					t.Fatalf("%s is not published, and is found: %v", kid, err)
 				}
@@ -295,11 +298,77 @@ func TestKeyringKeyDoesNotAllocate(t *testing.T) {
 	for name, r := range map[string]*Keyring{"opened": opened, "static": sure(Static(testKeys()["ES256"].private))} {
 		ctx, kid := t.Context(), r.view.Load().Keys[0].ID()
 		if n := testing.AllocsPerRun(1000, func() {
-			if _, err := r.Key(ctx, kid); err != nil {
+			key, err := r.Key(ctx, kid)
+			if err != nil || !Stands(r, key, time.Now()) {
 				t.Error(err)
 			}
 		}); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+	}
+}
+
+// renamed is a Source that has all that a Keyring has, and a Key of its own.
+type renamed struct{ *Keyring }
+
+func (renamed) Key(context.Context, string) (*Key, error) { return nil, ErrUnknownKey }
+
+func TestStandsInKeyring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		key, now := r.view.Load().Keys[0].Key, time.Now()
+		if Stands(r, key, now) {
+			t.Error("before the first use, whose duty it is to look at the store")
+		}
+		mustFind(t, r, key)
+		if !Stands(r, key, now) || !Stands(r, key, time.Now().Add(59*time.Minute)) {
+			t.Error("does not stand")
+		}
+		if Stands(renamed{r}, key, now) || Stands(nil, key, now) {
+			t.Error("of a Source that was not asked")
+		}
+		twin := *key
+		if Stands(r, &twin, now) {
+			t.Error("another key of that id")
+		}
+		if Stands(sure(Static(testKeys()["ES256"].private)), key, now) {
+			t.Error("a key of another keyring")
+		}
+		until := r.view.Load().loaded.Add(time.Hour)
+		if !Stands(r, key, until.Add(-time.Nanosecond)) || Stands(r, key, until) {
+			t.Error("the view is to be acted on for an hour, and no longer")
+		}
+		if r.skew = time.Hour; Stands(r, key, time.Now()) {
+			t.Error("by another clock than this replica's")
+		}
+		r.skew = 0
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if Stands(r, key, time.Now()) {
+			t.Error("a key that was dropped stands")
+		}
+		key = r.view.Load().Keys[0].Key
+		mustFind(t, r, key)
+		if !Stands(r, key, time.Now()) {
+			t.Error("the key after it does not")
+		}
+		r.Close()
+		if Stands(r, key, time.Now()) {
+			t.Error("after Close")
+		}
+		static := sure(Static(testKeys()["ES256"].private))
+		if key := static.view.Load().Keys[0].Key; !Stands(static, key, time.Now().Add(1000*time.Hour)) {
+			t.Error("a static key ends by a timetable")
+		}
+	})
+}
+
+func mustFind(t *testing.T, r *Keyring, key *Key) {
+	t.Helper()
+	if found, err := r.Key(t.Context(), key.ID()); err != nil || found != key {
+		t.Fatalf("%v, %v", found, err)
 	}
 }

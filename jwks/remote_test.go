@@ -300,6 +300,37 @@ func TestRemoteKeyDoesNotAllocate(t *testing.T) {
 	mustKey(t, r, "k1")
 }
 
+func TestStandsInRemote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, r := remoteOf(t, numbered(0, 1), RemoteConfig{})
+		if Stands(r, &Key{id: "k0"}, time.Now()) {
+			t.Error("before there is a set")
+		}
+		k0, k1 := mustKey(t, r, "k0"), mustKey(t, r, "k1")
+		due := r.Status().NextRefresh
+		if !Stands(r, k0, time.Now()) || !Stands(r, k0, due.Add(-time.Nanosecond)) {
+			t.Error("does not stand")
+		}
+		if Stands(r, k0, due) {
+			t.Error("when a call has a refresh to start")
+		}
+		if Stands(r, &Key{id: "k0"}, time.Now()) || Stands(struct{ Source }{r}, k0, time.Now()) {
+			t.Error("another key, or another Source")
+		}
+		o.handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, numbered(0)) })
+		time.Sleep(time.Until(due))
+		mustKey(t, r, "k0")
+		synctest.Wait()
+		if !Stands(r, k0, time.Now()) || Stands(r, k1, time.Now()) {
+			t.Error("after a refresh what the issuer has kept stands, and nothing else")
+		}
+		_ = r.Close()
+		if Stands(r, k0, time.Now()) {
+			t.Error("after Close")
+		}
+	})
+}
+
 // Nor does it need the lock while a refresh is under way.
 func TestRemoteKeyTakesNoLockDuringRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
