@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// credential finds the one token of a request. Other ways to send one are not
+// credential finds the token of a request. Other ways to send one are not
 // read; that they are there besides makes a request ambiguous.
 func credential(r *http.Request, maxBytes int) (string, *Error) {
 	headers := r.Header["Authorization"]
@@ -20,7 +20,7 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 	// credentials = "Bearer" 1*SP b64token (RFC 6750 §2.1); the name of a scheme
 	// is case-insensitive (RFC 9110 §11.1).
 	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	if scheme != "Bearer" && !strings.EqualFold(scheme, "Bearer") {
 		return "", noCredential()
 	}
 	if r.URL.RawQuery != "" && queryHasToken(r.URL.RawQuery) {
@@ -29,15 +29,19 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 	if len(token) > maxBytes { // before anything walks it
 		return "", invalidToken(fmt.Errorf("middleware: token of %d bytes, more than %d", len(token), maxBytes))
 	}
-	token = strings.TrimLeft(token, " ")
-	switch {
-	case token == "":
+	if token = strings.TrimLeft(token, " "); token == "" {
 		return "", invalidRequest("Bearer without a token")
-	case strings.IndexByte(token, ' ') >= 0 || strings.IndexByte(token, ',') >= 0: // one byte at a time is quick
-		// Two header lines joined by a proxy look like this.
-		return "", invalidRequest("more than one token in the Authorization header")
 	}
 	return token, nil
+}
+
+// several refuses what looks like two header lines joined by a proxy. It is not
+// asked of a token that has been verified, which has nothing of the sort in it.
+func several(credential string) *Error {
+	if strings.IndexByte(credential, ' ') >= 0 || strings.IndexByte(credential, ',') >= 0 { // one byte at a time is quick
+		return invalidRequest("more than one token in the Authorization header")
+	}
+	return nil
 }
 
 func queryHasToken(query string) bool {

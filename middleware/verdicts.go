@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,13 +30,15 @@ type verdicts struct {
 	scope   string // the latest new one of any client: others mostly have the same
 }
 
-// shard is a map, which is all that readers see, and for those who write the
-// tokens in a ring, with a hand that goes round in search of one to drop. A token
-// in use is never dropped for another.
+// shard is a map, and the latest of what is in there at hand: to read the map is to
+// write to its lock, which all cores would do for a token that all requests bring.
+// For those who write it has the tokens in a ring, with a hand that goes round in
+// search of one to drop. A token in use is never dropped for another.
 type shard struct {
-	known *cache.Cache // tail of verdict.raw → *verdict; no expiry in there, so a hit reads the clock once
-	mu    sync.Mutex   // of those who write
-	ring  []*verdict   // what known holds
+	known *cache.Cache                   // tail of verdict.raw → *verdict; no expiry in there, so a hit reads the clock once
+	seats [seats]atomic.Pointer[verdict] // by hash, the latest in known
+	mu    sync.Mutex                     // of those who write
+	ring  []*verdict                     // what known holds
 	hand  int
 	broom int // another hand, in search of what has expired
 	limit int
@@ -49,6 +52,7 @@ type share struct {
 
 const (
 	shardSize = 768  // tokens at the most: Go's maps double above 896
+	seats     = 1024 // of a shard
 	useLasts  = 60   // seconds since a token came, after which it is not in use
 	dropStep  = 16   // places looked at for a token to drop
 	sweepStep = 4    // and for expired ones, whenever one is added
@@ -78,7 +82,11 @@ func tail(raw string) string { return raw[max(0, len(raw)-43):] }
 
 func (s *verdicts) hash(end string) uint64 { return maphash.String(s.seed, end) }
 
-func (s *verdicts) shard(hash uint64) *shard { return &s.shards[hash%uint64(len(s.shards))] }
+// shard goes by the upper end of a hash, and without a division.
+func (s *verdicts) shard(hash uint64) *shard {
+	at, _ := bits.Mul64(hash, uint64(len(s.shards)))
+	return &s.shards[at]
+}
 
 // get finds a token by its text.
 func (s *verdicts) get(raw string) *verdict {
@@ -86,7 +94,12 @@ func (s *verdicts) get(raw string) *verdict {
 		return nil
 	}
 	end := tail(raw)
-	found, _ := s.shard(s.hash(end)).known.Get(end)
+	hash := s.hash(end)
+	shard := s.shard(hash)
+	if v := shard.seat(hash).Load(); v != nil && v.raw == raw {
+		return v
+	}
+	found, _ := shard.known.Get(end)
 	v, ok := found.(*verdict)
 	if !ok || v.raw != raw {
 		return nil
@@ -98,16 +111,16 @@ func (s *verdicts) get(raw string) *verdict {
 // four times as many others as there are places have since. That it takes one for
 // another costs a place at worst.
 func (s *verdicts) cameBefore(hash uint64) bool {
-	const bits, all = 16, 1<<16 - 1
-	mark := max(1, hash>>(64-bits)) // 0 is nobody's
+	const width, all = 16, 1<<16 - 1
+	mark := max(1, hash>>(64-width)) // 0 is nobody's
 	at := &s.door[hash%uint64(len(s.door))]
 	marks := at.Load()
-	for m := marks; m != 0; m >>= bits {
+	for m := marks; m != 0; m >>= width {
 		if m&all == mark {
 			return true
 		}
 	}
-	at.Store(marks<<bits | mark) // of two at once, one may not count
+	at.Store(marks<<width | mark) // of two at once, one may not count
 	return false
 }
 
@@ -132,7 +145,7 @@ func (s *verdicts) put(v *verdict, now time.Time) {
 		// Two have verified it at once, or its key is another object now.
 		if old, ok := found.(*verdict); ok && old.raw == v.raw {
 			v.settle(old.client)
-			shard.set(v, int(old.place))
+			shard.set(hash, v, int(old.place))
 		}
 		return
 	}
@@ -150,22 +163,30 @@ func (s *verdicts) put(v *verdict, now time.Time) {
 		s.drop(shard, place)
 	}
 	v.settle(c)
-	shard.set(v, place)
+	shard.set(hash, v, place)
+}
+
+// seat is where a token with the hash is at hand.
+func (s *shard) seat(hash uint64) *atomic.Pointer[verdict] {
+	return &s.seats[hash%seats]
 }
 
 // set puts a token in a place that is free, or at the end of the ring.
-func (s *shard) set(v *verdict, place int) {
+func (s *shard) set(hash uint64, v *verdict, place int) {
 	if place == len(s.ring) {
 		s.ring = append(s.ring, nil)
 	}
 	s.ring[place], v.place = v, uint32(place)
 	s.known.Set(tail(v.raw), v, cache.NoExpiration)
+	s.seat(hash).Store(v)
 }
 
 // drop forgets the token in a place, and leaves that free.
 func (s *verdicts) drop(shard *shard, place int) {
 	v := shard.ring[place]
-	shard.known.Delete(tail(v.raw))
+	end := tail(v.raw)
+	shard.known.Delete(end)
+	shard.seat(s.hash(end)).CompareAndSwap(v, nil)
 	shard.ring[place] = nil
 	s.leaves(v.client)
 }

@@ -42,6 +42,11 @@ func (s *verdicts) check(tb testing.TB) (tokens int) {
 			}
 			counts[v.client.id]++
 		}
+		for place := range shard.seats {
+			if v := shard.seats[place].Load(); v != nil && (int(v.place) >= len(shard.ring) || shard.ring[v.place] != v || shard.seat(s.hash(tail(v.raw))) != &shard.seats[place]) {
+				tb.Errorf("shard %d: seat %d holds one that is elsewhere, or nowhere", i, place)
+			}
+		}
 		tokens += len(shard.ring)
 		shard.mu.Unlock()
 	}
@@ -61,7 +66,7 @@ func (s *verdicts) check(tb testing.TB) (tokens int) {
 
 // remembers reports whether the token would be a hit.
 func (a *api) remembers(token string) bool {
-	v, e := a.auth.known(context.Background(), token)
+	v, _, e := a.auth.known(context.Background(), token)
 	return v != nil && e == nil
 }
 
@@ -214,6 +219,81 @@ func TestHitAsksForTheKidOfTheToken(t *testing.T) {
 	}
 	known = false
 	a.wantInvalid(t, token, "unknown key")
+}
+
+// renamed is a Source that has all that a Keyring has, and a Key of its own.
+type renamed struct {
+	*jwks.Keyring
+	err atomic.Pointer[error]
+}
+
+func (r *renamed) Key(ctx context.Context, kid string) (*jwks.Key, error) {
+	if err := r.err.Load(); err != nil {
+		return nil, *err
+	}
+	return r.Keyring.Key(ctx, kid)
+}
+
+// A hit asks the Source that was configured, not one inside of it.
+func TestHitAsksTheSource(t *testing.T) {
+	source := &renamed{Keyring: newKeyring(t, ecKey)}
+	a := remembering(t, Config{Keys: source})
+	token := goodToken(t, source.Keyring)
+	a.twice(t, token)
+	if !a.remembers(token) {
+		t.Fatal("not a hit: this test looks at something else")
+	}
+	source.err.Store(&jwks.ErrUnknownKey)
+	a.wantInvalid(t, token, "unknown key")
+	source.err.Store(&jwks.ErrUnavailable)
+	if w := a.get("/", "Bearer "+token); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+// A hit that waits for its key goes by the time when it has it.
+func TestHitThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := newKeyring(t, ecKey)
+		var wait time.Duration
+		a := remembering(t, Config{Keys: sourceFunc(func(ctx context.Context, kid string) (*jwks.Key, error) {
+			time.Sleep(wait)
+			return keys.Key(ctx, kid)
+		})})
+		token := goodToken(t, keys)
+		a.twice(t, token)
+		wait = time.Hour
+		a.wantInvalid(t, token, "expired")
+	})
+}
+
+// The latest of two tokens that want the same seat has it, and both are remembered.
+func TestOneSeatForTwo(t *testing.T) {
+	keys := newKeyring(t, edKey)
+	a := remembering(t, Config{Keys: keys, MaxVerdicts: shardSize})
+	shard := &a.auth.verdicts.shards[0]
+	seat := func(token string) *atomic.Pointer[verdict] { return shard.seat(a.auth.verdicts.hash(tail(token))) }
+	had := map[*atomic.Pointer[verdict]]string{}
+	for _, token := range goodTokens(t, keys, "a", 512, 512) { // some 100 pairs
+		a.twice(t, token)
+		if v := seat(token).Load(); v == nil || v.raw != token {
+			t.Fatal("the latest has no seat")
+		}
+		other := had[seat(token)]
+		had[seat(token)] = token
+		if other == "" {
+			continue
+		}
+		if !a.remembers(other) || !a.remembers(token) {
+			t.Error("one of two is forgotten")
+		}
+		shard.known.Delete(tail(other)) // now it would take the seat to know it
+		if a.remembers(other) || !a.remembers(token) {
+			t.Error("the earlier one has the seat")
+		}
+		return
+	}
+	t.Fatal("no two tokens for one seat")
 }
 
 // A token may be issued for later. What refused it once lets it in later, and

@@ -23,18 +23,19 @@ func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error
 	if prior != nil && prior.by == b && prior.raw == raw {
 		return prior, nil
 	}
-	v, e := b.known(r.Context(), raw)
+	ctx := r.Context()
+	v, now, e := b.known(ctx, raw)
 	if e != nil {
 		return nil, e
 	}
 	fresh := v == nil
 	if fresh {
-		if v, e = b.verify(r.Context(), raw); e != nil {
+		if v, e = b.verify(ctx, raw); e != nil {
 			return nil, e
 		}
+		now = time.Now()
 	}
-	now := time.Now()
-	if e := b.current(r.Context(), v, now); e != nil {
+	if e := b.current(ctx, v, now); e != nil {
 		return nil, e
 	}
 	if fresh {
@@ -45,21 +46,22 @@ func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error
 	return v, nil
 }
 
-// known is what was found when this token was verified. It is nil if it has not
-// been, or if the issuer has another key of that id by now.
-func (b *Bearer) known(ctx context.Context, raw string) (*verdict, *Error) {
+// known is what was found when this token was verified, and the time. It is nil if
+// it has not been, or if the issuer has another key of that id by now.
+func (b *Bearer) known(ctx context.Context, raw string) (*verdict, time.Time, *Error) {
 	v := b.verdicts.get(raw)
 	if v == nil {
-		return nil, nil
+		return nil, time.Time{}, nil
 	}
-	key, e := b.key(ctx, v.kid)
-	if e != nil {
-		return nil, e
+	now := time.Now()
+	if jwks.Stands(b.keys, v.key, now) {
+		return v, now, nil
 	}
-	if key != v.key {
-		return nil, nil
+	key, e := b.key(ctx, v.kid) // which may wait
+	if e != nil || key != v.key {
+		return nil, time.Time{}, e
 	}
-	return v, nil
+	return v, time.Now(), nil
 }
 
 // key asks for the key that a token names.
@@ -80,6 +82,9 @@ func (b *Bearer) key(ctx context.Context, kid string) (*jwks.Key, *Error) {
 // verify is the part of RFC 9068 §4 that is settled as long as the key stands:
 // form, type, key, signature, and every claim that time does not change.
 func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
+	if e := several(raw); e != nil {
+		return nil, e
+	}
 	jws, err := jwks.Parse(raw, b.maxTokenBytes)
 	if err != nil {
 		return nil, invalidToken(err)
