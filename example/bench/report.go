@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -32,8 +34,10 @@ func (b *bench) preamble(command string, now time.Time) {
 	fmt.Fprintf(b.out, "# Benchmarks\n\nGo %s, %s, %d cores, %s/%s, %s; %d rounds of %v for each contestant. Command, in `example/bench`: `%s`\n\n",
 		strings.TrimPrefix(runtime.Version(), "go"), processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
 		now.UTC().Format(time.DateOnly), b.plan.rounds, b.plan.slice, command)
-	b.note("Contestants take turns in every round, in another order each time. Times and allocations are medians over the rounds; a ratio is taken within\n" +
-		"each round and shown as median [lower quartile–upper quartile]. Only ratios carry over to other machines.")
+	b.note("Contestants take turns in every round, in another order each time. Times and allocations are medians over the rounds; a ratio is taken within\n"+
+		"each round and shown as median [lower quartile–upper quartile]. Only ratios carry over to other machines.\n"+
+		"The garbage collector runs with GOGC=%s, for everyone: by Go's default, 100, a process with as little in its heap as this one would spend much of its time on collecting, which a service does not. `GOGC=100 go run .` shows that.",
+		cmp.Or(os.Getenv("GOGC"), strconv.Itoa(gcPercent)))
 }
 
 // processor is the CPU's name where the system tells it.
