@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -42,28 +44,27 @@ func attack(ctx context.Context, b *bench) error {
 	defer w.Close()
 	server := publish(w)
 	defer server.Close()
-	remote := jwks.NewRemote(server.URL, jwks.RemoteConfig{})
-	defer remote.Close()
 	good, err := w.credentials(distinctTokens)
 	if err != nil {
 		return err
 	}
-	s := &siege{bench: b, bounded: true, table: &table{head: []string{"ES256", "good alone, ns", "forgery alone, ns", "one of each, ns", "× sum of the two", "heap, MB"}}}
+	s := &siege{bench: b, bounded: true, table: &table{head: []string{"ES256", "good alone, ns", "forgery alone, ns", "one of each, ns", "× sum of the two", "× apart", "heap, MB"}}}
 	for _, a := range attacks {
 		forge := func(n int) string { return a.forge(w, good[0], n) }
-		if err := s.onRoute("repeated token and "+a.name, w, remote, 0, good[:1], forge); err != nil {
+		if err := s.onRoute("repeated token and "+a.name, w, server.URL, 0, good[:1], forge); err != nil {
 			return err
 		}
-		if err := s.onRoute("first sight and "+a.name, w, remote, -1, good, forge); err != nil {
+		if err := s.onRoute("first sight and "+a.name, w, server.URL, -1, good, forge); err != nil {
 			return err
 		}
 	}
 	if err := s.onTokenEndpoint(ctx, "`POST /token` and wrong secrets of many clients"); err != nil {
 		return err
 	}
-	b.heading("Under attack", "One good request and one forgery in turn, against each alone: at most 1 × the sum means that good requests lose no more than what it costs\n"+
-		"to see through the forgeries. The heap is what %s forgeries, all different, left, and then as many again (four times that at the token endpoint,\n"+
-		"whose tables are then full).", count(s.forgeries()))
+	b.heading("Under attack", "One good request and one forgery in turn, against each alone; and against the same apart, each at an app of its own with keys of its own, for two\n"+
+		"kinds of work in turn cost a CPU more than either in a row, whoever does them. At most 1 × apart means that good requests lose no more than what\n"+
+		"it costs to see through the forgeries. The heap is what %s forgeries, all different, left, and then as many again (four times that at the\n"+
+		"token endpoint, whose tables are then full).", count(s.forgeries()))
 	s.table.write(b.out)
 	worst := slices.MaxFunc(s.mixes, func(a, b spread) int { return cmp.Compare(a.low, b.low) })
 	b.found("attack", worst.reachesOne(), "worst %v", worst)
@@ -75,7 +76,7 @@ func attack(ctx context.Context, b *bench) error {
 type siege struct {
 	*bench
 	table *table
-	mixes []spread // time of the mix over that of its parts
+	mixes []spread // time of the mix over that of the same apart
 
 	most    [2]float64 // bytes that the forgeries left, and then as many again
 	bounded bool       // the second time it was less than half, or nothing to speak of
@@ -92,15 +93,22 @@ func (s *siege) grew(left [2]float64) {
 func (s *siege) forgeries() int { return s.verdicts / 20 }
 
 // onRoute attacks a guarded route.
-func (s *siege) onRoute(name string, w *world, keys jwks.Source, maxVerdicts int, good []string, forge func(n int) string) error {
-	middleware, err := m2mGuard(w.iss, keys, maxVerdicts)
-	if err != nil {
-		return err
+func (s *siege) onRoute(name string, w *world, jwksURL string, maxVerdicts int, good []string, forge func(n int) string) error {
+	here, there := jwks.NewRemote(jwksURL, jwks.RemoteConfig{}), jwks.NewRemote(jwksURL, jwks.RemoteConfig{})
+	defer here.Close()
+	defer there.Close()
+	var apps [2]*echo.Echo
+	for i, keys := range []jwks.Source{here, there} {
+		middleware, err := m2mGuard(w.iss, keys, maxVerdicts)
+		if err != nil {
+			return err
+		}
+		apps[i] = newRoute(middleware)
 	}
-	route := newRoute(middleware)
-	one, err1 := newCaller(route)
-	two, err2 := newCaller(route)
-	if err := errors.Join(err1, err2); err != nil {
+	one, err1 := newCaller(apps[0])
+	two, err2 := newCaller(apps[0])
+	apart, err3 := newCaller(apps[1])
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	forged := make([]string, distinctTokens) // made in advance, so that only seeing through them is measured
@@ -108,12 +116,15 @@ func (s *siege) onRoute(name string, w *world, keys jwks.Source, maxVerdicts int
 		forged[n] = forge(n)
 	}
 	n := 0
-	return s.lay(name, s.forgeries(), one.rotating(good, http.StatusOK), two.rotating(forged, http.StatusUnauthorized), func() error {
-		n++
-		if status := two.send(forge(n)); status != http.StatusUnauthorized {
-			return fmt.Errorf("a forgery: status %d", status)
-		}
-		return nil
+	return s.lay(name, battle{
+		good: one.rotating(good, http.StatusOK), forged: two.rotating(forged, http.StatusUnauthorized), apart: apart.rotating(forged, http.StatusUnauthorized),
+		forgeries: s.forgeries(), more: func() error {
+			n++
+			if status := two.send(forge(n)); status != http.StatusUnauthorized {
+				return fmt.Errorf("a forgery: status %d", status)
+			}
+			return nil
+		},
 	})
 }
 
@@ -125,44 +136,71 @@ func (s *siege) onTokenEndpoint(ctx context.Context, name string) (err error) {
 		return err
 	}
 	defer o.Close()
-	g, err := memoryGrantor(ctx, o)
+	here, err := memoryGrantor(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.Close()) }()
-	one, err1 := newPoster(g.handler, g.path)
-	two, err2 := newPoster(g.handler, g.path)
-	if err := errors.Join(err1, err2); err != nil {
+	defer func() { err = errors.Join(err, here.Close()) }()
+	there, err := memoryGrantor(ctx, o)
+	if err != nil {
 		return err
 	}
-	n := 0
-	wrong := func() error {
-		n++
-		id := o.clientID
-		if n%2 == 0 {
-			id = "nobody-" + strconv.Itoa(n)
+	defer func() { err = errors.Join(err, there.Close()) }()
+	var wrongs [2]func() error
+	var one *poster
+	for i, g := range []grantor{here, there} {
+		good, err1 := newPoster(g.handler, g.path)
+		bad, err2 := newPoster(g.handler, g.path)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
 		}
-		two.request.RemoteAddr = fmt.Sprintf("10.%d.%d.1:1", n>>8&0xff, n&0xff)
-		status := two.send(basic(id, "m2m_wrong-"+strconv.Itoa(n)))
-		if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
-			return fmt.Errorf("a wrong secret: status %d", status)
+		if one == nil {
+			one = good
 		}
-		return nil
+		n := 0
+		wrongs[i] = func() error {
+			n++
+			return wrongSecret(bad, o, n)
+		}
 	}
-	return s.lay(name, 4*s.forgeries(), one.asking([]string{basic(o.clientID, o.secret)}, http.StatusOK), wrong, wrong)
+	return s.lay(name, battle{
+		good: one.asking([]string{basic(o.clientID, o.secret)}, http.StatusOK), forged: wrongs[0], apart: wrongs[1], forgeries: 4 * s.forgeries(), more: wrongs[0],
+	})
 }
 
-// lay measures one attack; more makes a forgery that has not been seen yet.
-func (s *siege) lay(name string, forgeries int, good, forged, more func() error) error {
-	all, err := s.plan.race([]contestant{
-		{name: "good", op: good},
-		{name: "forged", op: forged},
-		{name: "mix", op: func() error {
-			if err := good(); err != nil {
+// wrongSecret is the n-th attempt: half of them at a client that there is.
+func wrongSecret(p *poster, o *office, n int) error {
+	id := o.clientID
+	if n%2 == 0 {
+		id = "nobody-" + strconv.Itoa(n)
+	}
+	p.request.RemoteAddr = fmt.Sprintf("10.%d.%d.1:1", n>>8&0xff, n&0xff)
+	status := p.send(basic(id, "m2m_wrong-"+strconv.Itoa(n)))
+	if status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+		return fmt.Errorf("a wrong secret: status %d", status)
+	}
+	return nil
+}
+
+// battle is a good request and a forgery.
+type battle struct {
+	good, forged, apart func() error // the last is the forgery, sent where nothing is shared
+	forgeries           int
+	more                func() error // a forgery that has not been seen yet
+}
+
+// lay measures one attack.
+func (s *siege) lay(name string, b battle) error {
+	both := func(forged func() error) func() error {
+		return func() error {
+			if err := b.good(); err != nil {
 				return err
 			}
 			return forged()
-		}},
+		}
+	}
+	all, err := s.plan.race([]contestant{
+		{name: "good", op: b.good}, {name: "forged", op: b.forged}, {name: "mix", op: both(b.forged)}, {name: "apart", op: both(b.apart)},
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -170,8 +208,8 @@ func (s *siege) lay(name string, forgeries int, good, forged, more func() error)
 	var left [2]float64
 	before := liveHeap()
 	for i := range left {
-		for range forgeries {
-			if err := more(); err != nil {
+		for range b.forgeries {
+			if err := b.more(); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
@@ -179,9 +217,9 @@ func (s *siege) lay(name string, forgeries int, good, forged, more func() error)
 		left[i], before = after-before, after
 	}
 	s.grew(left)
-	mix := ratioSpread(all[2].ns, paired(all[0].ns, all[1].ns, sum))
-	s.mixes = append(s.mixes, mix)
-	s.table.add(name, inNanoseconds.median(all[0]), inNanoseconds.median(all[1]), inNanoseconds.median(all[2]), mix.String(),
+	mix, apart := ratioSpread(all[2].ns, paired(all[0].ns, all[1].ns, sum)), ratioSpread(all[2].ns, all[3].ns)
+	s.mixes = append(s.mixes, apart)
+	s.table.add(name, inNanoseconds.median(all[0]), inNanoseconds.median(all[1]), inNanoseconds.median(all[2]), mix.String(), apart.String(),
 		fmt.Sprintf("%+.1f, then %+.1f", left[0]/mega, left[1]/mega))
 	return nil
 }

@@ -43,7 +43,7 @@ var targets = []target{
 	{"bytes verdict", "Memory of a cached verdict, token included", "≤ 800 B"},
 	{"stalls", "Reader's p99.99 while cache, keys and key sets churn", "≤ 0.2 ms"},
 	{"fetches", "Key fetches for 300 forged kids", "≤ 1"},
-	{"attack", "Half the traffic forged: mix / (good + forged)", "≤ 1 within noise"},
+	{"attack", "Half the traffic forged: in one app / in two", "≤ 1 within noise"},
 	{"attack memory", "Memory after many forgeries", "bounded"},
 }
 
