@@ -27,8 +27,6 @@ type revocations struct {
 	looking  chan struct{}             // full while somebody reads the feed
 	sequence int64                     // of the last entry read
 	followed atomic.Pointer[time.Time] // when the feed was last known to its end; nil: not yet
-	overdue  atomic.Bool               // that is a while ago: how long, the clock must say
-	alarm    *time.Timer               // sets overdue
 	failure  atomic.Value              // error, of the last look that failed
 
 	starting sync.Once
@@ -66,8 +64,6 @@ func newRevocations(store Store, maxLag time.Duration, changed func(string), flu
 		r.clients[i].cut = map[string]cutOff{}
 	}
 	r.stopped, r.stop = context.WithCancel(context.Background())
-	r.alarm = time.AfterFunc(maxLag, func() { r.overdue.Store(true) })
-	r.alarm.Stop() // until there is a look to count from
 	return r
 }
 
@@ -145,19 +141,10 @@ func (r *revocations) look(ctx context.Context, first bool) error {
 			r.sequence = max(r.sequence, e.Sequence)
 		}
 		if len(entries) < fullPage { // not none: new ones may come as fast as they are read
-			r.caughtUp(begun)
+			r.followed.Store(&begun)
 			return nil
 		}
 	}
-}
-
-// caughtUp notes when the feed was known to its end. Requests then need no clock,
-// which costs as much as all the rest of a look-up, until half of maxLag is over:
-// so much earlier than it matters that it does not matter how late an alarm is.
-func (r *revocations) caughtUp(begun time.Time) {
-	r.followed.Store(&begun)
-	r.overdue.Store(false)
-	r.alarm.Reset(r.maxLag/2 - time.Since(begun))
 }
 
 // apply makes an entry count, however often it comes.
@@ -201,11 +188,11 @@ func (r *revocations) revoked(ctx context.Context, jti, clientID string, issuedA
 			return false, fmt.Errorf("%w: %w", errLag, err)
 		}
 	}
-	if r.overdue.Load() {
-		if lag := time.Since(*r.followed.Load()); lag > r.maxLag {
-			err, _ := r.failure.Load().(error)
-			return false, fmt.Errorf("%w for %v: %w", errLag, lag.Round(time.Second), cmp.Or[error](err, errStoreStalled))
-		}
+	// The clock is read each time: a process that was stopped serves requests again
+	// before a timer could say so.
+	if lag := time.Since(*r.followed.Load()); lag > r.maxLag {
+		err, _ := r.failure.Load().(error)
+		return false, fmt.Errorf("%w for %v: %w", errLag, lag.Round(time.Second), cmp.Or[error](err, errStoreStalled))
 	}
 	return r.known(jti, clientID, issuedAt), nil
 }
