@@ -28,7 +28,8 @@ var ErrUnavailable = errors.New("jwks: keys unavailable")
 // no key of that id, [ErrUnavailable] when there is no trustworthy set, or the
 // context's error. It returns the same pointer as long as the key stands in the
 // set, so that a verifier can ask "is the key I used still current" by
-// comparing pointers. It must be safe for concurrent use.
+// comparing pointers, or, more quickly, [Stands]. It must be safe for concurrent
+// use.
 type Source interface {
 	Key(ctx context.Context, kid string) (*Key, error)
 }
@@ -38,6 +39,9 @@ type Source interface {
 // verifier that needs the time anyway reads the clock once, not twice. False says
 // nothing but "ask [Source.Key]", as does every Source that is not of this package.
 func Stands(source Source, key *Key, now time.Time) bool {
+	if key == nil {
+		return false
+	}
 	switch s := source.(type) { // by type, not by a method, which one that wraps ours would inherit
 	case *Keyring:
 		return s.stands(key, now)

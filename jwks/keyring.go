@@ -25,14 +25,13 @@ type Keyring struct {
 	skew   time.Duration // of this replica's clock, for tests
 	view   atomic.Pointer[view]
 
-	looking  chan struct{} // full while somebody looks at the store; a request with a good view never waits for it
-	failure  error         // of the last look at the store
-	failed   time.Time
-	stop     context.CancelFunc
-	stopped  context.Context
-	polling  sync.Once
-	followed atomic.Bool // poll has been started
-	done     sync.WaitGroup
+	looking chan struct{} // full while somebody looks at the store; a request with a good view never waits for it
+	failure error         // of the last look at the store
+	failed  time.Time
+	stop    context.CancelFunc
+	stopped context.Context
+	polling sync.Once
+	done    sync.WaitGroup
 }
 
 // view is a state, read at a moment, in the forms that requests want.
@@ -137,10 +136,11 @@ func (r *Keyring) Key(ctx context.Context, kid string) (*Key, error) {
 	return nil, ErrUnknownKey
 }
 
-// stands is [Stands].
+// stands is [Stands]. Whoever has a key of r got it from Key, which has started
+// poll.
 func (r *Keyring) stands(key *Key, now time.Time) bool {
 	v := r.view.Load()
-	if r.store != nil && (!r.followed.Load() || r.stopped.Err() != nil || !r.here(now).Before(v.trusted)) {
+	if r.store != nil && (r.stopped.Err() != nil || !r.here(now).Before(v.trusted)) {
 		return false
 	}
 	return v.published[key.id] == key
@@ -200,7 +200,6 @@ func (r *Keyring) current(ctx context.Context, limit func(*view) time.Time) (*vi
 	r.polling.Do(func() {
 		r.done.Add(1)
 		go r.poll()
-		r.followed.Store(true)
 		// It may have been opened long before its first use.
 		limit = func(v *view) time.Time { return v.loaded.Add(r.policy.Poll) }
 	})

@@ -53,8 +53,8 @@ type Config struct {
 	//
 	// A place takes some 300 B and the token's length, 800 B for a common token,
 	// and never more than 10 KiB: tokens longer than 4 KiB, or for more than 8
-	// audiences, are not remembered. 8 B of each are taken by New. Default 10 000,
-	// at most 10 000 000; negative remembers none.
+	// audiences, are not remembered. Some 20 B of each are taken by New. Default
+	// 10 000, at most 10 000 000; negative remembers none.
 	MaxVerdicts int
 
 	// Leeway is how far this clock and the issuer's may differ, applied to exp,

@@ -35,10 +35,10 @@ type verdicts struct {
 // For those who write it has the tokens in a ring, with a hand that goes round in
 // search of one to drop. A token in use is never dropped for another.
 type shard struct {
-	known *cache.Cache                   // tail of verdict.raw → *verdict; no expiry in there, so a hit reads the clock once
-	seats [seats]atomic.Pointer[verdict] // by hash, the latest in known
-	mu    sync.Mutex                     // of those who write
-	ring  []*verdict                     // what known holds
+	known *cache.Cache              // tail of verdict.raw → *verdict; no expiry in there, so a hit reads the clock once
+	seats []atomic.Pointer[verdict] // by hash, the latest that known was given, unless it was dropped
+	mu    sync.Mutex                // of those who write
+	ring  []*verdict                // what known holds
 	hand  int
 	broom int // another hand, in search of what has expired
 	limit int
@@ -52,7 +52,6 @@ type share struct {
 
 const (
 	shardSize = 768  // tokens at the most: Go's maps double above 896
-	seats     = 1024 // of a shard
 	useLasts  = 60   // seconds since a token came, after which it is not in use
 	dropStep  = 16   // places looked at for a token to drop
 	sweepStep = 4    // and for expired ones, whenever one is added
@@ -71,6 +70,7 @@ func newVerdicts(limit int) *verdicts {
 	for i := range v.shards {
 		v.shards[i].known = cache.New(cache.NoExpiration, 0) // no janitor, so nothing to close
 		v.shards[i].limit = limit / shards
+		v.shards[i].seats = make([]atomic.Pointer[verdict], 1<<bits.Len(uint(limit/shards)))
 	}
 	return v
 }
@@ -168,7 +168,7 @@ func (s *verdicts) put(v *verdict, now time.Time) {
 
 // seat is where a token with the hash is at hand.
 func (s *shard) seat(hash uint64) *atomic.Pointer[verdict] {
-	return &s.seats[hash%seats]
+	return &s.seats[hash&uint64(len(s.seats)-1)]
 }
 
 // set puts a token in a place that is free, or at the end of the ring.

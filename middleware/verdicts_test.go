@@ -251,8 +251,8 @@ func TestHitAsksTheSource(t *testing.T) {
 	}
 }
 
-// A hit that waits for its key goes by the time when it has it.
-func TestHitThatWaits(t *testing.T) {
+// Whoever waits for a key goes by the time when it is there.
+func TestTokenThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := newKeyring(t, ecKey)
 		var wait time.Duration
@@ -264,6 +264,7 @@ func TestHitThatWaits(t *testing.T) {
 		a.twice(t, token)
 		wait = time.Hour
 		a.wantInvalid(t, token, "expired")
+		a.wantInvalid(t, goodToken(t, keys), "expired") // one that has not been seen
 	})
 }
 
@@ -290,6 +291,10 @@ func TestOneSeatForTwo(t *testing.T) {
 		shard.known.Delete(tail(other)) // now it would take the seat to know it
 		if a.remembers(other) || !a.remembers(token) {
 			t.Error("the earlier one has the seat")
+		}
+		shard.known.Delete(tail(token))
+		if !a.remembers(token) {
+			t.Error("the latest is not found where it sits")
 		}
 		return
 	}
