@@ -143,7 +143,12 @@ func (r *Keyring) stands(key *Key, now time.Time) bool {
 	if r.store != nil && (r.stopped.Err() != nil || !r.here(now).Before(v.trusted)) {
 		return false
 	}
-	return v.published[key.id] == key
+	for i := range v.Keys {
+		if v.Keys[i].Key == key {
+			return true
+		}
+	}
+	return false
 }
 
 // Ready reports whether the keyring can sign and be published now, for a

@@ -96,7 +96,9 @@ func (b *Bearer) guard(check func(c echo.Context, v *verdict) error) echo.Middle
 			if err := check(c, v); err != nil {
 				return b.refuse(c, v, err)
 			}
-			b.report(c.Request().Context(), v, 0, "", nil)
+			if b.observe != nil {
+				b.report(c.Request().Context(), v, 0, "", nil)
+			}
 			return next(c)
 		}
 	}

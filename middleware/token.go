@@ -89,7 +89,7 @@ type client struct {
 
 // expired reports whether the token is, leeway included.
 func (v *verdict) expired(now time.Time) bool {
-	return now.Add(-v.by.leeway).Unix() >= v.expiresAt
+	return now.Unix() >= v.expiresAt && now.Add(-v.by.leeway).Unix() >= v.expiresAt
 }
 
 // comes notes that the token is in use. now may be a while ago, for a request that

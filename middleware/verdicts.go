@@ -80,7 +80,10 @@ func newVerdicts(limit int) *verdicts {
 // alone. The whole is compared when something is found.
 func tail(raw string) string { return raw[max(0, len(raw)-43):] }
 
-func (s *verdicts) hash(end string) uint64 { return maphash.String(s.seed, end) }
+// hash is of the last 16 characters of a tail, 96 bits.
+func (s *verdicts) hash(end string) uint64 {
+	return maphash.String(s.seed, end[max(0, len(end)-16):])
+}
 
 // shard goes by the upper end of a hash, and without a division.
 func (s *verdicts) shard(hash uint64) *shard {

@@ -153,13 +153,12 @@ func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
 
 // current is the part of the check that changes while a token lives.
 func (b *Bearer) current(ctx context.Context, v *verdict, now time.Time) *Error {
-	latest := now.Add(b.leeway).Unix()
 	switch {
 	case v.expired(now):
 		return invalidToken(fmt.Errorf("middleware: exp: expired at %v", time.Unix(v.expiresAt, 0).UTC()))
-	case latest < v.notBefore:
+	case b.ahead(v.notBefore, now):
 		return invalidToken(fmt.Errorf("middleware: nbf: not valid before %v", time.Unix(v.notBefore, 0).UTC()))
-	case latest < v.issuedAt:
+	case b.ahead(v.issuedAt, now):
 		return invalidToken(fmt.Errorf("middleware: iat: issued in the future, at %v", time.Unix(v.issuedAt, 0).UTC()))
 	}
 	if b.revoked == nil {
@@ -173,6 +172,11 @@ func (b *Bearer) current(ctx context.Context, v *verdict, now time.Time) *Error 
 		return invalidToken(errors.New("middleware: revoked"))
 	}
 	return nil
+}
+
+// ahead reports whether a second is still to come, leeway included.
+func (b *Bearer) ahead(second int64, now time.Time) bool {
+	return now.Unix() < second && now.Add(b.leeway).Unix() < second
 }
 
 // reader reads one claim after another and keeps the first error.
