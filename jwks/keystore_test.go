@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,10 +199,14 @@ func TestFileLeftover(t *testing.T) {
 }
 
 // writeRole writes one letter a megabyte long, then the next, until it is killed.
+// writeRole writes on and on, and says so before each time.
 func writeRole(args []string) error {
 	ctx := context.Background()
 	store := File(args[0])
 	for i := 0; ; i++ {
+		if _, err := os.Stdout.WriteString("."); err != nil {
+			return err
+		}
 		old, err := store.Load(ctx)
 		if err != nil {
 			return err
@@ -218,10 +223,14 @@ func TestFileKilledWriter(t *testing.T) {
 	written, leftovers := 0, 0
 	for i := range 20 {
 		writer := process(t, "write", path)
+		says := sure(writer.StdoutPipe())
 		if err := writer.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(20+7*i) * time.Millisecond)
+		if _, err := io.ReadFull(says, make([]byte, 1+i%2)); err != nil { // it writes, for the first time or the second
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * 3 * time.Millisecond)
 		_ = writer.Process.Kill()
 		_ = writer.Wait()
 		if _, err := os.Stat(path + ".tmp"); err == nil {
