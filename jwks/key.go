@@ -51,6 +51,25 @@ func Stands(source Source, key *Key, now time.Time) bool {
 	return false
 }
 
+// Whoever has a key of r got it from Key, which has started poll.
+func (r *Keyring) stands(key *Key, now time.Time) bool {
+	v := r.view.Load()
+	if r.store != nil && (r.stopped.Err() != nil || !r.here(now).Before(v.trusted)) {
+		return false
+	}
+	for i := range v.Keys {
+		if v.Keys[i].Key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Remote) stands(key *Key, now time.Time) bool {
+	s := r.current.Load()
+	return s != nil && now.Before(s.until) && s.set.keys[key.id] == key
+}
+
 // Key is the public half of one signing key. It has one algorithm, whatever a
 // token says (RFC 8725 §3.1). It is immutable.
 type Key struct {

@@ -136,21 +136,6 @@ func (r *Keyring) Key(ctx context.Context, kid string) (*Key, error) {
 	return nil, ErrUnknownKey
 }
 
-// stands is [Stands]. Whoever has a key of r got it from Key, which has started
-// poll.
-func (r *Keyring) stands(key *Key, now time.Time) bool {
-	v := r.view.Load()
-	if r.store != nil && (r.stopped.Err() != nil || !r.here(now).Before(v.trusted)) {
-		return false
-	}
-	for i := range v.Keys {
-		if v.Keys[i].Key == key {
-			return true
-		}
-	}
-	return false
-}
-
 // Ready reports whether the keyring can sign and be published now, for a
 // readiness endpoint. The error says what is wrong with the store, or the keys
 // in it, while there is still time: it does not wait until signing stops.

@@ -160,12 +160,6 @@ func (r *Remote) Key(ctx context.Context, kid string) (*Key, error) {
 	}
 }
 
-// stands is [Stands].
-func (r *Remote) stands(key *Key, now time.Time) bool {
-	s := r.current.Load()
-	return s != nil && now.Before(s.until) && s.set.keys[key.id] == key
-}
-
 // Ready makes sure that there is a set to serve from, as a call to Key would,
 // and returns nil if there is. It is for a readiness endpoint, or to fetch
 // before the first token comes.
