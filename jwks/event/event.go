@@ -1,0 +1,157 @@
+// Package event is what every room of this module reports: one [Event] type, so
+// that one observer serves the issuer, the guard, the keyring and the fetcher.
+//
+// An observer is a func(context.Context, Event). It runs in the goroutine that
+// reports, before a request is answered, so it must be quick, and it must be safe
+// for concurrent use. Where none is set, nothing is built and nothing is paid.
+//
+// An Event holds no token, no secret and no key. It is for logs, metrics and
+// traces, not for callers: Err says why something failed.
+package event
+
+import "time"
+
+// Event is one thing that happened. Fields that do not apply are zero.
+type Event struct {
+	// Op is what was done or refused.
+	Op Op
+
+	// Reason is why it was refused or failed, from the closed list below. Empty
+	// when it succeeded.
+	Reason Reason
+
+	// Status is the HTTP status of the answer. 0 when no HTTP answer was made
+	// here: the guard let the request in, or no request was involved.
+	Status int
+
+	// Code is the error code of the answer, such as "invalid_client" (RFC 6749,
+	// section 5.2) or "invalid_token" (RFC 6750, section 3.1).
+	Code string
+
+	// ClientID is the client that acted. With Claimed it is only what the caller
+	// said, and must not become a metric label.
+	ClientID string
+	Claimed  bool
+
+	// TokenID is the jti of the token that was granted, revoked, introspected or
+	// presented. Only of tokens whose signature was good.
+	TokenID string
+
+	// SecretID names the secret that authenticated the client.
+	SecretID string
+
+	// Audience and Scopes are those of a grant. Read only.
+	Audience []string
+	Scopes   []string
+
+	// Target is what an operator's action was about: a client id. "*" is all
+	// clients.
+	Target string
+
+	// KeyID is the kid of the key that a rotation made the signing key.
+	KeyID string
+
+	// URL is what was fetched.
+	URL string
+
+	// Duration is how long the operation took.
+	Duration time.Duration
+
+	// Err is the private cause. It never holds a token or a secret. Nil when the
+	// operation succeeded.
+	Err error
+}
+
+// Op names an operation.
+type Op string
+
+// The operations.
+const (
+	OpToken      Op = "token"      // the token endpoint: a grant, or a refusal
+	OpRevoke     Op = "revoke"     // the revocation endpoint, or a revocation by the program
+	OpIntrospect Op = "introspect" // the introspection endpoint
+	OpRequest    Op = "request"    // a request to a guarded route
+
+	OpRegister     Op = "admin.register"      // a client was added
+	OpUpdate       Op = "admin.update"        // a client's record was replaced
+	OpDelete       Op = "admin.delete"        // a client was deleted
+	OpRead         Op = "admin.read"          // clients were read
+	OpRotateSecret Op = "admin.rotate_secret" // a secret was generated
+	OpRemoveSecret Op = "admin.remove_secret" // a secret was removed
+	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
+
+	OpRotateKey Op = "key.rotate"  // another key signs now, or the keyring could not see to that
+	OpFetch     Op = "key.fetch"   // a key set was fetched, or could not be
+	OpFollow    Op = "feed.follow" // the issuer could not follow its store's changes, or can again
+)
+
+// Reason says why something was refused or failed. The list is closed: every
+// Reason is one of [Reasons].
+type Reason string
+
+// Refusals of a request that presents a token.
+const (
+	NoToken           Reason = "no_token"           // no token was sent
+	MalformedToken    Reason = "malformed_token"    // it is no compact JWS that is accepted here
+	WrongTokenType    Reason = "wrong_token_type"   // its typ is not at+jwt
+	UnknownKey        Reason = "unknown_key"        // the issuer has no such key
+	BadSignature      Reason = "bad_signature"      // the signature is not the key's
+	WrongIssuer       Reason = "wrong_issuer"       // its iss is another issuer's
+	WrongAudience     Reason = "wrong_audience"     // its aud lacks this API
+	InvalidClaims     Reason = "invalid_claims"     // a claim is missing or of the wrong type
+	Expired           Reason = "expired"            // its exp has passed
+	NotYetValid       Reason = "not_yet_valid"      // its nbf or iat lies ahead
+	SenderConstrained Reason = "sender_constrained" // it is bound to a key, and no proof was checked
+	Revoked           Reason = "revoked"            // it, or its client, was revoked
+	InsufficientScope Reason = "insufficient_scope" // it lacks a scope of the route
+	Forbidden         Reason = "forbidden"          // the app's own check refused it
+)
+
+// Refusals of a client at the issuer's endpoints.
+const (
+	MalformedRequest     Reason = "malformed_request"      // not one well-formed request
+	RequestTooLarge      Reason = "request_too_large"      // its body is over the limit
+	NoCredential         Reason = "no_credential"          // no client authentication was sent
+	MalformedCredential  Reason = "malformed_credential"   // client id or secret cannot be one
+	UnknownClient        Reason = "unknown_client"         // there is no such client
+	ClientDisabled       Reason = "client_disabled"        // the client is disabled
+	WrongSecret          Reason = "wrong_secret"           // the secret is wrong or has expired
+	WrongMethod          Reason = "wrong_method"           // the client may not authenticate this way
+	ImportedSecretsOff   Reason = "imported_secrets_off"   // the secret is a chosen one, and those are not accepted
+	LockedOut            Reason = "locked_out"             // too many failures of this client or network
+	UnsupportedGrantType Reason = "unsupported_grant_type" // not client_credentials
+	InvalidScope         Reason = "invalid_scope"          // the client may not have the scope
+	InvalidTarget        Reason = "invalid_target"         // the client may not have the audience
+	ForeignToken         Reason = "foreign_token"          // the token is another client's
+	ClaimsRefused        Reason = "claims_refused"         // the app's Claims func refused or failed
+)
+
+// Refusals of an operator's action.
+const (
+	InvalidClient Reason = "invalid_client_metadata" // the record is not valid
+	NotFound      Reason = "not_found"               // there is no such client or secret
+	Conflict      Reason = "conflict"                // the id is taken, or the record has changed
+)
+
+// Failures on this side.
+const (
+	Busy                   Reason = "busy"                    // too much of this is under way
+	StoreUnavailable       Reason = "store_unavailable"       // the store did not answer, or failed
+	KeysUnavailable        Reason = "keys_unavailable"        // no key set, or no key that may sign
+	RevocationsUnavailable Reason = "revocations_unavailable" // whether the token was revoked cannot be told
+	FetchFailed            Reason = "fetch_failed"            // the issuer did not answer with a usable document
+	Misconfigured          Reason = "misconfigured"           // the guard was not set up
+	Internal               Reason = "internal"                // a fault of this program
+)
+
+// Reasons returns every Reason, in the order of this page.
+func Reasons() []Reason {
+	return []Reason{
+		NoToken, MalformedToken, WrongTokenType, UnknownKey, BadSignature, WrongIssuer, WrongAudience, InvalidClaims,
+		Expired, NotYetValid, SenderConstrained, Revoked, InsufficientScope, Forbidden,
+		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongMethod,
+		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused,
+		InvalidClient, NotFound, Conflict,
+		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, Internal,
+	}
+}
