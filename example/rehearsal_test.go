@@ -23,7 +23,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // TestRehearsal is the life of a year in a minute, by real processes: three
@@ -95,7 +95,7 @@ func newRehearsal(t *testing.T) *rehearsal {
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 
-	secret, _ := issuer.GenerateSecret()
+	secret, _ := registry.GenerateSecret()
 	r.env = []string{
 		"ISSUER=" + r.front, "DATA_DIR=" + r.dir, "CLIENT_ID=load", "CLIENT_SECRET=" + secret,
 		"KEY_ROTATE_EVERY=3s", "KEY_ANNOUNCE=2s", "KEY_RETAIN=4s", "KEY_MAX_AGE=1s", "TOKEN_TTL=3s", "JWKS_COOLDOWN=500ms", "JWKS_MAX_STALE=5s",

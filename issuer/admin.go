@@ -1,7 +1,8 @@
 package issuer
 
 import (
-	"context"
+	"crypto/rand"
+	"encoding/base32"
 	"encoding/json"
 	"errors"
 	"io"
@@ -10,55 +11,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
-
-// Registry is a [Store] whose clients can be managed; that of package sqlstore
-// is one. Changes are followed by every replica within 2 s.
-type Registry interface {
-	Store
-
-	// Register adds a client; [ErrConflict] when its id is taken.
-	Register(ctx context.Context, c Client) (Client, error)
-
-	// List gives the clients in the order of their ids.
-	List(ctx context.Context, q Query) ([]Client, error)
-
-	// Update changes everything but the secrets of the client. Its Version must
-	// be the one that is stored, else the error is [ErrConflict]. If it disables
-	// the client, it revokes its tokens in the same step, and those that other
-	// replicas grant before they know.
-	Update(ctx context.Context, c Client) (Client, error)
-
-	// Delete removes the client and revokes its tokens.
-	Delete(ctx context.Context, id string) error
-
-	// AddSecret adds a secret to the client's.
-	AddSecret(ctx context.Context, clientID string, secret Secret) error
-
-	// RotateSecret generates a new secret and lets the others expire after the
-	// overlap.
-	RotateSecret(ctx context.Context, clientID string, overlap time.Duration, label string) (plain string, err error)
-
-	// RemoveSecret ends a secret at once.
-	RemoveSecret(ctx context.Context, clientID, secretID string) error
-}
-
-// Query selects a page of clients.
-type Query struct {
-	Search string // in the id or the name, in any case; empty for all
-	After  string // the last id of the page before
-	Limit  int    // default 50, at most 500
-}
 
 // admin is the JSON API for a registry, as a [http.Handler] for /clients and
 // what lies under it. It does not authenticate: the guard in front does.
 type admin struct {
-	issuer   *Issuer
-	registry Registry
+	issuer  *Issuer
+	manager registry.Manager
 }
 
-func newAdmin(i *Issuer, registry Registry) http.Handler {
-	a := &admin{i, registry}
+func newAdmin(i *Issuer, manager registry.Manager) http.Handler {
+	a := &admin{i, manager}
 	mux := http.NewServeMux()
 	for pattern, f := range map[string]func(*http.Request) (int, any, error){
 		"GET /clients":                          a.list,
@@ -117,7 +82,7 @@ type secretRecord struct {
 	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
-func recordOf(c Client) record {
+func recordOf(c registry.Client) record {
 	r := record{
 		ID: c.ID, Name: c.Name, AuthMethod: c.AuthMethod, GrantTypes: []string{"client_credentials"},
 		Scope: strings.Join(c.Scopes, " "), Audiences: c.Audiences, DefaultAudience: c.DefaultAudience,
@@ -127,34 +92,34 @@ func recordOf(c Client) record {
 		r.IssuedAt = c.CreatedAt.Unix()
 	}
 	for _, s := range c.Secrets {
-		r.Secrets = append(r.Secrets, secretRecord{s.ID, s.Label, s.generated(), s.CreatedAt, s.ExpiresAt, s.LastUsedAt})
+		r.Secrets = append(r.Secrets, secretRecord{s.ID, s.Label, s.Generated(), s.CreatedAt, s.ExpiresAt, s.LastUsedAt})
 	}
 	return r
 }
 
 // client is the record as it is kept, without secrets.
-func (r record) client() (Client, error) {
+func (r record) client() (registry.Client, error) {
 	for _, g := range r.GrantTypes {
 		if g != "client_credentials" {
-			return Client{}, invalidMetadata("grant_types: the only one here is client_credentials")
+			return registry.Client{}, invalidMetadata("grant_types: the only one here is client_credentials")
 		}
 	}
-	c := Client{
+	c := registry.Client{
 		ID: r.ID, Name: r.Name, AuthMethod: r.AuthMethod, Audiences: r.Audiences, DefaultAudience: r.DefaultAudience,
 		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Disabled: r.Disabled, Version: r.Version,
 	}
 	if r.Scope != "" {
-		scopes, err := parseScope(r.Scope)
+		scopes, err := registry.ParseScope(r.Scope)
 		if err != nil {
-			return Client{}, invalidMetadata("scope is not a list of scopes with one space between")
+			return registry.Client{}, invalidMetadata("scope is not a list of scopes with one space between")
 		}
 		c.Scopes = scopes
 	}
 	if r.TokenTTL < 0 || r.TokenTTL > int64(365*24*time.Hour/time.Second) {
-		return Client{}, invalidMetadata("token_ttl is not a number of seconds up to a year")
+		return registry.Client{}, invalidMetadata("token_ttl is not a number of seconds up to a year")
 	}
 	if err := c.Validate(); err != nil {
-		return Client{}, invalidMetadata(strings.TrimPrefix(err.Error(), "issuer: "))
+		return registry.Client{}, invalidMetadata(strings.TrimPrefix(err.Error(), "issuer: "))
 	}
 	return c, nil
 }
@@ -170,16 +135,16 @@ func adminError(err error) *Error {
 	switch {
 	case errors.As(err, &public):
 		return public
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, registry.ErrNotFound):
 		return &Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is no such client or secret", cause: err}
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, registry.ErrConflict):
 		return &Error{Status: http.StatusConflict, Code: "conflict", Description: "the client_id is taken, or the client was changed since this version was read", cause: err}
 	}
 	return unavailable(err)
 }
 
 func (a *admin) list(r *http.Request) (int, any, error) {
-	q := Query{Search: r.FormValue("search"), After: r.FormValue("after")}
+	q := registry.Query{Search: r.FormValue("search"), After: r.FormValue("after")}
 	if limit := r.FormValue("limit"); limit != "" {
 		n, err := strconv.Atoi(limit)
 		if err != nil || n < 1 || n > 500 {
@@ -187,7 +152,7 @@ func (a *admin) list(r *http.Request) (int, any, error) {
 		}
 		q.Limit = n
 	}
-	clients, err := a.registry.List(r.Context(), q)
+	clients, err := a.manager.List(r.Context(), q)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -209,25 +174,33 @@ func (a *admin) register(r *http.Request) (int, any, error) {
 		return 0, nil, invalidMetadata("client_secret: the issuer generates it")
 	}
 	if asked.ID == "" {
-		asked.ID = newSecretID()
+		asked.ID = newClientID()
 	}
 	c, err := asked.client()
 	if err != nil {
 		return 0, nil, err
 	}
-	plain, secret := GenerateSecret()
-	c.Secrets = []Secret{secret}
-	if c, err = a.registry.Register(r.Context(), c); err != nil {
+	plain, secret := registry.GenerateSecret()
+	c.Secrets = []registry.Secret{secret}
+	if c, err = a.manager.Register(r.Context(), c); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.registry.drop(c.ID)
+	a.issuer.clients.drop(c.ID)
 	answer, never := recordOf(c), int64(0)
 	answer.Secret, answer.SecretExpiresAt = plain, &never
 	return http.StatusCreated, answer, nil
 }
 
+// newClientID makes up an id: 80 random bits, in characters that need no escaping
+// anywhere.
+func newClientID() string {
+	random := make([]byte, 10)
+	_, _ = rand.Read(random) // never fails (crypto/rand)
+	return strings.ToLower(base32.StdEncoding.EncodeToString(random))
+}
+
 func (a *admin) get(r *http.Request) (int, any, error) {
-	c, err := a.registry.Client(r.Context(), r.PathValue("id"))
+	c, err := a.manager.Client(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -252,10 +225,10 @@ func (a *admin) update(r *http.Request) (int, any, error) {
 	if c.Version == 0 {
 		return 0, nil, invalidMetadata("version is missing: it is that of the record the change was made to")
 	}
-	if c, err = a.registry.Update(r.Context(), c); err != nil {
+	if c, err = a.manager.Update(r.Context(), c); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.registry.drop(c.ID)
+	a.issuer.clients.drop(c.ID)
 	if c.Disabled {
 		// Update has revoked the tokens for all; this process need not wait to see it.
 		a.issuer.revocations.apply(a.issuer.cutOff(c.ID))
@@ -265,10 +238,10 @@ func (a *admin) update(r *http.Request) (int, any, error) {
 
 func (a *admin) remove(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
-	if err := a.registry.Delete(r.Context(), id); err != nil {
+	if err := a.manager.Delete(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.registry.drop(id)
+	a.issuer.clients.drop(id)
 	// Delete has revoked the tokens for all; this process need not wait to see it.
 	a.issuer.revocations.apply(a.issuer.cutOff(id))
 	return http.StatusOK, struct{}{}, nil
@@ -292,27 +265,27 @@ func (a *admin) rotate(r *http.Request) (int, any, error) {
 		overlap = time.Duration(*asked.Overlap) * time.Second
 	}
 	id := r.PathValue("id")
-	plain, err := a.registry.RotateSecret(r.Context(), id, overlap, asked.Label)
+	plain, err := a.manager.RotateSecret(r.Context(), id, overlap, asked.Label)
 	if err != nil {
 		return 0, nil, err
 	}
-	a.issuer.registry.drop(id)
-	secretID, _ := generatedID(plain)
+	a.issuer.clients.drop(id)
+	secretID, _ := registry.SecretID(plain)
 	return http.StatusCreated, map[string]any{"client_id": id, "secret_id": secretID, "client_secret": plain, "client_secret_expires_at": 0}, nil
 }
 
 func (a *admin) removeSecret(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
-	if err := a.registry.RemoveSecret(r.Context(), id, r.PathValue("secret")); err != nil {
+	if err := a.manager.RemoveSecret(r.Context(), id, r.PathValue("secret")); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.registry.drop(id)
+	a.issuer.clients.drop(id)
 	return http.StatusOK, struct{}{}, nil
 }
 
 func (a *admin) revokeTokens(r *http.Request) (int, any, error) {
 	id := r.PathValue("id")
-	if _, err := a.registry.Client(r.Context(), id); err != nil {
+	if _, err := a.manager.Client(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
 	if err := a.issuer.RevokeClient(r.Context(), id); err != nil {

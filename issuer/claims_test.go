@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // claiming is an issuer whose Config.Claims returns the claims.
@@ -170,7 +172,7 @@ func TestAppendScope(t *testing.T) {
 	}
 	c := app()
 	c.Scopes = []string{`orders:read","sub":"root`}
-	s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*Client, error) { return &c, nil })})
+	s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*registry.Client, error) { return &c, nil })})
 	w := s.post(appForm)
 	var answer struct{ Scope, Sub string }
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Scope != c.Scopes[0] || answer.Sub != "" {

@@ -9,12 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-// The names of RFC 7591 §2 for how a client authenticates.
-const (
-	methodBasic = "client_secret_basic"
-	methodPost  = "client_secret_post"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // credential is what a request presents, not checked yet.
@@ -26,7 +22,7 @@ type credential struct {
 // reportedID is the claimed client id, if it is one that can be logged. A
 // secret in its place, by mistake, is not.
 func (c credential) reportedID() string {
-	if _, secret := generatedID(c.clientID); secret || !isVSChar(c.clientID, maxClientID) {
+	if _, secret := registry.SecretID(c.clientID); secret || !registry.ValidID(c.clientID) {
 		return ""
 	}
 	return c.clientID
@@ -66,7 +62,7 @@ func readCredential(r *http.Request, t tokenRequest) (credential, *Error) {
 	case t.clientID == "":
 		return credential{}, invalidRequest("client_id is missing")
 	}
-	return credential{clientID: t.clientID, secret: t.clientSecret, method: methodPost}, nil
+	return credential{clientID: t.clientID, secret: t.clientSecret, method: registry.ClientSecretPost}, nil
 }
 
 // readBasic reads an Authorization header of the Basic scheme. The id and the
@@ -89,24 +85,24 @@ func readBasic(header string) (credential, *Error) {
 		e.Description = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
 		return credential{}, e
 	}
-	return credential{clientID: id, secret: secret, method: methodBasic}, nil
+	return credential{clientID: id, secret: secret, method: registry.ClientSecretBasic}, nil
 }
 
 // authenticate finds the client and checks its secret. Every way to fail is the
 // same answer after the same work, until there have been too many.
-func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Error) {
-	if !isVSChar(c.clientID, maxClientID) || !isVSChar(c.secret, maxSecret) {
+func (i *Issuer) authenticate(ctx context.Context, c credential) (*registry.Client, *Error) {
+	if !registry.ValidID(c.clientID) || !registry.ValidSecret(c.secret) {
 		return nil, invalidClient(errMalformed)
 	}
 	i.background()
 	a := attempt{clientID: c.clientID, address: c.address}
-	id, generated := generatedID(c.secret)
+	id, generated := registry.SecretID(c.secret)
 	if !generated {
 		if err := i.lockout.refusedUnread(a); err != nil {
 			return nil, err
 		}
 	}
-	client, stale, err := i.registry.client(ctx, c.clientID)
+	client, stale, err := i.clients.client(ctx, c.clientID)
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -125,7 +121,7 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 	case client == nil:
 		err = errUnknownClient
 	case err != nil:
-		if !slices.ContainsFunc(client.Secrets, func(s Secret) bool { return !s.generated() }) {
+		if !slices.ContainsFunc(client.Secrets, func(s registry.Secret) bool { return !s.Generated() }) {
 			err = errWrongSecret
 		}
 	case secret == nil:
@@ -159,15 +155,15 @@ func (i *Issuer) authenticate(ctx context.Context, c credential) (*Client, *Erro
 // checkSecret compares a secret with the one of the client's that it could be,
 // and returns that if it is. It costs one hash whether there is such a one, or
 // such a client, or not.
-func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id string, generated bool, now time.Time) (*Secret, error) {
+func (i *Issuer) checkSecret(ctx context.Context, client *registry.Client, plain, id string, generated bool, now time.Time) (*registry.Secret, error) {
 	if !generated && i.slow == nil {
 		return nil, errNotImported
 	}
-	var candidate *Secret
+	var candidate *registry.Secret
 	if client != nil {
 		for n := range client.Secrets {
 			s := &client.Secrets[n]
-			if s.generated() == generated && (!generated || s.ID == id) && !s.expired(now) {
+			if s.Generated() == generated && (!generated || s.ID == id) && !s.Expired(now) {
 				candidate = s
 			}
 		}
@@ -182,7 +178,7 @@ func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id stri
 	if candidate == nil {
 		compared = &noSecret
 	}
-	if !compared.matchesFast(plain) {
+	if !compared.Matches(plain) {
 		return nil, nil
 	}
 	return candidate, nil
@@ -190,4 +186,4 @@ func (i *Issuer) checkSecret(ctx context.Context, client *Client, plain, id stri
 
 // noSecret is what a secret is compared with when there is nothing to compare
 // it with.
-var noSecret = Secret{Hash: fastHash("")}
+var _, noSecret = registry.GenerateSecret()

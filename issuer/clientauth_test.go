@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 )
@@ -41,10 +42,10 @@ func hard() []string {
 
 // A real client library, in both of its styles, with every hard id and secret.
 func TestOAuth2Client(t *testing.T) {
-	var clients []Client
+	var clients []registry.Client
 	for _, name := range hard() {
 		c := app()
-		c.ID, c.Secrets = name, []Secret{quickHash(t, "s"+name)}
+		c.ID, c.Secrets = name, []registry.Secret{quickHash(t, "s"+name)}
 		clients = append(clients, c)
 	}
 	s := newService(t, Config{ImportedSecrets: true}, clients...)
@@ -166,16 +167,16 @@ func TestCredentials(t *testing.T) {
 // A client that does not exist and a secret that is wrong: the same bytes, the
 // same headers, the same work, for generated secrets and for imported ones.
 func TestUnknownClientLikeWrongSecret(t *testing.T) {
-	imported, err := HashSecret("secret456")
+	imported, err := registry.HashSecret("secret456")
 	if err != nil {
 		t.Fatal(err)
 	}
 	chosen := app()
-	chosen.ID, chosen.Secrets = "chosen", []Secret{imported}
+	chosen.ID, chosen.Secrets = "chosen", []registry.Secret{imported}
 	keyless := app()
 	keyless.ID, keyless.Secrets = "keyless", nil
 	s := newService(t, Config{ImportedSecrets: true}, app(), chosen, keyless)
-	other, _ := GenerateSecret()
+	other, _ := registry.GenerateSecret()
 	ownID := appStored // the id of the app's secret in a secret that is none of its
 	forged := secretPrefix + ownID.ID + "_" + strings.Repeat("a", randomLen) + "_"
 	forged += checksum(forged)
@@ -219,10 +220,10 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 	// A fast hash is counted by what it allocates, which is something for a secret
 	// longer than any that gets there: one for each way to fail.
 	known := app()
-	id, _ := generatedID(other)
+	id, _ := registry.SecretID(other)
 	long := other + strings.Repeat("x", maxSecret)
 	one := testing.AllocsPerRun(100, func() { noSecret.matchesFast(long) })
-	for name, client := range map[string]*Client{"wrong": &known, "unknown": nil, "imported": &chosen, "without": &keyless} {
+	for name, client := range map[string]*registry.Client{"wrong": &known, "unknown": nil, "imported": &chosen, "without": &keyless} {
 		got := testing.AllocsPerRun(100, func() {
 			if match, err := s.issuer.checkSecret(t.Context(), client, long, id, true, time.Now()); match != nil || err != nil {
 				t.Errorf("%s: %v, %v", name, match, err)
@@ -235,12 +236,12 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 }
 
 func TestImportedSecretsOff(t *testing.T) {
-	imported, err := HashSecret("secret456")
+	imported, err := registry.HashSecret("secret456")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c, keyless := app(), app()
-	c.Secrets = []Secret{imported}
+	c.Secrets = []registry.Secret{imported}
 	keyless.ID, keyless.Secrets = "keyless", nil
 	s := newService(t, Config{}, c, keyless)
 	hashes := slowHashesIn(func() {
@@ -256,21 +257,21 @@ func TestImportedSecretsOff(t *testing.T) {
 func TestClientState(t *testing.T) {
 	chosen, chosenStored := "m2m_chosen", quickHash(t, "m2m_chosen")
 	for name, tt := range map[string]struct {
-		change func(*Client)
+		change func(*registry.Client)
 		method string // basic, form or "" for both
 		want   error  // nil is a token
 	}{
-		"as it should be":        {func(*Client) {}, "", nil},
-		"disabled":               {func(c *Client) { c.Disabled = true }, "", errDisabled},
-		"basic only, by header":  {func(c *Client) { c.AuthMethod = "client_secret_basic" }, "basic", nil},
-		"basic only, by form":    {func(c *Client) { c.AuthMethod = "client_secret_basic" }, "form", errWrongMethod},
-		"post only, by header":   {func(c *Client) { c.AuthMethod = "client_secret_post" }, "basic", errWrongMethod},
-		"post only, by form":     {func(c *Client) { c.AuthMethod = "client_secret_post" }, "form", nil},
-		"expired":                {func(c *Client) { c.Secrets[0].ExpiresAt = time.Now() }, "", errWrongSecret},
-		"expires":                {func(c *Client) { c.Secrets[0].ExpiresAt = time.Now().Add(1) }, "", nil},
-		"no secrets":             {func(c *Client) { c.Secrets = nil }, "", errWrongSecret},
-		"other id on the secret": {func(c *Client) { c.Secrets[0].ID = "x" }, "", errWrongSecret},
-		"hash of another":        {func(c *Client) { _, c.Secrets[0] = GenerateSecret(); c.Secrets[0].ID = appStored.ID }, "", errWrongSecret},
+		"as it should be":        {func(*registry.Client) {}, "", nil},
+		"disabled":               {func(c *registry.Client) { c.Disabled = true }, "", errDisabled},
+		"basic only, by header":  {func(c *registry.Client) { c.AuthMethod = "client_secret_basic" }, "basic", nil},
+		"basic only, by form":    {func(c *registry.Client) { c.AuthMethod = "client_secret_basic" }, "form", errWrongMethod},
+		"post only, by header":   {func(c *registry.Client) { c.AuthMethod = "client_secret_post" }, "basic", errWrongMethod},
+		"post only, by form":     {func(c *registry.Client) { c.AuthMethod = "client_secret_post" }, "form", nil},
+		"expired":                {func(c *registry.Client) { c.Secrets[0].ExpiresAt = time.Now() }, "", errWrongSecret},
+		"expires":                {func(c *registry.Client) { c.Secrets[0].ExpiresAt = time.Now().Add(1) }, "", nil},
+		"no secrets":             {func(c *registry.Client) { c.Secrets = nil }, "", errWrongSecret},
+		"other id on the secret": {func(c *registry.Client) { c.Secrets[0].ID = "x" }, "", errWrongSecret},
+		"hash of another":        {func(c *registry.Client) { _, c.Secrets[0] = registry.GenerateSecret(); c.Secrets[0].ID = appStored.ID }, "", errWrongSecret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -299,11 +300,11 @@ func TestClientState(t *testing.T) {
 
 	// Two live secrets of each kind, all good, until one ends.
 	synctest.Test(t, func(t *testing.T) {
-		next, nextStored := GenerateSecret()
+		next, nextStored := registry.GenerateSecret()
 		old := appStored
 		old.ExpiresAt = time.Now().Add(time.Hour)
 		c := app()
-		c.Secrets = []Secret{old, nextStored, chosenStored}
+		c.Secrets = []registry.Secret{old, nextStored, chosenStored}
 		s := newService(t, Config{ImportedSecrets: true}, c)
 		for _, plain := range []string{appSecret, next, chosen} {
 			s.wantToken(t, s.post("grant_type=client_credentials", "Authorization", basic("app", plain)))
@@ -320,7 +321,7 @@ func TestClientState(t *testing.T) {
 		last := quickHash(t, "last")
 		last.ExpiresAt = time.Now().Add(time.Hour)
 		c := app()
-		c.Secrets = []Secret{chosenStored, last}
+		c.Secrets = []registry.Secret{chosenStored, last}
 		s := newService(t, Config{ImportedSecrets: true}, c)
 		ask := func(plain string) int {
 			return s.post("grant_type=client_credentials", "Authorization", basic("app", plain)).Code
@@ -347,7 +348,7 @@ func TestStoreFails(t *testing.T) {
 	down := errors.New("pq: connection refused")
 	c := app()
 	for name, tt := range map[string]struct {
-		client *Client
+		client *registry.Client
 		err    error
 		status int
 		cause  error
@@ -357,13 +358,13 @@ func TestStoreFails(t *testing.T) {
 		"wrapped":                 {nil, fmt.Errorf("store: %w", down), 503, down},
 		"deadline":                {nil, context.DeadlineExceeded, 503, context.DeadlineExceeded},
 		"neither":                 {nil, nil, 503, nil},
-		"not found":               {nil, ErrNotFound, 401, errUnknownClient},
-		"not found, wrapped":      {nil, fmt.Errorf("sqlstore: %w", ErrNotFound), 401, errUnknownClient},
-		"not found with a client": {&c, ErrNotFound, 401, errUnknownClient},
+		"not found":               {nil, registry.ErrNotFound, 401, errUnknownClient},
+		"not found, wrapped":      {nil, fmt.Errorf("sqlstore: %w", registry.ErrNotFound), 401, errUnknownClient},
+		"not found with a client": {&c, registry.ErrNotFound, 401, errUnknownClient},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asked := ""
-			s := newService(t, Config{Store: storeFunc(func(_ context.Context, id string) (*Client, error) {
+			s := newService(t, Config{Store: storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
 				asked = id
 				return tt.client, tt.err
 			})})
@@ -390,7 +391,7 @@ func TestStoreContext(t *testing.T) {
 	type key struct{}
 	got := any(nil)
 	c := app()
-	s := newService(t, Config{Store: storeFunc(func(ctx context.Context, _ string) (*Client, error) {
+	s := newService(t, Config{Store: storeFunc(func(ctx context.Context, _ string) (*registry.Client, error) {
 		got = ctx.Value(key{})
 		return &c, nil
 	})})
@@ -410,7 +411,7 @@ func TestNothingLeaks(t *testing.T) {
 	c.Secrets = append(c.Secrets, quickHash(t, chosen))
 	broken := errors.New("broken")
 	refusing := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, broken }, ImportedSecrets: true}, c)
-	failing := newService(t, Config{Store: storeFunc(func(context.Context, string) (*Client, error) { return nil, broken }), ImportedSecrets: true})
+	failing := newService(t, Config{Store: storeFunc(func(context.Context, string) (*registry.Client, error) { return nil, broken }), ImportedSecrets: true})
 	granting := newService(t, Config{ImportedSecrets: true}, c)
 
 	var requests []func(s *service) *httptest.ResponseRecorder
@@ -480,7 +481,7 @@ func FuzzBasic(f *testing.F) {
 	seeds = append(seeds, seed{"Basic", "", ""}, seed{"Bearer x", "\x00", "\xff"}, seed{"", "ä", "%"}, seed{"basic  " + raw(":")[6:] + " ", ":", ":"})
 	seeded(f, seeds, func(s seed) { f.Add(s.header, s.id, s.secret) })
 	f.Fuzz(func(t *testing.T, header, id, secret string) {
-		if c, err := readBasic(basic(id, secret)); err != nil || c != (credential{clientID: id, secret: secret, method: methodBasic}) {
+		if c, err := readBasic(basic(id, secret)); err != nil || c != (credential{clientID: id, secret: secret, method: registry.ClientSecretBasic}) {
 			t.Errorf("%q and %q come back as %+v, %v", id, secret, c, err)
 		}
 		c, err := readBasic(header)

@@ -1,7 +1,7 @@
 // Package issuer grants OAuth 2.0 access tokens to programs: the client
 // credentials grant of RFC 6749 §4.4, with tokens in the form of RFC 9068.
 //
-// [New] makes an [Issuer] of a keyring (package jwks) and a [Store] of clients;
+// [New] makes an [Issuer] of a keyring (package jwks) and a [registry.Store] of clients;
 // [Issuer.Mount] puts its endpoints on an Echo app. A client proves who it is
 // with a secret and gets a token that lives for minutes, says which APIs it is
 // for (aud) and what it may do there (scope), and that any holder of the public

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/labstack/echo/v4"
 )
 
@@ -66,8 +67,8 @@ func (i *Issuer) Introspect(c echo.Context) error {
 //	iss.MountAdmin(e.Group("/admin", auth.Require("clients:admin")), store)
 //
 // Members have the names of RFC 7591 where it has one.
-func (i *Issuer) MountAdmin(g *echo.Group, registry Registry) {
-	api := newAdmin(i, registry)
+func (i *Issuer) MountAdmin(g *echo.Group, manager registry.Manager) {
+	api := newAdmin(i, manager)
 	handler := func(c echo.Context) error {
 		// Ids may hold a slash, so the path is passed on as it was escaped, less
 		// the segments of the group.

@@ -3,12 +3,14 @@ package issuer
 import (
 	"context"
 	"net/http"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // request is what an authenticated client asks of an endpoint.
 type request struct {
 	tokenRequest
-	client *Client
+	client *registry.Client
 }
 
 // serve is what the token, revocation and introspection endpoints have in

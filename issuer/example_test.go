@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -29,10 +30,10 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	plain, secret := issuer.GenerateSecret()
-	store, err := issuer.NewMemory(issuer.Client{
+	plain, secret := registry.GenerateSecret()
+	store, err := registry.NewMemory(registry.Client{
 		ID:        "reports",
-		Secrets:   []issuer.Secret{secret},
+		Secrets:   []registry.Secret{secret},
 		Scopes:    []string{"orders:read", "orders:write"},
 		Audiences: []string{"https://api.example.com"},
 	})
@@ -74,7 +75,7 @@ func ExampleNew() {
 
 // The secret goes to its owner, and is kept nowhere; the hash is kept.
 func ExampleGenerateSecret() {
-	plain, secret := issuer.GenerateSecret()
+	plain, secret := registry.GenerateSecret()
 	fmt.Println(plain[:len("m2m_")], len(plain), "characters")
 	fmt.Println(strings.HasPrefix(plain, "m2m_"+secret.ID+"_"))
 	fmt.Println(secret.Hash[:len("sha256:")], strings.Contains(secret.Hash, plain))

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // While the feed is out of reach, what is known counts for MaxRevocationLag; then
@@ -46,7 +48,7 @@ func TestRevocationLag(t *testing.T) {
 						time.Sleep(lag)
 					}
 
-					put(t, store.Memory, Revocation{TokenID: "b"})
+					put(t, store.Memory, registry.Revocation{TokenID: "b"})
 					store.does(nil)
 					time.Sleep(storePatience + followEvery)
 					wantRevoked(t, i, "b", "app", now, true)
@@ -89,7 +91,7 @@ func TestRevocationLagIsExact(t *testing.T) {
 func TestRevokedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
-		put(t, store, Revocation{TokenID: "a"})
+		put(t, store, registry.Revocation{TokenID: "a"})
 		release := make(chan struct{})
 		store.does(func(context.Context, string) error {
 			<-release
@@ -156,16 +158,16 @@ func TestRevokedFirst(t *testing.T) {
 
 // busy is a store where, whenever somebody looks, there is something new.
 type busy struct {
-	*Memory
+	*registry.Memory
 	looks atomic.Int64
 }
 
-func (b *busy) Revocations(ctx context.Context, since int64) ([]Revocation, error) {
+func (b *busy) Revocations(ctx context.Context, since int64) ([]registry.Revocation, error) {
 	time.Sleep(10 * time.Millisecond)
 	if b.looks.Add(1) > 100 {
 		return nil, errors.New("asked again and again")
 	}
-	if err := b.Revoke(ctx, Revocation{TokenID: "t" + strconv.FormatInt(since, 10), ExpiresAt: time.Now().Add(time.Minute)}); err != nil {
+	if err := b.Revoke(ctx, registry.Revocation{TokenID: "t" + strconv.FormatInt(since, 10), ExpiresAt: time.Now().Add(time.Minute)}); err != nil {
 		return nil, err
 	}
 	return b.Memory.Revocations(ctx, since)
@@ -190,7 +192,7 @@ func TestRevocationsSetBack(t *testing.T) {
 		i := newService(t, Config{Store: store}).issuer
 		now := time.Now()
 		for _, jti := range []string{"a", "b", "c"} {
-			put(t, store, Revocation{TokenID: jti})
+			put(t, store, registry.Revocation{TokenID: jti})
 		}
 		wantRevoked(t, i, "c", "app", now, true)
 		store.mu.Lock()
@@ -198,23 +200,23 @@ func TestRevocationsSetBack(t *testing.T) {
 		store.feed, store.sequence = nil, 0
 		store.Memory.mu.Unlock()
 		store.mu.Unlock()
-		put(t, store, Revocation{TokenID: "d"})
+		put(t, store, registry.Revocation{TokenID: "d"})
 		set := false
 		store.does(at("Revocations", func(context.Context, string) error {
 			if set {
 				return nil
 			}
 			set = true
-			return fmt.Errorf("store: %w", ErrConflict)
+			return fmt.Errorf("store: %w", registry.ErrConflict)
 		}))
 		time.Sleep(2 * time.Second)
 		wantRevoked(t, i, "c", "app", now, true)
 		wantRevoked(t, i, "d", "app", now, true)
 
 		// One that says so of its very start has failed, and is not asked without end.
-		store.does(at("Revocations", func(context.Context, string) error { return ErrConflict }))
+		store.does(at("Revocations", func(context.Context, string) error { return registry.ErrConflict }))
 		time.Sleep(2 * time.Minute)
-		wantLag(t, i, ErrConflict)
+		wantLag(t, i, registry.ErrConflict)
 	})
 }
 

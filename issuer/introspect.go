@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -29,7 +30,7 @@ func (i *Issuer) introspectRequested(ctx context.Context, r request) ([]byte, *E
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, serverError(err) // we signed it
 	}
-	if !r.client.mayIntrospect(audience) {
+	if !mayIntrospect(r.client, audience) {
 		return inactive, nil
 	}
 	revoked, err := i.Revoked(ctx, jti, clientID, issuedAt)
@@ -53,7 +54,7 @@ func (i *Issuer) introspectRequested(ctx context.Context, r request) ([]byte, *E
 
 // mayIntrospect reports whether a token for the audience is the client's to see:
 // it is for the client itself, or for an API that the client speaks for.
-func (c *Client) mayIntrospect(audience []string) bool {
+func mayIntrospect(c *registry.Client, audience []string) bool {
 	if slices.Contains(c.Introspects, "*") {
 		return true
 	}

@@ -7,13 +7,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
 const inactiveBody = `{"active":false}`
 
 // guard is a resource server that may see the tokens for some audiences.
-func guard(id string, introspects ...string) Client {
+func guard(id string, introspects ...string) registry.Client {
 	c := app()
 	c.ID, c.Introspects, c.Scopes, c.Audiences = id, introspects, nil, nil
 	return c
@@ -79,7 +80,7 @@ func TestIntrospectWho(t *testing.T) {
 	named.ID, named.Audiences = "named", []string{"urn:api"}
 	disabled := guard("disabled", "*")
 	disabled.Disabled = true
-	clients := []Client{
+	clients := []registry.Client{
 		app(), both, named, disabled, guard("none"), guard("orders", ordersAPI), guard("billing", billingAPI), guard("two", billingAPI, ordersAPI), guard("all", "*"),
 		guard("urn:api"), guard("empty", ""), guard("slash", ordersAPI+"/"), guard("prefix", "https://"), guard("pattern", "https://*"), guard(ordersAPI),
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -27,7 +28,7 @@ type Config struct {
 	Keys *jwks.Keyring
 
 	// Store has the clients.
-	Store Store
+	Store registry.Store
 
 	// TokenTTL is the lifetime of tokens, in whole seconds. Default 15 min.
 	TokenTTL time.Duration
@@ -86,17 +87,17 @@ type Config struct {
 
 // Grant is what a token is about to say.
 type Grant struct {
-	Client   *Client  // read only
-	Audience []string // read only
-	Scopes   []string // read only
+	Client   *registry.Client // read only
+	Audience []string         // read only
+	Scopes   []string         // read only
 }
 
 // Issuer grants tokens. It is safe for concurrent use.
 type Issuer struct {
 	url       string
 	keys      *jwks.Keyring
-	store     Store
-	registry  *registry
+	store     registry.Store
+	clients   *clientCache
 	uses      *uses
 	lockout   *lockout // nil: failures are not counted
 	ttl       time.Duration
@@ -125,8 +126,8 @@ func New(c Config) (*Issuer, error) {
 	switch {
 	case c.Keys == nil:
 		return nil, errors.New(`issuer: Config.Keys is missing: write jwks.Open(ctx, jwks.File("keys.json"), jwks.Policy{})`)
-	case c.Store == nil || c.Store == (*Memory)(nil):
-		return nil, errors.New("issuer: Config.Store is missing: write issuer.NewMemory(clients...), or a store that lasts")
+	case c.Store == nil || c.Store == (*registry.Memory)(nil):
+		return nil, errors.New("issuer: Config.Store is missing: write registry.NewMemory(clients...), or a store that lasts")
 	case !strings.HasPrefix(c.TokenPath, "/") || strings.ContainsAny(c.TokenPath, "?#:* "):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q: write a path such as "/token"`, c.TokenPath)
 	case slices.Contains([]string{revokePath, introspectPath, jwksPath, metadataPath}, c.TokenPath):
@@ -142,13 +143,13 @@ func New(c Config) (*Issuer, error) {
 	}
 	for audience, scopes := range c.Resources {
 		for _, s := range scopes {
-			if !isScopeToken(s) {
+			if !registry.ValidScope(s) {
 				return nil, fmt.Errorf("issuer: Config.Resources[%q]: %q is not a scope", audience, s)
 			}
 		}
 	}
 	i := &Issuer{
-		url: c.Issuer, keys: c.Keys, store: c.Store, registry: newRegistry(c.Store), uses: newUses(c.Store), ttl: c.TokenTTL, maxTTL: maxTTL,
+		url: c.Issuer, keys: c.Keys, store: c.Store, clients: newClientCache(c.Store), uses: newUses(c.Store), ttl: c.TokenTTL, maxTTL: maxTTL,
 		resources: maps.Clone(c.Resources), claims: c.Claims, observe: c.Observe, tokenPath: c.TokenPath,
 	}
 	for audience, scopes := range i.resources {
@@ -162,7 +163,7 @@ func New(c Config) (*Issuer, error) {
 	if c.FailedAttempts > 0 {
 		i.lockout = newLockout(c.FailedAttempts)
 	}
-	i.revocations = newRevocations(c.Store, c.MaxRevocationLag, i.registry.drop, i.uses.flush)
+	i.revocations = newRevocations(c.Store, c.MaxRevocationLag, i.clients.drop, i.uses.flush)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
 	return i, err
@@ -171,7 +172,7 @@ func New(c Config) (*Issuer, error) {
 // background starts to follow the feed, which the memory of clients depends on,
 // for a store that has such a memory in front of it.
 func (i *Issuer) background() {
-	if _, ok := i.store.(*Memory); !ok {
+	if _, ok := i.store.(*registry.Memory); !ok {
 		i.revocations.start()
 	}
 }

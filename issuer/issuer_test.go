@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -45,7 +46,7 @@ func TestNewRefuses(t *testing.T) {
 		"issuer with a star":       {func(c *Config) { c.Issuer += "/*" }, "Config.Issuer"},
 		"no keys":                  {func(c *Config) { c.Keys = nil }, "Config.Keys"},
 		"no store":                 {func(c *Config) { c.Store = nil }, "Config.Store"},
-		"nil memory store":         {func(c *Config) { c.Store = (*Memory)(nil) }, "Config.Store"},
+		"nil memory store":         {func(c *Config) { c.Store = (*registry.Memory)(nil) }, "Config.Store"},
 		"relative token path":      {func(c *Config) { c.TokenPath = "token" }, "Config.TokenPath"},
 		"token path with query":    {func(c *Config) { c.TokenPath = "/token?a" }, "Config.TokenPath"},
 		"token path with fragment": {func(c *Config) { c.TokenPath = "/token#a" }, "Config.TokenPath"},

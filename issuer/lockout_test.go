@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/labstack/echo/v4"
 )
 
@@ -28,14 +29,14 @@ func address(n int) string {
 }
 
 // chosen is a client with a secret that somebody chose, whose hash costs little.
-func chosen(tb testing.TB, id string) Client {
+func chosen(tb testing.TB, id string) registry.Client {
 	tb.Helper()
 	c := app()
-	c.ID, c.Secrets = id, []Secret{quickHash(tb, "secret456")}
+	c.ID, c.Secrets = id, []registry.Secret{quickHash(tb, "secret456")}
 	return c
 }
 
-func newGuessed(tb testing.TB, attempts int, clients ...Client) *service {
+func newGuessed(tb testing.TB, attempts int, clients ...registry.Client) *service {
 	tb.Helper()
 	s := newService(tb, Config{ImportedSecrets: true, FailedAttempts: attempts}, clients...)
 	quick := quickHash(tb, "nobody's")
@@ -239,7 +240,7 @@ func TestLockoutGenerated(t *testing.T) {
 		c := chosen(t, "app")
 		c.Secrets = append(c.Secrets, appStored)
 		s := newGuessed(t, 3, c, chosen(t, "other"))
-		other, _ := GenerateSecret()
+		other, _ := registry.GenerateSecret()
 		for range 3 * networkFactor {
 			s.from(address(1), "app", "wrong")
 			s.from(address(1), "other", "wrong")
@@ -261,7 +262,7 @@ func TestLockoutGenerated(t *testing.T) {
 // A client that does not exist, and one that does, are answered alike through a
 // whole siege: bursts, pauses, several networks, both kinds of secret.
 func TestLockoutUnknownAlike(t *testing.T) {
-	generated, _ := GenerateSecret()
+	generated, _ := registry.GenerateSecret()
 	disabled := chosen(t, "disabled")
 	disabled.Disabled = true
 	keyless := chosen(t, "keyless")
@@ -317,9 +318,9 @@ func TestLockoutFlood(t *testing.T) {
 		s.from(address(1), "app", "wrong")
 		s.from(address(2), "nobody", "wrong")
 	}
-	generated, _ := GenerateSecret()
+	generated, _ := registry.GenerateSecret()
 	try := func(n int, address string) {
-		_, err := s.issuer.authenticate(t.Context(), credential{"made-up " + strconv.Itoa(n), generated, methodBasic, address})
+		_, err := s.issuer.authenticate(t.Context(), credential{"made-up " + strconv.Itoa(n), generated, registry.ClientSecretBasic, address})
 		if err == nil {
 			t.Fatal("let in")
 		}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -58,14 +59,14 @@ const (
 
 var (
 	ecKey, _             = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	appSecret, appStored = GenerateSecret()
+	appSecret, appStored = registry.GenerateSecret()
 	appForm              = form("grant_type", "client_credentials", "client_id", "app", "client_secret", appSecret)
 )
 
 // app is the client that most tests ask with.
-func app() Client {
-	return Client{
-		ID: "app", Secrets: []Secret{appStored},
+func app() registry.Client {
+	return registry.Client{
+		ID: "app", Secrets: []registry.Secret{appStored},
 		Scopes:    []string{"orders:read", "orders:write"},
 		Audiences: []string{ordersAPI},
 	}
@@ -84,11 +85,11 @@ func form(pairs ...string) string {
 }
 
 // quickHash is an imported secret whose hash costs little.
-func quickHash(tb testing.TB, plain string) Secret {
+func quickHash(tb testing.TB, plain string) registry.Secret {
 	tb.Helper()
 	a := argonParams{memory: 64, time: 1, lanes: 1, salt: []byte(rand.Text())}
 	a.sum = a.hash(plain, 32)
-	s, err := ImportSecret(a.String())
+	s, err := registry.ImportSecret(a.String())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -106,13 +107,17 @@ func slowHashesIn(f func()) int {
 }
 
 // storeFunc is a store of one func.
-type storeFunc func(ctx context.Context, id string) (*Client, error)
+type storeFunc func(ctx context.Context, id string) (*registry.Client, error)
 
-func (f storeFunc) Client(ctx context.Context, id string) (*Client, error) { return f(ctx, id) }
+func (f storeFunc) Client(ctx context.Context, id string) (*registry.Client, error) {
+	return f(ctx, id)
+}
 
-func (f storeFunc) Revoke(context.Context, Revocation) error { return errStoreAway }
+func (f storeFunc) Revoke(context.Context, registry.Revocation) error { return errStoreAway }
 
-func (f storeFunc) Revocations(context.Context, int64) ([]Revocation, error) { return nil, nil }
+func (f storeFunc) Revocations(context.Context, int64) ([]registry.Revocation, error) {
+	return nil, nil
+}
 
 func (f storeFunc) Once(context.Context, string, string, time.Time) (bool, error) {
 	return false, errStoreAway
@@ -121,14 +126,14 @@ func (f storeFunc) Once(context.Context, string, string, time.Time) (bool, error
 // watched is a store that is not in this process, as far as the issuer can see:
 // what it is asked is counted, and it can be made to fail.
 type watched struct {
-	*Memory
+	*registry.Memory
 	reads, looks, writes atomic.Int64
 
 	mu  sync.Mutex
 	act func(ctx context.Context, method string) error // before each call
 }
 
-func (w *watched) Client(ctx context.Context, id string) (*Client, error) {
+func (w *watched) Client(ctx context.Context, id string) (*registry.Client, error) {
 	w.reads.Add(1)
 	if err := w.before(ctx, "Client"); err != nil {
 		return nil, err
@@ -136,7 +141,7 @@ func (w *watched) Client(ctx context.Context, id string) (*Client, error) {
 	return w.Memory.Client(ctx, id)
 }
 
-func (w *watched) Revoke(ctx context.Context, r Revocation) error {
+func (w *watched) Revoke(ctx context.Context, r registry.Revocation) error {
 	w.writes.Add(1)
 	if err := w.before(ctx, "Revoke"); err != nil {
 		return err
@@ -144,7 +149,7 @@ func (w *watched) Revoke(ctx context.Context, r Revocation) error {
 	return w.Memory.Revoke(ctx, r)
 }
 
-func (w *watched) Revocations(ctx context.Context, since int64) ([]Revocation, error) {
+func (w *watched) Revocations(ctx context.Context, since int64) ([]registry.Revocation, error) {
 	w.looks.Add(1)
 	if err := w.before(ctx, "Revocations"); err != nil {
 		return nil, err
@@ -198,9 +203,9 @@ func newKeyring(tb testing.TB, signers ...crypto.Signer) *jwks.Keyring {
 	return keys
 }
 
-func newStore(tb testing.TB, clients ...Client) *Memory {
+func newStore(tb testing.TB, clients ...registry.Client) *registry.Memory {
 	tb.Helper()
-	store, err := NewMemory(clients...)
+	store, err := registry.NewMemory(clients...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -220,7 +225,7 @@ type service struct {
 
 // newService fills in what the config leaves out. Without a store it has the
 // clients, or app alone.
-func newService(tb testing.TB, c Config, clients ...Client) *service {
+func newService(tb testing.TB, c Config, clients ...registry.Client) *service {
 	tb.Helper()
 	s := &service{app: echo.New(), keys: c.Keys}
 	if c.Issuer == "" {
@@ -232,7 +237,7 @@ func newService(tb testing.TB, c Config, clients ...Client) *service {
 	}
 	if c.Store == nil {
 		if clients == nil {
-			clients = []Client{app()}
+			clients = []registry.Client{app()}
 		}
 		c.Store = newStore(tb, clients...)
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 const (
@@ -30,7 +32,7 @@ func (i *Issuer) paths() (base, metadata string) {
 // newMetadata is the document of RFC 8414 §2.
 func (i *Issuer) newMetadata() ([]byte, error) {
 	base := strings.TrimSuffix(i.url, "/")
-	methods := []string{methodBasic, methodPost}
+	methods := []string{registry.ClientSecretBasic, registry.ClientSecretPost}
 	var scopes []string
 	for _, known := range i.resources {
 		scopes = append(scopes, known...)

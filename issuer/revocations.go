@@ -10,12 +10,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // revocations is what is revoked, in memory, and the follower of the store's
 // feed that keeps it so. To ask it is a look-up, never a query.
 type revocations struct {
-	store   Store
+	store   registry.Store
 	maxLag  time.Duration
 	changed func(clientID string) // a client's record is not what it was
 	flush   func(context.Context) // called about every flushEvery, and at the end
@@ -57,7 +59,7 @@ const (
 	flushEvery  = 30 * time.Second
 )
 
-func newRevocations(store Store, maxLag time.Duration, changed func(string), flush func(context.Context)) *revocations {
+func newRevocations(store registry.Store, maxLag time.Duration, changed func(string), flush func(context.Context)) *revocations {
 	r := &revocations{store: store, maxLag: maxLag, changed: changed, flush: flush, seed: maphash.MakeSeed(), looking: make(chan struct{}, 1)}
 	for i := range r.tokens {
 		r.tokens[i].until = map[string]int64{}
@@ -128,7 +130,7 @@ func (r *revocations) look(ctx context.Context, first bool) error {
 		page, cancel := context.WithTimeoutCause(ctx, storePatience, errStoreStalled)
 		entries, err := r.store.Revocations(page, r.sequence)
 		cancel()
-		if errors.Is(err, ErrConflict) && r.sequence > 0 && !restarted {
+		if errors.Is(err, registry.ErrConflict) && r.sequence > 0 && !restarted {
 			r.sequence, restarted = 0, true // what was known stays known
 			continue
 		}
@@ -148,7 +150,7 @@ func (r *revocations) look(ctx context.Context, first bool) error {
 }
 
 // apply makes an entry count, however often it comes.
-func (r *revocations) apply(e Revocation) {
+func (r *revocations) apply(e registry.Revocation) {
 	until := e.ExpiresAt.Unix() + 1
 	switch {
 	case e.TokenID != "":

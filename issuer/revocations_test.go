@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // wantRevoked checks what the issuer says of a token.
@@ -42,7 +44,7 @@ func revokeToken(t *testing.T, i *Issuer, jti string, expiresAt time.Time) {
 }
 
 // put adds an entry to the feed behind the issuer's back.
-func put(t *testing.T, store Store, r Revocation) {
+func put(t *testing.T, store registry.Store, r registry.Revocation) {
 	t.Helper()
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = time.Now().Add(time.Hour)
@@ -121,7 +123,7 @@ func TestRevokeClient(t *testing.T) {
 		check(there)
 
 		// A later cut-off counts, an earlier one that is heard of late does not.
-		put(t, store, Revocation{ClientID: "app", NotBefore: second.Add(-time.Hour), ExpiresAt: time.Now().Add(time.Minute)})
+		put(t, store, registry.Revocation{ClientID: "app", NotBefore: second.Add(-time.Hour), ExpiresAt: time.Now().Add(time.Minute)})
 		time.Sleep(2 * time.Second)
 		check(there)
 		time.Sleep(3 * sweepEvery)
@@ -258,7 +260,7 @@ func TestRevocationPages(t *testing.T) {
 	for _, n := range []int{0, 1, maxEntries - 1, maxEntries, maxEntries + 1, 2*maxEntries + 5000} {
 		memory := newStore(t, app())
 		for k := range n {
-			put(t, memory, Revocation{TokenID: strconv.Itoa(k)})
+			put(t, memory, registry.Revocation{TokenID: strconv.Itoa(k)})
 		}
 		page, err := memory.Revocations(t.Context(), 0)
 		if err != nil || len(page) != min(n, maxEntries) || n > 0 && page[0].Sequence != 1 {
@@ -274,7 +276,7 @@ func TestRevocationPages(t *testing.T) {
 		if tokens, _ := kept(i.revocations); tokens != n {
 			t.Errorf("%d of %d are kept", tokens, n)
 		}
-		put(t, store, Revocation{TokenID: "next"})
+		put(t, store, registry.Revocation{TokenID: "next"})
 		if page, err := store.Revocations(t.Context(), int64(n)); err != nil || len(page) != 1 || page[0].TokenID != "next" || page[0].Sequence != int64(n+1) {
 			t.Errorf("after %d: %+v, %v", n, page, err)
 		}
@@ -336,7 +338,7 @@ func BenchmarkRevoked(b *testing.B) {
 		i := newService(b, Config{}).issuer
 		until := time.Now().Add(time.Hour)
 		for range n {
-			i.revocations.apply(Revocation{TokenID: rand.Text(), ExpiresAt: until})
+			i.revocations.apply(registry.Revocation{TokenID: rand.Text(), ExpiresAt: until})
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
@@ -364,8 +366,8 @@ func BenchmarkRevokedStall(b *testing.B) {
 			i := newService(b, Config{}).issuer
 			until := time.Now().Add(time.Hour)
 			for n := range 500_000 {
-				i.revocations.apply(Revocation{TokenID: strconv.Itoa(n), ExpiresAt: until})
-				i.revocations.apply(Revocation{ClientID: strconv.Itoa(n), NotBefore: until, ExpiresAt: until})
+				i.revocations.apply(registry.Revocation{TokenID: strconv.Itoa(n), ExpiresAt: until})
+				i.revocations.apply(registry.Revocation{ClientID: strconv.Itoa(n), NotBefore: until, ExpiresAt: until})
 			}
 			stop := make(chan struct{})
 			var sweeps sync.WaitGroup

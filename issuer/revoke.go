@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -40,13 +41,13 @@ func (i *Issuer) RevokeToken(ctx context.Context, jti string, expiresAt time.Tim
 	if expiresAt.IsZero() {
 		expiresAt = time.Now().Add(i.maxTTL)
 	}
-	return i.revoke(ctx, Revocation{TokenID: jti, ExpiresAt: expiresAt.Add(afterExpiry)})
+	return i.revoke(ctx, registry.Revocation{TokenID: jti, ExpiresAt: expiresAt.Add(afterExpiry)})
 }
 
 // RevokeClient revokes every token that the client has been granted up to now,
 // those of the current second included. It does not stop the client from
 // getting new ones; and for some 2 s another replica may not know that it was
-// disabled. A [Registry] therefore revokes by itself, with that margin, when it
+// disabled. A [registry.Manager] therefore revokes by itself, with that margin, when it
 // disables or deletes a client.
 func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
 	if clientID == "" {
@@ -55,12 +56,12 @@ func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
 	return i.revoke(ctx, i.cutOff(clientID))
 }
 
-func (i *Issuer) cutOff(clientID string) Revocation {
+func (i *Issuer) cutOff(clientID string) registry.Revocation {
 	now := time.Now()
-	return Revocation{ClientID: clientID, NotBefore: now, ExpiresAt: now.Add(max(i.maxTTL, cutOffFor) + afterExpiry)}
+	return registry.Revocation{ClientID: clientID, NotBefore: now, ExpiresAt: now.Add(max(i.maxTTL, cutOffFor) + afterExpiry)}
 }
 
-func (i *Issuer) revoke(ctx context.Context, r Revocation) error {
+func (i *Issuer) revoke(ctx context.Context, r registry.Revocation) error {
 	bound, cancel := context.WithTimeoutCause(ctx, storePatience, errStoreStalled)
 	defer cancel()
 	if err := i.store.Revoke(bound, r); err != nil {

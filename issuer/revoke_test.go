@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // wantBody checks a whole answer of 200: every header, every byte.
@@ -42,10 +44,10 @@ func (s *service) revoked(t *testing.T, g *granted) bool {
 }
 
 // otherClient is one with a secret of its own.
-func otherClient() (c Client, secret string) {
-	secret, stored := GenerateSecret()
+func otherClient() (c registry.Client, secret string) {
+	secret, stored := registry.GenerateSecret()
 	c = app()
-	c.ID, c.Secrets = "other", []Secret{stored}
+	c.ID, c.Secrets = "other", []registry.Secret{stored}
 	return c, secret
 }
 
@@ -166,7 +168,7 @@ func TestRevokeEndpoint(t *testing.T) {
 func TestRevokeEndpointTokens(t *testing.T) {
 	store := &watched{Memory: newStore(t)}
 	other, secret := otherClient()
-	for _, c := range []Client{app(), other} {
+	for _, c := range []registry.Client{app(), other} {
 		if err := store.Put(c); err != nil {
 			t.Fatal(err)
 		}

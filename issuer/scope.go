@@ -6,40 +6,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
-
-// isScopeToken reports whether s is one scope of RFC 6749 §3.3.
-func isScopeToken(s string) bool {
-	if s == "" {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// parseScope reads a scope parameter: scope tokens, one space between each two.
-// A scope named twice counts once.
-func parseScope(s string) ([]string, error) {
-	scopes := make([]string, 0, min(maxScopes, strings.Count(s, " "))+1)
-	for token := range strings.SplitSeq(s, " ") {
-		if !isScopeToken(token) {
-			return nil, fmt.Errorf("issuer: scope %d of the request has a character that no scope has, or none", len(scopes)+1)
-		}
-		if !slices.Contains(scopes, token) {
-			scopes = append(scopes, token)
-		}
-		if len(scopes) > maxScopes {
-			return nil, fmt.Errorf("issuer: more than %d scopes", maxScopes)
-		}
-	}
-	return scopes, nil
-}
-
-const maxScopes = 256
 
 func invalidScope(description string, cause error) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description, cause: cause}
@@ -50,7 +19,7 @@ func invalidTarget(description string) *Error {
 }
 
 // audience decides whom the token is for (RFC 8707 §2).
-func (i *Issuer) audience(c *Client, resources []string) ([]string, *Error) {
+func (i *Issuer) audience(c *registry.Client, resources []string) ([]string, *Error) {
 	if len(resources) == 0 {
 		switch {
 		case c.DefaultAudience != "":
@@ -80,7 +49,7 @@ func (i *Issuer) audience(c *Client, resources []string) ([]string, *Error) {
 
 // scope decides what the token allows: what was asked, all of which must be
 // allowed, or, when nothing was, all that is.
-func (i *Issuer) scope(c *Client, audience []string, asked string) ([]string, *Error) {
+func (i *Issuer) scope(c *registry.Client, audience []string, asked string) ([]string, *Error) {
 	if asked == "" {
 		if i.resources == nil {
 			return c.Scopes, nil
@@ -93,7 +62,7 @@ func (i *Issuer) scope(c *Client, audience []string, asked string) ([]string, *E
 		}
 		return scopes, nil
 	}
-	scopes, err := parseScope(asked)
+	scopes, err := registry.ParseScope(asked)
 	if err != nil {
 		return nil, invalidScope("scope is not a list of scopes with one space between", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 func TestScope(t *testing.T) {
@@ -15,7 +17,7 @@ func TestScope(t *testing.T) {
 	)
 	narrowed := map[string][]string{ordersAPI: {"orders:read", "orders:write", "orders:admin"}, billingAPI: {"bills:read"}}
 	both := map[string][]string{ordersAPI: {"orders:read", "shared"}, billingAPI: {"bills:read", "shared"}}
-	many := make([]string, maxScopes+1)
+	many := make([]string, registry.maxScopes+1)
 	for n := range many {
 		many[n] = "s" + strconv.Itoa(n)
 	}
@@ -158,22 +160,22 @@ func TestAudience(t *testing.T) {
 func FuzzScope(f *testing.F) {
 	seeds := []string{
 		"", " ", "a", "a b", "a  b", " a", "a ", "a a", "orders:read orders:write", `a"b`, `a\b`, "a\tb", "\x00", "ä", "!#[]~",
-		strings.Repeat("a ", maxScopes) + "a", url.QueryEscape("a b"),
+		strings.Repeat("a ", registry.maxScopes) + "a", url.QueryEscape("a b"),
 	}
 	seeded(f, seeds, func(s string) { f.Add(s) })
 	f.Fuzz(func(t *testing.T, s string) {
-		scopes, err := parseScope(s)
+		scopes, err := registry.ParseScope(s)
 		if err != nil {
 			if scopes != nil {
 				t.Errorf("%q gives an error and %q", s, scopes)
 			}
 			return
 		}
-		if len(scopes) == 0 || len(scopes) > maxScopes {
+		if len(scopes) == 0 || len(scopes) > registry.maxScopes {
 			t.Errorf("%q gives %d scopes", s, len(scopes))
 		}
 		canonical := strings.Join(scopes, " ")
-		if again, err := parseScope(canonical); err != nil || !slices.Equal(again, scopes) {
+		if again, err := registry.ParseScope(canonical); err != nil || !slices.Equal(again, scopes) {
 			t.Errorf("%q gives %q, which gives %q, %v", s, scopes, again, err)
 		}
 		for n, scope := range scopes {

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // slowHashes checks imported secrets. One check costs tens of milliseconds of a
@@ -24,7 +26,7 @@ type slowHashes struct {
 	// dummy is what the secret of an unknown client is compared with, the result
 	// ignored: the imported hash last seen, so that where all of them are of one
 	// cost, as they mostly are, an unknown client costs the same.
-	dummy atomic.Pointer[Secret]
+	dummy atomic.Pointer[registry.Secret]
 }
 
 const (
@@ -37,7 +39,7 @@ const (
 var errSlowBusy = errors.New("issuer: too many secrets are being checked")
 
 func newSlowHashes() (*slowHashes, error) {
-	dummy, err := HashSecret("not anybody's secret")
+	dummy, err := registry.HashSecret("not anybody's secret")
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +57,9 @@ func newSlowHashes() (*slowHashes, error) {
 // check compares a secret with the client's imported one, nil for a client that
 // has none or does not exist, which costs the same. The error means that it
 // could not be checked now.
-func (h *slowHashes) check(ctx context.Context, stored *Secret, plain string) (bool, error) {
+func (h *slowHashes) check(ctx context.Context, stored *registry.Secret, plain string) (bool, error) {
 	if stored == nil {
-		return false, h.gate(ctx, func() { h.dummy.Load().matchesSlow(plain) })
+		return false, h.gate(ctx, func() { h.dummy.Load().Matches(plain) })
 	}
 	h.dummy.Store(stored)
 	mac := hmac.New(sha256.New, h.key)
@@ -73,7 +75,7 @@ func (h *slowHashes) check(ctx context.Context, stored *Secret, plain string) (b
 		if match = h.remembered(stored.Hash, fingerprint); match {
 			return
 		}
-		if match = stored.matchesSlow(plain); match {
+		if match = stored.Matches(plain); match {
 			h.known.set(stored.Hash, fingerprint)
 		}
 	})

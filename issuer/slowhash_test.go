@@ -11,17 +11,19 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // chosenClient has an imported secret of the cost that HashSecret gives one.
-func chosenClient(tb testing.TB, plain string) Client {
+func chosenClient(tb testing.TB, plain string) registry.Client {
 	tb.Helper()
-	s, err := HashSecret(plain)
+	s, err := registry.HashSecret(plain)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	c := app()
-	c.Secrets = []Secret{s}
+	c.Secrets = []registry.Secret{s}
 	return c
 }
 
@@ -237,14 +239,14 @@ func TestSlowHashShared(t *testing.T) {
 func TestSlowHashDummy(t *testing.T) {
 	costly := argonParams{memory: 2 * argonMemory, time: argonTime, lanes: 1, salt: []byte("0123456789abcdef")}
 	costly.sum = costly.hash("secret456", 32)
-	big, err := ImportSecret(costly.String())
+	big, err := registry.ImportSecret(costly.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := app()
-	c.Secrets = []Secret{big}
+	c.Secrets = []registry.Secret{big}
 	quick := app()
-	quick.ID, quick.Secrets = "quick", []Secret{quickHash(t, "secret456")}
+	quick.ID, quick.Secrets = "quick", []registry.Secret{quickHash(t, "secret456")}
 	s := newService(t, Config{ImportedSecrets: true}, c, quick)
 	for _, step := range []struct {
 		id     string

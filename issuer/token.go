@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -64,7 +65,7 @@ func (i *Issuer) grant(ctx context.Context, t request) ([]byte, *Error) {
 
 // tokenClaims is what a token is going to say.
 type tokenClaims struct {
-	client           *Client
+	client           *registry.Client
 	audience, scopes []string
 	id               tokenID
 	now, lifetime    int64 // seconds

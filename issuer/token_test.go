@@ -19,18 +19,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
 // The tutorial case: a client and a secret that somebody chose, by form, over
 // real HTTP; and each way to get it wrong.
 func TestTutorial(t *testing.T) {
-	secret, err := HashSecret("secret456")
+	secret, err := registry.HashSecret("secret456")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newService(t, Config{ImportedSecrets: true}, Client{
-		ID: "myapp123", Secrets: []Secret{secret},
+	s := newService(t, Config{ImportedSecrets: true}, registry.Client{
+		ID: "myapp123", Secrets: []registry.Secret{secret},
 		Scopes: []string{"orders:read", "orders:write"}, Audiences: []string{ordersAPI},
 	})
 	server := httptest.NewServer(s.app)

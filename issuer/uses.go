@@ -4,22 +4,24 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // uses collects when secrets were last used, for a store that keeps that.
 // Nobody waits for the write, and what is lost in a crash is half a minute.
 type uses struct {
-	keep func(context.Context, []SecretUse) error // nil: the store does not
+	keep func(context.Context, []registry.SecretUse) error // nil: the store does not
 	mu   sync.Mutex
 	last map[[2]string]time.Time
 }
 
 const maxUses = 10_000
 
-func newUses(store Store) *uses {
+func newUses(store registry.Store) *uses {
 	u := &uses{last: map[[2]string]time.Time{}}
 	if s, ok := store.(interface {
-		SecretsUsed(context.Context, []SecretUse) error
+		SecretsUsed(context.Context, []registry.SecretUse) error
 	}); ok {
 		u.keep = s.SecretsUsed
 	}
@@ -48,9 +50,9 @@ func (u *uses) flush(ctx context.Context) {
 	if len(last) == 0 {
 		return
 	}
-	batch := make([]SecretUse, 0, len(last))
+	batch := make([]registry.SecretUse, 0, len(last))
 	for key, at := range last {
-		batch = append(batch, SecretUse{key[0], key[1], at})
+		batch = append(batch, registry.SecretUse{key[0], key[1], at})
 	}
 	bound, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()

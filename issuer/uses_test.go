@@ -12,16 +12,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // used is a store that keeps when secrets were used.
 type used struct {
 	*watched
 	mu      sync.Mutex
-	batches [][]SecretUse
+	batches [][]registry.SecretUse
 }
 
-func (u *used) SecretsUsed(ctx context.Context, batch []SecretUse) error {
+func (u *used) SecretsUsed(ctx context.Context, batch []registry.SecretUse) error {
 	u.mu.Lock()
 	u.batches = append(u.batches, batch)
 	u.mu.Unlock()
@@ -29,12 +31,12 @@ func (u *used) SecretsUsed(ctx context.Context, batch []SecretUse) error {
 }
 
 // taken is what came since it was last asked for.
-func (u *used) taken() []SecretUse {
+func (u *used) taken() []registry.SecretUse {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	all := slices.Concat(u.batches...)
 	u.batches = nil
-	slices.SortFunc(all, func(a, b SecretUse) int {
+	slices.SortFunc(all, func(a, b registry.SecretUse) int {
 		return cmp.Or(strings.Compare(a.ClientID, b.ClientID), strings.Compare(a.SecretID, b.SecretID))
 	})
 	return all
@@ -44,7 +46,7 @@ func (u *used) taken() []SecretUse {
 // what is left at Close.
 func TestSecretsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		second, stored := GenerateSecret()
+		second, stored := registry.GenerateSecret()
 		c, other := app(), chosen(t, "other")
 		c.Secrets = append(c.Secrets, stored)
 		store := &used{watched: &watched{Memory: newStore(t, c, other)}}
@@ -54,7 +56,7 @@ func TestSecretsUsed(t *testing.T) {
 			s.wantStatus(t, s.post("grant_type=client_credentials", "Authorization", basic(id, secret)), status)
 			return time.Now()
 		}
-		want := func(uses ...SecretUse) {
+		want := func(uses ...registry.SecretUse) {
 			t.Helper()
 			if got := store.taken(); fmt.Sprint(got) != fmt.Sprint(uses) {
 				t.Errorf("used %v, want %v", got, uses)
@@ -73,8 +75,8 @@ func TestSecretsUsed(t *testing.T) {
 		ask("nobody", appSecret, 401)
 		want()
 		time.Sleep(time.Minute)
-		uses := []SecretUse{{"app", appStored.ID, first}, {"app", stored.ID, next}, {"other", other.Secrets[0].ID, slow}}
-		slices.SortFunc(uses[:2], func(a, b SecretUse) int { return strings.Compare(a.SecretID, b.SecretID) })
+		uses := []registry.SecretUse{{"app", appStored.ID, first}, {"app", stored.ID, next}, {"other", other.Secrets[0].ID, slow}}
+		slices.SortFunc(uses[:2], func(a, b registry.SecretUse) int { return strings.Compare(a.SecretID, b.SecretID) })
 		want(uses...)
 		time.Sleep(time.Hour)
 		want() // nothing new, so nothing to write
@@ -84,7 +86,7 @@ func TestSecretsUsed(t *testing.T) {
 		if err := s.issuer.Close(); err != nil {
 			t.Fatal(err)
 		}
-		want(SecretUse{"app", appStored.ID, time.Now()})
+		want(registry.SecretUse{"app", appStored.ID, time.Now()})
 		if err := s.issuer.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +113,7 @@ func TestSecretsUsedSlowly(t *testing.T) {
 				if took := time.Since(begun); took != 0 {
 					t.Fatalf("%s: a token took %v", name, took)
 				}
-				put(t, store.Memory, Revocation{TokenID: strconv.Itoa(n)})
+				put(t, store.Memory, registry.Revocation{TokenID: strconv.Itoa(n)})
 				time.Sleep(500 * time.Millisecond)
 			}
 			if got := len(store.taken()); got < 9 || got > 10 {
@@ -128,8 +130,8 @@ func TestSecretsUsedSlowly(t *testing.T) {
 // However many secrets are used, so many are kept; and none for a store that
 // does not want to know.
 func TestUsesBounded(t *testing.T) {
-	var batch []SecretUse
-	u := &uses{last: map[[2]string]time.Time{}, keep: func(_ context.Context, b []SecretUse) error {
+	var batch []registry.SecretUse
+	u := &uses{last: map[[2]string]time.Time{}, keep: func(_ context.Context, b []registry.SecretUse) error {
 		batch = b
 		return errors.New("no matter")
 	}}
@@ -142,7 +144,7 @@ func TestUsesBounded(t *testing.T) {
 	begun := time.Now()
 	u.note("c0", "s", time.Now()) // one that is known has room
 	u.flush(t.Context())
-	known := slices.IndexFunc(batch, func(s SecretUse) bool { return s.ClientID == "c0" })
+	known := slices.IndexFunc(batch, func(s registry.SecretUse) bool { return s.ClientID == "c0" })
 	if len(batch) != maxUses || known < 0 || batch[known].At.Before(begun) || len(u.last) != 0 {
 		t.Errorf("%d are handed over, %d are left", len(batch), len(u.last))
 	}

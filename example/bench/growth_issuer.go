@@ -9,28 +9,29 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // feed is a store with n live revocations that makes them as they are read, so
 // that all the memory they take is the issuer's.
 type feed struct {
-	*issuer.Memory
+	*registry.Memory
 	n     int64
 	until time.Time
 }
 
-func (f feed) Revocations(_ context.Context, since int64) ([]issuer.Revocation, error) {
+func (f feed) Revocations(_ context.Context, since int64) ([]registry.Revocation, error) {
 	const page = 1000
-	entries := make([]issuer.Revocation, 0, page)
+	entries := make([]registry.Revocation, 0, page)
 	for sequence := since + 1; sequence <= min(f.n, since+page); sequence++ {
-		entries = append(entries, issuer.Revocation{Sequence: sequence, TokenID: fmt.Sprintf("revoked-%014d", sequence), ExpiresAt: f.until})
+		entries = append(entries, registry.Revocation{Sequence: sequence, TokenID: fmt.Sprintf("revoked-%014d", sequence), ExpiresAt: f.until})
 	}
 	return entries, nil
 }
 
 // withRevocations is an issuer that knows of n, and the heap each takes.
 func withRevocations(ctx context.Context, w *world, n int) (iss *issuer.Issuer, bytes float64, err error) {
-	memory, err := issuer.NewMemory()
+	memory, err := registry.NewMemory()
 	if err != nil {
 		return nil, 0, err
 	}
@@ -124,7 +125,7 @@ func clientGrowth(_ context.Context, b *bench) (err error) {
 	defer func() { err = errors.Join(err, closeAll(endpoints)) }()
 	var contestants []contestant
 	for _, n := range []int{few, b.verdicts} {
-		store, err := issuer.NewMemory()
+		store, err := registry.NewMemory()
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 const (
@@ -30,7 +30,7 @@ const (
 type office struct {
 	*world
 	clientID, secret string
-	kept             issuer.Secret // the secret as m2m keeps it
+	kept             registry.Secret // the secret as m2m keeps it
 }
 
 func newOffice(alg string) (*office, error) {
@@ -39,14 +39,14 @@ func newOffice(alg string) (*office, error) {
 		return nil, err
 	}
 	o := &office{world: w, clientID: "client-0"}
-	o.secret, o.kept = issuer.GenerateSecret()
+	o.secret, o.kept = registry.GenerateSecret()
 	return o, nil
 }
 
 // client is the one that asks, as m2m knows it.
-func (o *office) client() issuer.Client {
-	return issuer.Client{
-		ID: o.clientID, Secrets: []issuer.Secret{o.kept},
+func (o *office) client() registry.Client {
+	return registry.Client{
+		ID: o.clientID, Secrets: []registry.Secret{o.kept},
 		Audiences: []string{audience}, Scopes: []string{"orders:read", "orders:write"},
 	}
 }

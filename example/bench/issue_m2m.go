@@ -16,12 +16,13 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 // m2mGrantor is an issuer as shipped, on an Echo app.
-func m2mGrantor(name string, o *office, store issuer.Store) (grantor, error) {
+func m2mGrantor(name string, o *office, store registry.Store) (grantor, error) {
 	iss, err := issuer.New(issuer.Config{Issuer: issuerURL, Keys: o.keys, Store: store})
 	if err != nil {
 		return grantor{}, err
@@ -32,7 +33,7 @@ func m2mGrantor(name string, o *office, store issuer.Store) (grantor, error) {
 }
 
 func memoryGrantor(_ context.Context, o *office) (grantor, error) {
-	store, err := issuer.NewMemory(o.client())
+	store, err := registry.NewMemory(o.client())
 	if err != nil {
 		return grantor{}, err
 	}
@@ -45,7 +46,7 @@ type counted struct {
 	reads atomic.Int64
 }
 
-func (c *counted) Client(ctx context.Context, id string) (*issuer.Client, error) {
+func (c *counted) Client(ctx context.Context, id string) (*registry.Client, error) {
 	c.reads.Add(1)
 	return c.Store.Client(ctx, id)
 }

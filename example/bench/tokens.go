@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -49,7 +50,7 @@ func newWorld(alg string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := issuer.NewMemory()
+	store, err := registry.NewMemory()
 	if err != nil {
 		return nil, err
 	}

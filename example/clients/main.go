@@ -19,7 +19,7 @@ import (
 	"unicode"
 
 	"github.com/echo-m2m/m2m/example/service"
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 const help = `clients manages the clients of an issuer.
@@ -67,9 +67,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer storage.Close()
 	err = verb(ctx, storage, args[1:], out)
 	switch {
-	case errors.Is(err, issuer.ErrNotFound):
+	case errors.Is(err, registry.ErrNotFound):
 		return errors.New("there is no such client")
-	case errors.Is(err, issuer.ErrConflict):
+	case errors.Is(err, registry.ErrConflict):
 		return errors.New("the id is taken, or somebody else changed the client in this moment")
 	}
 	return err
@@ -95,7 +95,7 @@ func parse(flags *flag.FlagSet, args []string) (id string, err error) {
 }
 
 func list(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
-	var q issuer.Query
+	var q registry.Query
 	flags := flag.NewFlagSet("list", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&q.Search, "search", "", "")
@@ -153,7 +153,7 @@ func show(ctx context.Context, s *service.Storage, args []string, out io.Writer)
 }
 
 func add(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
-	var c issuer.Client
+	var c registry.Client
 	var scope, audiences, introspects string
 	flags := flag.NewFlagSet("add", flag.ContinueOnError)
 	flags.StringVar(&c.Name, "name", "", "")
@@ -166,8 +166,8 @@ func add(ctx context.Context, s *service.Storage, args []string, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	plain, secret := issuer.GenerateSecret()
-	c.ID, c.Secrets = id, []issuer.Secret{secret}
+	plain, secret := registry.GenerateSecret()
+	c.ID, c.Secrets = id, []registry.Secret{secret}
 	c.Scopes, c.Audiences, c.Introspects = strings.Fields(scope), split(audiences), split(introspects)
 	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
 		return errors.New("name an -audience: without one the client gets no token; see: clients help")
@@ -234,7 +234,7 @@ func revoke(ctx context.Context, s *service.Storage, args []string, out io.Write
 		return err
 	}
 	now := time.Now()
-	err = s.Revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: now, ExpiresAt: now.Add(90 * 24 * time.Hour)})
+	err = s.Revoke(ctx, registry.Revocation{ClientID: id, NotBefore: now, ExpiresAt: now.Add(90 * 24 * time.Hour)})
 	if err != nil {
 		return err
 	}

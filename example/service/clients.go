@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // RegisterClients registers the clients that the environment names, exactly as
@@ -14,7 +14,7 @@ import (
 // and CLIENT2_ID and CLIENT2_SECRET, which may read. If it names none and there
 // is none, it makes the client demo and returns its secret, which is known to
 // nobody else.
-func RegisterClients(ctx context.Context, registry issuer.Registry, audience string) (demoSecret string, err error) {
+func RegisterClients(ctx context.Context, store registry.Manager, audience string) (demoSecret string, err error) {
 	if id := os.Getenv("CLIENT_ID"); id != "" && id == os.Getenv("CLIENT2_ID") {
 		return "", errors.New("CLIENT_ID and CLIENT2_ID are the same: name two clients")
 	}
@@ -27,11 +27,11 @@ func RegisterClients(ctx context.Context, registry issuer.Registry, audience str
 		if id == "" || plain == "" {
 			return "", fmt.Errorf("%s_ID and %s_SECRET: set both", prefix, prefix)
 		}
-		c := issuer.Client{ID: id, Scopes: []string{"orders:read", "orders:write"}, Audiences: []string{audience}}
+		c := registry.Client{ID: id, Scopes: []string{"orders:read", "orders:write"}, Audiences: []string{audience}}
 		if prefix == "CLIENT2" {
 			c.Scopes = c.Scopes[:1]
 		}
-		if err := registerExactly(ctx, registry, c, plain); err != nil {
+		if err := registerExactly(ctx, store, c, plain); err != nil {
 			return "", fmt.Errorf("%s_ID, %s_SECRET: %w", prefix, prefix, err)
 		}
 		named = true
@@ -39,15 +39,15 @@ func RegisterClients(ctx context.Context, registry issuer.Registry, audience str
 	if named {
 		return "", nil
 	}
-	if clients, err := registry.List(ctx, issuer.Query{Limit: 1}); err != nil || len(clients) > 0 {
+	if clients, err := store.List(ctx, registry.Query{Limit: 1}); err != nil || len(clients) > 0 {
 		return "", err
 	}
-	plain, secret := issuer.GenerateSecret()
-	_, err = registry.Register(ctx, issuer.Client{
-		ID: "demo", Secrets: []issuer.Secret{secret},
+	plain, secret := registry.GenerateSecret()
+	_, err = store.Register(ctx, registry.Client{
+		ID: "demo", Secrets: []registry.Secret{secret},
 		Scopes: []string{"orders:read", "orders:write"}, Audiences: []string{audience},
 	})
-	if errors.Is(err, issuer.ErrConflict) { // another replica was faster, and shows its secret
+	if errors.Is(err, registry.ErrConflict) { // another replica was faster, and shows its secret
 		return "", nil
 	}
 	return plain, err
@@ -55,22 +55,22 @@ func RegisterClients(ctx context.Context, registry issuer.Registry, audience str
 
 // registerExactly makes the client what is wanted, whatever it was before.
 // Replicas that start together do this at the same time.
-func registerExactly(ctx context.Context, registry issuer.Registry, want issuer.Client, plain string) error {
-	secret, err := issuer.HashSecret(plain)
+func registerExactly(ctx context.Context, store registry.Manager, want registry.Client, plain string) error {
+	secret, err := registry.HashSecret(plain)
 	if err != nil {
 		return err
 	}
 	fresh := want
-	fresh.Secrets = []issuer.Secret{secret}
-	if _, err = registry.Register(ctx, fresh); !errors.Is(err, issuer.ErrConflict) {
+	fresh.Secrets = []registry.Secret{secret}
+	if _, err = store.Register(ctx, fresh); !errors.Is(err, registry.ErrConflict) {
 		return err
 	}
-	known, err := registry.Client(ctx, want.ID)
+	known, err := store.Client(ctx, want.ID)
 	if err != nil {
 		return err
 	}
 	want.Version, want.Disabled = known.Version, known.Disabled // a restart undoes no decision
-	if _, err := registry.Update(ctx, want); err != nil && !errors.Is(err, issuer.ErrConflict) {
+	if _, err := store.Update(ctx, want); err != nil && !errors.Is(err, registry.ErrConflict) {
 		return err
 	}
 	matched := false
@@ -83,12 +83,12 @@ func registerExactly(ctx context.Context, registry issuer.Registry, want issuer.
 		}
 	}
 	if !matched {
-		if err := registry.AddSecret(ctx, want.ID, secret); err != nil {
+		if err := store.AddSecret(ctx, want.ID, secret); err != nil {
 			return err
 		}
 	}
 	for _, id := range others {
-		if err := registry.RemoveSecret(ctx, want.ID, id); err != nil && !errors.Is(err, issuer.ErrNotFound) {
+		if err := store.RemoveSecret(ctx, want.ID, id); err != nil && !errors.Is(err, registry.ErrNotFound) {
 			return err
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 )
 
@@ -28,7 +28,7 @@ func ExampleOpen() {
 	}
 	defer store.Close()
 
-	_, err = store.Register(ctx, issuer.Client{ID: "billing", Audiences: []string{"https://api.example.com"}, Scopes: []string{"orders:read"}})
+	_, err = store.Register(ctx, registry.Client{ID: "billing", Audiences: []string{"https://api.example.com"}, Scopes: []string{"orders:read"}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -46,7 +46,7 @@ const (
 // system: the locks of network file systems are not to be trusted.
 func Open(ctx context.Context, path string) (*sqlstore.Store, error) {
 	if path == "" || strings.Contains(path, ":memory:") || strings.HasPrefix(path, "file:") || strings.ContainsRune(path, 0) {
-		return nil, fmt.Errorf("sqlite: path %q: write that of a file; a store in memory is issuer.NewMemory", path)
+		return nil, fmt.Errorf("sqlite: path %q: write that of a file; a store in memory is registry.NewMemory", path)
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

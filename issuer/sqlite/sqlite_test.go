@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/issuer/storetest"
@@ -33,7 +33,7 @@ func open(t *testing.T, path string) *sqlstore.Store {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T, clients ...issuer.Client) issuer.Store {
+	storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
 		store := open(t, filepath.Join(t.TempDir(), "m2m.db"))
 		for _, c := range clients {
 			if _, err := store.Register(t.Context(), c); err != nil {
@@ -48,7 +48,7 @@ func TestStore(t *testing.T) {
 func TestPermissions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
-	if _, err := store.Register(t.Context(), issuer.Client{ID: "c"}); err != nil {
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
 		t.Fatal(err)
 	}
 	files, err := os.ReadDir(filepath.Dir(path))
@@ -85,9 +85,9 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"":                                 "issuer.NewMemory",
-		":memory:":                         "issuer.NewMemory",
-		"file:x.db?mode=memory":            "issuer.NewMemory",
+		"":                                 "registry.NewMemory",
+		":memory:":                         "registry.NewMemory",
+		"file:x.db?mode=memory":            "registry.NewMemory",
 		filepath.Join(dir, "none", "x.db"): "no such file",
 		dir:                                "not a regular file",
 		link:                               "not a regular file",
@@ -155,7 +155,7 @@ func TestOpenedByMany(t *testing.T) {
 func TestClose(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
-	if _, err := store.Register(t.Context(), issuer.Client{ID: "c"}); err != nil {
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {
@@ -199,7 +199,7 @@ func TestSettings(t *testing.T) {
 func TestReadersAndWriters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
-	if _, err := store.Register(t.Context(), issuer.Client{ID: "c"}); err != nil {
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
 		t.Fatal(err)
 	}
 	other, err := sql.Open("sqlite", path)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 const (
@@ -20,11 +20,11 @@ const (
 )
 
 // Register adds a client and returns it with Version 1 and its times set. The
-// error is [issuer.ErrConflict] when the id is taken, and says which field to
-// change when the client is not valid ([issuer.Client.Validate]), when a name,
+// error is [registry.ErrConflict] when the id is taken, and says which field to
+// change when the client is not valid ([registry.Client.Validate]), when a name,
 // label, audience or secret id is not UTF-8 of at most 1024 bytes, or when two
 // secrets have one id.
-func (s *Store) Register(ctx context.Context, c issuer.Client) (issuer.Client, error) {
+func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	now := fromMillis(time.Now().UnixMilli())
 	c = copyOf(c)
 	c.Version, c.CreatedAt, c.UpdatedAt = 1, now, now
@@ -32,7 +32,7 @@ func (s *Store) Register(ctx context.Context, c issuer.Client) (issuer.Client, e
 		c.Secrets[i] = asStored(c.Secrets[i], now)
 	}
 	if err := check(&c); err != nil {
-		return issuer.Client{}, failed("registering a client", err)
+		return registry.Client{}, failed("registering a client", err)
 	}
 	defer s.wrote()
 	err := s.write(ctx, func(t *tx) error {
@@ -45,7 +45,7 @@ ON CONFLICT (id) DO NOTHING`,
 			return err
 		}
 		if added == 0 {
-			return issuer.ErrConflict
+			return registry.ErrConflict
 		}
 		for i := range c.Secrets {
 			if _, err := t.addSecret(ctx, c.ID, &c.Secrets[i]); err != nil {
@@ -55,17 +55,17 @@ ON CONFLICT (id) DO NOTHING`,
 		return t.announce(ctx, c.ID, now)
 	})
 	if err != nil {
-		return issuer.Client{}, failed("registering a client", err)
+		return registry.Client{}, failed("registering a client", err)
 	}
 	return c, nil
 }
 
 // Client returns the client with the id and its secrets that have not expired,
-// in the order they were added. The error is [issuer.ErrNotFound] when there is
+// in the order they were added. The error is [registry.ErrNotFound] when there is
 // none, and only then. It is one statement. The result is the caller's.
-func (s *Store) Client(ctx context.Context, id string) (*issuer.Client, error) {
+func (s *Store) Client(ctx context.Context, id string) (*registry.Client, error) {
 	if !maybeID(id) {
-		return nil, failed("reading a client", issuer.ErrNotFound)
+		return nil, failed("reading a client", registry.ErrNotFound)
 	}
 	rows, err := s.db.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), time.Now().UnixMilli(), id)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Store) Client(ctx context.Context, id string) (*issuer.Client, error) {
 	}
 	found, err := scanClients(rows)
 	if err == nil && len(found) == 0 {
-		err = issuer.ErrNotFound
+		err = registry.ErrNotFound
 	}
 	if err != nil {
 		return nil, failed("reading a client", err)
@@ -82,12 +82,12 @@ func (s *Store) Client(ctx context.Context, id string) (*issuer.Client, error) {
 }
 
 // Query is what [Store.List] takes.
-type Query = issuer.Query
+type Query = registry.Query
 
 // List returns a page of the clients, by id in the order of its bytes, each as
 // [Store.Client] returns it: secrets by their hashes. An empty page is the end.
 // A search reads the table up to the end of the page, all of it if it finds less.
-func (s *Store) List(ctx context.Context, q Query) ([]issuer.Client, error) {
+func (s *Store) List(ctx context.Context, q Query) ([]registry.Client, error) {
 	if !storable(q.Search) || !storable(q.After) {
 		return nil, nil // no client has such an id
 	}
@@ -109,23 +109,23 @@ WITH page AS (SELECT id FROM m2m_clients WHERE id > $2 AND search LIKE $3 ESCAPE
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // Update replaces everything of a client but its secrets and CreatedAt, and
-// returns it as it then is. The error is [issuer.ErrConflict] when c.Version is
+// returns it as it then is. The error is [registry.ErrConflict] when c.Version is
 // not the version in the store: read the client again and decide anew;
-// [issuer.ErrNotFound] when there is none; and as for [Store.Register] when c is
+// [registry.ErrNotFound] when there is none; and as for [Store.Register] when c is
 // not valid. Secrets have no part in the version, so a rotation does not get in
 // the way of an edit.
 //
 // A client that is disabled gets no more tokens, on any replica that follows the
 // feed, and those it has are revoked, in the same transaction. Once enabled again
 // its tokens are good from 5 s after that.
-func (s *Store) Update(ctx context.Context, c issuer.Client) (issuer.Client, error) {
+func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
 	c.Secrets = nil
 	if err := check(&c); err != nil {
-		return issuer.Client{}, failed("updating a client", err)
+		return registry.Client{}, failed("updating a client", err)
 	}
 	now := time.Now()
 	defer s.wrote()
-	var updated []issuer.Client
+	var updated []registry.Client
 	err := s.write(ctx, func(t *tx) error {
 		changed, err := t.exec(ctx, `
 UPDATE m2m_clients SET name = $2, disabled = $3, auth_method = $4, scopes = $5, audiences = $6, default_audience = $7,
@@ -144,9 +144,9 @@ WHERE id = $1 AND version = $12`,
 		}
 		switch {
 		case len(updated) == 0:
-			return issuer.ErrNotFound
+			return registry.ErrNotFound
 		case changed == 0:
-			return issuer.ErrConflict
+			return registry.ErrConflict
 		}
 		if c.Disabled {
 			return t.cutOff(ctx, c.ID, now, c.TokenTTL) // it says that the record has changed, too
@@ -154,7 +154,7 @@ WHERE id = $1 AND version = $12`,
 		return t.announce(ctx, c.ID, now)
 	})
 	if err != nil {
-		return issuer.Client{}, failed("updating a client", err)
+		return registry.Client{}, failed("updating a client", err)
 	}
 	return updated[0], nil
 }
@@ -162,7 +162,7 @@ WHERE id = $1 AND version = $12`,
 // Delete removes a client and its secrets and revokes its tokens, those included
 // that another replica grants in the next 5 s, before it has heard. The
 // revocation stays in the feed for 90 days, or the client's TokenTTL if that is
-// longer. The error is [issuer.ErrNotFound] when there is no such client.
+// longer. The error is [registry.ErrNotFound] when there is no such client.
 //
 // A client registered anew with the id gets no valid token within those 5 s.
 func (s *Store) Delete(ctx context.Context, id string) error {
@@ -186,7 +186,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // cutOff revokes all tokens of a client that gets no more.
 func (t *tx) cutOff(ctx context.Context, id string, now time.Time, ttl time.Duration) error {
 	at := now.Add(cutOffMargin)
-	return t.revoke(ctx, issuer.Revocation{ClientID: id, NotBefore: at, ExpiresAt: at.Add(max(cutOffFor, ttl))})
+	return t.revoke(ctx, registry.Revocation{ClientID: id, NotBefore: at, ExpiresAt: at.Add(max(cutOffFor, ttl))})
 }
 
 // maybeID reports whether a client could have the id; if not, the database need
@@ -194,7 +194,7 @@ func (t *tx) cutOff(ctx context.Context, id string, now time.Time, ttl time.Dura
 func maybeID(id string) bool { return len(id) <= 256 && storable(id) }
 
 // copyOf shares nothing with the client.
-func copyOf(c issuer.Client) issuer.Client {
+func copyOf(c registry.Client) registry.Client {
 	c.Secrets = slices.Clone(c.Secrets)
 	c.Scopes = slices.Clone(c.Scopes)
 	c.Audiences = slices.Clone(c.Audiences)
@@ -202,12 +202,12 @@ func copyOf(c issuer.Client) issuer.Client {
 	return c
 }
 
-// maxText bounds the texts whose length [issuer.Client.Validate] leaves open.
+// maxText bounds the texts whose length [registry.Client.Validate] leaves open.
 const maxText = 1024
 
 var errText = errors.New("a name, label, secret id or audience is UTF-8 without NUL, at most 1024 bytes")
 
-func check(c *issuer.Client) error {
+func check(c *registry.Client) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}

@@ -10,16 +10,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // full has every field set; a field that a later release adds must be added
 // here, and so to the table.
-func full(t *testing.T) issuer.Client {
-	_, secret := issuer.GenerateSecret()
+func full(t *testing.T) registry.Client {
+	_, secret := registry.GenerateSecret()
 	secret.Label, secret.ExpiresAt = "label", time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
-	c := issuer.Client{
-		ID: "full: 100% _%\\", Name: "Größe \"1\"", Disabled: true, Secrets: []issuer.Secret{secret}, AuthMethod: "client_secret_post",
+	c := registry.Client{
+		ID: "full: 100% _%\\", Name: "Größe \"1\"", Disabled: true, Secrets: []registry.Secret{secret}, AuthMethod: "client_secret_post",
 		Scopes: []string{"b", "a"}, Audiences: []string{"https://b.example", "https://a.example"}, DefaultAudience: "https://a.example",
 		TokenTTL: time.Minute, Introspects: []string{"*"},
 		Version: 7, CreatedAt: time.Now(), UpdatedAt: time.Now(),
@@ -27,7 +27,7 @@ func full(t *testing.T) issuer.Client {
 	v := reflect.ValueOf(c)
 	for i := range v.NumField() {
 		if v.Field(i).IsZero() {
-			t.Fatalf("issuer.Client.%s is new: set it here, and keep it in the table", v.Type().Field(i).Name)
+			t.Fatalf("registry.Client.%s is new: set it here, and keep it in the table", v.Type().Field(i).Name)
 		}
 	}
 	return c
@@ -77,17 +77,17 @@ func TestRegister(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		before := end(t, store)
-		register(t, store, issuer.Client{ID: "c", Name: "first"})
+		register(t, store, registry.Client{ID: "c", Name: "first"})
 		announced(t, store, before, "c") // a replica may remember that there was none
-		if _, err := store.Register(t.Context(), issuer.Client{ID: "c", Name: "second"}); !errors.Is(err, issuer.ErrConflict) {
-			t.Errorf("the same id again: %v, want issuer.ErrConflict", err)
+		if _, err := store.Register(t.Context(), registry.Client{ID: "c", Name: "second"}); !errors.Is(err, registry.ErrConflict) {
+			t.Errorf("the same id again: %v, want registry.ErrConflict", err)
 		}
 		if c, err := store.Client(t.Context(), "c"); err != nil || c.Name != "first" {
 			t.Errorf("got %+v, %v", c, err)
 		}
-		_, secret := issuer.GenerateSecret()
+		_, secret := registry.GenerateSecret()
 		long := strings.Repeat("x", 1025)
-		for what, c := range map[string]issuer.Client{
+		for what, c := range map[string]registry.Client{
 			"no id":             {},
 			"id not ASCII":      {ID: "ä"},
 			"scope":             {ID: "x", Scopes: []string{"a b"}},
@@ -96,16 +96,16 @@ func TestRegister(t *testing.T) {
 			"name too long":     {ID: "x", Name: long},
 			"audience":          {ID: "x", Audiences: []string{"https://\xff"}},
 			"introspects":       {ID: "x", Introspects: []string{"\x00"}},
-			"label":             {ID: "x", Secrets: []issuer.Secret{{ID: "a", Hash: secret.Hash, Label: "\x00"}}},
-			"secret id":         {ID: "x", Secrets: []issuer.Secret{{ID: long, Hash: secret.Hash}}},
-			"hash":              {ID: "x", Secrets: []issuer.Secret{{ID: "a", Hash: "plain"}}},
-			"one secret, twice": {ID: "x", Secrets: []issuer.Secret{secret, secret}},
+			"label":             {ID: "x", Secrets: []registry.Secret{{ID: "a", Hash: secret.Hash, Label: "\x00"}}},
+			"secret id":         {ID: "x", Secrets: []registry.Secret{{ID: long, Hash: secret.Hash}}},
+			"hash":              {ID: "x", Secrets: []registry.Secret{{ID: "a", Hash: "plain"}}},
+			"one secret, twice": {ID: "x", Secrets: []registry.Secret{secret, secret}},
 		} {
-			if _, err := store.Register(t.Context(), c); err == nil || errors.Is(err, issuer.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+			if _, err := store.Register(t.Context(), c); err == nil || errors.Is(err, registry.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if _, err := store.Client(t.Context(), "x"); !errors.Is(err, issuer.ErrNotFound) {
+		if _, err := store.Client(t.Context(), "x"); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("a client that was refused is there: %v", err)
 		}
 	})
@@ -118,10 +118,10 @@ func TestRegisterOfOneIDByFifty(t *testing.T) {
 		var group sync.WaitGroup
 		for range 50 {
 			group.Go(func() {
-				switch _, err := store.Register(t.Context(), issuer.Client{ID: "c"}); {
+				switch _, err := store.Register(t.Context(), registry.Client{ID: "c"}); {
 				case err == nil:
 					won.Add(1)
-				case !errors.Is(err, issuer.ErrConflict):
+				case !errors.Is(err, registry.ErrConflict):
 					t.Error(err)
 				}
 			})
@@ -136,7 +136,7 @@ func TestRegisterOfOneIDByFifty(t *testing.T) {
 func TestUpdate(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		c := register(t, store, issuer.Client{ID: "c"})
+		c := register(t, store, registry.Client{ID: "c"})
 		before := end(t, store)
 		c.Name = "changed"
 		updated, err := store.Update(t.Context(), c)
@@ -147,14 +147,14 @@ func TestUpdate(t *testing.T) {
 		c.Name = "stale"
 		for _, version := range []int64{0, 1, 3} {
 			c.Version = version
-			if _, err := store.Update(t.Context(), c); !errors.Is(err, issuer.ErrConflict) || errors.Is(err, issuer.ErrNotFound) {
-				t.Errorf("version %d of 2: %v, want issuer.ErrConflict", version, err)
+			if _, err := store.Update(t.Context(), c); !errors.Is(err, registry.ErrConflict) || errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("version %d of 2: %v, want registry.ErrConflict", version, err)
 			}
 		}
-		if _, err := store.Update(t.Context(), issuer.Client{ID: "nobody", Version: 1}); !errors.Is(err, issuer.ErrNotFound) {
-			t.Errorf("of a client that is not there: %v, want issuer.ErrNotFound", err)
+		if _, err := store.Update(t.Context(), registry.Client{ID: "nobody", Version: 1}); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("of a client that is not there: %v, want registry.ErrNotFound", err)
 		}
-		if _, err := store.Update(t.Context(), issuer.Client{ID: "c", Version: 2, TokenTTL: time.Millisecond}); err == nil {
+		if _, err := store.Update(t.Context(), registry.Client{ID: "c", Version: 2, TokenTTL: time.Millisecond}); err == nil {
 			t.Error("a client that is not valid was taken")
 		}
 		if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
@@ -172,7 +172,7 @@ func TestUpdate(t *testing.T) {
 func TestDisable(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		c := register(t, store, issuer.Client{ID: "c"})
+		c := register(t, store, registry.Client{ID: "c"})
 		before := end(t, store)
 		c.Disabled = true
 		if _, err := store.Update(t.Context(), c); err != nil {
@@ -189,7 +189,7 @@ func TestDisable(t *testing.T) {
 func TestUpdateByMany(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
+		register(t, store, registry.Client{ID: "c"})
 		var group sync.WaitGroup
 		const racers = 12
 		for i := range racers {
@@ -204,7 +204,7 @@ func TestUpdateByMany(t *testing.T) {
 					if _, err = store.Update(t.Context(), *c); err == nil {
 						return
 					}
-					if !errors.Is(err, issuer.ErrConflict) {
+					if !errors.Is(err, registry.ErrConflict) {
 						t.Error(err)
 						return
 					}
@@ -222,9 +222,9 @@ func TestUpdateByMany(t *testing.T) {
 func TestDelete(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		_, secret := issuer.GenerateSecret()
-		c := register(t, store, issuer.Client{ID: "c", Secrets: []issuer.Secret{secret}, TokenTTL: 100 * 24 * time.Hour})
-		register(t, store, issuer.Client{ID: "d", Secrets: []issuer.Secret{secret}})
+		_, secret := registry.GenerateSecret()
+		c := register(t, store, registry.Client{ID: "c", Secrets: []registry.Secret{secret}, TokenTTL: 100 * 24 * time.Hour})
+		register(t, store, registry.Client{ID: "d", Secrets: []registry.Secret{secret}})
 		before := end(t, store)
 		if err := store.Delete(t.Context(), "c"); err != nil {
 			t.Fatal(err)
@@ -237,15 +237,15 @@ func TestDelete(t *testing.T) {
 		if cut.ClientID != "c" || cut.TokenID != "" || time.Until(cut.NotBefore) < 0 || time.Until(cut.NotBefore) > 10*time.Second || cut.ExpiresAt.Sub(cut.NotBefore) < c.TokenTTL {
 			t.Errorf("the cut-off is %+v", cut)
 		}
-		if _, err := store.Client(t.Context(), "c"); !errors.Is(err, issuer.ErrNotFound) {
+		if _, err := store.Client(t.Context(), "c"); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("still there: %v", err)
 		}
 		for _, id := range []string{"c", "nobody", "\x00", ""} {
-			if err := store.Delete(t.Context(), id); !errors.Is(err, issuer.ErrNotFound) {
-				t.Errorf("Delete(%q): %v, want issuer.ErrNotFound", id, err)
+			if err := store.Delete(t.Context(), id); !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("Delete(%q): %v, want registry.ErrNotFound", id, err)
 			}
 		}
-		if again := register(t, store, issuer.Client{ID: "c"}); again.Version != 1 {
+		if again := register(t, store, registry.Client{ID: "c"}); again.Version != 1 {
 			t.Errorf("registered anew: %+v", again)
 		}
 		if read, err := store.Client(t.Context(), "c"); err != nil || len(read.Secrets) != 0 {

@@ -3,7 +3,7 @@
 //
 // [New] takes a database that the program opened with a driver of its choice,
 // finds out which it is and brings its tables, all named m2m_…, up to date.
-// Package sqlite opens a file instead. The [Store] is an [issuer.Store] for
+// Package sqlite opens a file instead. The [Store] is an [registry.Store] for
 // issuer.Config, and a registry with the verbs that an administrator needs.
 //
 // # What a replica can rely on
@@ -13,7 +13,7 @@
 // the feed in the same transaction, so no replica keeps an old record for long.
 // Entries become visible in the order of their sequence, on PostgreSQL too.
 // Every method ends when its context does, and an error that is neither
-// [issuer.ErrNotFound] nor [issuer.ErrConflict] means that the database could
+// [registry.ErrNotFound] nor [registry.ErrConflict] means that the database could
 // not do it, or that the arguments are wrong, which is then what the error says.
 //
 // Expired rows are removed by the way, in small steps, some time after a write.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 // later ExpiresAt of the two, so the feed holds each at most once. Sequence is
 // ignored. It is an error if the revocation names nothing, does not say when it
 // expires, or has a TokenID of more than 512 bytes.
-func (s *Store) Revoke(ctx context.Context, r issuer.Revocation) error {
+func (s *Store) Revoke(ctx context.Context, r registry.Revocation) error {
 	switch {
 	case r.TokenID == "" && r.ClientID == "":
 		return errors.New("sqlstore: Revocation names neither a token nor a client: write TokenID or ClientID")
@@ -42,12 +42,12 @@ func (s *Store) Revoke(ctx context.Context, r issuer.Revocation) error {
 
 // announce tells the other replicas that the client's record has changed.
 func (t *tx) announce(ctx context.Context, clientID string, now time.Time) error {
-	return t.revoke(ctx, issuer.Revocation{ClientID: clientID, ExpiresAt: now.Add(announced)})
+	return t.revoke(ctx, registry.Revocation{ClientID: clientID, ExpiresAt: now.Add(announced)})
 }
 
 // revoke is the last thing that a transaction does: from the taking of a number
 // to the commit, all others who need one wait.
-func (t *tx) revoke(ctx context.Context, r issuer.Revocation) error {
+func (t *tx) revoke(ctx context.Context, r registry.Revocation) error {
 	// Numbers go by the clock where that is ahead, so that a database that was set
 	// back (a restored backup, a failover that lost commits) does not give anew
 	// the ones that followers have seen.
@@ -72,16 +72,16 @@ WHERE excluded.not_before > m2m_feed.not_before OR excluded.expires_at > m2m_fee
 
 // Revocations returns the entries of the feed after a sequence, in order, at
 // most 10 000, without those that have expired. A sequence that the feed has not
-// reached is an error with [issuer.ErrConflict]: the database has been set back,
+// reached is an error with [registry.ErrConflict]: the database has been set back,
 // by a restored backup or a failover that lost commits, and what was revoked
 // since must be read from the start.
-func (s *Store) Revocations(ctx context.Context, since int64) ([]issuer.Revocation, error) {
+func (s *Store) Revocations(ctx context.Context, since int64) ([]registry.Revocation, error) {
 	entries, end, err := s.readFeed(ctx, since, time.Now())
 	if err != nil {
 		return nil, failed("reading revocations", err)
 	}
 	if len(entries) == 0 && end < since {
-		return nil, fmt.Errorf("sqlstore: the feed ends at %d, before %d: the database has been set back: %w", end, since, issuer.ErrConflict)
+		return nil, fmt.Errorf("sqlstore: the feed ends at %d, before %d: the database has been set back: %w", end, since, registry.ErrConflict)
 	}
 	return entries, nil
 }
@@ -89,7 +89,7 @@ func (s *Store) Revocations(ctx context.Context, since int64) ([]issuer.Revocati
 // readFeed returns also where the feed ended at the same instant. The + 0 keeps
 // planners that know no better from the index on expires_at, by which every page
 // would sort the whole feed.
-func (s *Store) readFeed(ctx context.Context, since int64, now time.Time) (entries []issuer.Revocation, end int64, err error) {
+func (s *Store) readFeed(ctx context.Context, since int64, now time.Time) (entries []registry.Revocation, end int64, err error) {
 	rows, err := s.db.QueryContext(ctx, s.sql(`
 SELECT n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.not_before, 0), COALESCE(f.expires_at, 0)
 FROM m2m_feed_seq n LEFT JOIN (
@@ -102,7 +102,7 @@ ORDER BY f.seq`), since, now.UnixMilli(), pageOfFeed)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
-		var r issuer.Revocation
+		var r registry.Revocation
 		var notBefore, expires int64
 		if err := rows.Scan(&end, &r.Sequence, &r.TokenID, &r.ClientID, &notBefore, &expires); err != nil {
 			return nil, 0, err

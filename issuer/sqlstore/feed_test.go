@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
@@ -51,14 +51,14 @@ func TestFeedSetBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		for range 3 {
-			register(t, store, issuer.Client{ID: fmt.Sprint(time.Now().UnixNano())})
+			register(t, store, registry.Client{ID: fmt.Sprint(time.Now().UnixNano())})
 		}
 		last := end(t, store)
 		if page, err := store.Revocations(t.Context(), last); err != nil || len(page) != 0 {
 			t.Errorf("at its end: %v, %v", page, err)
 		}
-		if page, err := store.Revocations(t.Context(), last+1); !errors.Is(err, issuer.ErrConflict) || page != nil {
-			t.Errorf("beyond its end: %v, %v, want issuer.ErrConflict", page, err)
+		if page, err := store.Revocations(t.Context(), last+1); !errors.Is(err, registry.ErrConflict) || page != nil {
+			t.Errorf("beyond its end: %v, %v, want registry.ErrConflict", page, err)
 		}
 		// Set back by more than is then written: what is written has new numbers.
 		db := d.raw(t)
@@ -67,7 +67,7 @@ func TestFeedSetBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := store.Revoke(t.Context(), issuer.Revocation{TokenID: "new", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+		if err := store.Revoke(t.Context(), registry.Revocation{TokenID: "new", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		if page, err := store.Revocations(t.Context(), last); err != nil || len(page) != 1 || page[0].TokenID != "new" {
@@ -80,7 +80,7 @@ func TestRevokeRefuses(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		later := time.Now().Add(time.Hour)
-		for what, r := range map[string]issuer.Revocation{
+		for what, r := range map[string]registry.Revocation{
 			"nothing":   {ExpiresAt: later, NotBefore: time.Now()},
 			"no expiry": {TokenID: "x"},
 			"too long":  {TokenID: strings.Repeat("x", 513), ExpiresAt: later},
@@ -91,12 +91,12 @@ func TestRevokeRefuses(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if err := store.Revoke(t.Context(), issuer.Revocation{TokenID: strings.Repeat("é", 256), ClientID: strings.Repeat("x", 256), ExpiresAt: later}); err != nil {
+		if err := store.Revoke(t.Context(), registry.Revocation{TokenID: strings.Repeat("é", 256), ClientID: strings.Repeat("x", 256), ExpiresAt: later}); err != nil {
 			t.Errorf("the longest: %v", err)
 		}
 		before := end(t, store)
 		// A cut-off long ago revokes nothing, and is no change of the record.
-		if err := store.Revoke(t.Context(), issuer.Revocation{ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later}); err != nil {
+		if err := store.Revoke(t.Context(), registry.Revocation{ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later}); err != nil {
 			t.Fatal(err)
 		}
 		if page, err := store.Revocations(t.Context(), before); err != nil || len(page) != 1 || page[0].NotBefore.IsZero() || page[0].NotBefore.Unix() > 0 {
@@ -109,10 +109,10 @@ func TestRevokeRefuses(t *testing.T) {
 func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
+		register(t, store, registry.Client{ID: "c"})
 		later := time.Now().Add(time.Hour)
 		for range 10 {
-			for _, r := range []issuer.Revocation{
+			for _, r := range []registry.Revocation{
 				{TokenID: "t", ClientID: "c", ExpiresAt: later}, {ClientID: "c", NotBefore: time.Now(), ExpiresAt: later}, {ClientID: "c", ExpiresAt: later},
 			} {
 				if err := store.Revoke(t.Context(), r); err != nil {

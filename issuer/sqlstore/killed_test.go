@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // kills is how many processes die in the middle of their writes.
@@ -34,7 +34,7 @@ func writeRole(ctx context.Context, d database, args []string) error {
 		go func() {
 			for n := 0; ; n++ {
 				id := fmt.Sprintf("%s-%d-%d", args[0], writer, n)
-				if _, err := store.Register(ctx, issuer.Client{ID: id}); err != nil {
+				if _, err := store.Register(ctx, registry.Client{ID: id}); err != nil {
 					errs <- err
 				}
 				said("client %s", id)
@@ -43,7 +43,7 @@ func writeRole(ctx context.Context, d database, args []string) error {
 					errs <- err
 				}
 				said("secret %s %s", id, plain)
-				if err := store.Revoke(ctx, issuer.Revocation{TokenID: id, ExpiresAt: later}); err != nil {
+				if err := store.Revoke(ctx, registry.Revocation{TokenID: id, ExpiresAt: later}); err != nil {
 					errs <- err
 				}
 				said("token %s", id)
@@ -120,7 +120,7 @@ func killed(t *testing.T, d database, round int) int {
 			}
 		}
 	}
-	if _, err := store.Client(t.Context(), "never"); !errors.Is(err, issuer.ErrNotFound) {
+	if _, err := store.Client(t.Context(), "never"); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	return len(acknowledged)

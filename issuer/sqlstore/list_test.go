@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
@@ -29,14 +29,14 @@ func TestList(t *testing.T) {
 		if page, err := store.List(t.Context(), sqlstore.Query{}); err != nil || len(page) != 0 {
 			t.Errorf("of nothing: %v, %v", page, err)
 		}
-		_, secret := issuer.GenerateSecret()
+		_, secret := registry.GenerateSecret()
 		named := map[string]string{
 			"a%b": "", "a_b": "", `a\b`: "", "a!b": "", "aXb": "", "B": "", "Zeta": "Größe", "b": "100 % 'ours'", "c:1": "BILLING", "~": "", " ": "billing\u00a0two", `"`: "",
 		}
 		ids := []string{}
 		for id, name := range named {
-			_, other := issuer.GenerateSecret()
-			register(t, store, issuer.Client{ID: id, Name: name, Secrets: []issuer.Secret{secret, other}})
+			_, other := registry.GenerateSecret()
+			register(t, store, registry.Client{ID: id, Name: name, Secrets: []registry.Secret{secret, other}})
 			ids = append(ids, id)
 		}
 		slices.Sort(ids) // by bytes, on both

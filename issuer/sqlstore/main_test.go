@@ -18,7 +18,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
@@ -191,7 +191,7 @@ func (d database) process(t *testing.T, role string, args ...string) (cmd *exec.
 	return cmd, bufio.NewScanner(out), func() { _ = in.Close() }
 }
 
-func register(t *testing.T, store *sqlstore.Store, c issuer.Client) issuer.Client {
+func register(t *testing.T, store *sqlstore.Store, c registry.Client) registry.Client {
 	t.Helper()
 	registered, err := store.Register(t.Context(), c)
 	if err != nil {

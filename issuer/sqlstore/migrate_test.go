@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
@@ -20,7 +20,7 @@ func migrateRole(ctx context.Context, d database, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := store.Register(ctx, issuer.Client{ID: args[0]}); err != nil {
+	if _, err := store.Register(ctx, registry.Client{ID: args[0]}); err != nil {
 		return err
 	}
 	return store.Close()

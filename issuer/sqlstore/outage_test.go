@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // wire stands between a store and its database, and can be cut or hang.
@@ -106,7 +106,7 @@ func TestOutage(t *testing.T) {
 	source.Host = w.Addr().String()
 	d.source = source.String()
 	store := d.open(t)
-	register(t, store, issuer.Client{ID: "c"})
+	register(t, store, registry.Client{ID: "c"})
 
 	for round, outage := range []struct {
 		what      string
@@ -120,7 +120,7 @@ func TestOutage(t *testing.T) {
 				defer cancel()
 				begun := time.Now()
 				for method, err := range everyCall(ctx, store) {
-					if err == nil || errors.Is(err, issuer.ErrNotFound) || errors.Is(err, issuer.ErrConflict) {
+					if err == nil || errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrConflict) {
 						t.Errorf("%s, %s: %v", outage.what, method, err)
 					}
 				}
@@ -137,11 +137,11 @@ func TestOutage(t *testing.T) {
 			if err == nil {
 				break
 			}
-			if errors.Is(err, issuer.ErrNotFound) || time.Since(begun) > 10*time.Second {
+			if errors.Is(err, registry.ErrNotFound) || time.Since(begun) > 10*time.Second {
 				t.Fatalf("%s, and back for %v: %v", outage.what, time.Since(begun), err)
 			}
 		}
-		if err := store.Revoke(t.Context(), issuer.Revocation{TokenID: string(rune('a' + round)), ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+		if err := store.Revoke(t.Context(), registry.Revocation{TokenID: string(rune('a' + round)), ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
 			t.Errorf("%s, and back: %v", outage.what, err)
 		}
 	}

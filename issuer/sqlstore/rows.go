@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // selectClients gives a row for each secret in force at $1, or one for a client
@@ -23,12 +23,12 @@ FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_
 
 // scanClients reads and closes rows of selectClients in which those of a client
 // stand together.
-func scanClients(rows *sql.Rows) (found []issuer.Client, err error) {
+func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var c issuer.Client
+		var c registry.Client
 		var ttl, created, updated int64
-		var secret issuer.Secret
+		var secret registry.Secret
 		var added, expires, used int64
 		if err := rows.Scan(&c.ID, &c.Name, &c.Disabled, &c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), &c.DefaultAudience, &ttl, (*list)(&c.Introspects),
 			&c.Version, &created, &updated,
@@ -50,7 +50,7 @@ func scanClients(rows *sql.Rows) (found []issuer.Client, err error) {
 }
 
 // values are what a client's record is written from: $1 to $10.
-func values(c *issuer.Client) []any {
+func values(c *registry.Client) []any {
 	return []any{c.ID, c.Name, c.Disabled, c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), c.DefaultAudience,
 		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name)}
 }

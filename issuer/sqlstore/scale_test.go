@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
@@ -31,7 +32,7 @@ func BenchmarkTokenScale(b *testing.B) {
 		for _, clients := range []int{1_000, 1_000_000} {
 			b.Run(fmt.Sprintf("%s/%d", kind, clients), func(b *testing.B) {
 				store, db := crowded(b, kind)
-				plain, secret := issuer.GenerateSecret()
+				plain, secret := registry.GenerateSecret()
 				fill(b, db, clients, secret)
 				app := newTokenApp(b, store)
 				b.Run("warm", func(b *testing.B) {
@@ -121,7 +122,7 @@ func crowded(b *testing.B, kind string) (*sqlstore.Store, *sql.DB) {
 }
 
 // fill makes clients, all with one secret, in two statements.
-func fill(b *testing.B, db *sql.DB, clients int, secret issuer.Secret) {
+func fill(b *testing.B, db *sql.DB, clients int, secret registry.Secret) {
 	b.Helper()
 	numbers := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) ", clients)
 	execute(b, db, `INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at) `+
@@ -141,7 +142,7 @@ func execute(b *testing.B, db *sql.DB, statement string) {
 
 type tokenApp struct{ *echo.Echo }
 
-func newTokenApp(b *testing.B, store issuer.Store) tokenApp {
+func newTokenApp(b *testing.B, store registry.Store) tokenApp {
 	b.Helper()
 	keys, err := jwks.Open(b.Context(), jwks.File(filepath.Join(b.TempDir(), "keys.json")), jwks.Policy{})
 	if err != nil {

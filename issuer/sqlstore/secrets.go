@@ -10,24 +10,24 @@ import (
 	"strings"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// AddSecret gives a client one more secret, made by [issuer.GenerateSecret],
-// [issuer.HashSecret] or [issuer.ImportSecret], with an ExpiresAt if it is to
+// AddSecret gives a client one more secret, made by [registry.GenerateSecret],
+// [registry.HashSecret] or [registry.ImportSecret], with an ExpiresAt if it is to
 // have one; CreatedAt and LastUsedAt are set here. The error is
-// [issuer.ErrNotFound] when there is no such client, [issuer.ErrConflict] when
+// [registry.ErrNotFound] when there is no such client, [registry.ErrConflict] when
 // it has a secret with that ID, and says what is wrong with one that is not valid.
-func (s *Store) AddSecret(ctx context.Context, clientID string, secret issuer.Secret) error {
+func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.Secret) error {
 	now := time.Now()
 	secret = asStored(secret, now)
-	if err := check(&issuer.Client{ID: clientID, Secrets: []issuer.Secret{secret}}); err != nil {
+	if err := check(&registry.Client{ID: clientID, Secrets: []registry.Secret{secret}}); err != nil {
 		return failed("adding a secret", err)
 	}
 	return failed("adding a secret", s.changeSecrets(ctx, clientID, now, func(t *tx) error {
 		added, err := t.addSecret(ctx, clientID, &secret)
 		if err == nil && !added {
-			return issuer.ErrConflict
+			return registry.ErrConflict
 		}
 		return err
 	}))
@@ -36,7 +36,7 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret issuer.Se
 // RotateSecret gives a client a newly generated secret and returns it, to be
 // shown once and kept nowhere. Each other one in force expires after overlap, or
 // when it would have if that is sooner; with an overlap of 0, now. The label is
-// the new secret's. The error is [issuer.ErrNotFound] when there is no such
+// the new secret's. The error is [registry.ErrNotFound] when there is no such
 // client; after any other, the rotation may have happened and can be repeated.
 //
 // Rotations of a client wait for each other: each secret returned is in force
@@ -46,10 +46,10 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.
 		return "", fmt.Errorf("sqlstore: rotating a secret: overlap is %v: write 0 or more", overlap)
 	}
 	now := time.Now()
-	plain, secret := issuer.GenerateSecret()
+	plain, secret := registry.GenerateSecret()
 	secret.Label = label
 	secret = asStored(secret, now)
-	if err := check(&issuer.Client{ID: clientID, Secrets: []issuer.Secret{secret}}); err != nil {
+	if err := check(&registry.Client{ID: clientID, Secrets: []registry.Secret{secret}}); err != nil {
 		return "", failed("rotating a secret", err)
 	}
 	err = s.changeSecrets(ctx, clientID, now, func(t *tx) error {
@@ -68,16 +68,16 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.
 }
 
 // RemoveSecret takes a secret from a client at once. The error is
-// [issuer.ErrNotFound] when there is no such client or it has no such secret.
+// [registry.ErrNotFound] when there is no such client or it has no such secret.
 // Tokens that were granted for it stay good.
 func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string) error {
 	if !storable(secretID) {
-		return failed("removing a secret", issuer.ErrNotFound)
+		return failed("removing a secret", registry.ErrNotFound)
 	}
 	return failed("removing a secret", s.changeSecrets(ctx, clientID, time.Now(), func(t *tx) error {
 		removed, err := t.exec(ctx, "DELETE FROM m2m_secrets WHERE client_id = $1 AND id = $2", clientID, secretID)
 		if err == nil && removed == 0 {
-			return issuer.ErrNotFound
+			return registry.ErrNotFound
 		}
 		return err
 	}))
@@ -102,19 +102,19 @@ func (s *Store) changeSecrets(ctx context.Context, clientID string, now time.Tim
 // order of their ids, and the feed last, so none waits for one that waits for it.
 func (t *tx) lock(ctx context.Context, clientID string, now time.Time) (time.Duration, error) {
 	if !maybeID(clientID) {
-		return 0, issuer.ErrNotFound
+		return 0, registry.ErrNotFound
 	}
 	var seconds int64
 	err := t.row(ctx, "UPDATE m2m_clients SET updated_at = $2 WHERE id = $1 RETURNING token_ttl", clientID, now.UnixMilli()).Scan(&seconds)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = issuer.ErrNotFound
+		err = registry.ErrNotFound
 	}
 	return time.Duration(seconds) * time.Second, err
 }
 
 // addSecret reports false when the client has one with that id. The client is
 // locked, or of this transaction.
-func (t *tx) addSecret(ctx context.Context, clientID string, secret *issuer.Secret) (bool, error) {
+func (t *tx) addSecret(ctx context.Context, clientID string, secret *registry.Secret) (bool, error) {
 	added, err := t.exec(ctx, `
 INSERT INTO m2m_secrets (client_id, id, position, hash, label, created_at, expires_at, last_used_at)
 VALUES ($1, $2, (SELECT COALESCE(MAX(position), 0) + 1 FROM m2m_secrets WHERE client_id = $1), $3, $4, $5, $6, 0)
@@ -124,7 +124,7 @@ ON CONFLICT (client_id, id) DO NOTHING`,
 }
 
 // asStored is what reading the secret will give.
-func asStored(secret issuer.Secret, now time.Time) issuer.Secret {
+func asStored(secret registry.Secret, now time.Time) registry.Secret {
 	secret.CreatedAt, secret.LastUsedAt = fromMillis(now.UnixMilli()), time.Time{}
 	secret.ExpiresAt = fromMillis(millis(secret.ExpiresAt))
 	return secret
@@ -136,19 +136,19 @@ const usesInOne = 200
 // SecretsUsed keeps when secrets were last used, the latest time of each. Uses
 // of clients and secrets that are gone are ignored, and it is no change of the
 // client that replicas hear of. After an error some may have been kept.
-func (s *Store) SecretsUsed(ctx context.Context, uses []issuer.SecretUse) error {
-	latest := make(map[[2]string]issuer.SecretUse, len(uses))
+func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) error {
+	latest := make(map[[2]string]registry.SecretUse, len(uses))
 	for _, u := range uses {
 		key := [2]string{u.ClientID, u.SecretID}
 		if known, ok := latest[key]; (!ok || known.At.Before(u.At)) && maybeID(u.ClientID) && storable(u.SecretID) {
 			latest[key] = u
 		}
 	}
-	batch := make([]issuer.SecretUse, 0, len(latest))
+	batch := make([]registry.SecretUse, 0, len(latest))
 	for _, u := range latest {
 		batch = append(batch, u)
 	}
-	slices.SortFunc(batch, func(a, b issuer.SecretUse) int { return cmp.Compare(a.ClientID, b.ClientID) })
+	slices.SortFunc(batch, func(a, b registry.SecretUse) int { return cmp.Compare(a.ClientID, b.ClientID) })
 	for part := range slices.Chunk(batch, usesInOne) {
 		if err := s.write(ctx, func(t *tx) error { return t.secretsUsed(ctx, part) }); err != nil {
 			return failed("keeping when secrets were used", err)
@@ -157,7 +157,7 @@ func (s *Store) SecretsUsed(ctx context.Context, uses []issuer.SecretUse) error 
 	return nil
 }
 
-func (t *tx) secretsUsed(ctx context.Context, uses []issuer.SecretUse) error {
+func (t *tx) secretsUsed(ctx context.Context, uses []registry.SecretUse) error {
 	var clients, secrets []string // placeholders
 	var ids, args []any
 	for _, u := range uses {

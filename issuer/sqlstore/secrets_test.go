@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 // secretOf finds in the client the secret whose plain form is given.
-func secretOf(t *testing.T, store *sqlstore.Store, clientID, plain string) (issuer.Secret, bool) {
+func secretOf(t *testing.T, store *sqlstore.Store, clientID, plain string) (registry.Secret, bool) {
 	t.Helper()
-	want, err := issuer.HashSecret(plain)
+	want, err := registry.HashSecret(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,9 +24,9 @@ func secretOf(t *testing.T, store *sqlstore.Store, clientID, plain string) (issu
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(c.Secrets, func(s issuer.Secret) bool { return s.ID == want.ID && s.Hash == want.Hash })
+	i := slices.IndexFunc(c.Secrets, func(s registry.Secret) bool { return s.ID == want.ID && s.Hash == want.Hash })
 	if i < 0 {
-		return issuer.Secret{}, false
+		return registry.Secret{}, false
 	}
 	return c.Secrets[i], true
 }
@@ -34,9 +34,9 @@ func secretOf(t *testing.T, store *sqlstore.Store, clientID, plain string) (issu
 func TestAddAndRemoveSecret(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
+		register(t, store, registry.Client{ID: "c"})
 		before := end(t, store)
-		chosen, err := issuer.HashSecret("some thing % chosen")
+		chosen, err := registry.HashSecret("some thing % chosen")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,13 +53,13 @@ func TestAddAndRemoveSecret(t *testing.T) {
 		if c.Version != 1 {
 			t.Errorf("version %d: secrets have no part in it", c.Version)
 		}
-		if err := store.AddSecret(t.Context(), "c", chosen); !errors.Is(err, issuer.ErrConflict) {
-			t.Errorf("the same again: %v, want issuer.ErrConflict", err)
+		if err := store.AddSecret(t.Context(), "c", chosen); !errors.Is(err, registry.ErrConflict) {
+			t.Errorf("the same again: %v, want registry.ErrConflict", err)
 		}
-		if err := store.AddSecret(t.Context(), "nobody", chosen); !errors.Is(err, issuer.ErrNotFound) {
-			t.Errorf("to nobody: %v, want issuer.ErrNotFound", err)
+		if err := store.AddSecret(t.Context(), "nobody", chosen); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("to nobody: %v, want registry.ErrNotFound", err)
 		}
-		if err := store.AddSecret(t.Context(), "c", issuer.Secret{ID: "x", Hash: "plain"}); err == nil || errors.Is(err, issuer.ErrConflict) {
+		if err := store.AddSecret(t.Context(), "c", registry.Secret{ID: "x", Hash: "plain"}); err == nil || errors.Is(err, registry.ErrConflict) {
 			t.Errorf("no hash: %v", err)
 		}
 		before = end(t, store)
@@ -68,8 +68,8 @@ func TestAddAndRemoveSecret(t *testing.T) {
 		}
 		announced(t, store, before, "c")
 		for _, ids := range [][2]string{{"c", chosen.ID}, {"nobody", chosen.ID}, {"c", ""}, {"c", "\x00"}, {"\xff", "x"}} {
-			if err := store.RemoveSecret(t.Context(), ids[0], ids[1]); !errors.Is(err, issuer.ErrNotFound) {
-				t.Errorf("RemoveSecret(%q, %q): %v, want issuer.ErrNotFound", ids[0], ids[1], err)
+			if err := store.RemoveSecret(t.Context(), ids[0], ids[1]); !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("RemoveSecret(%q, %q): %v, want registry.ErrNotFound", ids[0], ids[1], err)
 			}
 		}
 		if c, err := store.Client(t.Context(), "c"); err != nil || len(c.Secrets) != 0 {
@@ -82,11 +82,11 @@ func TestAddAndRemoveSecret(t *testing.T) {
 func TestSecretsExpire(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
-		_, lasting := issuer.GenerateSecret()
-		_, passing := issuer.GenerateSecret()
+		register(t, store, registry.Client{ID: "c"})
+		_, lasting := registry.GenerateSecret()
+		_, passing := registry.GenerateSecret()
 		passing.ExpiresAt = time.Now().Add(time.Second)
-		for _, s := range []issuer.Secret{lasting, passing} {
+		for _, s := range []registry.Secret{lasting, passing} {
 			if err := store.AddSecret(t.Context(), "c", s); err != nil {
 				t.Fatal(err)
 			}
@@ -109,8 +109,8 @@ func TestSecretsExpire(t *testing.T) {
 func TestRotateSecret(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
-		_, soon := issuer.GenerateSecret()
+		register(t, store, registry.Client{ID: "c"})
+		_, soon := registry.GenerateSecret()
 		soon.ExpiresAt = time.Now().Add(time.Minute)
 		if err := store.AddSecret(t.Context(), "c", soon); err != nil {
 			t.Fatal(err)
@@ -156,8 +156,8 @@ func TestRotateSecret(t *testing.T) {
 		if _, ok := secretOf(t, store, "c", last); !ok {
 			t.Error("the new secret is not the one in force")
 		}
-		if _, err := store.RotateSecret(t.Context(), "nobody", 0, ""); !errors.Is(err, issuer.ErrNotFound) {
-			t.Errorf("of nobody: %v, want issuer.ErrNotFound", err)
+		if _, err := store.RotateSecret(t.Context(), "nobody", 0, ""); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("of nobody: %v, want registry.ErrNotFound", err)
 		}
 		for _, wrong := range []func() (string, error){
 			func() (string, error) { return store.RotateSecret(t.Context(), "c", -time.Second, "") },
@@ -175,7 +175,7 @@ func TestRotateSecret(t *testing.T) {
 func TestRotateSecretByFifty(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		stores := []*sqlstore.Store{d.open(t), d.open(t)}
-		register(t, stores[0], issuer.Client{ID: "c"})
+		register(t, stores[0], registry.Client{ID: "c"})
 		var mu sync.Mutex
 		var told []string
 		var group sync.WaitGroup

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"fmt"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Store is an [issuer.Store] on a database, and the registry of the clients in
+// Store is an [registry.Store] on a database, and the registry of the clients in
 // it. It is safe for concurrent use, by any number of processes.
 type Store struct {
 	db     *sql.DB
@@ -22,7 +22,7 @@ type Store struct {
 	sweeper sweeper
 }
 
-var _ issuer.Store = (*Store)(nil)
+var _ registry.Store = (*Store)(nil)
 
 // New makes a store of a database, SQLite or PostgreSQL, whichever it turns out
 // to be, and creates or updates its tables in the schema that is first in the

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/issuer/storetest"
 )
@@ -17,7 +17,7 @@ import (
 // The suite runs on SQLite in package sqlite.
 func TestStoreOnPostgreSQL(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T, clients ...issuer.Client) issuer.Store {
+	storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
 		store := postgres(t).open(t)
 		for _, c := range clients {
 			register(t, store, c)
@@ -52,7 +52,7 @@ func TestNewOnAUsersDatabase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		register(t, store, issuer.Client{ID: "c"})
+		register(t, store, registry.Client{ID: "c"})
 		for range 2 {
 			if err := store.Close(); err != nil {
 				t.Fatal(err)
@@ -73,18 +73,18 @@ func TestNewOnAUsersDatabase(t *testing.T) {
 func everyCall(ctx context.Context, store *sqlstore.Store) map[string]error {
 	errs := map[string]error{}
 	_, errs["Client"] = store.Client(ctx, "c")
-	errs["Revoke"] = store.Revoke(ctx, issuer.Revocation{TokenID: "x", ExpiresAt: time.Now().Add(time.Hour)})
+	errs["Revoke"] = store.Revoke(ctx, registry.Revocation{TokenID: "x", ExpiresAt: time.Now().Add(time.Hour)})
 	_, errs["Revocations"] = store.Revocations(ctx, 0)
 	_, errs["Once"] = store.Once(ctx, "s", "i", time.Now().Add(time.Hour))
-	_, errs["Register"] = store.Register(ctx, issuer.Client{ID: "new"})
+	_, errs["Register"] = store.Register(ctx, registry.Client{ID: "new"})
 	_, errs["List"] = store.List(ctx, sqlstore.Query{})
-	_, errs["Update"] = store.Update(ctx, issuer.Client{ID: "c", Version: 1})
+	_, errs["Update"] = store.Update(ctx, registry.Client{ID: "c", Version: 1})
 	errs["Delete"] = store.Delete(ctx, "c")
-	_, secret := issuer.GenerateSecret()
+	_, secret := registry.GenerateSecret()
 	errs["AddSecret"] = store.AddSecret(ctx, "c", secret)
 	_, errs["RotateSecret"] = store.RotateSecret(ctx, "c", time.Hour, "")
 	errs["RemoveSecret"] = store.RemoveSecret(ctx, "c", "s")
-	errs["SecretsUsed"] = store.SecretsUsed(ctx, []issuer.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}})
+	errs["SecretsUsed"] = store.SecretsUsed(ctx, []registry.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}})
 	keys, err := store.KeyStore(make([]byte, 32))
 	if err != nil {
 		errs["KeyStore"] = err
@@ -99,7 +99,7 @@ func everyCall(ctx context.Context, store *sqlstore.Store) map[string]error {
 func TestFailures(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
+		register(t, store, registry.Client{ID: "c"})
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
 		closed, err := d.connect(t.Context())
@@ -113,7 +113,7 @@ func TestFailures(t *testing.T) {
 			"context done": everyCall(done, store), "database closed": everyCall(t.Context(), closed),
 		} {
 			for method, err := range errs {
-				if err == nil || errors.Is(err, issuer.ErrNotFound) || errors.Is(err, issuer.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+				if err == nil || errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {
 					t.Errorf("%s, %s: %v", what, method, err)
 				}
 				if what == "context done" && !errors.Is(err, context.Canceled) {
@@ -132,7 +132,7 @@ func TestFailures(t *testing.T) {
 func TestDeadlines(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		register(t, store, issuer.Client{ID: "c"})
+		register(t, store, registry.Client{ID: "c"})
 		conn, err := d.raw(t).Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestDeadlines(t *testing.T) {
 			t.Errorf("calls of 0.2 s took %v", took)
 		}
 		for _, method := range []string{"Revoke", "Once", "Register", "Update", "Delete", "AddSecret", "RotateSecret", "KeyStore.Save"} {
-			if err := errs[method]; !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, issuer.ErrNotFound) {
+			if err := errs[method]; !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, registry.ErrNotFound) {
 				t.Errorf("%s: %v, want context.DeadlineExceeded", method, err)
 			}
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 )
@@ -62,7 +63,7 @@ func contestants(tb testing.TB) []contestant {
 	}
 }
 
-var benchSecret, benchStored = issuer.GenerateSecret()
+var benchSecret, benchStored = registry.GenerateSecret()
 
 func (c contestant) floor(tb testing.TB) {
 	_ = sha256.Sum256([]byte(benchSecret))
@@ -93,7 +94,7 @@ type endpoint struct {
 
 const benchForm = "grant_type=client_credentials&scope=orders%3Aread+orders%3Awrite"
 
-func newEndpoint(tb testing.TB, signer crypto.Signer, store issuer.Store) *endpoint {
+func newEndpoint(tb testing.TB, signer crypto.Signer, store registry.Store) *endpoint {
 	tb.Helper()
 	keys, err := jwks.Static(signer)
 	if err != nil {
@@ -120,16 +121,16 @@ func (p *endpoint) ask(tb testing.TB) {
 	}
 }
 
-func benchClient() issuer.Client {
-	return issuer.Client{
-		ID: "app", Secrets: []issuer.Secret{benchStored},
+func benchClient() registry.Client {
+	return registry.Client{
+		ID: "app", Secrets: []registry.Secret{benchStored},
 		Audiences: []string{"https://orders.example.com"}, Scopes: []string{"orders:read", "orders:write"},
 	}
 }
 
-func memory(tb testing.TB) issuer.Store {
+func memory(tb testing.TB) registry.Store {
 	tb.Helper()
-	store, err := issuer.NewMemory(benchClient())
+	store, err := registry.NewMemory(benchClient())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -142,7 +143,7 @@ type counted struct {
 	reads atomic.Int64
 }
 
-func (c *counted) Client(ctx context.Context, id string) (*issuer.Client, error) {
+func (c *counted) Client(ctx context.Context, id string) (*registry.Client, error) {
 	c.reads.Add(1)
 	return c.Store.Client(ctx, id)
 }
@@ -169,7 +170,7 @@ func BenchmarkToken(b *testing.B) {
 				c.floor(b)
 			}
 		})
-		bench := func(name string, store issuer.Store) {
+		bench := func(name string, store registry.Store) {
 			b.Run(c.alg+"/"+name, func(b *testing.B) {
 				p := newEndpoint(b, c.signer, store)
 				p.ask(b)

@@ -7,30 +7,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 func TestSecretsUsed(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		_, a := issuer.GenerateSecret()
-		_, b := issuer.GenerateSecret()
-		register(t, store, issuer.Client{ID: "c", Secrets: []issuer.Secret{a, b}})
-		register(t, store, issuer.Client{ID: "d", Secrets: []issuer.Secret{a}})
+		_, a := registry.GenerateSecret()
+		_, b := registry.GenerateSecret()
+		register(t, store, registry.Client{ID: "c", Secrets: []registry.Secret{a, b}})
+		register(t, store, registry.Client{ID: "d", Secrets: []registry.Secret{a}})
 		before := end(t, store)
 		now := time.Now().Truncate(time.Millisecond).UTC()
-		uses := []issuer.SecretUse{
+		uses := []registry.SecretUse{
 			{ClientID: "c", SecretID: a.ID, At: now}, {ClientID: "c", SecretID: a.ID, At: now.Add(-time.Minute)}, {ClientID: "d", SecretID: a.ID, At: now.Add(-time.Hour)},
 			{ClientID: "nobody", SecretID: a.ID, At: now}, {ClientID: "c", SecretID: "none", At: now}, {ClientID: "\x00", SecretID: "\xff", At: now},
 		}
 		for i := range sqlstore.UsesInOne { // so that it takes several transactions
-			uses = append(uses, issuer.SecretUse{ClientID: fmt.Sprint(i), SecretID: a.ID, At: now})
+			uses = append(uses, registry.SecretUse{ClientID: fmt.Sprint(i), SecretID: a.ID, At: now})
 		}
 		if err := store.SecretsUsed(t.Context(), uses); err != nil {
 			t.Fatal(err)
 		}
-		if err := store.SecretsUsed(t.Context(), []issuer.SecretUse{{ClientID: "c", SecretID: a.ID, At: now.Add(-time.Hour)}}); err != nil {
+		if err := store.SecretsUsed(t.Context(), []registry.SecretUse{{ClientID: "c", SecretID: a.ID, At: now.Add(-time.Hour)}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := store.SecretsUsed(t.Context(), nil); err != nil {
@@ -53,16 +53,16 @@ func TestSecretsUsed(t *testing.T) {
 func TestSecretsUsedWhileRotating(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		stores := []*sqlstore.Store{d.open(t), d.open(t)}
-		var uses []issuer.SecretUse
+		var uses []registry.SecretUse
 		for i := range 10 {
 			id := fmt.Sprint(i)
-			register(t, stores[0], issuer.Client{ID: id})
+			register(t, stores[0], registry.Client{ID: id})
 			for range 5 {
-				_, secret := issuer.GenerateSecret()
+				_, secret := registry.GenerateSecret()
 				if err := stores[0].AddSecret(t.Context(), id, secret); err != nil {
 					t.Fatal(err)
 				}
-				uses = append(uses, issuer.SecretUse{ClientID: id, SecretID: secret.ID})
+				uses = append(uses, registry.SecretUse{ClientID: id, SecretID: secret.ID})
 			}
 		}
 		var group sync.WaitGroup

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // revokeOrder: the feed holds what was revoked, in order, and from any place on.
@@ -17,7 +17,7 @@ func revokeOrder(t *testing.T, open opener) {
 		t.Fatalf("a new store's feed: %v, %v", entries, err)
 	}
 	now := time.Now()
-	want := []issuer.Revocation{
+	want := []registry.Revocation{
 		{TokenID: "jti-1", ClientID: "a", ExpiresAt: now.Add(time.Hour)},
 		{ClientID: "a", NotBefore: now, ExpiresAt: now.Add(2 * time.Hour)},
 		{ClientID: "a", ExpiresAt: now.Add(time.Hour)}, // the record has changed
@@ -51,7 +51,7 @@ func revokeAgain(t *testing.T, open opener) {
 	store := open(t)
 	now := time.Now()
 	long, short := now.Add(2*time.Hour), now.Add(time.Hour)
-	for _, r := range []issuer.Revocation{
+	for _, r := range []registry.Revocation{
 		{TokenID: "a", ExpiresAt: short},
 		{TokenID: "b", ExpiresAt: long},
 		{ClientID: "c", NotBefore: now.Add(-time.Minute), ExpiresAt: long},
@@ -62,7 +62,7 @@ func revokeAgain(t *testing.T, open opener) {
 		}
 	}
 	first := follow(t, store, 0)
-	for _, r := range []issuer.Revocation{
+	for _, r := range []registry.Revocation{
 		{TokenID: "a", ExpiresAt: long},
 		{TokenID: "b", ExpiresAt: short},
 		{ClientID: "c", NotBefore: now, ExpiresAt: short},
@@ -72,7 +72,7 @@ func revokeAgain(t *testing.T, open opener) {
 			t.Fatalf("Revoke of what is revoked: %v", err)
 		}
 	}
-	for reader, entries := range map[string][]issuer.Revocation{
+	for reader, entries := range map[string][]registry.Revocation{
 		"from the start": follow(t, store, 0),
 		"in two parts":   append(first, follow(t, store, first[len(first)-1].Sequence)...),
 	} {
@@ -98,7 +98,7 @@ func revokeAgain(t *testing.T, open opener) {
 	// A record may change twice in a millisecond, and is news each time.
 	last := int64(0)
 	for range 5 {
-		if err := store.Revoke(t.Context(), issuer.Revocation{ClientID: "e", ExpiresAt: long}); err != nil {
+		if err := store.Revoke(t.Context(), registry.Revocation{ClientID: "e", ExpiresAt: long}); err != nil {
 			t.Fatal(err)
 		}
 		entries := follow(t, store, last)
@@ -113,7 +113,7 @@ func revokeAgain(t *testing.T, open opener) {
 func revokeExpiry(t *testing.T, open opener) {
 	store := open(t)
 	soon := time.Now().Add(time.Second)
-	for _, r := range []issuer.Revocation{
+	for _, r := range []registry.Revocation{
 		{TokenID: "gone", ExpiresAt: time.Now().Add(-time.Minute)},
 		{TokenID: "soon", ExpiresAt: soon},
 		{TokenID: "later", ExpiresAt: soon.Add(time.Hour)},
@@ -130,7 +130,7 @@ func revokeExpiry(t *testing.T, open opener) {
 	if got := names(follow(t, store, 0)); got != "[later]" {
 		t.Errorf("after the first has expired: got %s, want later", got)
 	}
-	if err := store.Revoke(t.Context(), issuer.Revocation{TokenID: "last", ExpiresAt: soon.Add(time.Hour)}); err != nil {
+	if err := store.Revoke(t.Context(), registry.Revocation{TokenID: "last", ExpiresAt: soon.Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(follow(t, store, 0)); got != "[later last]" {
@@ -138,7 +138,7 @@ func revokeExpiry(t *testing.T, open opener) {
 	}
 }
 
-func names(entries []issuer.Revocation) string {
+func names(entries []registry.Revocation) string {
 	list := []string{}
 	for _, r := range entries {
 		list = append(list, r.TokenID)
@@ -156,7 +156,7 @@ func revokeFollowed(t *testing.T, open opener) {
 	for n := range racers {
 		writers.Go(func() {
 			for i := range each {
-				r := issuer.Revocation{TokenID: fmt.Sprintf("%d-%d", n, i), ClientID: "c", ExpiresAt: time.Now().Add(time.Hour)}
+				r := registry.Revocation{TokenID: fmt.Sprintf("%d-%d", n, i), ClientID: "c", ExpiresAt: time.Now().Add(time.Hour)}
 				if err := store.Revoke(t.Context(), r); err != nil {
 					t.Errorf("Revoke: %v", err)
 				}
@@ -188,7 +188,7 @@ func revokeFollowed(t *testing.T, open opener) {
 }
 
 // follow reads the feed to its end, and checks that it is in order.
-func follow(t *testing.T, store issuer.Store, since int64) (all []issuer.Revocation) {
+func follow(t *testing.T, store registry.Store, since int64) (all []registry.Revocation) {
 	t.Helper()
 	for {
 		entries, err := store.Revocations(context.WithoutCancel(t.Context()), since)

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // onceRacers: of 50 who come at once, one is first.
@@ -91,7 +91,7 @@ func contextDone(t *testing.T, open opener) {
 	until := time.Now().Add(time.Hour)
 
 	c, err := store.Client(done, oddID)
-	if errors.Is(err, issuer.ErrNotFound) || (err == nil) != (c != nil) {
+	if errors.Is(err, registry.ErrNotFound) || (err == nil) != (c != nil) {
 		t.Errorf("Client = %v, %v: a client that could not be read was reported as %v", c, err, err)
 	}
 	first, err := store.Once(done, "scope", "id", until)
@@ -101,9 +101,9 @@ func contextDone(t *testing.T, open opener) {
 	if second, errSecond := store.Once(t.Context(), "scope", "id", until); errSecond != nil || (first && second) {
 		t.Errorf("Once = %v, %v, after it was %v", second, errSecond, first)
 	}
-	err = store.Revoke(done, issuer.Revocation{TokenID: "jti", ExpiresAt: until})
+	err = store.Revoke(done, registry.Revocation{TokenID: "jti", ExpiresAt: until})
 	entries, errFeed := store.Revocations(done, 0)
-	if errors.Is(err, issuer.ErrNotFound) || errors.Is(errFeed, issuer.ErrNotFound) {
+	if errors.Is(err, registry.ErrNotFound) || errors.Is(errFeed, registry.ErrNotFound) {
 		t.Errorf("not found: %v, %v", err, errFeed)
 	}
 	inFeed := false

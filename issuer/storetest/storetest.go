@@ -1,7 +1,7 @@
 // Package storetest tests a store of the user's own, as it does this module's:
 //
 //	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T, clients ...issuer.Client) issuer.Store {
+//		storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
 //			… // a new store with these clients, closed by t.Cleanup
 //		})
 //	}
@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Run runs the behaviour suite of [issuer.Store] as subtests of t, in parallel.
+// Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel.
 // Each calls open, with its own t, for a store of its own that holds the clients
 // given and nothing else; it is open's to close it, by t.Cleanup. It takes some
 // seconds, and is best run with -race.
@@ -27,7 +27,7 @@ import (
 //
 // Not checked: that what was acknowledged survives a crash, and that other
 // processes see it.
-func Run(t *testing.T, open func(t *testing.T, clients ...issuer.Client) issuer.Store) {
+func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) registry.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, opener){
 		"Client/found":         clientFound,
@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(t *testing.T, clients ...issuer.Client) issuer.
 	}
 }
 
-type opener = func(*testing.T, ...issuer.Client) issuer.Store
+type opener = func(*testing.T, ...registry.Client) registry.Store
 
 // racers is how many goroutines do the same at once.
 const racers = 50
@@ -57,14 +57,14 @@ const racers = 50
 // oddID has what trips up patterns, escapes and URLs.
 const oddID = ` a:b%c_d\e&f=g+h'i"j$1?2/../ ~ `
 
-func clients() []issuer.Client {
-	_, first := issuer.GenerateSecret()
-	_, second := issuer.GenerateSecret()
+func clients() []registry.Client {
+	_, first := registry.GenerateSecret()
+	_, second := registry.GenerateSecret()
 	first.Label, second.Label = "first – ä", "second"
 	second.ExpiresAt = time.Now().Add(time.Hour)
-	return []issuer.Client{
+	return []registry.Client{
 		{
-			ID: oddID, Name: "Ünïcode ☃ 100 % 'quoted'", Secrets: []issuer.Secret{first, second}, AuthMethod: "client_secret_post",
+			ID: oddID, Name: "Ünïcode ☃ 100 % 'quoted'", Secrets: []registry.Secret{first, second}, AuthMethod: "client_secret_post",
 			Scopes: []string{"orders:write", "orders:read"}, Audiences: []string{"https://b.example/ü?x=1", "https://a.example"},
 			DefaultAudience: "https://a.example", TokenTTL: 90 * time.Second, Introspects: []string{"*"},
 		},
@@ -110,8 +110,8 @@ func clientNotFound(t *testing.T, open opener) {
 		strings.Repeat("x", 257), strings.Repeat("x", 1<<20),
 	} {
 		got, err := store.Client(t.Context(), id)
-		if !errors.Is(err, issuer.ErrNotFound) || got != nil {
-			t.Errorf("Client(%.40q) = %v, %v, want nil and issuer.ErrNotFound", id, got, err)
+		if !errors.Is(err, registry.ErrNotFound) || got != nil {
+			t.Errorf("Client(%.40q) = %v, %v, want nil and registry.ErrNotFound", id, got, err)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func clientIsolated(t *testing.T, open opener) {
 }
 
 // copied copies deeply enough that the store cannot change what is expected.
-func copied(list []issuer.Client) []issuer.Client {
+func copied(list []registry.Client) []registry.Client {
 	list = slices.Clone(list)
 	for i := range list {
 		c := &list[i]

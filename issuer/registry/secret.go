@@ -1,4 +1,4 @@
-package issuer
+package registry
 
 import (
 	"crypto/rand"
@@ -56,7 +56,7 @@ func GenerateSecret() (string, Secret) {
 	_, _ = rand.Read(random) // never fails (crypto/rand)
 	plain := secretPrefix + lowerBase32.EncodeToString(random[:10]) + "_" + lowerBase32.EncodeToString(random[10:]) + "_"
 	plain += checksum(plain)
-	id, _ := generatedID(plain)
+	id, _ := SecretID(plain)
 	return plain, Secret{ID: id, Hash: fastHash(plain)}
 }
 
@@ -78,8 +78,9 @@ func checksumOf(s string) (sum [checksumLen]byte) {
 	return sum
 }
 
-// generatedID is the id in a secret of the generated form.
-func generatedID(secret string) (string, bool) {
+// SecretID returns the id that a secret of [GenerateSecret] carries, and false for
+// any other text.
+func SecretID(secret string) (string, bool) {
 	if len(secret) != secretLen || !strings.HasPrefix(secret, secretPrefix) {
 		return "", false
 	}
@@ -113,10 +114,10 @@ const (
 //
 // Not checked: how hard the secret is to guess.
 func HashSecret(plain string) (Secret, error) {
-	if !isVSChar(plain, maxSecret) {
-		return Secret{}, fmt.Errorf("issuer: a secret has 1 to %d characters of printable ASCII", maxSecret)
+	if !ValidSecret(plain) {
+		return Secret{}, fmt.Errorf("registry: a secret has 1 to %d characters of printable ASCII", maxSecret)
 	}
-	if id, ok := generatedID(plain); ok {
+	if id, ok := SecretID(plain); ok {
 		return Secret{ID: id, Hash: fastHash(plain)}, nil
 	}
 	salt := make([]byte, 16)
@@ -138,10 +139,10 @@ func HashSecret(plain string) (Secret, error) {
 func ImportSecret(hash string) (Secret, error) {
 	s := Secret{ID: newSecretID(), Hash: hash}
 	if strings.HasPrefix(hash, fastPrefix) {
-		return Secret{}, errors.New("issuer: a plain SHA-256 is no hash for a secret that somebody chose")
+		return Secret{}, errors.New("registry: a plain SHA-256 is no hash for a secret that somebody chose")
 	}
 	if err := s.validate(); err != nil {
-		return Secret{}, fmt.Errorf("issuer: %w", err)
+		return Secret{}, fmt.Errorf("registry: %w", err)
 	}
 	return s, nil
 }
@@ -152,10 +153,12 @@ func newSecretID() string {
 	return lowerBase32.EncodeToString(random)
 }
 
-// generated reports whether the secret is one of GenerateSecret's.
-func (s *Secret) generated() bool { return strings.HasPrefix(s.Hash, fastPrefix) }
+// Generated reports whether the secret was made by [GenerateSecret], not chosen by
+// somebody.
+func (s *Secret) Generated() bool { return strings.HasPrefix(s.Hash, fastPrefix) }
 
-func (s *Secret) expired(now time.Time) bool {
+// Expired reports whether the secret is no longer in force at now.
+func (s *Secret) Expired(now time.Time) bool {
 	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
 }
 
@@ -164,7 +167,7 @@ func (s *Secret) validate() error {
 		return errors.New("a secret has an ID: make it with GenerateSecret, HashSecret or ImportSecret")
 	}
 	switch {
-	case s.generated():
+	case s.Generated():
 		sum, err := hex.DecodeString(s.Hash[len(fastPrefix):])
 		if err != nil || len(sum) != sha256.Size || s.Hash != fastPrefix+hex.EncodeToString(sum) {
 			return errors.New("the hash of a generated secret is damaged")
@@ -266,7 +269,7 @@ func parseArgon(hash string) (argonParams, error) {
 // its hash does and is bounded by nothing: it is for tools. It does not look at
 // ExpiresAt.
 func (s *Secret) Matches(plain string) bool {
-	if s.generated() {
+	if s.Generated() {
 		return s.matchesFast(plain)
 	}
 	return s.matchesSlow(plain)

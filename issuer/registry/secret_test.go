@@ -1,4 +1,4 @@
-package issuer
+package registry
 
 import (
 	"context"
@@ -25,11 +25,11 @@ func TestGenerateSecret(t *testing.T) {
 			t.Fatal("one secret twice")
 		}
 		seen[plain], seen[stored.ID] = true, true
-		id, ok := generatedID(plain)
+		id, ok := SecretID(plain)
 		if !ok || id != stored.ID || id != strings.Split(plain, "_")[1] {
 			t.Errorf("id %q, stored %q", id, stored.ID)
 		}
-		if stored.Hash != fastHash(plain) || !stored.matchesFast(plain) || stored.validate() != nil || !stored.generated() {
+		if stored.Hash != fastHash(plain) || !stored.matchesFast(plain) || stored.validate() != nil || !stored.Generated() {
 			t.Errorf("%+v is not the secret's", stored)
 		}
 		if strings.Contains(stored.Hash, plain) || stored.matchesFast(plain+"x") || stored.matchesFast("") {
@@ -44,7 +44,7 @@ func TestSecretChecksum(t *testing.T) {
 	plain, _ := GenerateSecret()
 	wrong := func(s string) {
 		t.Helper()
-		if id, ok := generatedID(s); s != plain && (ok || id != "") {
+		if id, ok := SecretID(s); s != plain && (ok || id != "") {
 			t.Errorf("%s passes for %s", s, plain)
 		}
 	}
@@ -69,7 +69,7 @@ func TestHashSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(s.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || len(s.ID) != idLen || s.validate() != nil || s.generated() {
+		if !strings.HasPrefix(s.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || len(s.ID) != idLen || s.validate() != nil || s.Generated() {
 			t.Errorf("%+v", s)
 		}
 		if !s.matchesSlow(plain) || s.matchesSlow(plain+"x") || s.matchesSlow("") || s.matchesFast(plain) {
@@ -112,7 +112,7 @@ func TestImportSecret(t *testing.T) {
 		"$2a$10$" + body, "$2b$04$" + body, "$2y$14$" + body,
 	} {
 		s, err := ImportSecret(hash)
-		if err != nil || s.Hash != hash || len(s.ID) != idLen || s.generated() {
+		if err != nil || s.Hash != hash || len(s.ID) != idLen || s.Generated() {
 			t.Errorf("%s gives %+v, %v", hash, s, err)
 		}
 	}
@@ -166,7 +166,7 @@ func TestImportSecret(t *testing.T) {
 			t.Errorf("%s: gives %+v, %v", name, s, err)
 			continue
 		}
-		if !strings.HasPrefix(err.Error(), "issuer: ") || strings.Contains(err.Error(), body) || strings.Contains(err.Error(), sum) {
+		if !strings.HasPrefix(err.Error(), "registry: ") || strings.Contains(err.Error(), body) || strings.Contains(err.Error(), sum) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestDamagedHash(t *testing.T) {
 		s := Secret{ID: appStored.ID, Hash: hash}
 		c := app()
 		c.Secrets = []Secret{s}
-		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "issuer: Client.Secrets[0]: ") {
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "registry: Client.Secrets[0]: ") {
 			t.Errorf("%q: Validate gives %v", hash, err)
 		}
 		if _, err := NewMemory(c); err == nil {
@@ -259,7 +259,7 @@ func FuzzSecret(f *testing.F) {
 	}
 	seeded(f, seeds, func(s string) { f.Add(s, uint8(len(s)/2), byte('a')) })
 	f.Fuzz(func(t *testing.T, secret string, at, changed byte) {
-		id, ok := generatedID(secret)
+		id, ok := SecretID(secret)
 		if !ok {
 			if id != "" {
 				t.Errorf("%q is refused, and has the id %q", secret, id)
@@ -275,7 +275,7 @@ func FuzzSecret(f *testing.F) {
 		}
 		n := int(at) % len(secret)
 		if other := secret[:n] + string([]byte{changed}) + secret[n+1:]; other != secret {
-			if _, ok := generatedID(other); ok {
+			if _, ok := SecretID(other); ok {
 				t.Errorf("%q and %q are both accepted", secret, other)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 func (s *service) wantUnavailable(t *testing.T, w *httptest.ResponseRecorder) {
@@ -153,7 +155,7 @@ func TestRegistryOutage(t *testing.T) {
 func TestRegistryHungStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 10
-		all := make([]Client, clients)
+		all := make([]registry.Client, clients)
 		for n := range all {
 			all[n] = app()
 			all[n].ID = "c" + strconv.Itoa(n)
@@ -221,7 +223,7 @@ func TestRegistryProbe(t *testing.T) {
 // A change elsewhere counts here within 2 s, by the feed; the follower starts
 // with the first request that could make use of it.
 func TestRegistryFollows(t *testing.T) {
-	for name, entry := range map[string]Revocation{
+	for name, entry := range map[string]registry.Revocation{
 		"change":  {ClientID: "app"},
 		"cut-off": {ClientID: "app", NotBefore: time.Unix(1, 0)},
 	} {
@@ -235,7 +237,7 @@ func TestRegistryFollows(t *testing.T) {
 
 				disabled, added := app(), app()
 				disabled.Disabled, added.ID = true, "new"
-				for _, c := range []Client{disabled, added} {
+				for _, c := range []registry.Client{disabled, added} {
 					if err := store.Put(c); err != nil {
 						t.Fatal(err)
 					}
@@ -263,7 +265,7 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 		memory := newStore(t, app())
 		read, release := make(chan struct{}), make(chan struct{})
 		slow := false
-		r := newRegistry(storeFunc(func(ctx context.Context, id string) (*Client, error) {
+		r := newClientCache(storeFunc(func(ctx context.Context, id string) (*registry.Client, error) {
 			c, err := memory.Client(ctx, id)
 			if slow {
 				slow = false
@@ -273,7 +275,7 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 			return c, err
 		}))
 		slow = true
-		var early *Client
+		var early *registry.Client
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -309,12 +311,12 @@ func TestRegistryFlood(t *testing.T) {
 		floods = 2 * maxRemembered
 	}
 	mine, reads := app(), 0
-	r := newRegistry(storeFunc(func(_ context.Context, id string) (*Client, error) {
+	r := newClientCache(storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
 		if id == "app" {
 			reads++
 			return &mine, nil
 		}
-		return nil, ErrNotFound
+		return nil, registry.ErrNotFound
 	}))
 	begun := time.Now()
 	for n := range floods {
@@ -356,7 +358,7 @@ func TestRegistryMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.wantToken(t, s.post(secretOf("new")))
-		if n := entries(s.issuer.registry.clients) + entries(s.issuer.registry.strangers); n != 0 {
+		if n := entries(s.issuer.clients.clients) + entries(s.issuer.clients.strangers); n != 0 {
 			t.Errorf("%d are remembered", n)
 		}
 	})
@@ -368,10 +370,10 @@ func TestRegistryAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var err error
 		c := app()
-		s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*Client, error) { return &c, err })})
+		s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*registry.Client, error) { return &c, err })})
 		s.wantToken(t, s.post(appForm))
 		time.Sleep(clientFresh)
-		err = fmt.Errorf("store: %w", ErrNotFound)
+		err = fmt.Errorf("store: %w", registry.ErrNotFound)
 		s.wantUnauthorized(t, s.post(appForm), errUnknownClient)
 		time.Sleep(clientFresh)
 		err = errDown

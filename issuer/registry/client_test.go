@@ -1,4 +1,4 @@
-package issuer
+package registry
 
 import (
 	"encoding/json"
@@ -41,7 +41,7 @@ func TestValidate(t *testing.T) {
 			c := app()
 			tt.change(&c)
 			err := c.Validate()
-			if (err == nil) != (tt.field == "") || err != nil && !strings.HasPrefix(err.Error(), "issuer: "+tt.field) {
+			if (err == nil) != (tt.field == "") || err != nil && !strings.HasPrefix(err.Error(), "registry: "+tt.field) {
 				t.Errorf("%v", err)
 			}
 		})

@@ -6,14 +6,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"golang.org/x/sync/singleflight"
 )
 
 // registry is the store's clients, remembered for a moment, so that a client at
 // work costs no query per token, and longer while the store is away. What the
 // feed says has changed is dropped.
-type registry struct {
-	store      Store
+type clientCache struct {
+	store      registry.Store
 	clients    *bounded[*remembered]
 	strangers  *bounded[*remembered] // ids that no client has, apart, so that a flood of them forgets no client
 	flights    singleflight.Group
@@ -22,7 +23,7 @@ type registry struct {
 }
 
 type remembered struct {
-	client *Client // nil: there is none
+	client *registry.Client // nil: there is none
 	read   time.Time
 }
 
@@ -41,15 +42,15 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-func newRegistry(store Store) *registry {
-	return &registry{store: store, clients: newBounded[*remembered](maxRemembered, clientStale), strangers: newBounded[*remembered](maxRemembered, clientFresh)}
+func newClientCache(store registry.Store) *clientCache {
+	return &clientCache{store: store, clients: newBounded[*remembered](maxRemembered, clientStale), strangers: newBounded[*remembered](maxRemembered, clientFresh)}
 }
 
 // client finds a client; nil when there is none. The error means that the store
 // cannot tell. A stale record is one that may have changed while the store is
 // away: good enough to let a client in, and not to turn one away.
-func (r *registry) client(ctx context.Context, id string) (client *Client, stale bool, err error) {
-	if _, ok := r.store.(*Memory); ok {
+func (r *clientCache) client(ctx context.Context, id string) (client *registry.Client, stale bool, err error) {
+	if _, ok := r.store.(*registry.Memory); ok {
 		client, err = r.read(ctx, id) // it is memory already
 		return client, false, err
 	}
@@ -70,7 +71,7 @@ func (r *registry) client(ctx context.Context, id string) (client *Client, stale
 // refresh asks the store, once for all who ask at the same time, whoever of them
 // leaves. While the store fails, only one in a while waits to see if it still
 // does.
-func (r *registry) refresh(ctx context.Context, id string) (*Client, error) {
+func (r *clientCache) refresh(ctx context.Context, id string) (*registry.Client, error) {
 	if at := r.failed.Load(); at != nil {
 		now := time.Now()
 		if now.Sub(*at) < storeRetry || !r.failed.CompareAndSwap(at, &now) {
@@ -97,14 +98,14 @@ func (r *registry) refresh(ctx context.Context, id string) (*Client, error) {
 	})
 	select {
 	case result := <-flight:
-		client, _ := result.Val.(*Client)
+		client, _ := result.Val.(*registry.Client)
 		return client, result.Err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-func (r *registry) remember(id string, found *remembered, generation uint64) {
+func (r *clientCache) remember(id string, found *remembered, generation uint64) {
 	if found.client == nil {
 		r.clients.drop(id)
 		r.strangers.set(id, found)
@@ -116,23 +117,23 @@ func (r *registry) remember(id string, found *remembered, generation uint64) {
 	}
 }
 
-func (r *registry) forget(id string) {
+func (r *clientCache) forget(id string) {
 	r.clients.drop(id)
 	r.strangers.drop(id)
 }
 
 // drop forgets what is remembered of a client whose record has changed.
-func (r *registry) drop(id string) {
+func (r *clientCache) drop(id string) {
 	r.generation.Add(1)
 	r.forget(id)
 	r.flights.Forget(id)
 }
 
 // read asks the store: nil when there is no such client.
-func (r *registry) read(ctx context.Context, id string) (*Client, error) {
+func (r *clientCache) read(ctx context.Context, id string) (*registry.Client, error) {
 	client, err := r.store.Client(ctx, id)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, registry.ErrNotFound):
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -1,10 +1,16 @@
-package issuer
+package registry
 
 import (
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+)
+
+// The values of [Client.AuthMethod], as RFC 7591, section 2 names them.
+const (
+	ClientSecretBasic = "client_secret_basic"
+	ClientSecretPost  = "client_secret_post"
 )
 
 // Client is a program that may get tokens. The JSON names are those of RFC 7591
@@ -56,34 +62,34 @@ type Client struct {
 // Validate says what is wrong with the client, naming the field. A [Store] that
 // takes clients in calls it.
 func (c *Client) Validate() error {
-	if !isVSChar(c.ID, maxClientID) {
-		return fmt.Errorf("issuer: Client.ID %q: write 1 to %d characters of printable ASCII", c.ID, maxClientID)
+	if !ValidID(c.ID) {
+		return fmt.Errorf("registry: Client.ID %q: write 1 to %d characters of printable ASCII", c.ID, maxID)
 	}
 	switch c.AuthMethod {
-	case "", methodBasic, methodPost:
+	case "", ClientSecretBasic, ClientSecretPost:
 	default:
-		return fmt.Errorf("issuer: Client.AuthMethod %q: write %s or %s", c.AuthMethod, methodBasic, methodPost)
+		return fmt.Errorf("registry: Client.AuthMethod %q: write %s or %s", c.AuthMethod, ClientSecretBasic, ClientSecretPost)
 	}
 	for _, s := range c.Scopes {
-		if !isScopeToken(s) {
-			return fmt.Errorf("issuer: Client.Scopes: %q is not a scope: write printable ASCII without space, quote and backslash", s)
+		if !ValidScope(s) {
+			return fmt.Errorf("registry: Client.Scopes: %q is not a scope: write printable ASCII without space, quote and backslash", s)
 		}
 	}
 	if hasTwice(c.Scopes) || hasTwice(c.Audiences) {
-		return errors.New("issuer: Client.Scopes or Client.Audiences names something twice")
+		return errors.New("registry: Client.Scopes or Client.Audiences names something twice")
 	}
 	if slices.Contains(c.Audiences, "") {
-		return errors.New("issuer: Client.Audiences holds an empty string")
+		return errors.New("registry: Client.Audiences holds an empty string")
 	}
 	if c.DefaultAudience != "" && !slices.Contains(c.Audiences, c.DefaultAudience) {
-		return fmt.Errorf("issuer: Client.DefaultAudience %q is not in Client.Audiences", c.DefaultAudience)
+		return fmt.Errorf("registry: Client.DefaultAudience %q is not in Client.Audiences", c.DefaultAudience)
 	}
 	if c.TokenTTL < 0 || c.TokenTTL%time.Second != 0 {
-		return fmt.Errorf("issuer: Client.TokenTTL is %v: write whole seconds, or 0 for the issuer's", c.TokenTTL)
+		return fmt.Errorf("registry: Client.TokenTTL is %v: write whole seconds, or 0 for the issuer's", c.TokenTTL)
 	}
 	for i := range c.Secrets {
 		if err := c.Secrets[i].validate(); err != nil {
-			return fmt.Errorf("issuer: Client.Secrets[%d]: %w", i, err)
+			return fmt.Errorf("registry: Client.Secrets[%d]: %w", i, err)
 		}
 	}
 	return nil
@@ -104,13 +110,20 @@ func (c *Client) clone() *Client {
 	return &copied
 }
 
+// ValidID reports whether id can be a client id: 1 to 256 characters of printable
+// ASCII (VSCHAR of RFC 6749, appendix A).
+func ValidID(id string) bool { return isVSChar(id, maxID) }
+
+// ValidSecret reports whether plain can be a client secret: 1 to 1024 characters
+// of printable ASCII (VSCHAR of RFC 6749, appendix A).
+func ValidSecret(plain string) bool { return isVSChar(plain, maxSecret) }
+
 const (
-	maxClientID = 256
-	maxSecret   = 1024
+	maxID     = 256
+	maxSecret = 1024
 )
 
-// isVSChar reports whether s is 1 to limit characters of RFC 6749 Appendix A's
-// VSCHAR, which client ids and secrets are made of.
+// isVSChar reports whether s is 1 to limit characters of RFC 6749's VSCHAR.
 func isVSChar(s string, limit int) bool {
 	if s == "" || len(s) > limit {
 		return false
