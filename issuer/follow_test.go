@@ -195,11 +195,8 @@ func TestRevocationsSetBack(t *testing.T) {
 			put(t, store, registry.Revocation{TokenID: jti})
 		}
 		wantRevoked(t, i, "c", "app", now, true)
-		store.mu.Lock()
-		store.Memory.mu.Lock()
-		store.feed, store.sequence = nil, 0
-		store.Memory.mu.Unlock()
-		store.mu.Unlock()
+		synctest.Wait()
+		store.Memory = newStore(t, app())
 		put(t, store, registry.Revocation{TokenID: "d"})
 		set := false
 		store.does(at("Revocations", func(context.Context, string) error {

@@ -237,14 +237,8 @@ func TestSlowHashShared(t *testing.T) {
 
 // An unknown client costs what the imported hash does that was seen last.
 func TestSlowHashDummy(t *testing.T) {
-	costly := argonParams{memory: 2 * argonMemory, time: argonTime, lanes: 1, salt: []byte("0123456789abcdef")}
-	costly.sum = costly.hash("secret456", 32)
-	big, err := registry.ImportSecret(costly.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := app()
-	c.Secrets = []registry.Secret{big}
+	c.Secrets = []registry.Secret{argonHash(t, "secret456", 2*defaultMemory, defaultPasses)}
 	quick := app()
 	quick.ID, quick.Secrets = "quick", []registry.Secret{quickHash(t, "secret456")}
 	s := newService(t, Config{ImportedSecrets: true}, c, quick)
