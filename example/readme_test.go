@@ -59,7 +59,6 @@ func fragment(block string) string {
 
 import (
 	"context"
-	"database/sql"
 	"os"
 
 	"github.com/echo-m2m/m2m/issuer"
@@ -74,10 +73,9 @@ var (
 	ctx              = context.Background()
 	keyEncryptionKey []byte
 
-	_ = sql.Open
 	_ = os.Getenv
 	_ = issuer.New
-	_ = sqlstore.New
+	_ = sqlstore.Open
 	_ = jwks.Open
 	_ = bearer.New
 )

@@ -185,7 +185,7 @@ func (a *admin) register(r *http.Request) (int, any, error) {
 	if c, err = a.manager.Register(r.Context(), c); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.clients.drop(c.ID)
+	_ = a.issuer.Sync(r.Context()) // should it fail, the change counts within 2 s
 	answer, never := recordOf(c), int64(0)
 	answer.Secret, answer.SecretExpiresAt = plain, &never
 	return http.StatusCreated, answer, nil
@@ -228,11 +228,7 @@ func (a *admin) update(r *http.Request) (int, any, error) {
 	if c, err = a.manager.Update(r.Context(), c); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.clients.drop(c.ID)
-	if c.Disabled {
-		// Update has revoked the tokens for all; this process need not wait to see it.
-		a.issuer.revocations.apply(a.issuer.cutOff(c.ID))
-	}
+	_ = a.issuer.Sync(r.Context()) // should it fail, the change counts within 2 s
 	return http.StatusOK, recordOf(c), nil
 }
 
@@ -241,9 +237,7 @@ func (a *admin) remove(r *http.Request) (int, any, error) {
 	if err := a.manager.Delete(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.clients.drop(id)
-	// Delete has revoked the tokens for all; this process need not wait to see it.
-	a.issuer.revocations.apply(a.issuer.cutOff(id))
+	_ = a.issuer.Sync(r.Context()) // should it fail, the change counts within 2 s
 	return http.StatusOK, struct{}{}, nil
 }
 
@@ -269,7 +263,7 @@ func (a *admin) rotate(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	a.issuer.clients.drop(id)
+	_ = a.issuer.Sync(r.Context()) // should it fail, the change counts within 2 s
 	secretID, _ := registry.SecretID(plain)
 	return http.StatusCreated, map[string]any{"client_id": id, "secret_id": secretID, "client_secret": plain, "client_secret_expires_at": 0}, nil
 }
@@ -279,7 +273,7 @@ func (a *admin) removeSecret(r *http.Request) (int, any, error) {
 	if err := a.manager.RemoveSecret(r.Context(), id, r.PathValue("secret")); err != nil {
 		return 0, nil, err
 	}
-	a.issuer.clients.drop(id)
+	_ = a.issuer.Sync(r.Context()) // should it fail, the change counts within 2 s
 	return http.StatusOK, struct{}{}, nil
 }
 

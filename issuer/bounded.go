@@ -7,19 +7,18 @@ import (
 	"github.com/patrickmn/go-cache"
 )
 
-// bounded is a map whose entries expire and whose size has a limit, which
-// go-cache lacks. It is cut in shards, so that a sweep, which holds its shard's
-// lock, is over in a moment.
+// bounded is a cache of limited capacity whose entries expire. go-cache has no
+// capacity. It is sharded, so that a sweep holds one shard's lock for a moment.
 type bounded[V any] struct {
-	seed   maphash.Seed
-	shards [16]*cache.Cache
-	limit  int // of a shard
+	seed     maphash.Seed
+	shards   [16]*cache.Cache
+	capacity int // of a shard
 }
 
-func newBounded[V any](limit int, life time.Duration) *bounded[V] {
-	b := &bounded[V]{seed: maphash.MakeSeed(), limit: max(1, limit/16)}
+func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
+	b := &bounded[V]{seed: maphash.MakeSeed(), capacity: max(1, capacity/16)}
 	for i := range b.shards {
-		b.shards[i] = cache.New(life, cache.NoExpiration) // no janitor: set sweeps
+		b.shards[i] = cache.New(ttl, cache.NoExpiration) // no janitor: set sweeps
 	}
 	return b
 }
@@ -37,14 +36,13 @@ func (b *bounded[V]) get(key string) (value V, ok bool) {
 	return value, ok
 }
 
-// set keeps the value for the map's lifetime from now. A full shard drops what
-// has expired, and everything if that is nothing: what is in here can always be
-// found out again.
+// set keeps the value for the TTL from now. A full shard drops its expired
+// entries, or all of them if none has expired: everything here can be recomputed.
 func (b *bounded[V]) set(key string, value V) {
 	shard := b.shard(key)
-	if shard.ItemCount() >= b.limit {
+	if shard.ItemCount() >= b.capacity {
 		if _, known := shard.Get(key); !known {
-			if shard.DeleteExpired(); shard.ItemCount() >= b.limit {
+			if shard.DeleteExpired(); shard.ItemCount() >= b.capacity {
 				shard.Flush()
 			}
 		}
@@ -52,4 +50,4 @@ func (b *bounded[V]) set(key string, value V) {
 	shard.SetDefault(key, value)
 }
 
-func (b *bounded[V]) drop(key string) { b.shard(key).Delete(key) }
+func (b *bounded[V]) remove(key string) { b.shard(key).Delete(key) }

@@ -32,8 +32,8 @@ func TestBounded(t *testing.T) {
 		want("a", 1, true)
 		b.set("a", 3)
 		want("a", 3, true)
-		b.drop("a")
-		b.drop("never there")
+		b.remove("a")
+		b.remove("never there")
 		want("a", 0, false)
 		want("b", 2, true)
 
@@ -132,7 +132,7 @@ func TestBoundedConcurrently(t *testing.T) {
 				b.set(key, k)
 				b.get(key)
 				if k%7 == 0 {
-					b.drop(key)
+					b.remove(key)
 				}
 				if got := entries(b); got > limit+16*workers {
 					t.Errorf("%d entries", got)

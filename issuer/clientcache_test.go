@@ -115,7 +115,7 @@ func TestRegistryOutage(t *testing.T) {
 				s.wantToken(t, s.post(appForm))
 				store.does(act)
 
-				for time.Since(read) < clientStale-2*storePatience {
+				for time.Since(read) < clientStale-2*storeTimeout {
 					s.wantToken(t, s.post(appForm))
 					s.wantUnavailable(t, s.post(secretOf("nobody")))
 					s.wantUnavailable(t, s.post(secretOf("cold")))
@@ -180,7 +180,7 @@ func TestRegistryHungStore(t *testing.T) {
 					took := time.Since(asked)
 					mu.Lock()
 					defer mu.Unlock()
-					if status != 200 || took > storePatience {
+					if status != 200 || took > storeTimeout {
 						t.Errorf("status %d after %v", status, took)
 					}
 					if took > 0 {
@@ -223,9 +223,10 @@ func TestRegistryProbe(t *testing.T) {
 // A change elsewhere counts here within 2 s, by the feed; the follower starts
 // with the first request that could make use of it.
 func TestRegistryFollows(t *testing.T) {
-	for name, entry := range map[string]registry.Revocation{
-		"change":  {ClientID: "app"},
-		"cut-off": {ClientID: "app", NotBefore: time.Unix(1, 0)},
+	for name, entry := range map[string]registry.Change{
+		"Put":     {},
+		"change":  {Kind: registry.ClientChanged},
+		"cut-off": {Kind: registry.ClientCutOff, NotBefore: time.Unix(1, 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -237,19 +238,23 @@ func TestRegistryFollows(t *testing.T) {
 
 				disabled, added := app(), app()
 				disabled.Disabled, added.ID = true, "new"
+				silent := newStore(t, disabled, added) // has changed and does not say so
+				if entry.Kind == 0 {
+					silent = store.Memory
+				}
+				synctest.Wait()
+				store.Memory = silent
 				for _, c := range []registry.Client{disabled, added} {
-					if err := store.Put(c); err != nil {
-						t.Fatal(err)
+					if entry.Kind == 0 {
+						if err := store.Put(c); err != nil {
+							t.Fatal(err)
+						}
+						continue
 					}
+					entry.ClientID = c.ID
+					put(t, store, entry)
 				}
-				s.wantToken(t, s.post(appForm)) // remembered
-				entry.ExpiresAt = time.Now().Add(time.Hour)
-				for _, id := range []string{"app", "new"} {
-					entry.ClientID = id
-					if err := store.Memory.Revoke(t.Context(), entry); err != nil {
-						t.Fatal(err)
-					}
-				}
+				s.wantToken(t, s.post(appForm)) // cached
 				time.Sleep(2 * time.Second)
 				s.wantUnauthorized(t, s.post(appForm), errDisabled)
 				s.wantToken(t, s.post(secretOf("new")))
@@ -287,7 +292,7 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 		if err := memory.Put(next); err != nil {
 			t.Fatal(err)
 		}
-		r.drop("app")
+		r.evict("app")
 
 		// Who asks after the change does not join the query from before it.
 		if c, _, err := r.client(t.Context(), "app"); err != nil || c.Name != "next" {
@@ -306,9 +311,9 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 
 // A flood of ids that nobody has takes bounded memory and forgets no client.
 func TestRegistryFlood(t *testing.T) {
-	floods := 4 * maxRemembered
+	floods := 4 * maxCached
 	if testing.Short() {
-		floods = 2 * maxRemembered
+		floods = 2 * maxCached
 	}
 	mine, reads := app(), 0
 	r := newClientCache(storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
@@ -332,36 +337,50 @@ func TestRegistryFlood(t *testing.T) {
 	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
 		t.Errorf("%d reads of a warm client, want %d", reads, most)
 	}
-	if n := entries(r.strangers); n > maxRemembered || n < 1000 {
-		t.Errorf("%d ids are remembered", n)
+	if n := entries(r.unknown); n > maxCached || n < 1000 {
+		t.Errorf("%d ids are cached", n)
 	}
 	if n := entries(r.clients); n != 1 {
-		t.Errorf("%d clients are remembered", n)
+		t.Errorf("%d clients are cached", n)
 	}
 }
 
-// Memory is asked each time: what Put says counts at once.
+// unseen is a type of the user's that embeds a Memory.
+type unseen struct{ registry.Memory }
+
+// Memory is a store like any other: a client is cached, and what Put says counts
+// within 2 s, also where Memory is embedded in another type, from its zero value
+// on.
 func TestRegistryMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newStore(t, app())
-		s := newService(t, Config{Store: store})
-		s.wantToken(t, s.post(appForm))
-		c := app()
-		c.Disabled = true
-		if err := store.Put(c); err != nil {
-			t.Fatal(err)
-		}
-		s.wantUnauthorized(t, s.post(appForm), errDisabled)
-		s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
-		c.ID, c.Disabled = "new", false
-		if err := store.Put(c); err != nil {
-			t.Fatal(err)
-		}
-		s.wantToken(t, s.post(secretOf("new")))
-		if n := entries(s.issuer.clients.clients) + entries(s.issuer.clients.strangers); n != 0 {
-			t.Errorf("%d are remembered", n)
-		}
-	})
+	for name, store := range map[string]interface {
+		registry.Store
+		Put(c registry.Client) error
+	}{"Memory": &registry.Memory{}, "embedded": &unseen{}} {
+		synctest.Test(t, func(t *testing.T) {
+			if err := store.Put(app()); err != nil {
+				t.Fatal(err)
+			}
+			s := newService(t, Config{Store: store})
+			s.wantToken(t, s.post(appForm))
+			s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
+			if clients, unknown := entries(s.issuer.clients.clients), entries(s.issuer.clients.unknown); clients != 1 || unknown != 1 {
+				t.Errorf("%s: %d clients and %d unknown ids are cached", name, clients, unknown)
+			}
+			time.Sleep(time.Second)
+			c := app()
+			c.Disabled = true
+			if err := store.Put(c); err != nil {
+				t.Fatal(err)
+			}
+			c.ID, c.Disabled = "new", false
+			if err := store.Put(c); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			s.wantUnauthorized(t, s.post(appForm), errDisabled)
+			s.wantToken(t, s.post(secretOf("new")))
+		})
+	}
 }
 
 // A client that the store takes away while it works is refused, not served from

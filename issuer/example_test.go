@@ -46,6 +46,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
+	defer iss.Close()
 	e := echo.New()
 	iss.Mount(e)
 

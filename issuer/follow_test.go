@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,7 +31,7 @@ func TestRevocationLag(t *testing.T) {
 					time.Sleep(time.Hour / 60)
 					wantRevoked(t, i, "b", "app", now, false)
 
-					store.does(at("Revocations", act))
+					store.does(at("Changes", act))
 					for begun := time.Now(); time.Since(begun) < lag-followEvery; time.Sleep(250 * time.Millisecond) {
 						wantRevoked(t, i, "a", "app", now, true)
 						wantRevoked(t, i, "b", "app", now, false)
@@ -41,16 +40,16 @@ func TestRevocationLag(t *testing.T) {
 					cause := errDown
 					if name == "hung" {
 						cause = context.DeadlineExceeded
-						time.Sleep(storePatience) // for the first failure to be one
+						time.Sleep(storeTimeout) // for the first failure to be one
 					}
 					for range 10 {
 						wantLag(t, i, cause)
 						time.Sleep(lag)
 					}
 
-					put(t, store.Memory, registry.Revocation{TokenID: "b"})
+					put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "b"})
 					store.does(nil)
-					time.Sleep(storePatience + followEvery)
+					time.Sleep(storeTimeout + followEvery)
 					wantRevoked(t, i, "b", "app", now, true)
 					wantRevoked(t, i, "c", "app", now, false)
 				})
@@ -66,17 +65,17 @@ func TestRevocationLagIsExact(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		i := newService(t, Config{Store: store, MaxRevocationLag: lag}).issuer
 		now := time.Now()
-		store.does(at("Revocations", func(context.Context, string) error {
+		store.does(at("Changes", func(context.Context, string) error {
 			time.Sleep(lag + time.Nanosecond)
 			return nil
 		}))
 		wantLag(t, i, errStoreStalled)
 		store.does(nil)
-		time.Sleep(storePatience + followEvery)
+		time.Sleep(storeTimeout + followEvery)
 		for range 5 { // it falls behind and catches up
 			wantRevoked(t, i, "b", "app", now, false)
-			store.does(at("Revocations", down))
-			time.Sleep(time.Until(i.revocations.followed.Load().Add(lag)))
+			store.does(at("Changes", down))
+			time.Sleep(time.Until(i.feed.current.Load().Add(lag)))
 			wantRevoked(t, i, "b", "app", now, false)
 			time.Sleep(time.Nanosecond)
 			wantLag(t, i, errDown)
@@ -91,15 +90,15 @@ func TestRevocationLagIsExact(t *testing.T) {
 func TestRevokedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
-		put(t, store, registry.Revocation{TokenID: "a"})
+		put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: "a"})
 		release := make(chan struct{})
 		store.does(func(context.Context, string) error {
 			<-release
 			return nil
 		})
 		i := newService(t, Config{Store: store}).issuer
-		if got := store.looks.Load(); got != 0 {
-			t.Errorf("%d looks before the first use", got)
+		if got := store.polls.Load(); got != 0 {
+			t.Errorf("%d polls before the first use", got)
 		}
 		answers := make(chan bool, 1000)
 		for range cap(answers) {
@@ -108,7 +107,7 @@ func TestRevokedFirst(t *testing.T) {
 				answers <- revoked && err == nil
 			}()
 		}
-		time.Sleep(storePatience / 2)
+		time.Sleep(storeTimeout / 2)
 		if len(answers) != 0 {
 			t.Errorf("%d did not wait", len(answers))
 		}
@@ -118,8 +117,8 @@ func TestRevokedFirst(t *testing.T) {
 				t.Fatal("not revoked")
 			}
 		}
-		if got := store.looks.Load(); got > 4 {
-			t.Errorf("%d looks for %d requests", got, cap(answers))
+		if got := store.polls.Load(); got > 4 {
+			t.Errorf("%d polls for %d requests", got, cap(answers))
 		}
 	})
 
@@ -139,7 +138,7 @@ func TestRevokedFirst(t *testing.T) {
 				})
 			}
 			asking.Wait()
-			if took := time.Since(begun); took > storePatience {
+			if took := time.Since(begun); took > storeTimeout {
 				t.Errorf("%s: the last of them waited %v", name, took)
 			}
 			// Who leaves does not wait at all.
@@ -150,33 +149,36 @@ func TestRevokedFirst(t *testing.T) {
 				t.Errorf("%s: %v after %v", name, err, time.Since(begun))
 			}
 			store.does(nil)
-			time.Sleep(storePatience + followEvery)
+			time.Sleep(storeTimeout + followEvery)
 			wantRevoked(t, i, "a", "app", begun, false)
 		})
 	}
 }
 
-// busy is a store where, whenever somebody looks, there is something new.
-type busy struct {
+// feedFunc is a store whose feed is a func.
+type feedFunc struct {
 	*registry.Memory
-	looks atomic.Int64
+	changes func(since int64) (registry.Page, error)
 }
 
-func (b *busy) Revocations(ctx context.Context, since int64) ([]registry.Revocation, error) {
-	time.Sleep(10 * time.Millisecond)
-	if b.looks.Add(1) > 100 {
-		return nil, errors.New("asked again and again")
-	}
-	if err := b.Revoke(ctx, registry.Revocation{TokenID: "t" + strconv.FormatInt(since, 10), ExpiresAt: time.Now().Add(time.Minute)}); err != nil {
-		return nil, err
-	}
-	return b.Memory.Revocations(ctx, since)
+func (f *feedFunc) Changes(_ context.Context, since int64) (registry.Page, error) {
+	return f.changes(since)
 }
 
-// Revoking without pause is no outage.
-func TestRevocationsWithoutEnd(t *testing.T) {
+// A store to which new changes are written while it is read is no outage.
+func TestFeedWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := newService(t, Config{Store: &busy{Memory: newStore(t, app())}, MaxRevocationLag: 2 * time.Second}).issuer
+		polls := 0
+		store := &feedFunc{Memory: newStore(t, app())}
+		store.changes = func(since int64) (registry.Page, error) {
+			time.Sleep(10 * time.Millisecond)
+			if polls++; polls > 100 {
+				return registry.Page{}, errors.New("polled again and again")
+			}
+			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "t" + strconv.FormatInt(since, 10)})
+			return store.Memory.Changes(t.Context(), since)
+		}
+		i := newService(t, Config{Store: store, MaxRevocationLag: 2 * time.Second}).issuer
 		for range 20 {
 			wantRevoked(t, i, "a", "app", time.Now(), false)
 			time.Sleep(time.Second)
@@ -186,35 +188,118 @@ func TestRevocationsWithoutEnd(t *testing.T) {
 
 // A feed that was set back, by a backup that was restored, is read anew; what was
 // known stays known.
-func TestRevocationsSetBack(t *testing.T) {
+func TestFeedSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		i := newService(t, Config{Store: store}).issuer
 		now := time.Now()
 		for _, jti := range []string{"a", "b", "c"} {
-			put(t, store, registry.Revocation{TokenID: jti})
+			put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: jti})
 		}
 		wantRevoked(t, i, "c", "app", now, true)
 		synctest.Wait()
 		store.Memory = newStore(t, app())
-		put(t, store, registry.Revocation{TokenID: "d"})
-		set := false
-		store.does(at("Revocations", func(context.Context, string) error {
-			if set {
-				return nil
-			}
-			set = true
-			return fmt.Errorf("store: %w", registry.ErrConflict)
-		}))
+		put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: "d"})
 		time.Sleep(2 * time.Second)
 		wantRevoked(t, i, "c", "app", now, true)
 		wantRevoked(t, i, "d", "app", now, true)
-
-		// One that says so of its very start has failed, and is not asked without end.
-		store.does(at("Revocations", func(context.Context, string) error { return registry.ErrConflict }))
-		time.Sleep(2 * time.Minute)
-		wantLag(t, i, registry.ErrConflict)
 	})
+}
+
+// A store whose pages contradict each other has failed, and is not polled without
+// end.
+func TestFeedContradicts(t *testing.T) {
+	revoked := registry.Change{Sequence: 5, Kind: registry.TokenRevoked, TokenID: "b", ExpiresAt: time.Now().Add(24 * time.Hour)}
+	for name, tt := range map[string]struct {
+		changes func(since int64) registry.Page
+		cause   error
+	}{
+		"set back twice":  {func(since int64) registry.Page { return registry.Page{End: since - 1} }, errSetBack},
+		"empty, and more": {func(int64) registry.Page { return registry.Page{End: 10, More: true} }, errNoPage},
+		"the same, and more": {func(int64) registry.Page {
+			return registry.Page{Changes: []registry.Change{revoked}, End: 10, More: true}
+		}, errNoPage},
+		"negative from start": {func(int64) registry.Page { return registry.Page{End: -1} }, errSetBack},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			polls := 0
+			store := &feedFunc{newStore(t, app()), func(since int64) (registry.Page, error) {
+				if polls++; polls > 1000 {
+					t.Fatal("polled without end")
+				}
+				return tt.changes(since), nil
+			}}
+			i := newService(t, Config{Store: store}).issuer
+			wantLag(t, i, tt.cause)
+			if err := i.Sync(t.Context()); !errors.Is(err, tt.cause) {
+				t.Errorf("%s: Sync: %v", name, err)
+			}
+		})
+	}
+}
+
+// What was written before Sync counts when it returns, a cut-off and a changed
+// record too, however long ago the last poll was.
+func TestSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		if err := s.issuer.Sync(t.Context()); err != nil { // before any other use
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		g := s.wantToken(t, s.post(appForm))
+		s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
+		c, err := store.Client(t.Context(), "app")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Disabled = true
+		if _, err := store.Update(t.Context(), *c); err != nil {
+			t.Fatal(err)
+		}
+		c.ID, c.Disabled = "new", false
+		if _, err := store.Register(t.Context(), *c); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.issuer.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !s.revoked(t, g) {
+			t.Error("the token of a client that was disabled is not revoked")
+		}
+		s.wantUnauthorized(t, s.post(appForm), errDisabled)
+		s.wantToken(t, s.post(secretOf("new")))
+
+		store.does(at("Changes", down))
+		if err := s.issuer.Sync(t.Context()); !errors.Is(err, errDown) {
+			t.Errorf("%v", err)
+		}
+		store.does(at("Changes", hung))
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.issuer.Sync(ctx); err == nil || time.Since(begun) > time.Second {
+			t.Errorf("%v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// The methods of an Issuer that New did not make answer with an error.
+func TestZeroIssuer(t *testing.T) {
+	for _, i := range []*Issuer{nil, {}} {
+		_, errRevoked := i.Revoked(t.Context(), "a", "b", time.Now())
+		for name, err := range map[string]error{
+			"Revoked": errRevoked, "RevokeToken": i.RevokeToken(t.Context(), "a", time.Now()), "RevokeClient": i.RevokeClient(t.Context(), "a"), "Sync": i.Sync(t.Context()),
+		} {
+			if !errors.Is(err, errZeroIssuer) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := i.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Nothing runs before it is needed, nor after Close; a bubble does not end while
@@ -232,8 +317,8 @@ func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, store := unused(t)
 		time.Sleep(time.Hour)
-		if got := store.looks.Load(); got != 0 {
-			t.Errorf("%d looks", got)
+		if got := store.polls.Load(); got != 0 {
+			t.Errorf("%d polls", got)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -268,11 +353,11 @@ func TestClose(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			time.Sleep(time.Minute)
-			looks := store.looks.Load()
-			if looks < 60 {
-				t.Errorf("%s: %d looks in a minute", name, looks)
+			polls := store.polls.Load()
+			if polls < 60 {
+				t.Errorf("%s: %d polls in a minute", name, polls)
 			}
-			store.does(at("Revocations", hung)) // Close does not wait for it
+			store.does(at("Changes", hung)) // Close does not wait for it
 			time.Sleep(time.Second)
 			begun := time.Now()
 			var closing sync.WaitGroup
@@ -287,10 +372,10 @@ func TestClose(t *testing.T) {
 			if took := time.Since(begun); took != 0 {
 				t.Errorf("%s: Close took %v", name, took)
 			}
-			looks = store.looks.Load()
+			polls = store.polls.Load()
 			time.Sleep(time.Minute)
-			if got := store.looks.Load(); got != looks {
-				t.Errorf("%s: %d looks after Close", name, got-looks)
+			if got := store.polls.Load(); got != polls {
+				t.Errorf("%s: %d polls after Close", name, got-polls)
 			}
 			wantLag(t, s.issuer, context.Canceled)
 		})

@@ -170,7 +170,7 @@ func TestIntrospectTellsNothing(t *testing.T) {
 		}
 		check()
 
-		store.does(at("Revocations", down))
+		store.does(at("Changes", down))
 		time.Sleep(2 * time.Minute)
 		check()
 		for _, token := range []string{good.token, taken.token} {

@@ -110,7 +110,9 @@ type Issuer struct {
 	metadata  []byte
 	issClaim  []byte // the start of every payload
 
-	revocations *revocations
+	feed    *follower
+	revoked *revoked
+	loops   *background
 }
 
 // New makes an issuer. The error names the field that is wrong and what to
@@ -163,18 +165,10 @@ func New(c Config) (*Issuer, error) {
 	if c.FailedAttempts > 0 {
 		i.lockout = newLockout(c.FailedAttempts)
 	}
-	i.revocations = newRevocations(c.Store, c.MaxRevocationLag, i.clients.drop, i.uses.flush)
+	i.revoked, i.feed, i.loops = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply), newBackground()
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
 	return i, err
-}
-
-// background starts to follow the feed, which the memory of clients depends on,
-// for a store that has such a memory in front of it.
-func (i *Issuer) background() {
-	if _, ok := i.store.(*registry.Memory); !ok {
-		i.revocations.start()
-	}
 }
 
 // Close stops what the issuer does in the background, which begins at its first
@@ -182,7 +176,10 @@ func (i *Issuer) background() {
 // Revoked answers with an error soon after. It may be called more than once.
 // The keyring and the store stay the caller's to close.
 func (i *Issuer) Close() error {
-	i.revocations.close()
+	if i.ready() != nil {
+		return nil
+	}
+	i.loops.close()
 	i.uses.flush(context.Background())
 	return nil
 }

@@ -11,21 +11,34 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// cutOffFor is how long a cut-off is kept at least: longer than any token lives
-// that an earlier configuration may have granted.
-const cutOffFor = 90 * 24 * time.Hour
-
 // afterExpiry is how long after its expiry a token can still be taken as valid:
 // the longest leeway a verifier may have.
 const afterExpiry = 5 * time.Minute
 
+var errZeroIssuer = errors.New("issuer: the Issuer was not made by New")
+
+// ready returns an error for an issuer that was not made by New.
+func (i *Issuer) ready() error {
+	if i == nil || i.feed == nil {
+		return errZeroIssuer
+	}
+	return nil
+}
+
 // Revoked reports whether a token of this issuer, or its client since before
 // issuedAt, has been revoked: the func for Config.Revoked of package middleware
-// in the same process. It is a look-up in memory. What this process revokes it
-// knows at once, what another replica does within 2 s. The error means that the
-// store's revocations could not be followed for Config.MaxRevocationLag.
+// in the same process. It is a look-up in memory. What this process revokes counts
+// at once, what another replica revokes within 2 s. The error means that the
+// store's feed could not be followed for Config.MaxRevocationLag.
 func (i *Issuer) Revoked(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error) {
-	return i.revocations.revoked(ctx, jti, clientID, issuedAt)
+	if err := i.ready(); err != nil {
+		return false, err
+	}
+	i.background()
+	if err := i.feed.ready(ctx); err != nil {
+		return false, err
+	}
+	return i.revoked.has(jti, clientID, issuedAt), nil
 }
 
 // RevokeToken revokes the token with that jti, which expires at expiresAt, or,
@@ -35,45 +48,68 @@ func (i *Issuer) Revoked(ctx context.Context, jti, clientID string, issuedAt tim
 //
 // Not checked: that there is such a token.
 func (i *Issuer) RevokeToken(ctx context.Context, jti string, expiresAt time.Time) error {
+	if err := i.ready(); err != nil {
+		return err
+	}
 	if jti == "" {
 		return errors.New("issuer: RevokeToken without a jti")
 	}
 	if expiresAt.IsZero() {
 		expiresAt = time.Now().Add(i.maxTTL)
 	}
-	return i.revoke(ctx, registry.Revocation{TokenID: jti, ExpiresAt: expiresAt.Add(afterExpiry)})
+	return i.revoke(ctx, registry.Change{Kind: registry.TokenRevoked, TokenID: jti, ExpiresAt: expiresAt.Add(afterExpiry)})
 }
 
 // RevokeClient revokes every token that the client has been granted up to now,
-// those of the current second included. It does not stop the client from
-// getting new ones; and for some 2 s another replica may not know that it was
-// disabled. A [registry.Manager] therefore revokes by itself, with that margin, when it
-// disables or deletes a client.
+// those of the current second included. It does not stop the client from getting
+// new ones. For up to 2 s another replica may still grant tokens to a client that
+// was just disabled, so the Update and Delete of a [registry.Manager] revoke by
+// themselves, 5 s ahead.
 func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
+	if err := i.ready(); err != nil {
+		return err
+	}
 	if clientID == "" {
 		return errors.New("issuer: RevokeClient without a client id")
 	}
-	return i.revoke(ctx, i.cutOff(clientID))
+	return i.revoke(ctx, registry.CutOff(clientID, time.Now(), i.maxTTL))
 }
 
-func (i *Issuer) cutOff(clientID string) registry.Revocation {
-	now := time.Now()
-	return registry.Revocation{ClientID: clientID, NotBefore: now, ExpiresAt: now.Add(max(i.maxTTL, cutOffFor) + afterExpiry)}
-}
-
-func (i *Issuer) revoke(ctx context.Context, r registry.Revocation) error {
-	bound, cancel := context.WithTimeoutCause(ctx, storePatience, errStoreStalled)
+func (i *Issuer) revoke(ctx context.Context, c registry.Change) error {
+	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
-	if err := i.store.Revoke(bound, r); err != nil {
+	if _, err := i.store.Revoke(bound, c); err != nil {
 		return fmt.Errorf("issuer: revoking: %w", err)
 	}
-	i.revocations.apply(r)
+	i.apply(c)
 	return nil
 }
 
-// revokeRequested is the revocation endpoint (RFC 7009 §2): a client takes one
-// of its own tokens back. A token that is no good any more is as good as
-// revoked.
+// Sync reads the store's feed to its end, now: when it returns nil, every change
+// that was written before the call counts in this process. Call it after a write
+// to the store that requests to this process are to see at once; without it they
+// do within 2 s.
+func (i *Issuer) Sync(ctx context.Context) error {
+	if err := i.ready(); err != nil {
+		return err
+	}
+	i.background()
+	if err := i.feed.poll(ctx); err != nil {
+		return fmt.Errorf("issuer: reading the feed: %w", err)
+	}
+	return nil
+}
+
+// apply makes a change of the feed count here.
+func (i *Issuer) apply(c registry.Change) {
+	i.revoked.add(c)
+	if c.Kind != registry.TokenRevoked {
+		i.clients.evict(c.ClientID)
+	}
+}
+
+// revokeRequested is the revocation endpoint (RFC 7009, section 2): a client
+// revokes one of its own tokens. A token that is not valid needs no revocation.
 func (i *Issuer) revokeRequested(ctx context.Context, r request) ([]byte, *Error) {
 	claims, err := i.inspect(ctx, r.token, afterExpiry)
 	switch {
@@ -92,8 +128,8 @@ func (i *Issuer) revokeRequested(ctx context.Context, r request) ([]byte, *Error
 	if owner != r.client.ID {
 		return nil, &Error{Status: http.StatusBadRequest, Code: "unauthorized_client", Description: "the token is not the client's"}
 	}
-	if i.revocations.known(jti, owner, issuedAt) {
-		return done, nil // once is enough, however often it is asked
+	if i.revoked.has(jti, owner, issuedAt) {
+		return done, nil // one entry is enough
 	}
 	if err := i.RevokeToken(ctx, jti, expiresAt); err != nil {
 		return nil, unavailable(err)
@@ -101,40 +137,4 @@ func (i *Issuer) revokeRequested(ctx context.Context, r request) ([]byte, *Error
 	return done, nil
 }
 
-var done = []byte("{}") // RFC 7009 §2.2: the status says it all
-
-var errNotOurs = errors.New("issuer: not a token of this issuer that is valid now")
-
-// inspect reads a token of this issuer, whoever it is for. An error that is not
-// jwks.ErrUnavailable means that it is not valid now; revocation is not looked
-// at.
-func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jwks.Claims, error) {
-	parsed, err := jwks.Parse(token, maxToken)
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	if parsed.Type() != tokenType {
-		return jwks.Claims{}, errNotOurs
-	}
-	key, err := i.keys.Key(ctx, parsed.KeyID())
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	payload, err := parsed.Verify(key)
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	claims, err := jwks.ParseClaims(payload)
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	issuer, _, err1 := claims.String("iss")
-	expiresAt, _, err2 := claims.Time("exp")
-	if err := errors.Join(err1, err2); err != nil {
-		return jwks.Claims{}, err
-	}
-	if issuer != i.url || !time.Now().Before(expiresAt.Add(leeway)) {
-		return jwks.Claims{}, errNotOurs
-	}
-	return claims, nil
-}
+var done = []byte("{}") // RFC 7009, section 2.2: the status says it all

@@ -157,7 +157,7 @@ func TestRevokeEndpoint(t *testing.T) {
 
 		// The entry goes when no verifier can take the token any more.
 		time.Sleep(2 * sweepEvery)
-		if tokens, _ := kept(s.issuer.revocations); tokens != 0 {
+		if tokens, _ := kept(s.issuer.revoked); tokens != 0 {
 			t.Errorf("%d tokens are kept", tokens)
 		}
 	})
@@ -253,7 +253,7 @@ func TestRevokeEndpointOutage(t *testing.T) {
 			store.does(at("Revoke", act))
 			begun := time.Now()
 			s.wantUnavailable(t, s.postTo("/revoke", about(g.token)))
-			if took := time.Since(begun); took > storePatience {
+			if took := time.Since(begun); took > storeTimeout {
 				t.Errorf("%s: it took %v", name, took)
 			}
 			if s.revoked(t, g) {

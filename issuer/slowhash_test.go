@@ -59,31 +59,21 @@ func TestSlowHashRemembered(t *testing.T) {
 		ask("too late", "secret456", 200, 1)
 
 		c.Disabled = true
-		if err := store.Put(c); err != nil {
-			t.Fatal(err)
-		}
+		s.put(t, store, c)
 		ask("disabled", "secret456", 401, 0)
 		c.Disabled = false
 		c.Secrets[0].ExpiresAt = time.Now()
-		if err := store.Put(c); err != nil {
-			t.Fatal(err)
-		}
+		s.put(t, store, c)
 		ask("expired", "secret456", 401, 1)
 
-		if err := store.Put(chosenClient(t, "changed")); err != nil {
-			t.Fatal(err)
-		}
+		s.put(t, store, chosenClient(t, "changed"))
 		ask("old one after a change", "secret456", 401, 1)
 		ask("new one", "changed", 200, 1)
-		if err := store.Put(chosenClient(t, "changed")); err != nil { // the same, hashed anew
-			t.Fatal(err)
-		}
+		s.put(t, store, chosenClient(t, "changed")) // the same, hashed anew
 		ask("other hash of it", "changed", 200, 1)
 		ask("other hash of it", "changed", 200, 0)
 
-		if err := store.Put(app()); err != nil {
-			t.Fatal(err)
-		}
+		s.put(t, store, app())
 		ask("removed", "changed", 401, 1)
 	})
 }

@@ -8,28 +8,23 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// uses collects when secrets were last used, for a store that keeps that.
-// Nobody waits for the write, and what is lost in a crash is half a minute.
+// uses collects when secrets were last used, for a store that records that.
+// Clients do not wait for the write. A crash loses half a minute.
 type uses struct {
-	keep func(context.Context, []registry.SecretUse) error // nil: the store does not
-	mu   sync.Mutex
-	last map[[2]string]time.Time
+	recorder registry.UseRecorder // nil: the store does not
+	mu       sync.Mutex
+	last     map[[2]string]time.Time
 }
 
 const maxUses = 10_000
 
 func newUses(store registry.Store) *uses {
-	u := &uses{last: map[[2]string]time.Time{}}
-	if s, ok := store.(interface {
-		SecretsUsed(context.Context, []registry.SecretUse) error
-	}); ok {
-		u.keep = s.SecretsUsed
-	}
-	return u
+	recorder, _ := store.(registry.UseRecorder)
+	return &uses{recorder: recorder, last: map[[2]string]time.Time{}}
 }
 
 func (u *uses) note(clientID, secretID string, now time.Time) {
-	if u.keep == nil {
+	if u.recorder == nil {
 		return
 	}
 	u.mu.Lock()
@@ -40,8 +35,8 @@ func (u *uses) note(clientID, secretID string, now time.Time) {
 	}
 }
 
-// flush hands the batch over. If that fails it is not tried again: a later use
-// makes up for it.
+// flush hands the batch over. A batch that fails is dropped: a later use makes up
+// for it.
 func (u *uses) flush(ctx context.Context) {
 	u.mu.Lock()
 	last := u.last
@@ -52,9 +47,9 @@ func (u *uses) flush(ctx context.Context) {
 	}
 	batch := make([]registry.SecretUse, 0, len(last))
 	for key, at := range last {
-		batch = append(batch, registry.SecretUse{key[0], key[1], at})
+		batch = append(batch, registry.SecretUse{ClientID: key[0], SecretID: key[1], At: at})
 	}
-	bound, cancel := context.WithTimeout(ctx, storePatience)
+	bound, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	_ = u.keep(bound, batch)
+	_ = u.recorder.SecretsUsed(bound, batch)
 }

@@ -75,7 +75,7 @@ func TestSecretsUsed(t *testing.T) {
 		ask("nobody", appSecret, 401)
 		want()
 		time.Sleep(time.Minute)
-		uses := []registry.SecretUse{{"app", appStored.ID, first}, {"app", stored.ID, next}, {"other", other.Secrets[0].ID, slow}}
+		uses := []registry.SecretUse{{ClientID: "app", SecretID: appStored.ID, At: first}, {ClientID: "app", SecretID: stored.ID, At: next}, {ClientID: "other", SecretID: other.Secrets[0].ID, At: slow}}
 		slices.SortFunc(uses[:2], func(a, b registry.SecretUse) int { return strings.Compare(a.SecretID, b.SecretID) })
 		want(uses...)
 		time.Sleep(time.Hour)
@@ -86,7 +86,7 @@ func TestSecretsUsed(t *testing.T) {
 		if err := s.issuer.Close(); err != nil {
 			t.Fatal(err)
 		}
-		want(registry.SecretUse{"app", appStored.ID, time.Now()})
+		want(registry.SecretUse{ClientID: "app", SecretID: appStored.ID, At: time.Now()})
 		if err := s.issuer.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestSecretsUsedSlowly(t *testing.T) {
 	for name, act := range map[string]func(context.Context, string) error{
 		"down": down,
 		"hung": hung,
-		"slow": func(context.Context, string) error { time.Sleep(storePatience); return nil },
+		"slow": func(context.Context, string) error { time.Sleep(storeTimeout); return nil },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &used{watched: &watched{Memory: newStore(t, app())}}
@@ -113,28 +113,35 @@ func TestSecretsUsedSlowly(t *testing.T) {
 				if took := time.Since(begun); took != 0 {
 					t.Fatalf("%s: a token took %v", name, took)
 				}
-				put(t, store.Memory, registry.Revocation{TokenID: strconv.Itoa(n)})
+				put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(n)})
 				time.Sleep(500 * time.Millisecond)
 			}
 			if got := len(store.taken()); got < 9 || got > 10 {
 				t.Errorf("%s: %d uses were handed over in 5 minutes", name, got)
 			}
 			begun := time.Now()
-			if err := s.issuer.Close(); err != nil || time.Since(begun) > 2*storePatience {
+			if err := s.issuer.Close(); err != nil || time.Since(begun) > 2*storeTimeout {
 				t.Errorf("%s: Close gives %v after %v", name, err, time.Since(begun))
 			}
 		})
 	}
 }
 
-// However many secrets are used, so many are kept; and none for a store that
-// does not want to know.
+// recorderFunc is a UseRecorder of one func.
+type recorderFunc func(context.Context, []registry.SecretUse) error
+
+func (f recorderFunc) SecretsUsed(ctx context.Context, uses []registry.SecretUse) error {
+	return f(ctx, uses)
+}
+
+// However many secrets are used, a bounded number is kept; and none for a store
+// that does not record them.
 func TestUsesBounded(t *testing.T) {
 	var batch []registry.SecretUse
-	u := &uses{last: map[[2]string]time.Time{}, keep: func(_ context.Context, b []registry.SecretUse) error {
+	u := &uses{last: map[[2]string]time.Time{}, recorder: recorderFunc(func(_ context.Context, b []registry.SecretUse) error {
 		batch = b
 		return errors.New("no matter")
-	}}
+	})}
 	for n := range maxUses + 100 {
 		u.note("c"+strconv.Itoa(n), "s", time.Now())
 	}

@@ -20,13 +20,15 @@ type feed struct {
 	until time.Time
 }
 
-func (f feed) Revocations(_ context.Context, since int64) ([]registry.Revocation, error) {
-	const page = 1000
-	entries := make([]registry.Revocation, 0, page)
-	for sequence := since + 1; sequence <= min(f.n, since+page); sequence++ {
-		entries = append(entries, registry.Revocation{Sequence: sequence, TokenID: fmt.Sprintf("revoked-%014d", sequence), ExpiresAt: f.until})
+func (f feed) Changes(_ context.Context, since int64) (registry.Page, error) {
+	const size = 1000
+	page := registry.Page{Changes: make([]registry.Change, 0, size), End: f.n, More: f.n-since > size}
+	for sequence := since + 1; sequence <= min(f.n, since+size); sequence++ {
+		page.Changes = append(page.Changes, registry.Change{
+			Sequence: sequence, Kind: registry.TokenRevoked, TokenID: fmt.Sprintf("revoked-%014d", sequence), ExpiresAt: f.until,
+		})
 	}
-	return entries, nil
+	return page, nil
 }
 
 // withRevocations is an issuer that knows of n, and the heap each takes.

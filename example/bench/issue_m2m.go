@@ -108,13 +108,9 @@ func postgresGrantor(ctx context.Context, o *office) (grantor, error) {
 		_, err := admin.ExecContext(context.Background(), `DROP SCHEMA `+schema+` CASCADE`)
 		return errors.Join(err, admin.Close())
 	}
-	db, err := sql.Open("pgx", where.String())
+	store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: where.String()})
 	if err != nil {
 		return grantor{}, errors.Join(err, cleanUp())
-	}
-	store, err := sqlstore.Adopt(ctx, db)
-	if err != nil {
-		return grantor{}, errors.Join(err, db.Close(), cleanUp())
 	}
 	return databaseGrantor(ctx, issuePG, o, store, cleanUp)
 }

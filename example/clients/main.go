@@ -230,12 +230,11 @@ func revoke(ctx context.Context, s *service.Storage, args []string, out io.Write
 	if err != nil {
 		return err
 	}
-	if _, err := s.Client(ctx, id); err != nil {
+	c, err := s.Client(ctx, id)
+	if err != nil {
 		return err
 	}
-	now := time.Now()
-	err = s.Revoke(ctx, registry.Revocation{ClientID: id, NotBefore: now, ExpiresAt: now.Add(90 * 24 * time.Hour)})
-	if err != nil {
+	if _, err := s.Revoke(ctx, registry.CutOff(id, time.Now(), c.TokenTTL)); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "the tokens of client %s are revoked\n", id)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -25,7 +24,6 @@ import (
 type Storage struct {
 	*sqlstore.Store
 	Keys jwks.KeyStore
-	db   *sql.DB
 }
 
 // OpenStorage opens it, and makes what is not there yet.
@@ -44,31 +42,20 @@ func OpenStorage(ctx context.Context) (*Storage, error) {
 	return &Storage{Store: store, Keys: jwks.File(filepath.Join(dir, "keys.json"))}, nil
 }
 
-func openPostgres(ctx context.Context, url string) (_ *Storage, err error) {
+func openPostgres(ctx context.Context, url string) (*Storage, error) {
 	kek, err := keyEncryptionKey(url)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("pgx", url)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, db.Close())
-		}
-	}()
-	db.SetMaxOpenConns(16)
-	db.SetMaxIdleConns(16)
-	store, err := sqlstore.New(ctx, db)
+	store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: url})
 	if err != nil {
 		return nil, err
 	}
 	keys, err := store.KeyStore(kek)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, store.Close())
 	}
-	return &Storage{Store: store, Keys: keys, db: db}, nil
+	return &Storage{Store: store, Keys: keys}, nil
 }
 
 // keyEncryptionKey seals the signing keys in the database, so that a copy of it
@@ -83,15 +70,6 @@ func keyEncryptionKey(databaseURL string) ([]byte, error) {
 	}
 	log.Print("KEY_ENCRYPTION_KEY is not set: the key that seals the signing keys is derived from DATABASE_URL; set it in production")
 	return hkdf.Key(sha256.New, []byte(databaseURL), nil, "m2m example key-encryption key", 32)
-}
-
-// Close closes what OpenStorage opened.
-func (s *Storage) Close() error {
-	err := s.Store.Close()
-	if s.db != nil {
-		err = errors.Join(err, s.db.Close())
-	}
-	return err
 }
 
 // FailedAttempts is issuer.Config's, from FAILED_ATTEMPTS, where 0 is off.

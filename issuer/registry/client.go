@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -32,7 +33,7 @@ type Client struct {
 	// client_secret_basic or client_secret_post. Default: either.
 	AuthMethod string `json:"token_endpoint_auth_method,omitempty"`
 
-	// Scopes is everything the client may be granted (RFC 6749 §3.3).
+	// Scopes is everything the client may be granted (RFC 6749, section 3.3).
 	Scopes []string `json:"scopes,omitempty"`
 
 	// Audiences are the APIs the client may get tokens for: absolute URIs, so
@@ -52,6 +53,11 @@ type Client struct {
 	// (RFC 7662), beside those that have its ID as audience; "*" stands for all.
 	Introspects []string `json:"introspects,omitempty"`
 
+	// Metadata is the app's own, such as a tenant: at most 32 entries, with keys
+	// of 1 to 64 bytes and values of at most 512, all UTF-8 without NUL. The issuer
+	// passes it to Config.Claims in Grant.Client, and reads nothing into it.
+	Metadata map[string]string `json:"metadata,omitempty"`
+
 	// Version counts the changes of the record. A store that keeps clients sets
 	// it, and the times, and takes a change only of the version it has.
 	Version   int64     `json:"version,omitempty"`
@@ -59,7 +65,7 @@ type Client struct {
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
 }
 
-// Validate says what is wrong with the client, naming the field. A [Store] that
+// Validate returns what is wrong with the client, naming the field. A store that
 // takes clients in calls it.
 func (c *Client) Validate() error {
 	if !ValidID(c.ID) {
@@ -92,21 +98,39 @@ func (c *Client) Validate() error {
 			return fmt.Errorf("registry: Client.Secrets[%d]: %w", i, err)
 		}
 	}
+	if len(c.Metadata) > maxMetadata {
+		return fmt.Errorf("registry: Client.Metadata has %d entries: write at most %d", len(c.Metadata), maxMetadata)
+	}
+	for key, value := range c.Metadata {
+		if key == "" || !isText(key, maxMetadataKey) || !isText(value, maxMetadataValue) {
+			return fmt.Errorf("registry: Client.Metadata[%.64q]: write keys of 1 to %d bytes and values of at most %d, UTF-8 without NUL", key, maxMetadataKey, maxMetadataValue)
+		}
+	}
 	return nil
 }
+
+const (
+	maxMetadata      = 32
+	maxMetadataKey   = 64
+	maxMetadataValue = 512
+)
 
 func hasTwice(list []string) bool {
 	sorted := slices.Sorted(slices.Values(list))
 	return len(slices.Compact(sorted)) != len(list)
 }
 
-// clone is a copy that shares nothing with the client.
-func (c *Client) clone() *Client {
+// Clone returns a copy that shares nothing with the client; nil of nil.
+func (c *Client) Clone() *Client {
+	if c == nil {
+		return nil
+	}
 	copied := *c
 	copied.Secrets = slices.Clone(c.Secrets)
 	copied.Scopes = slices.Clone(c.Scopes)
 	copied.Audiences = slices.Clone(c.Audiences)
 	copied.Introspects = slices.Clone(c.Introspects)
+	copied.Metadata = maps.Clone(c.Metadata)
 	return &copied
 }
 

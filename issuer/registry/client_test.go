@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -35,6 +36,15 @@ func TestValidate(t *testing.T) {
 		"negative TTL":        {func(c *Client) { c.TokenTTL = -time.Second }, "Client.TokenTTL"},
 		"TTL with a fraction": {func(c *Client) { c.TokenTTL = 900 }, "Client.TokenTTL"},
 		"damaged secret":      {func(c *Client) { c.Secrets = []Secret{appStored, {ID: "x"}} }, "Client.Secrets[1]"},
+		"metadata":            {func(c *Client) { c.Metadata = metadata(32, 64, 512) }, ""},
+		"empty value":         {func(c *Client) { c.Metadata = map[string]string{"tenant": ""} }, ""},
+		"much metadata":       {func(c *Client) { c.Metadata = metadata(33, 64, 512) }, "Client.Metadata"},
+		"long key":            {func(c *Client) { c.Metadata = metadata(1, 65, 1) }, "Client.Metadata"},
+		"long value":          {func(c *Client) { c.Metadata = metadata(1, 8, 513) }, "Client.Metadata"},
+		"empty key":           {func(c *Client) { c.Metadata = map[string]string{"": "x"} }, "Client.Metadata"},
+		"key with NUL":        {func(c *Client) { c.Metadata = map[string]string{"a\x00": "x"} }, "Client.Metadata"},
+		"value with NUL":      {func(c *Client) { c.Metadata = map[string]string{"a": "\x00"} }, "Client.Metadata"},
+		"value not UTF-8":     {func(c *Client) { c.Metadata = map[string]string{"a": "\xff"} }, "Client.Metadata"},
 		"secret without ID":   {func(c *Client) { c.Secrets = []Secret{{Hash: appStored.Hash}} }, "Client.Secrets[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,15 +58,42 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// The names are those of RFC 7591 §2 where it has them.
+// metadata makes n entries of keys and values of these lengths.
+func metadata(n, key, value int) map[string]string {
+	m := map[string]string{}
+	for i := range n {
+		m[fmt.Sprintf("%0*d", key, i)] = strings.Repeat("x", value)
+	}
+	return m
+}
+
+// A copy shares nothing.
+func TestClone(t *testing.T) {
+	c := app()
+	c.Metadata, c.Introspects = map[string]string{"tenant": "a"}, []string{"b"}
+	copied := c.Clone()
+	if !reflect.DeepEqual(*copied, c) {
+		t.Errorf("%+v, want %+v", copied, c)
+	}
+	copied.Metadata["tenant"], copied.Introspects[0], copied.Scopes[0], copied.Audiences[0], copied.Secrets[0].Label = "x", "x", "x", "x", "x"
+	if c.Metadata["tenant"] != "a" || c.Introspects[0] != "b" || c.Scopes[0] != "orders:read" || c.Audiences[0] != ordersAPI || c.Secrets[0].Label != "" {
+		t.Errorf("%+v", c)
+	}
+	if (*Client)(nil).Clone() != nil {
+		t.Error("a copy of nil")
+	}
+}
+
+// The names are those of RFC 7591, section 2, where it has them.
 func TestClientJSON(t *testing.T) {
 	c := Client{
 		ID: "a", Name: "b", Disabled: true, Secrets: []Secret{{ID: "c", Hash: "d"}}, AuthMethod: "client_secret_basic",
 		Scopes: []string{"e"}, Audiences: []string{"f"}, DefaultAudience: "f", TokenTTL: time.Minute,
+		Metadata: map[string]string{"g": "h"},
 	}
 	text, err := json.Marshal(c)
 	const want = `{"client_id":"a","client_name":"b","disabled":true,"secrets":[{"secret_id":"c","hash":"d"}],` +
-		`"token_endpoint_auth_method":"client_secret_basic","scopes":["e"],"audiences":["f"],"default_audience":"f","token_ttl":60000000000}`
+		`"token_endpoint_auth_method":"client_secret_basic","scopes":["e"],"audiences":["f"],"default_audience":"f","token_ttl":60000000000,"metadata":{"g":"h"}}`
 	if err != nil || string(text) != want {
 		t.Errorf("%s, %v, want %s", text, err, want)
 	}

@@ -5,40 +5,57 @@ import (
 	"time"
 )
 
-// Manager is a [Store] whose clients can be managed; that of package sqlstore
-// is one. Changes are followed by every replica within 2 s.
+// Manager is a [Store] whose clients can be managed, such as [Memory] and the
+// store of package sqlstore. Every method that changes a client writes a change
+// to the feed in the same step, so replicas follow within 2 s. Clients that are
+// returned are the caller's to change.
 type Manager interface {
 	Store
 
-	// Register adds a client; [ErrConflict] when its id is taken.
+	// Register adds a client and returns it as stored, with Version 1. The error
+	// is [ErrConflict] when its id is taken.
 	Register(ctx context.Context, c Client) (Client, error)
 
-	// List gives the clients in the order of their ids.
+	// List returns a page of the clients, in order of their ids by bytes. An empty
+	// page is the end.
 	List(ctx context.Context, q Query) ([]Client, error)
 
-	// Update changes everything but the secrets of the client. Its Version must
-	// be the one that is stored, else the error is [ErrConflict]. If it disables
-	// the client, it revokes its tokens in the same step, and those that other
-	// replicas grant before they know.
+	// Update replaces everything of the client but its secrets and CreatedAt, and
+	// returns it as stored. The error is [ErrConflict] when c.Version is not the
+	// stored one, and [ErrNotFound] when there is no such client. When c.Disabled
+	// is set, its tokens are cut off, [CutOffMargin] ahead.
 	Update(ctx context.Context, c Client) (Client, error)
 
-	// Delete removes the client and revokes its tokens.
+	// Delete removes the client and cuts off its tokens, [CutOffMargin] ahead. The
+	// error is [ErrNotFound] when there is no such client.
 	Delete(ctx context.Context, id string) error
 
-	// AddSecret adds a secret to the client's.
+	// AddSecret adds a secret to a client, and sets its CreatedAt. The error is
+	// [ErrNotFound] when there is no such client, and [ErrConflict] when it has a
+	// secret with that ID. Secrets have no part in Client.Version.
 	AddSecret(ctx context.Context, clientID string, secret Secret) error
 
-	// RotateSecret generates a new secret and lets the others expire after the
-	// overlap.
+	// RotateSecret generates a secret and returns it, to be shown once. The others
+	// expire after overlap, or when they would have if that is sooner; with an
+	// overlap of 0, now. The error is [ErrNotFound] when there is no such client.
 	RotateSecret(ctx context.Context, clientID string, overlap time.Duration, label string) (plain string, err error)
 
-	// RemoveSecret ends a secret at once.
+	// RemoveSecret removes a secret at once. The error is [ErrNotFound] when there
+	// is no such client or secret. Tokens that were granted for it stay valid.
 	RemoveSecret(ctx context.Context, clientID, secretID string) error
 }
 
 // Query selects a page of clients.
 type Query struct {
-	Search string // in the id or the name, in any case; empty for all
+	Search string // a part of the id or the name, upper and lower case alike; empty for all
 	After  string // the last id of the page before
 	Limit  int    // default 50, at most 500
+}
+
+// Size returns the limit that is in force.
+func (q Query) Size() int {
+	if q.Limit <= 0 {
+		return 50
+	}
+	return min(q.Limit, 500)
 }

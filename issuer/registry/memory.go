@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,22 +11,24 @@ import (
 	"time"
 )
 
-// Memory is a [Store] that keeps everything in memory, for tests and for
-// programs whose clients come from configuration. What was revoked is forgotten
-// when the process ends.
+// Memory is a [Manager] that keeps everything in memory, for tests and for
+// programs whose clients are configuration. All of it ends with the process:
+// revocations and replay records too. The zero value is an empty store.
 type Memory struct {
-	mu       sync.RWMutex
+	mu       sync.Mutex
 	clients  map[string]*Client
 	sequence int64
-	feed     []Revocation
+	feed     []Change
 	once     map[[2]string]time.Time
 	swept    time.Time
 }
 
-// NewMemory gives a store of the clients. The error names what is wrong with
-// one of them.
+var _ Manager = (*Memory)(nil)
+
+// NewMemory returns a store of the clients. The error says what is wrong with one
+// of them.
 func NewMemory(clients ...Client) (*Memory, error) {
-	m := &Memory{clients: make(map[string]*Client, len(clients)), once: map[[2]string]time.Time{}}
+	m := &Memory{}
 	for _, c := range clients {
 		if _, ok := m.clients[c.ID]; ok {
 			return nil, fmt.Errorf("registry: two clients have the id %q", c.ID)
@@ -34,69 +37,120 @@ func NewMemory(clients ...Client) (*Memory, error) {
 			return nil, fmt.Errorf("client %q: %w", c.ID, err)
 		}
 	}
+	m.feed, m.sequence = nil, 0 // nobody has read the store yet
 	return m, nil
 }
 
-// Put adds the client, or replaces the one with its id.
+var errNoMemory = errors.New("registry: the *Memory is nil: write registry.NewMemory()")
+
+// lock takes the store for one step.
+func (m *Memory) lock() error {
+	if m == nil {
+		return errNoMemory
+	}
+	m.mu.Lock()
+	if m.clients == nil {
+		m.clients, m.once = map[string]*Client{}, map[[2]string]time.Time{}
+	}
+	m.sweep()
+	return nil
+}
+
+// Put adds the client, or replaces the one with its id, secrets included. Issuers
+// follow within 2 s. It does not revoke tokens; [Memory.Update] and
+// [Memory.Delete] do.
 func (m *Memory) Put(c Client) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.clients[c.ID] = c.clone()
-	return nil
-}
-
-// Client finds a client by its id.
-func (m *Memory) Client(_ context.Context, id string) (*Client, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	if c := m.clients[id]; c != nil {
-		return c, nil
+	if err := m.lock(); err != nil {
+		return err
 	}
-	return nil, ErrNotFound
-}
-
-// Revoke adds the revocation to the feed.
-func (m *Memory) Revoke(_ context.Context, r Revocation) error {
-	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep()
-	m.sequence++
-	r.Sequence = m.sequence
-	m.feed = append(m.feed, r)
+	stored := c.Clone()
+	now := time.Now()
+	stored.Version, stored.CreatedAt, stored.UpdatedAt = 1, now, now
+	if old := m.clients[c.ID]; old != nil {
+		stored.Version, stored.CreatedAt = old.Version+1, old.CreatedAt
+	}
+	m.clients[c.ID] = stored
+	m.announce(c.ID)
 	return nil
 }
 
-// Revocations returns the entries after the sequence.
-func (m *Memory) Revocations(_ context.Context, since int64) ([]Revocation, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+// Client returns a copy of the client with the id.
+func (m *Memory) Client(_ context.Context, id string) (*Client, error) {
+	if err := m.lock(); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	c := m.clients[id]
+	if c == nil {
+		return nil, ErrNotFound
+	}
+	return c.Clone(), nil
+}
+
+// Revoke adds the change to the feed.
+func (m *Memory) Revoke(_ context.Context, c Change) (int64, error) {
+	if err := c.Validate(); err != nil {
+		return 0, err
+	}
+	if err := m.lock(); err != nil {
+		return 0, err
+	}
+	defer m.mu.Unlock()
+	return m.write(c), nil
+}
+
+// write adds a change to the feed.
+func (m *Memory) write(c Change) int64 {
+	m.sequence++
+	c.Sequence = m.sequence
+	m.feed = append(m.feed, c)
+	return c.Sequence
+}
+
+// announce writes that the client's record has changed.
+func (m *Memory) announce(clientID string) {
+	m.write(Change{Kind: ClientChanged, ClientID: clientID, ExpiresAt: time.Now().Add(changedFor)})
+}
+
+// maxPage is how many changes a page has.
+const maxPage = 10_000
+
+// Changes returns the changes after the sequence, at most 10 000.
+func (m *Memory) Changes(_ context.Context, since int64) (Page, error) {
+	if err := m.lock(); err != nil {
+		return Page{}, err
+	}
+	defer m.mu.Unlock()
 	now := time.Now()
-	var entries []Revocation
-	from, _ := slices.BinarySearchFunc(m.feed, since+1, func(r Revocation, sequence int64) int {
-		return cmp.Compare(r.Sequence, sequence)
+	page := Page{End: m.sequence}
+	from, found := slices.BinarySearchFunc(m.feed, since, func(c Change, sequence int64) int {
+		return cmp.Compare(c.Sequence, sequence)
 	})
-	for _, r := range m.feed[from:] {
-		if r.ExpiresAt.After(now) {
-			entries = append(entries, r)
+	if found {
+		from++
+	}
+	for _, c := range m.feed[from:] {
+		if !c.ExpiresAt.After(now) {
+			continue
 		}
-		if len(entries) == maxEntries {
+		if page.More = len(page.Changes) == maxPage; page.More {
 			break
 		}
+		page.Changes = append(page.Changes, c)
 	}
-	return entries, nil
+	return page, nil
 }
-
-// maxEntries is how much of the feed one call returns.
-const maxEntries = 10_000
 
 // Once reports whether this is the first call with the scope and id.
 func (m *Memory) Once(_ context.Context, scope, id string, until time.Time) (bool, error) {
-	m.mu.Lock()
+	if err := m.lock(); err != nil {
+		return false, err
+	}
 	defer m.mu.Unlock()
-	m.sweep()
 	key := [2]string{scope, id}
 	if known, ok := m.once[key]; ok && known.After(time.Now()) {
 		return false, nil
@@ -105,13 +159,13 @@ func (m *Memory) Once(_ context.Context, scope, id string, until time.Time) (boo
 	return true, nil
 }
 
-// sweep forgets what has expired, now and then.
+// sweep drops what has expired, once a minute.
 func (m *Memory) sweep() {
 	now := time.Now()
 	if now.Sub(m.swept) < time.Minute {
 		return
 	}
 	m.swept = now
-	m.feed = slices.DeleteFunc(m.feed, func(r Revocation) bool { return !r.ExpiresAt.After(now) })
+	m.feed = slices.DeleteFunc(m.feed, func(c Change) bool { return !c.ExpiresAt.After(now) })
 	maps.DeleteFunc(m.once, func(_ [2]string, until time.Time) bool { return !until.After(now) })
 }

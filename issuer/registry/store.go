@@ -6,58 +6,48 @@ import (
 	"time"
 )
 
-// ErrNotFound is a [Store]'s answer for a client that does not exist.
+// ErrNotFound is the answer of a [Store] or [Manager] about a client or secret
+// that does not exist.
 var ErrNotFound = errors.New("registry: not found")
 
-// ErrConflict is a registry's answer to a change of a client that somebody else
-// has changed since it was read, or to the registration of an id that is taken.
-var ErrConflict = errors.New("registry: changed by somebody else, or there already")
+// ErrConflict is the answer of a [Manager] to a change that was made to an older
+// version of the client, or that adds an id that is taken.
+var ErrConflict = errors.New("registry: conflict")
 
-// Store is what the issuer asks of storage. Package sqlstore has one for SQLite
-// and PostgreSQL; package storetest tests any. It must be safe for concurrent
-// use, and its errors must tell "there is none" from "I cannot say".
+// Store is what the issuer asks of storage. All methods are called by many
+// goroutines at once. They return when their context is done. An error other
+// than [ErrNotFound] means that the store cannot tell; the issuer answers 503.
 type Store interface {
-	// Client returns [ErrNotFound] when there is no such client; any other error
-	// means that it cannot tell, and is answered 503. What it returns is not
-	// changed by the issuer and must not be changed by the store afterwards.
+	// Client returns the client with the id, and [ErrNotFound] when there is
+	// none. The issuer does not change the result, nor may the store afterwards.
 	Client(ctx context.Context, id string) (*Client, error)
 
-	// Revoke adds a revocation to the feed. When it returns nil the entry
-	// survives a crash. Sequence is the store's to set.
-	Revoke(ctx context.Context, r Revocation) error
+	// Revoke adds a change to the feed and returns its sequence, which is greater
+	// than that of every change before it. Change.Sequence is ignored. When Revoke
+	// returns nil the change survives a crash. A change that adds nothing to one
+	// in the feed may keep that one's place; its sequence is then the result.
+	Revoke(ctx context.Context, c Change) (sequence int64, err error)
 
-	// Revocations returns the entries of the feed after a sequence, in order,
-	// without those that have expired; some thousands at most. Fewer than 1000
-	// must be all there are, else the caller asks again. Once it has returned a
-	// sequence, no entry with a lower one may come up later. A feed that has been
-	// set back, by a restored backup, so that it ends before the sequence, is
-	// [ErrConflict], and is read from the start.
-	Revocations(ctx context.Context, since int64) ([]Revocation, error)
+	// Changes returns the changes of the feed with a sequence greater than since,
+	// in order of their sequences, without those that have expired. A page holds
+	// as many as the store likes; see Page.More. Once a sequence has been
+	// returned, no change with a lower one may appear.
+	Changes(ctx context.Context, since int64) (Page, error)
 
 	// Once reports true at the first call with the scope and id, and false at
-	// every other until the time given, whichever replica calls: one atomic
-	// step. An error means that it cannot tell.
+	// every other until the time given, over all replicas: one atomic step. What
+	// it has reported survives a crash. It may report true again after until.
 	Once(ctx context.Context, scope, id string, until time.Time) (bool, error)
 }
 
-// Revocation is an entry of the feed that all replicas follow.
-type Revocation struct {
-	Sequence int64 // its place in the feed, from 1
-
-	// TokenID is the jti of the token that is revoked. When it is empty, every
-	// token of ClientID issued at or before NotBefore is; when that is zero
-	// too, none is: the client's record has changed, and replicas drop what they
-	// remember of it.
-	TokenID   string
-	ClientID  string
-	NotBefore time.Time
-
-	ExpiresAt time.Time // from then on the entry means nothing
+// UseRecorder is implemented by a [Store] that keeps when secrets were last used.
+// The issuer passes uses in batches, at most a minute late, never while a client
+// waits. Uses of clients and secrets that are gone are ignored.
+type UseRecorder interface {
+	SecretsUsed(ctx context.Context, uses []SecretUse) error
 }
 
-// SecretUse tells when a secret last got a token. A [Store] that also has a
-// method SecretsUsed(context.Context, []SecretUse) error is given these in
-// batches, within a minute or so, never while a client waits.
+// SecretUse says when a secret last got a token.
 type SecretUse struct {
 	ClientID, SecretID string
 	At                 time.Time

@@ -23,12 +23,12 @@ import (
 )
 
 const (
-	// patience is how long a writer waits for one in another process, if its
+	// busyTimeout is how long a writer waits for one in another process, if its
 	// context does not end sooner.
-	patience = 10 * time.Second
+	busyTimeout = 10 * time.Second
 
 	// connections is how many statements run at once: readers, and one writer.
-	connections = 8
+	connections = 11
 )
 
 // Open opens the file at the path, creating it if there is none, and brings its
@@ -55,23 +55,28 @@ func Open(ctx context.Context, path string) (*sqlstore.Store, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", source(path))
+	store, err := open(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: opening %s: %w", path, err)
-	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	if err := setWAL(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("sqlite: opening %s: %w", path, err), db.Close())
-	}
-	store, err := sqlstore.Adopt(ctx, db)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("sqlite: opening %s: %w", path, err), db.Close())
 	}
 	return store, nil
 }
 
-// source is a data source name: what it says is done on every connection.
+const driverName = "sqlite"
+
+func open(ctx context.Context, path string) (*sqlstore.Store, error) {
+	db, err := sql.Open(driverName, source(path))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }() // after the store has a connection, so that the log is not written back in between
+	if err := setWAL(ctx, db); err != nil {
+		return nil, err
+	}
+	return sqlstore.Open(ctx, sqlstore.Config{Driver: driverName, DSN: source(path), MaxConns: connections})
+}
+
+// source is a data source name. Its pragmas are run on every connection.
 func source(path string) string {
 	slashed := filepath.ToSlash(path)
 	if !strings.HasPrefix(slashed, "/") {
@@ -79,12 +84,12 @@ func source(path string) string {
 	}
 	name := url.URL{Path: slashed}
 	return fmt.Sprintf("file://%s?_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)",
-		name.EscapedPath(), patience.Milliseconds())
+		name.EscapedPath(), busyTimeout.Milliseconds())
 }
 
-// setWAL turns on write-ahead logging, which the file remembers. When others do
-// the same at once, SQLite may say "locked" without waiting, lest they wait for
-// each other.
+// setWAL turns on write-ahead logging, which the file keeps. When other processes
+// do the same at once, SQLite may answer "locked" without waiting, to avoid a
+// deadlock.
 func setWAL(ctx context.Context, db *sql.DB) error {
 	for begun := time.Now(); ; {
 		var mode string
@@ -95,7 +100,7 @@ func setWAL(ctx context.Context, db *sql.DB) error {
 			return nil
 		case err == nil:
 			return fmt.Errorf("the journal mode stays %q: write-ahead logging needs shared memory, which this file system lacks", mode)
-		case !errors.As(err, &code) || code.Code()&0xff != sqliteBusy || time.Since(begun) > patience:
+		case !errors.As(err, &code) || code.Code()&0xff != sqliteBusy || time.Since(begun) > busyTimeout:
 			return fmt.Errorf("turning on write-ahead logging: %w", err)
 		}
 		select {
@@ -108,12 +113,12 @@ func setWAL(ctx context.Context, db *sql.DB) error {
 
 const sqliteBusy = 5 // SQLITE_BUSY; the extended codes keep it in the low byte
 
-// creating is held until a file that was created is closed again: to close it
-// later would drop the locks that this process then has on it (POSIX).
+// creating is held until a file that was created is closed again: closing it later
+// would drop the locks that this process then has on it (POSIX).
 var creating sync.Mutex
 
-// prepare creates the file, as SQLite would make it readable by others, and
-// refuses one that is. SQLite gives -wal and -shm the permissions of the file.
+// prepare creates the file, which SQLite would make readable by others, and
+// refuses one that is readable by others. SQLite gives -wal and -shm the permissions of the file.
 func prepare(path string) error {
 	creating.Lock()
 	defer creating.Unlock()
@@ -142,7 +147,7 @@ func prepare(path string) error {
 	return nil
 }
 
-// syncDir makes the creation of a file in the directory last.
+// syncDir makes the creation of a file in the directory durable.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // directories cannot be synced there

@@ -10,35 +10,29 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-const (
-	// cutOffMargin is how far the cut-off of a deleted or disabled client reaches ahead:
-	// until then a replica that has not read the feed may still grant tokens.
-	cutOffMargin = 5 * time.Second
-
-	// cutOffFor is how long the cut-off stays in the feed.
-	cutOffFor = 90 * 24 * time.Hour
-)
-
 // Register adds a client and returns it with Version 1 and its times set. The
 // error is [registry.ErrConflict] when the id is taken, and says which field to
 // change when the client is not valid ([registry.Client.Validate]), when a name,
 // label, audience or secret id is not UTF-8 of at most 1024 bytes, or when two
 // secrets have one id.
 func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
+	if err := s.ready(); err != nil {
+		return registry.Client{}, wrap("registering a client", err)
+	}
 	now := fromMillis(time.Now().UnixMilli())
-	c = copyOf(c)
+	c = *c.Clone()
 	c.Version, c.CreatedAt, c.UpdatedAt = 1, now, now
 	for i := range c.Secrets {
 		c.Secrets[i] = asStored(c.Secrets[i], now)
 	}
 	if err := check(&c); err != nil {
-		return registry.Client{}, failed("registering a client", err)
+		return registry.Client{}, wrap("registering a client", err)
 	}
 	defer s.wrote()
-	err := s.write(ctx, func(t *tx) error {
+	err := s.write(ctx, s.operator, func(t *tx) error {
 		added, err := t.exec(ctx, `
-INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11, $11)
+INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, metadata, version, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12)
 ON CONFLICT (id) DO NOTHING`,
 			append(values(&c), millis(now))...)
 		if err != nil {
@@ -55,55 +49,55 @@ ON CONFLICT (id) DO NOTHING`,
 		return t.announce(ctx, c.ID, now)
 	})
 	if err != nil {
-		return registry.Client{}, failed("registering a client", err)
+		return registry.Client{}, wrap("registering a client", err)
 	}
 	return c, nil
 }
 
 // Client returns the client with the id and its secrets that have not expired,
 // in the order they were added. The error is [registry.ErrNotFound] when there is
-// none, and only then. It is one statement. The result is the caller's.
+// no such client, and only then. It is one statement. The result is the caller's.
 func (s *Store) Client(ctx context.Context, id string) (*registry.Client, error) {
-	if !maybeID(id) {
-		return nil, failed("reading a client", registry.ErrNotFound)
+	if err := s.ready(); err != nil {
+		return nil, wrap("reading a client", err)
 	}
-	rows, err := s.db.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), time.Now().UnixMilli(), id)
+	if !maybeID(id) {
+		return nil, wrap("reading a client", registry.ErrNotFound)
+	}
+	rows, err := s.requests.db.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), time.Now().UnixMilli(), id)
 	if err != nil {
-		return nil, failed("reading a client", err)
+		return nil, wrap("reading a client", err)
 	}
 	found, err := scanClients(rows)
 	if err == nil && len(found) == 0 {
 		err = registry.ErrNotFound
 	}
 	if err != nil {
-		return nil, failed("reading a client", err)
+		return nil, wrap("reading a client", err)
 	}
 	return &found[0], nil
 }
 
-// Query is what [Store.List] takes.
-type Query = registry.Query
-
 // List returns a page of the clients, by id in the order of its bytes, each as
 // [Store.Client] returns it: secrets by their hashes. An empty page is the end.
 // A search reads the table up to the end of the page, all of it if it finds less.
-func (s *Store) List(ctx context.Context, q Query) ([]registry.Client, error) {
+func (s *Store) List(ctx context.Context, q registry.Query) ([]registry.Client, error) {
+	if err := s.ready(); err != nil {
+		return nil, wrap("listing clients", err)
+	}
 	if !storable(q.Search) || !storable(q.After) {
 		return nil, nil // no client has such an id
 	}
-	if q.Limit <= 0 {
-		q.Limit = 50
-	}
 	pattern := "%" + likeEscape.Replace(strings.ToLower(q.Search)) + "%"
-	rows, err := s.db.QueryContext(ctx, s.sql(`
+	rows, err := s.operator.db.QueryContext(ctx, s.sql(`
 WITH page AS (SELECT id FROM m2m_clients WHERE id > $2 AND search LIKE $3 ESCAPE '!' ORDER BY id LIMIT $4)`+
 		selectClients+" JOIN page ON page.id = c.id ORDER BY c.id, s.position"),
-		time.Now().UnixMilli(), q.After, pattern, min(q.Limit, 500))
+		time.Now().UnixMilli(), q.After, pattern, q.Size())
 	if err != nil {
-		return nil, failed("listing clients", err)
+		return nil, wrap("listing clients", err)
 	}
 	found, err := scanClients(rows)
-	return found, failed("listing clients", err)
+	return found, wrap("listing clients", err)
 }
 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
@@ -116,21 +110,24 @@ var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 // the way of an edit.
 //
 // A client that is disabled gets no more tokens, on any replica that follows the
-// feed, and those it has are revoked, in the same transaction. Once enabled again
-// its tokens are good from 5 s after that.
+// feed, and those it has are revoked, in the same transaction. Once it is enabled
+// again, tokens granted 5 s after it was disabled are valid.
 func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
+	if err := s.ready(); err != nil {
+		return registry.Client{}, wrap("updating a client", err)
+	}
 	c.Secrets = nil
 	if err := check(&c); err != nil {
-		return registry.Client{}, failed("updating a client", err)
+		return registry.Client{}, wrap("updating a client", err)
 	}
 	now := time.Now()
 	defer s.wrote()
 	var updated []registry.Client
-	err := s.write(ctx, func(t *tx) error {
+	err := s.write(ctx, s.operator, func(t *tx) error {
 		changed, err := t.exec(ctx, `
 UPDATE m2m_clients SET name = $2, disabled = $3, auth_method = $4, scopes = $5, audiences = $6, default_audience = $7,
-  token_ttl = $8, introspects = $9, search = $10, version = version + 1, updated_at = $11
-WHERE id = $1 AND version = $12`,
+  token_ttl = $8, introspects = $9, search = $10, metadata = $11, version = version + 1, updated_at = $12
+WHERE id = $1 AND version = $13`,
 			append(values(&c), now.UnixMilli(), c.Version)...)
 		if err != nil {
 			return err
@@ -154,7 +151,7 @@ WHERE id = $1 AND version = $12`,
 		return t.announce(ctx, c.ID, now)
 	})
 	if err != nil {
-		return registry.Client{}, failed("updating a client", err)
+		return registry.Client{}, wrap("updating a client", err)
 	}
 	return updated[0], nil
 }
@@ -166,9 +163,12 @@ WHERE id = $1 AND version = $12`,
 //
 // A client registered anew with the id gets no valid token within those 5 s.
 func (s *Store) Delete(ctx context.Context, id string) error {
+	if err := s.ready(); err != nil {
+		return wrap("deleting a client", err)
+	}
 	now := time.Now()
 	defer s.wrote()
-	return failed("deleting a client", s.write(ctx, func(t *tx) error {
+	return wrap("deleting a client", s.write(ctx, s.operator, func(t *tx) error {
 		ttl, err := t.lock(ctx, id, now)
 		if err != nil {
 			return err
@@ -183,24 +183,9 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	}))
 }
 
-// cutOff revokes all tokens of a client that gets no more.
-func (t *tx) cutOff(ctx context.Context, id string, now time.Time, ttl time.Duration) error {
-	at := now.Add(cutOffMargin)
-	return t.revoke(ctx, registry.Revocation{ClientID: id, NotBefore: at, ExpiresAt: at.Add(max(cutOffFor, ttl))})
-}
-
 // maybeID reports whether a client could have the id; if not, the database need
 // not be asked.
 func maybeID(id string) bool { return len(id) <= 256 && storable(id) }
-
-// copyOf shares nothing with the client.
-func copyOf(c registry.Client) registry.Client {
-	c.Secrets = slices.Clone(c.Secrets)
-	c.Scopes = slices.Clone(c.Scopes)
-	c.Audiences = slices.Clone(c.Audiences)
-	c.Introspects = slices.Clone(c.Introspects)
-	return c
-}
 
 // maxText bounds the texts whose length [registry.Client.Validate] leaves open.
 const maxText = 1024

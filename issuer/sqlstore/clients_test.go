@@ -21,7 +21,7 @@ func full(t *testing.T) registry.Client {
 	c := registry.Client{
 		ID: "full: 100% _%\\", Name: "Größe \"1\"", Disabled: true, Secrets: []registry.Secret{secret}, AuthMethod: "client_secret_post",
 		Scopes: []string{"b", "a"}, Audiences: []string{"https://b.example", "https://a.example"}, DefaultAudience: "https://a.example",
-		TokenTTL: time.Minute, Introspects: []string{"*"},
+		TokenTTL: time.Minute, Introspects: []string{"*"}, Metadata: map[string]string{"tenant": "ä", "plan": ""},
 		Version: 7, CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}
 	v := reflect.ValueOf(c)
@@ -53,7 +53,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 		}
 
 		given.Name, given.Disabled, given.AuthMethod, given.Scopes, given.Audiences = "other", false, "", []string{"c"}, []string{"https://c.example"}
-		given.DefaultAudience, given.TokenTTL, given.Introspects = "", 0, nil
+		given.DefaultAudience, given.TokenTTL, given.Introspects, given.Metadata = "", 0, nil, nil
 		given.CreatedAt, given.Secrets = time.Time{}, nil // the store's, and not Update's
 		updated, err := store.Update(t.Context(), given)
 		if err != nil {
@@ -178,9 +178,12 @@ func TestDisable(t *testing.T) {
 		if _, err := store.Update(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := store.Revocations(t.Context(), before)
-		if err != nil || len(entries) != 1 || entries[0].ClientID != "c" || time.Until(entries[0].NotBefore) < 2*time.Second || time.Until(entries[0].ExpiresAt) < 80*24*time.Hour {
-			t.Errorf("%+v, %v", entries, err)
+		page, err := store.Changes(t.Context(), before)
+		if err != nil || len(page.Changes) != 1 {
+			t.Fatalf("the feed says %+v, %v, want one cut-off", page, err)
+		}
+		if cut := page.Changes[0]; cut.Kind != registry.ClientCutOff || cut.ClientID != "c" || time.Until(cut.NotBefore) < 2*time.Second || time.Until(cut.ExpiresAt) < 80*24*time.Hour {
+			t.Errorf("the cut-off is %+v", cut)
 		}
 	})
 }
@@ -229,12 +232,12 @@ func TestDelete(t *testing.T) {
 		if err := store.Delete(t.Context(), "c"); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := store.Revocations(t.Context(), before)
-		if err != nil || len(entries) != 1 {
-			t.Fatalf("the feed says %+v, %v, want one cut-off", entries, err)
+		page, err := store.Changes(t.Context(), before)
+		if err != nil || len(page.Changes) != 1 {
+			t.Fatalf("the feed says %+v, %v, want one cut-off", page, err)
 		}
-		cut := entries[0]
-		if cut.ClientID != "c" || cut.TokenID != "" || time.Until(cut.NotBefore) < 0 || time.Until(cut.NotBefore) > 10*time.Second || cut.ExpiresAt.Sub(cut.NotBefore) < c.TokenTTL {
+		cut := page.Changes[0]
+		if cut.Kind != registry.ClientCutOff || cut.ClientID != "c" || time.Until(cut.NotBefore) < 0 || time.Until(cut.NotBefore) > 10*time.Second || cut.ExpiresAt.Sub(cut.NotBefore) < c.TokenTTL {
 			t.Errorf("the cut-off is %+v", cut)
 		}
 		if _, err := store.Client(t.Context(), "c"); !errors.Is(err, registry.ErrNotFound) {

@@ -50,11 +50,11 @@ func findDialect(ctx context.Context, db *sql.DB) (sqlite bool, err error) {
 	if errSQLite := db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); errSQLite != nil {
 		return false, fmt.Errorf("sqlstore: asking the database what it is: %w", errors.Join(errPostgres, errSQLite))
 	}
-	var patience int
-	if err := db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&patience); err != nil {
+	var busyTimeout int
+	if err := db.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&busyTimeout); err != nil {
 		return false, fmt.Errorf("sqlstore: reading PRAGMA busy_timeout: %w", err)
 	}
-	if patience == 0 {
+	if busyTimeout == 0 {
 		return false, errors.New("sqlstore: the SQLite database has no busy_timeout, so a second writer would fail instead of wait: open it with package sqlite, or set the pragma for every connection in the driver's data source name")
 	}
 	return true, nil
@@ -68,10 +68,10 @@ func (s *Store) sql(query string) string {
 	return query
 }
 
-// again reports whether the database itself says that the transaction, which it
+// retryable reports whether the database itself says that the transaction, which it
 // has undone, may succeed if it is repeated: PostgreSQL's serialization_failure
 // and deadlock_detected. Its drivers agree on the method, if not on the type.
-func again(err error) bool {
+func retryable(err error) bool {
 	var state interface{ SQLState() string }
 	return errors.As(err, &state) && (state.SQLState() == "40001" || state.SQLState() == "40P01")
 }

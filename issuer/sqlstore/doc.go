@@ -1,10 +1,10 @@
 // Package sqlstore keeps an issuer's clients, their secrets, revocations, replay
 // records and keys in SQLite or PostgreSQL.
 //
-// [New] takes a database that the program opened with a driver of its choice,
-// finds out which it is and brings its tables, all named m2m_…, up to date.
-// Package sqlite opens a file instead. The [Store] is an [registry.Store] for
-// issuer.Config, and a registry with the verbs that an administrator needs.
+// [Open] takes a driver of the program's choice and a data source name, finds out
+// which database it is and brings its tables, all named m2m_…, up to date. For
+// SQLite, call the Open of package sqlite with a path instead. The [Store] is for
+// issuer.Config, and is a [registry.Manager] with the verbs of administration.
 //
 // # What a replica can rely on
 //
@@ -16,12 +16,12 @@
 // [registry.ErrNotFound] nor [registry.ErrConflict] means that the database could
 // not do it, or that the arguments are wrong, which is then what the error says.
 //
-// Expired rows are removed by the way, in small steps, some time after a write.
+// Expired rows are deleted in the background, in small batches, after writes.
 //
 // # Clocks
 //
-// Expiry goes by the clock of the process that asks, in milliseconds, rounded
-// up. Not checked: that the replicas' clocks agree. One that is ahead by a
-// second takes a replay record as expired a second early, so give until a margin
-// as large as the clocks may differ.
+// Expiry is decided by the clock of the process that asks, in milliseconds,
+// rounded up. Not checked: that the replicas' clocks agree. One that is ahead by
+// a second takes a replay record as expired a second early, so give until a
+// margin as large as the clocks may differ.
 package sqlstore

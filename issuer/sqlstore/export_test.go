@@ -1,7 +1,7 @@
 package sqlstore
 
 const (
-	PageOfFeed  = pageOfFeed
+	MaxPage     = maxPage
 	SweepRows   = sweepRows
 	SweepWrites = sweepWrites
 	UsesInOne   = usesInOne

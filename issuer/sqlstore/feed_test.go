@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,17 +27,21 @@ func insertFeed(t *testing.T, db *sql.DB, first, n int, expires time.Time) {
 func TestFeedByPages(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		const n = sqlstore.PageOfFeed + 1
-		insertFeed(t, d.raw(t), 1, n, time.Now().Add(time.Hour))
-		var since int64
-		for _, want := range []int{sqlstore.PageOfFeed, 1, 0} {
-			page, err := store.Revocations(t.Context(), since)
-			if err != nil || len(page) != want {
-				t.Fatalf("after %d: %d entries, %v, want %d", since, len(page), err, want)
-			}
-			for _, r := range page {
-				if since++; r.Sequence != since || r.TokenID != fmt.Sprintf("jti-%d", since) {
-					t.Fatalf("got %+v, want the one with sequence %d", r, since)
+		for _, n := range []int{sqlstore.MaxPage, 1} { // a full page, and then one more
+			insertFeed(t, d.raw(t), int(end(t, store))+1, n, time.Now().Add(time.Hour))
+			var since int64
+			for last := end(t, store); ; {
+				page, err := store.Changes(t.Context(), since)
+				if err != nil || page.End != last || page.More != (last-since > sqlstore.MaxPage) || len(page.Changes) != int(min(last-since, sqlstore.MaxPage)) {
+					t.Fatalf("after %d of %d: %d changes to %d, more %v, %v", since, last, len(page.Changes), page.End, page.More, err)
+				}
+				for _, c := range page.Changes {
+					if since++; c.Sequence != since || c.TokenID != fmt.Sprintf("jti-%d", since) || c.Kind != registry.TokenRevoked {
+						t.Fatalf("got %+v, want the one with sequence %d", c, since)
+					}
+				}
+				if !page.More {
+					break
 				}
 			}
 		}
@@ -54,24 +57,24 @@ func TestFeedSetBack(t *testing.T) {
 			register(t, store, registry.Client{ID: fmt.Sprint(time.Now().UnixNano())})
 		}
 		last := end(t, store)
-		if page, err := store.Revocations(t.Context(), last); err != nil || len(page) != 0 {
-			t.Errorf("at its end: %v, %v", page, err)
+		for _, since := range []int64{last, last + 1} {
+			if page, err := store.Changes(t.Context(), since); err != nil || len(page.Changes) != 0 || page.End != last {
+				t.Errorf("after %d of %d: %+v, %v", since, last, page, err)
+			}
 		}
-		if page, err := store.Revocations(t.Context(), last+1); !errors.Is(err, registry.ErrConflict) || page != nil {
-			t.Errorf("beyond its end: %v, %v, want registry.ErrConflict", page, err)
-		}
-		// Set back by more than is then written: what is written has new numbers.
 		db := d.raw(t)
 		for _, statement := range []string{"DELETE FROM m2m_feed", "UPDATE m2m_feed_seq SET seq = 0"} {
 			if _, err := db.Exec(statement); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := store.Revoke(t.Context(), registry.Revocation{TokenID: "new", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
-			t.Fatal(err)
+		if page, err := store.Changes(t.Context(), last); err != nil || page.End >= last {
+			t.Errorf("set back: %+v, %v, want an end before %d", page, err, last)
 		}
-		if page, err := store.Revocations(t.Context(), last); err != nil || len(page) != 1 || page[0].TokenID != "new" {
-			t.Errorf("a follower that was at %d gets %v, %v", last, page, err)
+		// Set back by more than is then written: what is written has new numbers.
+		sequence := revoke(t, store, token("new", time.Now().Add(time.Hour)))
+		if page, err := store.Changes(t.Context(), last); err != nil || len(page.Changes) != 1 || page.Changes[0].TokenID != "new" || page.Changes[0].Sequence != sequence {
+			t.Errorf("a follower that was at %d gets %+v, %v", last, page, err)
 		}
 	})
 }
@@ -80,27 +83,42 @@ func TestRevokeRefuses(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		later := time.Now().Add(time.Hour)
-		for what, r := range map[string]registry.Revocation{
+		for what, c := range map[string]registry.Change{
 			"nothing":   {ExpiresAt: later, NotBefore: time.Now()},
-			"no expiry": {TokenID: "x"},
-			"too long":  {TokenID: strings.Repeat("x", 513), ExpiresAt: later},
-			"NUL":       {TokenID: "\x00", ExpiresAt: later},
-			"not UTF-8": {ClientID: "\xff", ExpiresAt: later},
+			"no kind":   {TokenID: "x", ExpiresAt: later},
+			"no expiry": {Kind: registry.TokenRevoked, TokenID: "x"},
+			"too long":  token(strings.Repeat("x", 513), later),
+			"NUL":       token("\x00", later),
+			"not UTF-8": {Kind: registry.ClientChanged, ClientID: "\xff", ExpiresAt: later},
 		} {
-			if err := store.Revoke(t.Context(), r); err == nil || !strings.HasPrefix(err.Error(), "sqlstore: Revocation") {
-				t.Errorf("%s: %v", what, err)
+			if sequence, err := store.Revoke(t.Context(), c); err == nil || sequence != 0 || !strings.HasPrefix(err.Error(), "sqlstore: revoking: registry: Change.") {
+				t.Errorf("%s: %d, %v", what, sequence, err)
 			}
 		}
-		if err := store.Revoke(t.Context(), registry.Revocation{TokenID: strings.Repeat("é", 256), ClientID: strings.Repeat("x", 256), ExpiresAt: later}); err != nil {
-			t.Errorf("the longest: %v", err)
-		}
-		before := end(t, store)
+		longest := token(strings.Repeat("é", 256), later)
+		longest.ClientID = strings.Repeat("x", 256)
+		before := revoke(t, store, longest)
 		// A cut-off long ago revokes nothing, and is no change of the record.
-		if err := store.Revoke(t.Context(), registry.Revocation{ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later}); err != nil {
-			t.Fatal(err)
-		}
-		if page, err := store.Revocations(t.Context(), before); err != nil || len(page) != 1 || page[0].NotBefore.IsZero() || page[0].NotBefore.Unix() > 0 {
+		revoke(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later})
+		page, err := store.Changes(t.Context(), before)
+		if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != registry.ClientCutOff || page.Changes[0].NotBefore.IsZero() || page.Changes[0].NotBefore.Unix() > 0 {
 			t.Errorf("got %+v, %v", page, err)
+		}
+	})
+}
+
+// A repetition that says nothing new keeps its place, and Revoke returns that.
+func TestRevokeAgainReturnsThePlace(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		later := time.Now().Add(time.Hour)
+		first := revoke(t, store, token("a", later))
+		revoke(t, store, token("b", later))
+		if again := revoke(t, store, token("a", later)); again != first {
+			t.Errorf("again: %d, want %d", again, first)
+		}
+		if longer := revoke(t, store, token("a", later.Add(time.Hour))); longer <= first {
+			t.Errorf("for longer: %d, want more than %d", longer, first)
 		}
 	})
 }
@@ -112,12 +130,10 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 		register(t, store, registry.Client{ID: "c"})
 		later := time.Now().Add(time.Hour)
 		for range 10 {
-			for _, r := range []registry.Revocation{
-				{TokenID: "t", ClientID: "c", ExpiresAt: later}, {ClientID: "c", NotBefore: time.Now(), ExpiresAt: later}, {ClientID: "c", ExpiresAt: later},
+			for _, c := range []registry.Change{
+				token("t", later), registry.CutOff("c", time.Now(), 0), {Kind: registry.ClientChanged, ClientID: "c", ExpiresAt: later},
 			} {
-				if err := store.Revoke(t.Context(), r); err != nil {
-					t.Fatal(err)
-				}
+				revoke(t, store, c)
 			}
 			if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
 				t.Fatal(err)
@@ -166,8 +182,8 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// The tables do not grow with what has expired, though nobody calls Sweep.
-func TestSweepsByTheWay(t *testing.T) {
+// The tables do not grow with what has expired.
+func TestSweepsAfterWrites(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		db := d.raw(t)

@@ -13,11 +13,14 @@ import (
 // 32 random bytes each, kept elsewhere than the database. There is one keyring
 // to a database.
 func (s *Store) KeyStore(kek ...[]byte) (jwks.KeyStore, error) {
+	if err := s.ready(); err != nil {
+		return nil, wrap("opening the key store", err)
+	}
 	if len(kek) == 0 {
 		return nil, errors.New("sqlstore: KeyStore needs a key-encryption key: write 32 random bytes, kept elsewhere than the database")
 	}
 	sealed, err := jwks.Sealed(keyTable{s}, kek...)
-	return sealed, failed("opening the key store", err)
+	return sealed, wrap("opening the key store", err)
 }
 
 // keyTable is a table of one row at most.
@@ -25,23 +28,23 @@ type keyTable struct{ store *Store }
 
 func (k keyTable) Load(ctx context.Context) ([]byte, error) {
 	var state []byte
-	err := k.store.db.QueryRowContext(ctx, "SELECT state FROM m2m_keys WHERE id = 1").Scan(&state)
+	err := k.store.operator.db.QueryRowContext(ctx, "SELECT state FROM m2m_keys WHERE id = 1").Scan(&state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err == nil && len(state) == 0 {
 		err = errors.New("the stored state is empty: restore it from a backup")
 	}
-	return state, failed("reading keys", err)
+	return state, wrap("reading keys", err)
 }
 
 func (k keyTable) Save(ctx context.Context, old, blob []byte) (bool, error) {
 	var changed int64
 	var err error
 	if old == nil {
-		changed, err = k.store.execute(ctx, "INSERT INTO m2m_keys (id, state) VALUES (1, $1) ON CONFLICT (id) DO NOTHING", blob)
+		changed, err = k.store.execute(ctx, k.store.operator, "INSERT INTO m2m_keys (id, state) VALUES (1, $1) ON CONFLICT (id) DO NOTHING", blob)
 	} else {
-		changed, err = k.store.execute(ctx, "UPDATE m2m_keys SET state = $1 WHERE id = 1 AND state = $2", blob, old)
+		changed, err = k.store.execute(ctx, k.store.operator, "UPDATE m2m_keys SET state = $1 WHERE id = 1 AND state = $2", blob, old)
 	}
-	return changed == 1 && err == nil, failed("keeping keys", err)
+	return changed == 1 && err == nil, wrap("keeping keys", err)
 }

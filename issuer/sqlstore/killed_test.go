@@ -43,7 +43,7 @@ func writeRole(ctx context.Context, d database, args []string) error {
 					errs <- err
 				}
 				said("secret %s %s", id, plain)
-				if err := store.Revoke(ctx, registry.Revocation{TokenID: id, ExpiresAt: later}); err != nil {
+				if _, err := store.Revoke(ctx, token(id, later)); err != nil {
 					errs <- err
 				}
 				said("token %s", id)
@@ -87,17 +87,15 @@ func killed(t *testing.T, d database, round int) int {
 	}
 	defer store.Close()
 	revoked := map[string]bool{}
-	for since := int64(0); ; {
-		page, err := store.Revocations(t.Context(), since)
+	for since, more := int64(0), true; more; {
+		page, err := store.Changes(t.Context(), since)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(page) == 0 {
-			break
+		for _, c := range page.Changes {
+			revoked[c.TokenID], since = true, c.Sequence
 		}
-		for _, r := range page {
-			revoked[r.TokenID], since = true, r.Sequence
-		}
+		more = page.More
 	}
 	for _, a := range acknowledged {
 		id := a[1]

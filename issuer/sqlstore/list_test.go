@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 // insertClients adds clients named by numbers, behind the store's back.
@@ -19,14 +18,14 @@ func insertClients(t *testing.T, db *sql.DB, n int) {
 		for i := first; i < min(first+200, n); i++ {
 			rows = append(rows, fmt.Sprintf("('%06d','',FALSE,'','[]','[]','',0,'[]','%06d',1,1,1)", i, i))
 		}
-		mustExec(t, db, "INSERT INTO m2m_clients VALUES "+strings.Join(rows, ","))
+		mustExec(t, db, "INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at) VALUES "+strings.Join(rows, ","))
 	}
 }
 
 func TestList(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		if page, err := store.List(t.Context(), sqlstore.Query{}); err != nil || len(page) != 0 {
+		if page, err := store.List(t.Context(), registry.Query{}); err != nil || len(page) != 0 {
 			t.Errorf("of nothing: %v, %v", page, err)
 		}
 		_, secret := registry.GenerateSecret()
@@ -42,7 +41,7 @@ func TestList(t *testing.T) {
 		slices.Sort(ids) // by bytes, on both
 		for limit := range len(ids) + 1 {
 			var got []string
-			q := sqlstore.Query{Limit: limit + 1}
+			q := registry.Query{Limit: limit + 1}
 			for {
 				page, err := store.List(t.Context(), q)
 				if err != nil || len(page) > q.Limit {
@@ -69,7 +68,7 @@ func TestList(t *testing.T) {
 			"AXB":  "aXb",
 			"größ": "Zeta", "GRÖSSE": "", "GRÖSS": "", "GRÖß": "Zeta", "'": "b", "billing": "  c:1", "nothing": "", "\x00": "", "\xff": "",
 		} {
-			page, err := store.List(t.Context(), sqlstore.Query{Search: search})
+			page, err := store.List(t.Context(), registry.Query{Search: search})
 			got := []string{}
 			for _, c := range page {
 				got = append(got, c.ID)
@@ -78,11 +77,11 @@ func TestList(t *testing.T) {
 				t.Errorf("search %q: %q, %v, want %q", search, strings.Join(got, " "), err, want)
 			}
 		}
-		page, err := store.List(t.Context(), sqlstore.Query{Search: "B", After: "a_b"})
+		page, err := store.List(t.Context(), registry.Query{Search: "B", After: "a_b"})
 		if err != nil || len(page) != 2 || page[0].ID != "b" {
 			t.Errorf("search after a page: %+v, %v", page, err)
 		}
-		if page, err := store.List(t.Context(), sqlstore.Query{After: "\xff"}); err != nil || len(page) != 0 {
+		if page, err := store.List(t.Context(), registry.Query{After: "\xff"}); err != nil || len(page) != 0 {
 			t.Errorf("after what is no id: %+v, %v", page, err)
 		}
 	})
@@ -93,7 +92,7 @@ func TestListLimits(t *testing.T) {
 		store := d.open(t)
 		insertClients(t, d.raw(t), 600)
 		for limit, want := range map[int]int{0: 50, -1: 50, 1: 1, 500: 500, 501: 500, 1_000_000: 500} {
-			if page, err := store.List(t.Context(), sqlstore.Query{Limit: limit}); err != nil || len(page) != want {
+			if page, err := store.List(t.Context(), registry.Query{Limit: limit}); err != nil || len(page) != want {
 				t.Errorf("Limit %d: %d clients, %v, want %d", limit, len(page), err, want)
 			}
 		}

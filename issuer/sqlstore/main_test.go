@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -109,16 +108,7 @@ func (d database) connect(ctx context.Context) (*sqlstore.Store, error) {
 	if d.driver == "sqlite" {
 		return sqlite.Open(ctx, d.source)
 	}
-	db, err := sql.Open(d.driver, d.source)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(8)
-	store, err := sqlstore.Adopt(ctx, db)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return store, nil
+	return sqlstore.Open(ctx, sqlstore.Config{Driver: d.driver, DSN: d.source, MaxConns: 11})
 }
 
 // open is connect, until the test ends.
@@ -203,26 +193,38 @@ func register(t *testing.T, store *sqlstore.Store, c registry.Client) registry.C
 // end is the last sequence in the feed.
 func end(t *testing.T, store *sqlstore.Store) int64 {
 	t.Helper()
-	entries, err := store.Revocations(t.Context(), 0)
+	page, err := store.Changes(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) == 0 {
-		return 0
+	return page.End
+}
+
+// token is a change that revokes a token.
+func token(id string, expires time.Time) registry.Change {
+	return registry.Change{Kind: registry.TokenRevoked, TokenID: id, ExpiresAt: expires}
+}
+
+// revoke writes a change.
+func revoke(t *testing.T, store *sqlstore.Store, c registry.Change) int64 {
+	t.Helper()
+	sequence, err := store.Revoke(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Revoke(%+v): %v", c, err)
 	}
-	return entries[len(entries)-1].Sequence
+	return sequence
 }
 
 // announced fails unless the feed says, after a sequence, that the client has
 // changed, once.
 func announced(t *testing.T, store *sqlstore.Store, since int64, clientID string) {
 	t.Helper()
-	entries, err := store.Revocations(t.Context(), since)
+	page, err := store.Changes(t.Context(), since)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 1 || entries[0].ClientID != clientID || entries[0].TokenID != "" || !entries[0].NotBefore.IsZero() ||
-		time.Until(entries[0].ExpiresAt) < 59*time.Minute {
-		t.Errorf("the feed says %+v, want one change of %q", entries, clientID)
+	if len(page.Changes) != 1 || page.Changes[0].Kind != registry.ClientChanged || page.Changes[0].ClientID != clientID ||
+		time.Until(page.Changes[0].ExpiresAt) < 59*time.Minute {
+		t.Errorf("the feed says %+v, want one change of %q", page.Changes, clientID)
 	}
 }

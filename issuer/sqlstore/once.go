@@ -9,21 +9,24 @@ import (
 
 // Once reports true at the first call with the scope and id and false at every
 // other until the time given, for all processes on the database: one statement.
-// Either may be any string of any length. With an error nobody knows whether the
+// Either may be any string of any length. With an error it is unknown whether the
 // call counted, so a second may get false without the first having got true.
 //
 // Not checked: that until lies ahead; if it does not, the next call is a first
 // one again.
 func (s *Store) Once(ctx context.Context, scope, id string, until time.Time) (bool, error) {
+	if err := s.ready(); err != nil {
+		return false, wrap("keeping a replay record", err)
+	}
 	defer s.wrote()
-	changed, err := s.execute(ctx, `
+	changed, err := s.execute(ctx, s.requests, `
 INSERT INTO m2m_once (digest, expires_at) VALUES ($1, $2)
 ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at WHERE m2m_once.expires_at <= $3`,
 		onceDigest(scope, id), millis(until), time.Now().UnixMilli())
-	return changed == 1 && err == nil, failed("keeping a replay record", err)
+	return changed == 1 && err == nil, wrap("keeping a replay record", err)
 }
 
-// onceDigest stands for the scope and id in the table: whoever makes up an id
+// onceDigest is the key of the scope and id in the table, so that the id's author
 // decides neither its size nor its characters.
 func onceDigest(scope, id string) []byte {
 	h := sha256.New()

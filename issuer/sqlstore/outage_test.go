@@ -141,7 +141,7 @@ func TestOutage(t *testing.T) {
 				t.Fatalf("%s, and back for %v: %v", outage.what, time.Since(begun), err)
 			}
 		}
-		if err := store.Revoke(t.Context(), registry.Revocation{TokenID: string(rune('a' + round)), ExpiresAt: time.Now().Add(time.Hour)}); err != nil {
+		if _, err := store.Revoke(t.Context(), token(string(rune('a'+round)), time.Now().Add(time.Hour))); err != nil {
 			t.Errorf("%s, and back: %v", outage.what, err)
 		}
 	}

@@ -16,13 +16,13 @@ import (
 // that has none.
 const selectClients = `
 SELECT c.id, c.name, c.disabled, c.auth_method, c.scopes, c.audiences, c.default_audience, c.token_ttl, c.introspects,
-  c.version, c.created_at, c.updated_at,
+  c.metadata, c.version, c.created_at, c.updated_at,
   COALESCE(s.id, ''), COALESCE(s.hash, ''), COALESCE(s.label, ''),
   COALESCE(s.created_at, 0), COALESCE(s.expires_at, 0), COALESCE(s.last_used_at, 0)
 FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_at = 0 OR s.expires_at > $1)`
 
-// scanClients reads and closes rows of selectClients in which those of a client
-// stand together.
+// scanClients reads and closes rows of selectClients, in which those of a client
+// follow each other.
 func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -31,7 +31,7 @@ func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 		var secret registry.Secret
 		var added, expires, used int64
 		if err := rows.Scan(&c.ID, &c.Name, &c.Disabled, &c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), &c.DefaultAudience, &ttl, (*list)(&c.Introspects),
-			&c.Version, &created, &updated,
+			(*object)(&c.Metadata), &c.Version, &created, &updated,
 			&secret.ID, &secret.Hash, &secret.Label, &added, &expires, &used); err != nil {
 			return nil, err
 		}
@@ -49,10 +49,10 @@ func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 	return found, rows.Err()
 }
 
-// values are what a client's record is written from: $1 to $10.
+// values are what a client's record is written from: $1 to $11.
 func values(c *registry.Client) []any {
 	return []any{c.ID, c.Name, c.Disabled, c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), c.DefaultAudience,
-		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name)}
+		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name), (*object)(&c.Metadata)}
 }
 
 // list is kept as a JSON array; an empty one is read as nil.
@@ -66,19 +66,9 @@ func (l *list) Value() (driver.Value, error) {
 	return string(text), err
 }
 
-// Scan takes what drivers make of TEXT.
 func (l *list) Scan(from any) error {
-	var text []byte
-	switch from := from.(type) {
-	case string:
-		text = []byte(from)
-	case []byte:
-		text = from
-	default:
-		return fmt.Errorf("a list was read as %T", from)
-	}
 	var read []string
-	if err := json.Unmarshal(text, &read); err != nil {
+	if err := scanJSON(from, &read); err != nil {
 		return fmt.Errorf("a stored list is damaged: %w", err)
 	}
 	*l = nil
@@ -86,4 +76,38 @@ func (l *list) Scan(from any) error {
 		*l = read
 	}
 	return nil
+}
+
+// object is kept as a JSON object; an empty one is read as nil.
+type object map[string]string
+
+func (o *object) Value() (driver.Value, error) {
+	if len(*o) == 0 {
+		return "{}", nil
+	}
+	text, err := json.Marshal(map[string]string(*o))
+	return string(text), err
+}
+
+func (o *object) Scan(from any) error {
+	var read map[string]string
+	if err := scanJSON(from, &read); err != nil {
+		return fmt.Errorf("stored metadata is damaged: %w", err)
+	}
+	*o = nil
+	if len(read) > 0 {
+		*o = read
+	}
+	return nil
+}
+
+// scanJSON takes what drivers make of TEXT.
+func scanJSON(from, to any) error {
+	switch from := from.(type) {
+	case string:
+		return json.Unmarshal([]byte(from), to)
+	case []byte:
+		return json.Unmarshal(from, to)
+	}
+	return fmt.Errorf("it was read as %T", from)
 }

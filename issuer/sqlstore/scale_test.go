@@ -99,12 +99,11 @@ func crowded(b *testing.B, kind string) (*sqlstore.Store, *sql.DB) {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { db.Close() })
-		db.SetMaxOpenConns(8)
-		db.SetMaxIdleConns(8)
-		store, err := sqlstore.New(b.Context(), db)
+		store, err := d.connect(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
+		b.Cleanup(func() { store.Close() })
 		return store, db
 	}
 	path := filepath.Join(b.TempDir(), "m2m.db")

@@ -19,12 +19,15 @@ import (
 // [registry.ErrNotFound] when there is no such client, [registry.ErrConflict] when
 // it has a secret with that ID, and says what is wrong with one that is not valid.
 func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.Secret) error {
+	if err := s.ready(); err != nil {
+		return wrap("adding a secret", err)
+	}
 	now := time.Now()
 	secret = asStored(secret, now)
 	if err := check(&registry.Client{ID: clientID, Secrets: []registry.Secret{secret}}); err != nil {
-		return failed("adding a secret", err)
+		return wrap("adding a secret", err)
 	}
-	return failed("adding a secret", s.changeSecrets(ctx, clientID, now, func(t *tx) error {
+	return wrap("adding a secret", s.changeSecrets(ctx, clientID, now, func(t *tx) error {
 		added, err := t.addSecret(ctx, clientID, &secret)
 		if err == nil && !added {
 			return registry.ErrConflict
@@ -42,6 +45,9 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.
 // Rotations of a client wait for each other: each secret returned is in force
 // until it is rotated out in turn.
 func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.Duration, label string) (plain string, err error) {
+	if err := s.ready(); err != nil {
+		return "", wrap("rotating a secret", err)
+	}
 	if overlap < 0 {
 		return "", fmt.Errorf("sqlstore: rotating a secret: overlap is %v: write 0 or more", overlap)
 	}
@@ -50,7 +56,7 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.
 	secret.Label = label
 	secret = asStored(secret, now)
 	if err := check(&registry.Client{ID: clientID, Secrets: []registry.Secret{secret}}); err != nil {
-		return "", failed("rotating a secret", err)
+		return "", wrap("rotating a secret", err)
 	}
 	err = s.changeSecrets(ctx, clientID, now, func(t *tx) error {
 		_, err := t.exec(ctx, "UPDATE m2m_secrets SET expires_at = $2 WHERE client_id = $1 AND (expires_at = 0 OR expires_at > $2)",
@@ -62,19 +68,22 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.
 		return err
 	})
 	if err != nil {
-		return "", failed("rotating a secret", err)
+		return "", wrap("rotating a secret", err)
 	}
 	return plain, nil
 }
 
 // RemoveSecret takes a secret from a client at once. The error is
 // [registry.ErrNotFound] when there is no such client or it has no such secret.
-// Tokens that were granted for it stay good.
+// Tokens that were granted for it stay valid.
 func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string) error {
-	if !storable(secretID) {
-		return failed("removing a secret", registry.ErrNotFound)
+	if err := s.ready(); err != nil {
+		return wrap("removing a secret", err)
 	}
-	return failed("removing a secret", s.changeSecrets(ctx, clientID, time.Now(), func(t *tx) error {
+	if !storable(secretID) {
+		return wrap("removing a secret", registry.ErrNotFound)
+	}
+	return wrap("removing a secret", s.changeSecrets(ctx, clientID, time.Now(), func(t *tx) error {
 		removed, err := t.exec(ctx, "DELETE FROM m2m_secrets WHERE client_id = $1 AND id = $2", clientID, secretID)
 		if err == nil && removed == 0 {
 			return registry.ErrNotFound
@@ -86,7 +95,7 @@ func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string) err
 // changeSecrets runs do with the client to itself, and tells the replicas.
 func (s *Store) changeSecrets(ctx context.Context, clientID string, now time.Time, do func(*tx) error) error {
 	defer s.wrote()
-	return s.write(ctx, func(t *tx) error {
+	return s.write(ctx, s.operator, func(t *tx) error {
 		if _, err := t.lock(ctx, clientID, now); err != nil {
 			return err
 		}
@@ -137,6 +146,9 @@ const usesInOne = 200
 // of clients and secrets that are gone are ignored, and it is no change of the
 // client that replicas hear of. After an error some may have been kept.
 func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) error {
+	if err := s.ready(); err != nil {
+		return wrap("keeping when secrets were used", err)
+	}
 	latest := make(map[[2]string]registry.SecretUse, len(uses))
 	for _, u := range uses {
 		key := [2]string{u.ClientID, u.SecretID}
@@ -150,8 +162,8 @@ func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) erro
 	}
 	slices.SortFunc(batch, func(a, b registry.SecretUse) int { return cmp.Compare(a.ClientID, b.ClientID) })
 	for part := range slices.Chunk(batch, usesInOne) {
-		if err := s.write(ctx, func(t *tx) error { return t.secretsUsed(ctx, part) }); err != nil {
-			return failed("keeping when secrets were used", err)
+		if err := s.write(ctx, s.requests, func(t *tx) error { return t.secretsUsed(ctx, part) }); err != nil {
+			return wrap("keeping when secrets were used", err)
 		}
 	}
 	return nil

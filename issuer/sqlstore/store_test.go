@@ -2,9 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,58 +24,16 @@ func TestStoreOnPostgreSQL(t *testing.T) {
 	})
 }
 
-func TestNewNeedsADatabase(t *testing.T) {
-	if _, err := sqlstore.New(t.Context(), nil); err == nil || !strings.HasPrefix(err.Error(), "sqlstore: ") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestNewRefusesSQLiteWithoutPatience(t *testing.T) {
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "m2m.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := sqlstore.New(t.Context(), db); err == nil || !strings.Contains(err.Error(), "busy_timeout") {
-		t.Errorf("got %v, want an error that names busy_timeout", err)
-	}
-}
-
-// A database that was not opened by package sqlite will do, and Close leaves it
-// open.
-func TestNewOnAUsersDatabase(t *testing.T) {
-	onBoth(t, func(t *testing.T, d database) {
-		db := d.raw(t)
-		store, err := sqlstore.New(t.Context(), db)
-		if err != nil {
-			t.Fatal(err)
-		}
-		register(t, store, registry.Client{ID: "c"})
-		for range 2 {
-			if err := store.Close(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if n := count(t, db, "m2m_clients"); n != 1 {
-			t.Errorf("%d clients", n)
-		}
-		again := d.open(t)
-		if _, err := again.Client(t.Context(), "c"); err != nil {
-			t.Errorf("after a restart: %v", err)
-		}
-	})
-}
-
 // everyCall is each method that talks to the database, with arguments that
 // would do.
 func everyCall(ctx context.Context, store *sqlstore.Store) map[string]error {
 	errs := map[string]error{}
 	_, errs["Client"] = store.Client(ctx, "c")
-	errs["Revoke"] = store.Revoke(ctx, registry.Revocation{TokenID: "x", ExpiresAt: time.Now().Add(time.Hour)})
-	_, errs["Revocations"] = store.Revocations(ctx, 0)
+	_, errs["Revoke"] = store.Revoke(ctx, token("x", time.Now().Add(time.Hour)))
+	_, errs["Changes"] = store.Changes(ctx, 0)
 	_, errs["Once"] = store.Once(ctx, "s", "i", time.Now().Add(time.Hour))
 	_, errs["Register"] = store.Register(ctx, registry.Client{ID: "new"})
-	_, errs["List"] = store.List(ctx, sqlstore.Query{})
+	_, errs["List"] = store.List(ctx, registry.Query{})
 	_, errs["Update"] = store.Update(ctx, registry.Client{ID: "c", Version: 1})
 	errs["Delete"] = store.Delete(ctx, "c")
 	_, secret := registry.GenerateSecret()
@@ -110,7 +66,8 @@ func TestFailures(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, errs := range map[string]map[string]error{
-			"context done": everyCall(done, store), "database closed": everyCall(t.Context(), closed),
+			"context done": everyCall(done, store), "database closed": everyCall(t.Context(), closed), "zero store": everyCall(t.Context(), &sqlstore.Store{}),
+			"nil store": everyCall(t.Context(), nil),
 		} {
 			for method, err := range errs {
 				if err == nil || errors.Is(err, registry.ErrNotFound) || errors.Is(err, registry.ErrConflict) || !strings.HasPrefix(err.Error(), "sqlstore: ") {

@@ -6,20 +6,19 @@ import (
 	"time"
 )
 
-// Expired rows go by the way: after a write, if it is time, one goroutine
-// removes some and ends. A process that writes nothing removes nothing, and has
-// nothing to.
+// Expired rows are removed after a write, if it is time: one goroutine removes
+// some and ends. A process that writes nothing removes nothing, and need not.
 const (
-	sweepEvery    = time.Minute // after a write, at the latest
-	sweepWrites   = 256         // or after that many
-	sweepRows     = 512         // the LIMIT of each statement: more than came in since
-	sweepPause    = 20 * time.Millisecond
-	sweepPatience = 30 * time.Second // for all steps together
-	stepPatience  = 5 * time.Second
+	sweepEvery   = time.Minute // after a write, at the latest
+	sweepWrites  = 256         // or after that many
+	sweepRows    = 512         // the LIMIT of each statement: more than came in since
+	sweepPause   = 20 * time.Millisecond
+	sweepTimeout = 30 * time.Second // for all steps together
+	stepTimeout  = 5 * time.Second
 )
 
-// Some expired rows of each table. A row that somebody else has locked is being
-// removed, or renewed: it is skipped, so that neither waits for the other. In a
+// Some expired rows of each table. A row that is locked is being removed or
+// renewed by another transaction: it is skipped, so that neither waits. In a
 // WITH, PostgreSQL looks for them once, however many it expects.
 var sweeps = []string{
 	`WITH gone AS (SELECT seq FROM m2m_feed WHERE expires_at <= $1 ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
@@ -62,7 +61,7 @@ func (s *Store) wrote() {
 func (s *Store) sweep() {
 	begun := time.Now()
 	for _, statement := range sweeps {
-		for removed := int64(sweepRows); removed == sweepRows && time.Since(begun) < sweepPatience; {
+		for removed := int64(sweepRows); removed == sweepRows && time.Since(begun) < sweepTimeout; {
 			select {
 			case <-time.After(sweepPause):
 			case <-s.sweeper.closed:
@@ -76,9 +75,9 @@ func (s *Store) sweep() {
 // sweepStep is not interrupted by Close: a connection of SQLite would then be
 // closed without its log having been written back.
 func (s *Store) sweepStep(statement string) int64 {
-	ctx, cancel := context.WithTimeout(context.Background(), stepPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
-	removed, err := s.execute(ctx, statement, time.Now().UnixMilli())
+	removed, err := s.execute(ctx, s.requests, statement, time.Now().UnixMilli())
 	if err != nil {
 		return 0
 	}

@@ -30,16 +30,16 @@ func (t *tx) row(ctx context.Context, query string, args ...any) *sql.Row {
 
 // write runs do in a transaction, several times if the database asks for that.
 // With an error nothing is written, unless it was the commit that failed: then
-// nobody knows.
-func (s *Store) write(ctx context.Context, do func(*tx) error) error {
-	return s.repeat(ctx, func() error { return s.transact(ctx, do) })
+// it is unknown.
+func (s *Store) write(ctx context.Context, p *pool, do func(*tx) error) error {
+	return s.repeat(ctx, p, func() error { return s.transact(ctx, p, do) })
 }
 
 // execute runs one statement that writes, in a transaction of its own, and
 // returns how many rows it has changed.
-func (s *Store) execute(ctx context.Context, query string, args ...any) (changed int64, err error) {
-	err = s.repeat(ctx, func() error {
-		result, err := s.db.ExecContext(ctx, s.sql(query), args...)
+func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any) (changed int64, err error) {
+	err = s.repeat(ctx, p, func() error {
+		result, err := p.db.ExecContext(ctx, s.sql(query), args...)
 		if err == nil {
 			changed, err = result.RowsAffected()
 		}
@@ -51,22 +51,26 @@ func (s *Store) execute(ctx context.Context, query string, args ...any) (changed
 // attempts bounds how often the database may ask for a repetition.
 const attempts = 5
 
-func (s *Store) repeat(ctx context.Context, attempt func() error) error {
+func (s *Store) repeat(ctx context.Context, p *pool, attempt func() error) error {
 	if s.sqlite {
-		select {
-		case s.writer <- struct{}{}:
-			defer func() { <-s.writer }()
-		case <-ctx.Done():
-			return ctx.Err()
+		// First in its pool's queue, then in the store's, so that an operator waits
+		// for one request and not for all of them.
+		if err := p.writer.Acquire(ctx, 1); err != nil {
+			return err
 		}
+		defer p.writer.Release(1)
+		if err := s.writer.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer s.writer.Release(1)
 	}
 	for n := 1; ; n++ {
 		err := attempt()
-		if !again(err) || n == attempts {
+		if !retryable(err) || n == attempts {
 			return err
 		}
 		select {
-		case <-time.After(rand.N(time.Duration(n) * 20 * time.Millisecond)): //nolint:gosec // jitter: nothing secret hangs on it
+		case <-time.After(rand.N(time.Duration(n) * 20 * time.Millisecond)): //nolint:gosec // jitter: nothing secret depends on it
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
 		}
@@ -75,8 +79,8 @@ func (s *Store) repeat(ctx context.Context, attempt func() error) error {
 
 // transact uses plain statements rather than sql.Tx: BEGIN IMMEDIATE has no
 // name there, and a COMMIT could wait beyond the context.
-func (s *Store) transact(ctx context.Context, do func(*tx) error) error {
-	conn, err := s.db.Conn(ctx)
+func (s *Store) transact(ctx context.Context, p *pool, do func(*tx) error) error {
+	conn, err := p.db.Conn(ctx)
 	if err != nil {
 		return err
 	}

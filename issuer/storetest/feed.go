@@ -10,80 +10,130 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// revokeOrder: the feed holds what was revoked, in order, and from any place on.
-func revokeOrder(t *testing.T, open opener) {
+func token(id string, expires time.Time) registry.Change {
+	return registry.Change{Kind: registry.TokenRevoked, TokenID: id, ExpiresAt: expires}
+}
+
+func cutOff(clientID string, notBefore, expires time.Time) registry.Change {
+	return registry.Change{Kind: registry.ClientCutOff, ClientID: clientID, NotBefore: notBefore, ExpiresAt: expires}
+}
+
+func changed(clientID string, expires time.Time) registry.Change {
+	return registry.Change{Kind: registry.ClientChanged, ClientID: clientID, ExpiresAt: expires}
+}
+
+// revoke writes a change, and returns its sequence.
+func revoke(t *testing.T, store registry.Store, c registry.Change) int64 {
+	t.Helper()
+	sequence, err := store.Revoke(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Revoke(%+v): %v", c, err)
+	}
+	return sequence
+}
+
+// feedOrder: the feed holds what was written, in order, and from any place on.
+func feedOrder(t *testing.T, open opener) {
 	store := open(t)
-	if entries, err := store.Revocations(t.Context(), 0); err != nil || len(entries) != 0 {
-		t.Fatalf("a new store's feed: %v, %v", entries, err)
+	if page, err := store.Changes(t.Context(), 0); err != nil || len(page.Changes) != 0 || page.End != 0 || page.More {
+		t.Fatalf("a new store's feed: %+v, %v", page, err)
 	}
 	now := time.Now()
-	want := []registry.Revocation{
-		{TokenID: "jti-1", ClientID: "a", ExpiresAt: now.Add(time.Hour)},
-		{ClientID: "a", NotBefore: now, ExpiresAt: now.Add(2 * time.Hour)},
-		{ClientID: "a", ExpiresAt: now.Add(time.Hour)}, // the record has changed
-		{TokenID: "jti-2", ExpiresAt: now.Add(time.Hour)},
-		{ClientID: oddID, NotBefore: now.Add(-time.Minute), ExpiresAt: now.Add(time.Hour), Sequence: 1}, // Sequence is the store's
-		{TokenID: oddID, ClientID: oddID, ExpiresAt: now.Add(time.Hour)},
+	ofClient, numbered := token("jti-1", now.Add(time.Hour)), cutOff(oddID, now.Add(-time.Minute), now.Add(time.Hour))
+	ofClient.ClientID = "a"
+	numbered.Sequence = 1 // the store's to set
+	odd := token(oddID, now.Add(time.Hour))
+	odd.ClientID = oddID
+	want := []registry.Change{
+		ofClient, cutOff("a", now, now.Add(2*time.Hour)), changed("a", now.Add(time.Hour)), token("jti-2", now.Add(time.Hour)), numbered, odd,
 	}
-	for _, r := range want {
-		if err := store.Revoke(t.Context(), r); err != nil {
-			t.Fatalf("Revoke(%+v): %v", r, err)
+	for i, c := range want {
+		want[i].Sequence = revoke(t, store, c)
+		if i > 0 && want[i].Sequence <= want[i-1].Sequence {
+			t.Errorf("Revoke returned the sequence %d after %d", want[i].Sequence, want[i-1].Sequence)
 		}
 	}
 	got := follow(t, store, 0)
 	if len(got) != len(want) {
-		t.Fatalf("%d entries, want %d: %+v", len(got), len(want), got)
+		t.Fatalf("%d changes, want %d: %+v", len(got), len(want), got)
 	}
-	for i, r := range got {
+	for i, c := range got {
 		w := want[i]
-		if r.TokenID != w.TokenID || r.ClientID != w.ClientID || !roundedUp(r.NotBefore, w.NotBefore) || !roundedUp(r.ExpiresAt, w.ExpiresAt) {
-			t.Errorf("entry %d: got %+v, want %+v", i, r, w)
+		if c.Kind != w.Kind || c.TokenID != w.TokenID || c.ClientID != w.ClientID || !roundedUp(c.NotBefore, w.NotBefore) || !roundedUp(c.ExpiresAt, w.ExpiresAt) {
+			t.Errorf("change %d: got %+v, want %+v", i, c, w)
 		}
-		if later := follow(t, store, r.Sequence); len(later) != len(want)-i-1 {
-			t.Errorf("%d entries after entry %d, want %d", len(later), i, len(want)-i-1)
+		if c.Sequence != w.Sequence {
+			t.Errorf("change %d has the sequence %d, and Revoke returned %d", i, c.Sequence, w.Sequence)
+		}
+		if later := follow(t, store, c.Sequence); len(later) != len(want)-i-1 {
+			t.Errorf("%d changes after change %d, want %d", len(later), i, len(want)-i-1)
 		}
 	}
 }
 
-// revokeAgain: of two revocations of the same, what reaches further holds, for
-// one who reads the feed from the start and for one who has read the first.
-func revokeAgain(t *testing.T, open opener) {
+// feedRefuses: a change that is not valid is not written.
+func feedRefuses(t *testing.T, open opener) {
+	store := open(t)
+	later := time.Now().Add(time.Hour)
+	for _, c := range []registry.Change{
+		{}, {Kind: registry.TokenRevoked, TokenID: "a"}, {Kind: registry.TokenRevoked, ExpiresAt: later}, {TokenID: "a", ExpiresAt: later},
+		{Kind: registry.ClientCutOff, ClientID: "a", ExpiresAt: later}, {Kind: registry.ClientChanged, ExpiresAt: later},
+	} {
+		if sequence, err := store.Revoke(t.Context(), c); err == nil {
+			t.Errorf("Revoke(%+v) = %d, want an error", c, sequence)
+		}
+	}
+	if got := follow(t, store, 0); len(got) != 0 {
+		t.Errorf("in the feed: %+v", got)
+	}
+}
+
+// feedEnd: a page says where the feed ends, expired changes included, and so
+// shows a caller who has read further that the feed was set back.
+func feedEnd(t *testing.T, open opener) {
+	store := open(t)
+	revoke(t, store, token("a", time.Now().Add(time.Hour)))
+	last := revoke(t, store, token("b", time.Now().Add(-time.Minute)))
+	for _, since := range []int64{0, last, last + 1000} {
+		page, err := store.Changes(t.Context(), since)
+		if err != nil || page.End != last || page.More || (len(page.Changes) != 0) != (since == 0) {
+			t.Errorf("Changes(%d) = %+v, %v, want the end %d", since, page, err, last)
+		}
+	}
+}
+
+// feedAgain: of two changes of the same, what reaches further holds, for one who
+// reads the feed from the start and for one who has read the first.
+func feedAgain(t *testing.T, open opener) {
 	store := open(t)
 	now := time.Now()
 	long, short := now.Add(2*time.Hour), now.Add(time.Hour)
-	for _, r := range []registry.Revocation{
-		{TokenID: "a", ExpiresAt: short},
-		{TokenID: "b", ExpiresAt: long},
-		{ClientID: "c", NotBefore: now.Add(-time.Minute), ExpiresAt: long},
-		{ClientID: "d", NotBefore: now, ExpiresAt: short},
+	for _, c := range []registry.Change{
+		token("a", short), token("b", long), cutOff("c", now.Add(-time.Minute), long), cutOff("d", now, short),
 	} {
-		if err := store.Revoke(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
+		revoke(t, store, c)
 	}
 	first := follow(t, store, 0)
-	for _, r := range []registry.Revocation{
-		{TokenID: "a", ExpiresAt: long},
-		{TokenID: "b", ExpiresAt: short},
-		{ClientID: "c", NotBefore: now, ExpiresAt: short},
-		{ClientID: "d", NotBefore: now.Add(-time.Minute), ExpiresAt: long},
+	var returned []int64
+	for _, c := range []registry.Change{
+		token("a", long), token("b", short), cutOff("c", now, short), cutOff("d", now.Add(-time.Minute), long),
 	} {
-		if err := store.Revoke(t.Context(), r); err != nil {
-			t.Fatalf("Revoke of what is revoked: %v", err)
-		}
+		returned = append(returned, revoke(t, store, c))
 	}
-	for reader, entries := range map[string][]registry.Revocation{
+	inFeed := map[int64]bool{}
+	for reader, changes := range map[string][]registry.Change{
 		"from the start": follow(t, store, 0),
 		"in two parts":   append(first, follow(t, store, first[len(first)-1].Sequence)...),
 	} {
 		notBefore, expires := map[string]time.Time{}, map[string]time.Time{}
-		for _, r := range entries {
-			name := r.TokenID + r.ClientID
-			if r.NotBefore.After(notBefore[name]) {
-				notBefore[name] = r.NotBefore
+		for _, c := range changes {
+			inFeed[c.Sequence] = true
+			name := c.TokenID + c.ClientID
+			if c.NotBefore.After(notBefore[name]) {
+				notBefore[name] = c.NotBefore
 			}
-			if r.ExpiresAt.After(expires[name]) {
-				expires[name] = r.ExpiresAt
+			if c.ExpiresAt.After(expires[name]) {
+				expires[name] = c.ExpiresAt
 			}
 		}
 		for _, name := range []string{"a", "b", "c", "d"} {
@@ -95,32 +145,29 @@ func revokeAgain(t *testing.T, open opener) {
 			t.Errorf("%s: the cut-offs are %v and %v, want %v", reader, notBefore["c"], notBefore["d"], now)
 		}
 	}
+	for _, sequence := range returned {
+		if !inFeed[sequence] {
+			t.Errorf("Revoke returned the sequence %d, which is not in the feed", sequence)
+		}
+	}
 	// A record may change twice in a millisecond, and is news each time.
 	last := int64(0)
 	for range 5 {
-		if err := store.Revoke(t.Context(), registry.Revocation{ClientID: "e", ExpiresAt: long}); err != nil {
-			t.Fatal(err)
+		sequence := revoke(t, store, changed("e", long))
+		changes := follow(t, store, last)
+		if len(changes) == 0 || changes[len(changes)-1].ClientID != "e" || changes[len(changes)-1].Sequence != sequence {
+			t.Fatalf("a change of a client's record, announced again as %d, is not in the feed: %+v", sequence, changes)
 		}
-		entries := follow(t, store, last)
-		if len(entries) == 0 || entries[len(entries)-1].ClientID != "e" {
-			t.Fatalf("a change of a client's record, announced again, is not in the feed: %+v", entries)
-		}
-		last = entries[len(entries)-1].Sequence
+		last = sequence
 	}
 }
 
-// revokeExpiry: an entry is in the feed until it expires, and not after.
-func revokeExpiry(t *testing.T, open opener) {
+// feedExpiry: a change is in the feed until it expires, and not after.
+func feedExpiry(t *testing.T, open opener) {
 	store := open(t)
 	soon := time.Now().Add(time.Second)
-	for _, r := range []registry.Revocation{
-		{TokenID: "gone", ExpiresAt: time.Now().Add(-time.Minute)},
-		{TokenID: "soon", ExpiresAt: soon},
-		{TokenID: "later", ExpiresAt: soon.Add(time.Hour)},
-	} {
-		if err := store.Revoke(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
+	for _, c := range []registry.Change{token("gone", time.Now().Add(-time.Minute)), token("soon", soon), token("later", soon.Add(time.Hour))} {
+		revoke(t, store, c)
 	}
 	got := names(follow(t, store, 0))
 	if time.Now().Before(soon) && got != "[soon later]" {
@@ -130,36 +177,42 @@ func revokeExpiry(t *testing.T, open opener) {
 	if got := names(follow(t, store, 0)); got != "[later]" {
 		t.Errorf("after the first has expired: got %s, want later", got)
 	}
-	if err := store.Revoke(t.Context(), registry.Revocation{TokenID: "last", ExpiresAt: soon.Add(time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
+	revoke(t, store, token("last", soon.Add(time.Hour)))
 	if got := names(follow(t, store, 0)); got != "[later last]" {
 		t.Errorf("got %s, want later and last", got)
 	}
 }
 
-func names(entries []registry.Revocation) string {
+func names(changes []registry.Change) string {
 	list := []string{}
-	for _, r := range entries {
-		list = append(list, r.TokenID)
+	for _, c := range changes {
+		list = append(list, c.TokenID)
 	}
 	return fmt.Sprint(list)
 }
 
-// revokeFollowed: who follows the feed while 50 goroutines write to it misses
-// nothing, though he never looks back.
-func revokeFollowed(t *testing.T, open opener) {
+// feedFollowed: a reader who follows the feed while 50 goroutines write to it
+// misses nothing, though it never reads a part twice. Each writer's sequence is
+// the one in the feed.
+func feedFollowed(t *testing.T, open opener) {
 	store := open(t)
 	const each = 10
 	var writers sync.WaitGroup
+	var mu sync.Mutex
+	returned := map[string]int64{}
 	written := make(chan struct{})
 	for n := range racers {
 		writers.Go(func() {
 			for i := range each {
-				r := registry.Revocation{TokenID: fmt.Sprintf("%d-%d", n, i), ClientID: "c", ExpiresAt: time.Now().Add(time.Hour)}
-				if err := store.Revoke(t.Context(), r); err != nil {
+				c := token(fmt.Sprintf("%d-%d", n, i), time.Now().Add(time.Hour))
+				c.ClientID = "c"
+				sequence, err := store.Revoke(t.Context(), c)
+				if err != nil {
 					t.Errorf("Revoke: %v", err)
 				}
+				mu.Lock()
+				returned[c.TokenID] = sequence
+				mu.Unlock()
 			}
 		})
 	}
@@ -167,43 +220,51 @@ func revokeFollowed(t *testing.T, open opener) {
 		writers.Wait()
 		close(written)
 	}()
-	seen := map[string]bool{}
+	seen := map[string]int64{}
 	var since int64
 	for done := false; !done; {
 		select {
 		case <-written:
-			done = true // after one more look
+			done = true // after one more read
 		default:
 		}
-		for _, r := range follow(t, store, since) {
-			if seen[r.TokenID] {
-				t.Errorf("%s came twice", r.TokenID)
+		for _, c := range follow(t, store, since) {
+			if _, twice := seen[c.TokenID]; twice {
+				t.Errorf("%s was read twice", c.TokenID)
 			}
-			seen[r.TokenID], since = true, r.Sequence
+			seen[c.TokenID], since = c.Sequence, c.Sequence
 		}
 	}
 	if len(seen) != racers*each {
-		t.Errorf("the follower has seen %d of %d revocations", len(seen), racers*each)
+		t.Errorf("the follower has seen %d of %d changes", len(seen), racers*each)
+	}
+	for id, sequence := range returned {
+		if seen[id] != sequence {
+			t.Errorf("%s: the feed has the sequence %d, Revoke returned %d", id, seen[id], sequence)
+		}
 	}
 }
 
 // follow reads the feed to its end, and checks that it is in order.
-func follow(t *testing.T, store registry.Store, since int64) (all []registry.Revocation) {
+func follow(t *testing.T, store registry.Store, since int64) (all []registry.Change) {
 	t.Helper()
 	for {
-		entries, err := store.Revocations(context.WithoutCancel(t.Context()), since)
+		page, err := store.Changes(context.WithoutCancel(t.Context()), since)
 		if err != nil {
-			t.Fatalf("Revocations(%d): %v", since, err)
+			t.Fatalf("Changes(%d): %v", since, err)
 		}
-		if len(entries) == 0 {
-			return all
-		}
-		for _, r := range entries {
-			if r.Sequence <= since {
-				t.Fatalf("sequence %d after %d", r.Sequence, since)
+		for _, c := range page.Changes {
+			if c.Sequence <= since || c.Sequence > page.End {
+				t.Fatalf("sequence %d after %d, in a feed that ends at %d", c.Sequence, since, page.End)
 			}
-			since = r.Sequence
+			since = c.Sequence
 		}
-		all = append(all, entries...)
+		all = append(all, page.Changes...)
+		switch {
+		case !page.More:
+			return all
+		case len(page.Changes) == 0:
+			t.Fatalf("Changes(%d): an empty page says that more follow", since)
+		}
 	}
 }

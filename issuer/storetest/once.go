@@ -13,7 +13,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// onceRacers: of 50 who come at once, one is first.
+// onceRacers: of 50 calls at once, one is first.
 func onceRacers(t *testing.T, open opener) {
 	store := open(t)
 	until := time.Now().Add(time.Hour)
@@ -41,7 +41,7 @@ func onceRacers(t *testing.T, open opener) {
 	}
 }
 
-// onceUntil: when the time has come, and not before, there is a first one again.
+// onceUntil: from the time given on, and not before, there is a first call again.
 func onceUntil(t *testing.T, open opener) {
 	store := open(t)
 	until := time.Now().Add(1500 * time.Millisecond)
@@ -57,10 +57,10 @@ func onceUntil(t *testing.T, open opener) {
 		t.Fatal("two calls took longer than a second and a half: nothing can be said")
 	}
 	if err != nil || again {
-		t.Errorf("Once = %v, %v, want false: until has not come", again, err)
+		t.Errorf("Once = %v, %v, want false: it is before until", again, err)
 	}
 	time.Sleep(time.Until(until) + 10*time.Millisecond)
-	once(true, time.Now().Add(time.Hour)) // what did not count has not moved it
+	once(true, time.Now().Add(time.Hour)) // a call that did not count has not moved it
 	once(false, time.Now().Add(time.Hour))
 }
 
@@ -82,8 +82,8 @@ func onceDistinct(t *testing.T, open opener) {
 	}
 }
 
-// contextDone: a store that gives up says so, and does not pass it off as an
-// answer. One that answers nevertheless answers the truth.
+// contextDone: a store that gives up returns an error, never an answer. One that
+// answers nevertheless answers the truth.
 func contextDone(t *testing.T, open opener) {
 	store := open(t, clients()...)
 	done, cancel := context.WithCancel(t.Context())
@@ -101,19 +101,19 @@ func contextDone(t *testing.T, open opener) {
 	if second, errSecond := store.Once(t.Context(), "scope", "id", until); errSecond != nil || (first && second) {
 		t.Errorf("Once = %v, %v, after it was %v", second, errSecond, first)
 	}
-	err = store.Revoke(done, registry.Revocation{TokenID: "jti", ExpiresAt: until})
-	entries, errFeed := store.Revocations(done, 0)
+	_, err = store.Revoke(done, token("jti", until))
+	page, errFeed := store.Changes(done, 0)
 	if errors.Is(err, registry.ErrNotFound) || errors.Is(errFeed, registry.ErrNotFound) {
 		t.Errorf("not found: %v, %v", err, errFeed)
 	}
 	inFeed := false
-	for _, r := range follow(t, store, 0) {
-		inFeed = inFeed || r.TokenID == "jti"
+	for _, c := range follow(t, store, 0) {
+		inFeed = inFeed || c.TokenID == "jti"
 	}
 	if err == nil && !inFeed {
 		t.Error("Revoke returned nil and the feed does not have it")
 	}
-	if errFeed == nil && inFeed && len(entries) == 0 {
-		t.Error("Revocations returned nothing and no error")
+	if errFeed == nil && inFeed && len(page.Changes) == 0 {
+		t.Error("Changes returned nothing and no error")
 	}
 }

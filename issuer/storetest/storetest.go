@@ -9,6 +9,7 @@ package storetest
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -17,13 +18,13 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel.
-// Each calls open, with its own t, for a store of its own that holds the clients
-// given and nothing else; it is open's to close it, by t.Cleanup. It takes some
-// seconds, and is best run with -race.
+// Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
+// and that of [registry.Manager] where the store is one. Each calls open, with its
+// own t, for a store of its own that holds the clients given and nothing else;
+// open closes it by t.Cleanup. It takes some seconds, and is best run with -race.
 //
-// What it asks for is the contract in issuer's documentation, and that times
-// come back rounded by less than a millisecond, those of revocations upwards.
+// It tests the contract in the documentation of package registry, and that times
+// are returned rounded by less than a millisecond, those of changes upwards.
 //
 // Not checked: that what was acknowledged survives a crash, and that other
 // processes see it.
@@ -33,14 +34,25 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Client/found":         clientFound,
 		"Client/not found":     clientNotFound,
 		"Client/isolated":      clientIsolated,
-		"Revoke/order":         revokeOrder,
-		"Revoke/again":         revokeAgain,
-		"Revoke/expiry":        revokeExpiry,
-		"Revoke/50 at once":    revokeFollowed,
+		"feed/order":           feedOrder,
+		"feed/refuses":         feedRefuses,
+		"feed/end":             feedEnd,
+		"feed/again":           feedAgain,
+		"feed/expiry":          feedExpiry,
+		"feed/50 at once":      feedFollowed,
 		"Once/50 racers":       onceRacers,
 		"Once/until":           onceUntil,
 		"Once/scopes and ids":  onceDistinct,
 		"context that is done": contextDone,
+		"Manager/register":     managed(managerRegister),
+		"Manager/list":         managed(managerList),
+		"Manager/update":       managed(managerUpdate),
+		"Manager/disable":      managed(managerDisable),
+		"Manager/delete":       managed(managerDelete),
+		"Manager/secrets":      managed(managerSecrets),
+		"Manager/rotate":       managed(managerRotate),
+		"Manager/50 at once":   managed(managerRacers),
+		"Manager/50 ensure":    managed(managerEnsure),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -67,6 +79,7 @@ func clients() []registry.Client {
 			ID: oddID, Name: "Ünïcode ☃ 100 % 'quoted'", Secrets: []registry.Secret{first, second}, AuthMethod: "client_secret_post",
 			Scopes: []string{"orders:write", "orders:read"}, Audiences: []string{"https://b.example/ü?x=1", "https://a.example"},
 			DefaultAudience: "https://a.example", TokenTTL: 90 * time.Second, Introspects: []string{"*"},
+			Metadata: map[string]string{"tenant": "ä <&> \"'", "empty": "", strings.Repeat("k", 64): strings.Repeat("v", 512)},
 		},
 		{ID: "plain", Disabled: true},
 	}
@@ -87,6 +100,8 @@ func clientFound(t *testing.T, open opener) {
 			t.Errorf("got %+v, want %+v", got, w)
 		case !slices.Equal(got.Scopes, w.Scopes) || !slices.Equal(got.Audiences, w.Audiences) || !slices.Equal(got.Introspects, w.Introspects):
 			t.Errorf("lists: got %+v, want %+v in this order", got, w)
+		case !maps.Equal(got.Metadata, w.Metadata):
+			t.Errorf("metadata: got %q, want %q", got.Metadata, w.Metadata)
 		}
 		if len(got.Secrets) != len(w.Secrets) {
 			t.Fatalf("%d secrets, want %d", len(got.Secrets), len(w.Secrets))
@@ -116,33 +131,34 @@ func clientNotFound(t *testing.T, open opener) {
 	}
 }
 
-// clientIsolated: who changes what he gave to the store does not change the
-// store.
+// clientIsolated: a caller who changes what it gave to the store does not change
+// the store.
 func clientIsolated(t *testing.T, open opener) {
 	given := clients()
 	want := given[0].Secrets[0].Hash
 	store := open(t, given...)
 	given[0].Scopes[0], given[0].Audiences[0], given[0].Secrets[0].Hash = "admin", "https://evil.example", "changed"
+	given[0].Metadata["tenant"] = "changed"
 	got, err := store.Client(t.Context(), oddID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Scopes[0] != "orders:write" || got.Audiences[0] != "https://b.example/ü?x=1" || got.Secrets[0].Hash != want {
+	if got.Scopes[0] != "orders:write" || got.Audiences[0] != "https://b.example/ü?x=1" || got.Secrets[0].Hash != want || got.Metadata["tenant"] == "changed" {
 		t.Errorf("the store shares memory with its caller: %+v", got)
 	}
 }
 
-// copied copies deeply enough that the store cannot change what is expected.
+// copied shares nothing with the list, so that the store cannot change what is
+// expected.
 func copied(list []registry.Client) []registry.Client {
 	list = slices.Clone(list)
 	for i := range list {
-		c := &list[i]
-		c.Secrets, c.Scopes, c.Audiences, c.Introspects = slices.Clone(c.Secrets), slices.Clone(c.Scopes), slices.Clone(c.Audiences), slices.Clone(c.Introspects)
+		list[i] = *list[i].Clone()
 	}
 	return list
 }
 
-// near reports whether a time came back rounded to the millisecond at worst.
+// near reports whether a time was returned rounded to the millisecond at worst.
 func near(got, want time.Time) bool {
 	if got.IsZero() || want.IsZero() {
 		return got.IsZero() && want.IsZero()
@@ -150,7 +166,7 @@ func near(got, want time.Time) bool {
 	return got.Sub(want).Abs() < time.Millisecond
 }
 
-// roundedUp reports whether it came back rounded up.
+// roundedUp reports whether it was returned rounded up.
 func roundedUp(got, want time.Time) bool {
 	return near(got, want) && !got.Before(want)
 }

@@ -44,18 +44,18 @@ func revokeToken(t *testing.T, i *Issuer, jti string, expiresAt time.Time) {
 }
 
 // put adds an entry to the feed behind the issuer's back.
-func put(t *testing.T, store registry.Store, r registry.Revocation) {
+func put(t *testing.T, store registry.Store, r registry.Change) {
 	t.Helper()
 	if r.ExpiresAt.IsZero() {
 		r.ExpiresAt = time.Now().Add(time.Hour)
 	}
-	if err := store.Revoke(t.Context(), r); err != nil {
+	if _, err := store.Revoke(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // kept counts what the set holds.
-func kept(r *revocations) (tokens, clients int) {
+func kept(r *revoked) (tokens, clients int) {
 	for i := range r.tokens {
 		t, c := &r.tokens[i], &r.clients[i]
 		t.RLock()
@@ -123,7 +123,7 @@ func TestRevokeClient(t *testing.T) {
 		check(there)
 
 		// A later cut-off counts, an earlier one that is heard of late does not.
-		put(t, store, registry.Revocation{ClientID: "app", NotBefore: second.Add(-time.Hour), ExpiresAt: time.Now().Add(time.Minute)})
+		put(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "app", NotBefore: second.Add(-time.Hour), ExpiresAt: time.Now().Add(time.Minute)})
 		time.Sleep(2 * time.Second)
 		check(there)
 		time.Sleep(3 * sweepEvery)
@@ -168,7 +168,7 @@ func TestRevokeHungStore(t *testing.T) {
 		i := newService(t, Config{Store: store}).issuer
 		store.does(at("Revoke", hung))
 		begun := time.Now()
-		if err := i.RevokeClient(t.Context(), "app"); err == nil || time.Since(begun) != storePatience {
+		if err := i.RevokeClient(t.Context(), "app"); err == nil || time.Since(begun) != storeTimeout {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 	})
@@ -199,7 +199,7 @@ func TestRevokedUntil(t *testing.T) {
 		time.Sleep(sweepEvery + 2*time.Second)
 		for _, i := range []*Issuer{here, there} {
 			wantRevoked(t, i, "999", "x", begun, false)
-			if tokens, clients := kept(i.revocations); tokens != 1 || clients != 1 {
+			if tokens, clients := kept(i.revoked); tokens != 1 || clients != 1 {
 				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
 			}
 		}
@@ -211,31 +211,31 @@ func TestRevokedUntil(t *testing.T) {
 		time.Sleep(sweepEvery + 2*time.Second)
 		for _, i := range []*Issuer{here, there} {
 			// A cut-off stays as long as any earlier configuration's tokens may live.
-			if tokens, clients := kept(i.revocations); tokens != 0 || clients != 1 {
+			if tokens, clients := kept(i.revoked); tokens != 0 || clients != 1 {
 				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
 			}
-			for n := range i.revocations.clients {
-				shard := &i.revocations.clients[n]
+			for n := range i.revoked.clients {
+				shard := &i.revoked.clients[n]
 				shard.Lock()
 				for id, cut := range shard.cut {
-					if left := time.Until(time.Unix(cut.until, 0)); left < cutOffFor-time.Hour || left > cutOffFor+time.Hour {
+					if left := time.Until(time.Unix(cut.until, 0)); left < 89*24*time.Hour || left > 91*24*time.Hour {
 						t.Errorf("the cut-off is kept for %v", left)
 					}
 					shard.cut[id] = cutOff{cut.notBefore, time.Now().Unix()}
 				}
 				shard.Unlock()
 			}
-			i.revocations.sweep()
-			if _, clients := kept(i.revocations); clients != 0 {
+			i.revoked.sweep()
+			if _, clients := kept(i.revoked); clients != 0 {
 				t.Errorf("%d clients are kept after their time", clients)
 			}
 		}
-		if entries, err := store.Revocations(t.Context(), 0); len(entries) != 1 || err != nil {
-			t.Errorf("%d entries, %v", len(entries), err)
+		if page, err := store.Changes(t.Context(), 0); len(page.Changes) != 1 || err != nil {
+			t.Errorf("%d entries, %v", len(page.Changes), err)
 		}
 		revokeToken(t, here, "last", time.Now())
-		if entries, err := store.Revocations(t.Context(), 0); len(entries) != 2 || err != nil || entries[1].Sequence != 1003 {
-			t.Errorf("%v, %v", entries, err)
+		if page, err := store.Changes(t.Context(), 0); len(page.Changes) != 2 || err != nil || page.Changes[1].Sequence != 1003 {
+			t.Errorf("%v, %v", page, err)
 		}
 	})
 }
@@ -255,18 +255,14 @@ func TestRevocationTwice(t *testing.T) {
 	})
 }
 
-const maxEntries = 10_000 // of one call to registry.Memory
+const maxPage = 10_000 // of registry.Memory
 
-// More than the feed gives at once: the first look reads it all, in pages.
+// More than the feed gives at once: the first poll reads it all, in pages.
 func TestRevocationPages(t *testing.T) {
-	for _, n := range []int{0, 1, maxEntries - 1, maxEntries, maxEntries + 1, 2*maxEntries + 5000} {
+	for _, n := range []int{0, 1, maxPage - 1, maxPage, maxPage + 1, 2*maxPage + 5000} {
 		memory := newStore(t, app())
 		for k := range n {
-			put(t, memory, registry.Revocation{TokenID: strconv.Itoa(k)})
-		}
-		page, err := memory.Revocations(t.Context(), 0)
-		if err != nil || len(page) != min(n, maxEntries) || n > 0 && page[0].Sequence != 1 {
-			t.Fatalf("%d: a page of %d, %v", n, len(page), err)
+			put(t, memory, registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(k)})
 		}
 		store := &watched{Memory: memory}
 		i := newService(t, Config{Store: store}).issuer
@@ -275,13 +271,14 @@ func TestRevocationPages(t *testing.T) {
 			wantRevoked(t, i, strconv.Itoa(n-1), "app", time.Now(), true)
 		}
 		wantRevoked(t, i, strconv.Itoa(n), "app", time.Now(), false)
-		if tokens, _ := kept(i.revocations); tokens != n {
+		if tokens, _ := kept(i.revoked); tokens != n {
 			t.Errorf("%d of %d are kept", tokens, n)
 		}
-		put(t, store, registry.Revocation{TokenID: "next"})
-		if page, err := store.Revocations(t.Context(), int64(n)); err != nil || len(page) != 1 || page[0].TokenID != "next" || page[0].Sequence != int64(n+1) {
-			t.Errorf("after %d: %+v, %v", n, page, err)
+		put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: "next"})
+		if err := i.Sync(t.Context()); err != nil {
+			t.Error(err)
 		}
+		wantRevoked(t, i, "next", "app", time.Now(), true)
 	}
 }
 
@@ -312,8 +309,8 @@ func TestRevocationsConcurrently(t *testing.T) {
 		}
 		all.Go(func() {
 			for range 50 {
-				i.revocations.sweep()
-				if err := i.revocations.look(t.Context(), false); err != nil {
+				i.revoked.sweep()
+				if err := i.Sync(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -321,10 +318,10 @@ func TestRevocationsConcurrently(t *testing.T) {
 	}
 	all.Wait()
 	for _, i := range []*Issuer{here, there} {
-		if err := i.revocations.look(t.Context(), false); err != nil {
+		if err := i.Sync(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if tokens, clients := kept(i.revocations); tokens != 800 || clients != 800 {
+		if tokens, clients := kept(i.revoked); tokens != 800 || clients != 800 {
 			t.Errorf("%d tokens, %d clients", tokens, clients)
 		}
 	}
@@ -340,7 +337,7 @@ func BenchmarkRevoked(b *testing.B) {
 		i := newService(b, Config{}).issuer
 		until := time.Now().Add(time.Hour)
 		for range n {
-			i.revocations.apply(registry.Revocation{TokenID: rand.Text(), ExpiresAt: until})
+			i.apply(registry.Change{Kind: registry.TokenRevoked, TokenID: rand.Text(), ExpiresAt: until})
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&after)
@@ -368,8 +365,8 @@ func BenchmarkRevokedStall(b *testing.B) {
 			i := newService(b, Config{}).issuer
 			until := time.Now().Add(time.Hour)
 			for n := range 500_000 {
-				i.revocations.apply(registry.Revocation{TokenID: strconv.Itoa(n), ExpiresAt: until})
-				i.revocations.apply(registry.Revocation{ClientID: strconv.Itoa(n), NotBefore: until, ExpiresAt: until})
+				i.apply(registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(n), ExpiresAt: until})
+				i.apply(registry.Change{Kind: registry.ClientCutOff, ClientID: strconv.Itoa(n), NotBefore: until, ExpiresAt: until})
 			}
 			stop := make(chan struct{})
 			var sweeps sync.WaitGroup
@@ -380,7 +377,7 @@ func BenchmarkRevokedStall(b *testing.B) {
 						case <-stop:
 							return
 						default:
-							i.revocations.sweep()
+							i.revoked.sweep()
 						}
 					}
 				})

@@ -1,0 +1,65 @@
+package issuer
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	sweepEvery = time.Minute
+	flushEvery = 30 * time.Second
+)
+
+// background owns the goroutines of an issuer, which start at its first use.
+type background struct {
+	starting sync.Once
+	running  context.Context
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+}
+
+func newBackground() *background {
+	b := &background{}
+	b.running, b.stop = context.WithCancel(context.Background())
+	return b
+}
+
+// start starts the loops, once, unless close was called before.
+func (b *background) start(loops ...func(context.Context)) {
+	b.starting.Do(func() {
+		for _, loop := range loops {
+			b.done.Go(func() { loop(b.running) })
+		}
+	})
+}
+
+// close stops the loops and waits for their end.
+func (b *background) close() {
+	b.starting.Do(func() {})
+	b.stop()
+	b.done.Wait()
+}
+
+// background starts to follow the feed, on which the cache of clients depends, and
+// to keep house.
+func (i *Issuer) background() {
+	i.loops.start(i.feed.run, i.housekeep)
+}
+
+// housekeep does what may take long, apart from the follower.
+func (i *Issuer) housekeep(ctx context.Context) {
+	sweep, flush := time.NewTicker(sweepEvery), time.NewTicker(flushEvery)
+	defer sweep.Stop()
+	defer flush.Stop()
+	for {
+		select {
+		case <-sweep.C:
+			i.revoked.sweep()
+		case <-flush.C:
+			i.uses.flush(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}

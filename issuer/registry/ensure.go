@@ -1,0 +1,35 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Ensure registers the client with a generated secret, and returns that secret,
+// to be shown to its owner once. It returns "" when there is a client with the id
+// already, which it leaves as it is. Replicas may call it at the same time: one
+// gets the secret.
+func Ensure(ctx context.Context, m Manager, c Client) (secret string, err error) {
+	switch {
+	case m == nil:
+		return "", errors.New("registry: Ensure needs a Manager: write the store that sqlite.Open returned")
+	case len(c.Secrets) > 0:
+		return "", errors.New("registry: Ensure generates the secret: leave Client.Secrets empty, or call Register")
+	}
+	switch _, err := m.Client(ctx, c.ID); {
+	case err == nil:
+		return "", nil
+	case !errors.Is(err, ErrNotFound):
+		return "", fmt.Errorf("registry: ensuring client %q: %w", c.ID, err)
+	}
+	plain, stored := GenerateSecret()
+	c.Secrets = []Secret{stored}
+	switch _, err := m.Register(ctx, c); {
+	case errors.Is(err, ErrConflict):
+		return "", nil // another replica was faster
+	case err != nil:
+		return "", fmt.Errorf("registry: ensuring client %q: %w", c.ID, err)
+	}
+	return plain, nil
+}

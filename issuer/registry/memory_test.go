@@ -1,0 +1,183 @@
+package registry
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestMemory(t *testing.T) {
+	if _, err := NewMemory(app(), Client{ID: "other"}, app()); err == nil || !strings.Contains(err.Error(), `"app"`) {
+		t.Errorf("two of one id: %v", err)
+	}
+	if m, err := NewMemory(Client{}); m != nil || err == nil || !strings.Contains(err.Error(), "Client.ID") {
+		t.Errorf("%v, %v", m, err)
+	}
+	mine := app()
+	m := newStore(t, mine)
+	for _, id := range []string{"", "App", "app ", "other"} {
+		if c, err := m.Client(t.Context(), id); c != nil || !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: %v, %v", id, c, err)
+		}
+	}
+	// What the caller does with its copy afterwards changes nothing.
+	mine.Scopes[0], mine.Audiences[0], mine.Secrets[0].Hash = "x", "x", "x"
+	got, err := m.Client(t.Context(), "app")
+	if err != nil || got.Scopes[0] != "orders:read" || got.Audiences[0] != ordersAPI || got.Secrets[0] != appStored {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// A client that was given out does not change when it is replaced.
+	next := app()
+	next.Scopes = []string{"next"}
+	if err := m.Put(next); err != nil || got.Scopes[0] != "orders:read" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := m.Client(t.Context(), "app"); err != nil || got.Scopes[0] != "next" || got.Version != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := m.Put(Client{ID: "app", TokenTTL: -1}); err == nil {
+		t.Error("a client that is wrong replaces one that is not")
+	}
+}
+
+// Put says so in the feed; the clients that a store begins with are no change.
+func TestMemoryPutIsInTheFeed(t *testing.T) {
+	m := newStore(t, app())
+	if page, err := m.Changes(t.Context(), 0); err != nil || len(page.Changes) != 0 || page.End != 0 || page.More {
+		t.Errorf("a new store's feed: %+v, %v", page, err)
+	}
+	for n := range int64(3) {
+		if err := m.Put(app()); err != nil {
+			t.Fatal(err)
+		}
+		page, err := m.Changes(t.Context(), n)
+		if err != nil || len(page.Changes) != 1 || page.End != n+1 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		if c := page.Changes[0]; c.Kind != ClientChanged || c.ClientID != "app" || c.Sequence != n+1 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// The zero value is an empty store, also within a type of the user's.
+func TestMemoryZero(t *testing.T) {
+	var mine struct{ Memory }
+	if _, err := mine.Client(t.Context(), "app"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if first, err := mine.Once(t.Context(), "s", "i", time.Now().Add(time.Hour)); !first || err != nil {
+		t.Errorf("%v, %v", first, err)
+	}
+	if err := mine.Put(app()); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := mine.Client(t.Context(), "app"); err != nil || c.ID != "app" {
+		t.Errorf("%+v, %v", c, err)
+	}
+
+	var none *Memory // what NewMemory returns beside an error
+	_, errClient := none.Client(t.Context(), "app")
+	_, errRevoke := none.Revoke(t.Context(), Change{Kind: ClientChanged, ClientID: "a", ExpiresAt: time.Now()})
+	_, errChanges := none.Changes(t.Context(), 0)
+	_, errOnce := none.Once(t.Context(), "s", "i", time.Now())
+	_, errRegister := none.Register(t.Context(), app())
+	_, errList := none.List(t.Context(), Query{})
+	_, errUpdate := none.Update(t.Context(), app())
+	_, errRotate := none.RotateSecret(t.Context(), "app", 0, "")
+	for method, err := range map[string]error{
+		"Client": errClient, "Revoke": errRevoke, "Changes": errChanges, "Once": errOnce, "Register": errRegister, "List": errList,
+		"Update": errUpdate, "RotateSecret": errRotate, "Put": none.Put(app()), "Delete": none.Delete(t.Context(), "app"),
+		"AddSecret": none.AddSecret(t.Context(), "app", appStored), "RemoveSecret": none.RemoveSecret(t.Context(), "app", "x"),
+	} {
+		if !errors.Is(err, errNoMemory) {
+			t.Errorf("%s of a nil *Memory: %v", method, err)
+		}
+	}
+}
+
+func TestMemoryPages(t *testing.T) {
+	for _, n := range []int{0, 1, maxPage - 1, maxPage, maxPage + 1, 2*maxPage + 5000} {
+		m := newStore(t)
+		for k := range n {
+			change := Change{Kind: TokenRevoked, TokenID: strconv.Itoa(k), ExpiresAt: time.Now().Add(time.Hour)}
+			if _, err := m.Revoke(t.Context(), change); err != nil {
+				t.Fatal(err)
+			}
+		}
+		since, read := int64(0), 0
+		for more := true; more; {
+			page, err := m.Changes(t.Context(), since)
+			if err != nil || page.End != int64(n) || len(page.Changes) > maxPage || page.More != (n-read > maxPage) {
+				t.Fatalf("%d, after %d: %d changes to %d, more %v, %v", n, since, len(page.Changes), page.End, page.More, err)
+			}
+			for _, c := range page.Changes {
+				if c.Sequence != since+1 {
+					t.Fatalf("%d after %d", c.Sequence, since)
+				}
+				since, read = c.Sequence, read+1
+			}
+			more = page.More
+		}
+		if read != n {
+			t.Errorf("%d of %d", read, n)
+		}
+	}
+}
+
+// What has expired leaves the feed, and is not counted as something to read.
+func TestMemorySweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newStore(t)
+		for range maxPage {
+			if _, err := m.Revoke(t.Context(), Change{Kind: TokenRevoked, TokenID: "a", ExpiresAt: time.Now().Add(time.Second)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		last := Change{Kind: TokenRevoked, TokenID: "b", ExpiresAt: time.Now().Add(time.Hour)}
+		if _, err := m.Revoke(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		page, err := m.Changes(t.Context(), 0)
+		if err != nil || len(page.Changes) != 1 || page.More || page.End != maxPage+1 {
+			t.Errorf("%d changes to %d, more %v, %v", len(page.Changes), page.End, page.More, err)
+		}
+		time.Sleep(time.Minute)
+		if page, err := m.Changes(t.Context(), 0); err != nil || len(page.Changes) != 1 || len(m.feed) != 1 {
+			t.Errorf("%d changes, %d kept, %v", len(page.Changes), len(m.feed), err)
+		}
+	})
+}
+
+// For the race detector.
+func TestMemoryConcurrently(t *testing.T) {
+	m := newStore(t, app())
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 100 {
+				c, err := m.Client(t.Context(), "app")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.Scopes[0] = "mine"
+				if err := m.Put(app()); err != nil {
+					t.Error(err)
+				}
+				if _, err := m.RotateSecret(t.Context(), "app", time.Hour, ""); err != nil {
+					t.Error(err)
+				}
+				if _, err := m.Changes(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
