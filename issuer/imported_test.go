@@ -72,3 +72,15 @@ func TestPutWhileGranting(t *testing.T) {
 	})
 	both.Wait()
 }
+
+// What the app keeps with a client is there when it adds claims.
+func TestMetadataInGrant(t *testing.T) {
+	c := app()
+	c.Metadata = map[string]string{"tenant": "t1"}
+	s := newService(t, Config{Claims: func(_ context.Context, g Grant) (map[string]any, error) {
+		return map[string]any{"tenant": g.Client.Metadata["tenant"]}, nil
+	}}, c)
+	if g := s.wantToken(t, s.post(appForm)); !strings.Contains(g.payload, `"tenant":"t1"`) {
+		t.Errorf("%s", g.payload)
+	}
+}

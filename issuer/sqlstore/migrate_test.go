@@ -72,6 +72,34 @@ func TestNewerSchema(t *testing.T) {
 	})
 }
 
+// The clients of an older release are there after an update, and it works on with
+// the new tables.
+func TestMigrationKeepsClients(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		steps, err := sqlstore.Statements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := d.raw(t)
+		for _, statement := range append(steps[0], "CREATE TABLE m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)", "INSERT INTO m2m_schema VALUES (1, 1)") {
+			if d.driver == "sqlite" {
+				statement = strings.ReplaceAll(statement, `COLLATE "C"`, "COLLATE BINARY")
+			}
+			mustExec(t, db, statement)
+		}
+		insertClients(t, db, 1)
+		store := d.open(t)
+		insert := "INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at)" +
+			" VALUES ('old', '', FALSE, '', '[]', '[]', '', 0, '[]', 'old', 1, 1, 1)" // as the older release does
+		mustExec(t, db, insert)
+		for _, id := range []string{"000000", "old"} {
+			if c, err := store.Client(t.Context(), id); err != nil || c.Version != 1 || c.Metadata != nil {
+				t.Errorf("%s: %+v, %v", id, c, err)
+			}
+		}
+	})
+}
+
 // A migration that fails leaves nothing behind.
 func TestFailedMigration(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {

@@ -24,7 +24,7 @@ type Config struct {
 	Connector driver.Connector
 
 	// MaxConns is how many connections the store opens at most, and keeps open.
-	// Three of them are for administration, for following the feed and for keys, so
+	// Three of them are for administration, for keys and for following the feed, so
 	// that a flood of requests delays none of these. Default 16, at least 4.
 	MaxConns int
 }
@@ -70,6 +70,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, errors.Join(err, s.requests.db.Close())
 	}
 	if s.sqlite, err = findDialect(ctx, s.requests.db); err == nil {
+		s.limitWriters(c.MaxConns)
 		err = s.migrate(ctx)
 	}
 	if err != nil {
@@ -78,11 +79,22 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-// pool is a set of connections, and the queue of those of its users that write to
-// SQLite.
+// pool is a set of connections, of which writers take a part.
 type pool struct {
-	db     *sql.DB
-	writer *semaphore.Weighted
+	db      *sql.DB
+	writers *semaphore.Weighted
+}
+
+// limitWriters leaves the follower a connection while administration waits for a
+// lock. On SQLite, which has one writer, each pool sends one at a time, so that an
+// operator waits for one request and not for all of them.
+func (s *Store) limitWriters(maxConns int) {
+	requests, operator := maxConns-operatorConns, operatorConns-1
+	if s.sqlite {
+		requests, operator = 1, 1
+	}
+	s.requests.writers = semaphore.NewWeighted(int64(requests))
+	s.operator.writers = semaphore.NewWeighted(int64(operator))
 }
 
 // pool opens connections when they are needed. Of two pools on one connector the
@@ -103,5 +115,5 @@ func (c Config) pool(conns int, second bool) (*pool, error) {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxLifetime(connLifetime)
-	return &pool{db, semaphore.NewWeighted(1)}, nil
+	return &pool{db: db}, nil
 }

@@ -172,6 +172,9 @@ func TestFloodLeavesTheOperatorAlone(t *testing.T) {
 	if _, err := store.Changes(soon, 0); err != nil {
 		t.Errorf("the follower: %v", err)
 	}
+	if _, err := store.List(soon, registry.Query{}); err != nil {
+		t.Errorf("the operator: %v", err)
+	}
 	if _, err := store.RotateSecret(soon, "c", 0, ""); err != nil {
 		t.Errorf("the operator: %v", err)
 	}
@@ -180,4 +183,39 @@ func TestFloodLeavesTheOperatorAlone(t *testing.T) {
 	}
 	cancel()
 	flood.Wait()
+}
+
+// Administration that waits for a lock does not delay the follower.
+func TestOperatorLeavesTheFollowerAlone(t *testing.T) {
+	t.Parallel()
+	d := postgres(t)
+	store := d.open(t)
+	register(t, store, registry.Client{ID: "c"})
+	lock, err := d.raw(t).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	for _, statement := range []string{"BEGIN", "UPDATE m2m_clients SET name = 'x'"} {
+		if _, err := lock.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for range 20 {
+		waiting.Go(func() {
+			if _, err := store.RotateSecret(ctx, "c", 0, ""); err == nil {
+				t.Error("nothing was locked, so nothing is tested")
+			}
+		})
+	}
+	time.Sleep(200 * time.Millisecond)
+	soon, done := context.WithTimeout(t.Context(), 5*time.Second)
+	defer done()
+	if _, err := store.Changes(soon, 0); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	waiting.Wait()
 }

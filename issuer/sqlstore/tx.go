@@ -52,13 +52,11 @@ func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any)
 const attempts = 5
 
 func (s *Store) repeat(ctx context.Context, p *pool, attempt func() error) error {
+	if err := p.writers.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer p.writers.Release(1)
 	if s.sqlite {
-		// First in its pool's queue, then in the store's, so that an operator waits
-		// for one request and not for all of them.
-		if err := p.writer.Acquire(ctx, 1); err != nil {
-			return err
-		}
-		defer p.writer.Release(1)
 		if err := s.writer.Acquire(ctx, 1); err != nil {
 			return err
 		}
