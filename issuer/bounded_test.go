@@ -37,7 +37,7 @@ func TestBounded(t *testing.T) {
 		want("a", 0, false)
 		want("b", 2, true)
 
-		// A set begins the life anew.
+		// A set starts the TTL anew.
 		b.set("a", 1)
 		time.Sleep(time.Minute)
 		b.set("a", 2)
@@ -120,7 +120,8 @@ func TestBoundedSmall(t *testing.T) {
 	}
 }
 
-// For the race detector; the limit holds but for who is about to set.
+// For the race detector. The capacity may be exceeded by one entry per worker and
+// shard.
 func TestBoundedConcurrently(t *testing.T) {
 	const limit, workers = 160, 8
 	b := newBounded[int](limit, time.Minute)

@@ -57,8 +57,7 @@ func TestRegistryWarm(t *testing.T) {
 	})
 }
 
-// A thousand at once are one query, whoever of them leaves, the one that made it
-// included.
+// A thousand requests at once are one query, also when the first of them leaves.
 func TestRegistryOneRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -150,7 +149,7 @@ func TestRegistryOutage(t *testing.T) {
 	}
 }
 
-// While the store hangs, one request in a second waits for it, and the rest of
+// While the store hangs, one request a second waits for it, and the rest of
 // a busy issuer's notice nothing.
 func TestRegistryHungStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -197,8 +196,8 @@ func TestRegistryHungStore(t *testing.T) {
 	})
 }
 
-// A store that fails is asked once in a while, whoever asks, and is trusted again
-// after one answer.
+// A store that fails is tried once a second, however many ask, and is trusted
+// again after one answer.
 func TestRegistryProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -263,8 +262,8 @@ func TestRegistryFollows(t *testing.T) {
 	}
 }
 
-// A change that is heard of while the record is being read: what was read is not
-// remembered, whatever order the two end in.
+// When a record changes while it is being read, what was read is not cached,
+// whatever order the two end in.
 func TestRegistryChangeWhileReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := newStore(t, app())
@@ -294,7 +293,7 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 		}
 		r.evict("app")
 
-		// Who asks after the change does not join the query from before it.
+		// A request after the change does not join the query from before it.
 		if c, _, err := r.client(t.Context(), "app"); err != nil || c.Name != "next" {
 			t.Fatalf("%+v, %v", c, err)
 		}
@@ -309,7 +308,7 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 	})
 }
 
-// A flood of ids that nobody has takes bounded memory and forgets no client.
+// A flood of unknown ids takes bounded memory and evicts no client.
 func TestRegistryFlood(t *testing.T) {
 	floods := 4 * maxCached
 	if testing.Short() {
@@ -383,8 +382,8 @@ func TestRegistryMemory(t *testing.T) {
 	}
 }
 
-// A client that the store takes away while it works is refused, not served from
-// memory; and one whose store gives another is a failure.
+// A client that was removed from the store is refused, not served from the cache;
+// a store that returns another client has failed.
 func TestRegistryAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var err error

@@ -58,7 +58,7 @@ func TestRevocationLag(t *testing.T) {
 	}
 }
 
-// It ends to the nanosecond, a first look that took too long included.
+// The lag ends to the nanosecond, also when the first poll took too long.
 func TestRevocationLagIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lag = 2 * time.Second
@@ -86,7 +86,7 @@ func TestRevocationLagIsExact(t *testing.T) {
 }
 
 // What was revoked before this process started counts from its first request:
-// that waits for the first look, but not for ever, and however many there are.
+// that waits for the first poll, but not for ever, and however many there are.
 func TestRevokedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -141,7 +141,7 @@ func TestRevokedFirst(t *testing.T) {
 			if took := time.Since(begun); took > storeTimeout {
 				t.Errorf("%s: the last of them waited %v", name, took)
 			}
-			// Who leaves does not wait at all.
+			// A caller that leaves does not wait at all.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			begun = time.Now()
@@ -328,8 +328,8 @@ func TestClose(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		// Nothing starts after Close: who asks gets an answer that is true now, and
-		// then none.
+		// Nothing starts after Close: a caller gets an answer that is true now, and
+		// later an error.
 		wantRevoked(t, i, "a", "app", time.Now(), false)
 		time.Sleep(time.Minute + time.Nanosecond)
 		wantLag(t, i, errStoreStalled)

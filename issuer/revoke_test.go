@@ -189,7 +189,7 @@ func TestRevokeEndpointTokens(t *testing.T) {
 	}
 }
 
-// What both endpoints about tokens refuse, before they look at the token.
+// What both endpoints about tokens refuse, before they read the token.
 func TestTokenEndpointsRefuse(t *testing.T) {
 	s := newService(t, Config{})
 	g := s.wantToken(t, s.post(appForm))
@@ -239,7 +239,7 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 			})
 		}
 	}
-	// And a token that somebody put in a URL of the token endpoint.
+	// And a token in a URL of the token endpoint.
 	s.wantError(t, s.postTo("/token?token="+g.token, appForm), 400, "invalid_request", "parameters belong in the body of the request, not in its URL")
 }
 

@@ -43,7 +43,7 @@ func revokeToken(t *testing.T, i *Issuer, jti string, expiresAt time.Time) {
 	}
 }
 
-// put adds an entry to the feed behind the issuer's back.
+// put adds a change to the feed, without the issuer.
 func put(t *testing.T, store registry.Store, r registry.Change) {
 	t.Helper()
 	if r.ExpiresAt.IsZero() {
@@ -240,7 +240,7 @@ func TestRevokedUntil(t *testing.T) {
 	})
 }
 
-// An entry that comes twice, or with an earlier end, takes nothing back.
+// A token that is revoked twice, or with an earlier end, stays revoked.
 func TestRevocationTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, app())

@@ -27,7 +27,7 @@ type Secret struct {
 
 	// Hash is "sha256:" and hex for a generated secret, which has 256 random
 	// bits and needs no slow hash; $argon2id$… or $2b$… (bcrypt) for an imported
-	// one, which somebody chose.
+	// one, which a person chose.
 	Hash string `json:"hash"`
 
 	Label      string    `json:"label,omitempty"`
@@ -36,9 +36,9 @@ type Secret struct {
 	LastUsedAt time.Time `json:"last_used_at,omitzero"` // a store's to set, a minute late
 }
 
-// A generated secret is m2m_<id>_<secret>_<checksum>, all in lower case base32,
-// so that it needs no escaping anywhere, a scanner of repositories can tell it
-// for certain, and a mistyped one costs no look-up.
+// A generated secret is m2m_<id>_<secret>_<checksum>, all in lower case base32. It
+// needs no escaping anywhere, a scanner of repositories recognises it for certain,
+// and a mistyped one costs no query.
 const (
 	secretPrefix = "m2m_"
 	idLen        = 16 // 80 bits
@@ -49,8 +49,8 @@ const (
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// GenerateSecret makes a new client secret. The first result is to be shown to
-// its owner once and kept nowhere; the second goes into [Client].Secrets.
+// GenerateSecret returns a new client secret. Show the first result to its owner
+// once and keep it nowhere; put the second into [Client].Secrets.
 func GenerateSecret() (string, Secret) {
 	random := make([]byte, 10+32)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
@@ -60,22 +60,9 @@ func GenerateSecret() (string, Secret) {
 	return plain, Secret{ID: id, Hash: fastHash(plain)}
 }
 
+// checksum is CRC-32 (IEEE) in base32.
 func checksum(s string) string {
-	sum := checksumOf(s)
-	return string(sum[:])
-}
-
-// checksumOf is CRC-32. It is computed here because crc32 wants bytes, and to
-// copy so few of them takes longer than to go over them.
-func checksumOf(s string) (sum [checksumLen]byte) {
-	crc := ^uint32(0)
-	for i := range len(s) {
-		crc = crc32.IEEETable[byte(crc)^s[i]] ^ crc>>8
-	}
-	var bytes [4]byte
-	binary.BigEndian.PutUint32(bytes[:], ^crc)
-	lowerBase32.Encode(sum[:], bytes[:])
-	return sum
+	return lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
 }
 
 // SecretID returns the id that a secret of [GenerateSecret] carries, and false for
@@ -86,7 +73,7 @@ func SecretID(secret string) (string, bool) {
 	}
 	body, sum := secret[:secretLen-checksumLen], secret[secretLen-checksumLen:]
 	id := body[len(secretPrefix) : len(secretPrefix)+idLen]
-	if want := checksumOf(body); body[len(secretPrefix)+idLen] != '_' || body[len(body)-1] != '_' || sum != string(want[:]) {
+	if body[len(secretPrefix)+idLen] != '_' || body[len(body)-1] != '_' || sum != checksum(body) {
 		return "", false
 	}
 	return id, true
@@ -107,7 +94,7 @@ const (
 	argonLanes  = 1
 )
 
-// HashSecret makes a [Secret] of one that somebody chose: printable ASCII, at
+// HashSecret returns the [Secret] of one that a person chose: printable ASCII, at
 // most 1024 characters. It uses argon2id, unless the secret has the form of
 // [GenerateSecret], which needs no slow hash. Tokens are granted for chosen
 // secrets only when Config.ImportedSecrets is set.
@@ -127,19 +114,18 @@ func HashSecret(plain string) (Secret, error) {
 	return Secret{ID: newSecretID(), Hash: a.String()}, nil
 }
 
-// ImportSecret makes a [Secret] of a hash that another system made: argon2id in
+// ImportSecret returns a [Secret] of a hash that another system made: argon2id in
 // PHC form, or bcrypt ($2a$, $2b$, $2y$). Hashes that would cost more than 256
 // MiB, 16 passes or bcrypt cost 14 are refused. bcrypt reads 72 bytes of a
 // secret; a longer one never matches here, as its end would not count.
 //
-// An unknown client takes as long to refuse as one with the imported hash that
-// was last checked. Where hashes of different cost are mixed, clients can
-// therefore be told by their time; import the secrets anew with [HashSecret] as
-// their owners appear.
+// Refusing an unknown client takes as long as checking the imported hash that was
+// checked last. Where hashes of different cost are mixed, the time therefore tells
+// clients apart; replace such hashes by those of [HashSecret].
 func ImportSecret(hash string) (Secret, error) {
 	s := Secret{ID: newSecretID(), Hash: hash}
 	if strings.HasPrefix(hash, fastPrefix) {
-		return Secret{}, errors.New("registry: a plain SHA-256 is no hash for a secret that somebody chose")
+		return Secret{}, errors.New("registry: a plain SHA-256 is no hash for a secret that a person chose")
 	}
 	if err := s.validate(); err != nil {
 		return Secret{}, fmt.Errorf("registry: %w", err)
@@ -153,8 +139,7 @@ func newSecretID() string {
 	return lowerBase32.EncodeToString(random)
 }
 
-// Generated reports whether the secret was made by [GenerateSecret], not chosen by
-// somebody.
+// Generated reports whether the secret was made by [GenerateSecret].
 func (s *Secret) Generated() bool { return strings.HasPrefix(s.Hash, fastPrefix) }
 
 // Expired reports whether the secret is no longer in force at now.
@@ -182,7 +167,7 @@ func (s *Secret) validate() error {
 		// bcrypt.Cost asks for less than bcrypt itself can read.
 		cost, err := bcrypt.Cost([]byte(s.Hash))
 		if err != nil || !bcryptForm.MatchString(s.Hash) {
-			return errors.New("the hash is none that is known here: write what GenerateSecret, HashSecret or ImportSecret gives")
+			return errors.New("the hash has an unknown form: write what GenerateSecret, HashSecret or ImportSecret gives")
 		}
 		if cost > maxBcryptCost {
 			return fmt.Errorf("bcrypt cost %d, more than %d", cost, maxBcryptCost)
@@ -193,15 +178,11 @@ func (s *Secret) validate() error {
 
 // matchesFast compares a secret with the hash of a generated one.
 func (s *Secret) matchesFast(plain string) bool {
-	var room [maxSecret]byte
-	sum := sha256.Sum256(append(room[:0], plain...))
-	var got, want [len(fastPrefix) + 2*sha256.Size]byte
-	hex.Encode(got[copy(got[:], fastPrefix):], sum[:])
-	return copy(want[:], s.Hash) == len(s.Hash) && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	return subtle.ConstantTimeCompare([]byte(fastHash(plain)), []byte(s.Hash)) == 1
 }
 
 // matchesSlow compares a secret with the hash of an imported one. It costs tens
-// of milliseconds of a core: only the gate calls it.
+// of milliseconds of a core.
 func (s *Secret) matchesSlow(plain string) bool {
 	if !strings.HasPrefix(s.Hash, argonPrefix) {
 		// Cut short before the hash, so that a long secret costs what any does.
@@ -265,9 +246,10 @@ func parseArgon(hash string) (argonParams, error) {
 	return a, nil
 }
 
-// Matches reports whether this is the secret that is kept. It takes as long as
-// its hash does and is bounded by nothing: it is for tools. It does not look at
-// ExpiresAt.
+// Matches reports whether plain is the secret. It takes as long as the hash does;
+// nothing bounds how many run at once.
+//
+// Not checked: ExpiresAt.
 func (s *Secret) Matches(plain string) bool {
 	if s.Generated() {
 		return s.matchesFast(plain)

@@ -268,8 +268,8 @@ func FuzzSecret(f *testing.F) {
 	})
 }
 
-// The checksum is the CRC-32 that everybody has, so that a scanner of
-// repositories can tell a secret for certain.
+// The checksum is the usual CRC-32, so that a scanner of repositories recognises a
+// secret for certain.
 func TestChecksum(t *testing.T) {
 	for _, s := range append(hard(), "", "a", "123456789", strings.Repeat("x", 100)) {
 		want := lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))

