@@ -90,7 +90,7 @@ func TestClaimNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := claiming(t, map[string]any{"tenant": "acme", claim: "root"})
 			s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
-			cause := strings.Replace(s.cause(t), "the name ", "", 1)
+			cause := strings.Replace(s.lastEvent(t).Err.Error(), "the name ", "", 1)
 			if want := fmt.Sprintf("issuer: Config.Claims returned %q", claim); !strings.HasPrefix(cause, want) {
 				t.Errorf("cause %s", cause)
 			}
@@ -126,7 +126,7 @@ func TestClaimValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := claiming(t, claims)
 			s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
-			if cause := s.cause(t); !strings.Contains(cause, "Config.Claims returned") {
+			if cause := s.lastEvent(t).Err.Error(); !strings.Contains(cause, "Config.Claims returned") {
 				t.Errorf("cause %s", cause)
 			}
 			switch name {

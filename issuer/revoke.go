@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks"
 )
 
 // cutOffFor is how long a cut-off is kept at least: longer than any token lives
@@ -25,6 +23,9 @@ const afterExpiry = 5 * time.Minute
 // knows at once, what another replica does within 2 s. The error means that the
 // store's revocations could not be followed for Config.MaxRevocationLag.
 func (i *Issuer) Revoked(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error) {
+	if !i.made() {
+		return false, errNotMade
+	}
 	return i.revocations.revoked(ctx, jti, clientID, issuedAt)
 }
 
@@ -35,9 +36,19 @@ func (i *Issuer) Revoked(ctx context.Context, jti, clientID string, issuedAt tim
 //
 // Not checked: that there is such a token.
 func (i *Issuer) RevokeToken(ctx context.Context, jti string, expiresAt time.Time) error {
-	if jti == "" {
+	switch {
+	case !i.made():
+		return errNotMade
+	case jti == "":
 		return errors.New("issuer: RevokeToken without a jti")
 	}
+	o := i.observation()
+	err := i.revokeToken(ctx, jti, expiresAt)
+	o.reportRevocation(ctx, Event{TokenID: jti}, err)
+	return err
+}
+
+func (i *Issuer) revokeToken(ctx context.Context, jti string, expiresAt time.Time) error {
 	if expiresAt.IsZero() {
 		expiresAt = time.Now().Add(i.maxTTL)
 	}
@@ -50,10 +61,16 @@ func (i *Issuer) RevokeToken(ctx context.Context, jti string, expiresAt time.Tim
 // disabled. A [registry.Manager] therefore revokes by itself, with that margin, when it
 // disables or deletes a client.
 func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
-	if clientID == "" {
+	switch {
+	case !i.made():
+		return errNotMade
+	case clientID == "":
 		return errors.New("issuer: RevokeClient without a client id")
 	}
-	return i.revoke(ctx, i.cutOff(clientID))
+	o := i.observation()
+	err := i.revoke(ctx, i.cutOff(clientID))
+	o.reportRevocation(ctx, Event{Target: clientID}, err)
+	return err
 }
 
 func (i *Issuer) cutOff(clientID string) registry.Revocation {
@@ -69,72 +86,4 @@ func (i *Issuer) revoke(ctx context.Context, r registry.Revocation) error {
 	}
 	i.revocations.apply(r)
 	return nil
-}
-
-// revokeRequested is the revocation endpoint (RFC 7009 §2): a client takes one
-// of its own tokens back. A token that is no good any more is as good as
-// revoked.
-func (i *Issuer) revokeRequested(ctx context.Context, r request) ([]byte, *Error) {
-	claims, err := i.inspect(ctx, r.token, afterExpiry)
-	switch {
-	case errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil:
-		return nil, unavailable(err)
-	case err != nil:
-		return done, nil
-	}
-	owner, _, err1 := claims.String("client_id")
-	jti, _, err2 := claims.String("jti")
-	expiresAt, _, err3 := claims.Time("exp")
-	issuedAt, _, err4 := claims.Time("iat")
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return nil, serverError(err) // we signed it
-	}
-	if owner != r.client.ID {
-		return nil, &Error{Status: http.StatusBadRequest, Code: "unauthorized_client", Description: "the token is not the client's"}
-	}
-	if i.revocations.known(jti, owner, issuedAt) {
-		return done, nil // once is enough, however often it is asked
-	}
-	if err := i.RevokeToken(ctx, jti, expiresAt); err != nil {
-		return nil, unavailable(err)
-	}
-	return done, nil
-}
-
-var done = []byte("{}") // RFC 7009 §2.2: the status says it all
-
-var errNotOurs = errors.New("issuer: not a token of this issuer that is valid now")
-
-// inspect reads a token of this issuer, whoever it is for. An error that is not
-// jwks.ErrUnavailable means that it is not valid now; revocation is not looked
-// at.
-func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jwks.Claims, error) {
-	parsed, err := jwks.Parse(token, maxToken)
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	if parsed.Type() != tokenType {
-		return jwks.Claims{}, errNotOurs
-	}
-	key, err := i.keys.Key(ctx, parsed.KeyID())
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	payload, err := parsed.Verify(key)
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	claims, err := jwks.ParseClaims(payload)
-	if err != nil {
-		return jwks.Claims{}, err
-	}
-	issuer, _, err1 := claims.String("iss")
-	expiresAt, _, err2 := claims.Time("exp")
-	if err := errors.Join(err1, err2); err != nil {
-		return jwks.Claims{}, err
-	}
-	if issuer != i.url || !time.Now().Before(expiresAt.Add(leeway)) {
-		return jwks.Claims{}, errNotOurs
-	}
-	return claims, nil
 }

@@ -1,0 +1,46 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+var errNotOurs = errors.New("issuer: not a token of this issuer that is valid now")
+
+// inspect reads a token of this issuer, for any audience. An error that is not
+// jwks.ErrUnavailable means that it is not valid now.
+//
+// Not checked: that it was not revoked.
+func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jwks.Claims, error) {
+	parsed, err := jwks.Parse(token, maxToken)
+	if err != nil {
+		return jwks.Claims{}, err
+	}
+	if parsed.Type() != tokenType {
+		return jwks.Claims{}, errNotOurs
+	}
+	key, err := i.keys.Key(ctx, parsed.KeyID())
+	if err != nil {
+		return jwks.Claims{}, err
+	}
+	payload, err := parsed.Verify(key)
+	if err != nil {
+		return jwks.Claims{}, err
+	}
+	claims, err := jwks.ParseClaims(payload)
+	if err != nil {
+		return jwks.Claims{}, err
+	}
+	issuer, _, err1 := claims.String("iss")
+	expiresAt, _, err2 := claims.Time("exp")
+	if err := errors.Join(err1, err2); err != nil {
+		return jwks.Claims{}, err
+	}
+	if issuer != i.url || !time.Now().Before(expiresAt.Add(leeway)) {
+		return jwks.Claims{}, errNotOurs
+	}
+	return claims, nil
+}
