@@ -72,5 +72,7 @@ func (i *Issuer) sign(q request, payload []byte) ([]byte, *Error) {
 func newTokenID() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	return base64.RawURLEncoding.EncodeToString(random[:])
+	var id [22]byte
+	base64.RawURLEncoding.Encode(id[:], random[:])
+	return string(id[:])
 }
