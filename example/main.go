@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/issuer/admin"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -52,10 +53,14 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	api, err := admin.New(admin.Config{Issuer: iss.Issuer, Manager: iss.Storage})
+	if err != nil {
+		return err
+	}
 
 	e := service.New()
 	iss.Mount(e)
-	iss.MountAdmin(e.Group("/admin", auth.Require("clients:admin")), iss.Storage)
+	api.Mount(e.Group("/admin", auth.Require("clients:admin")))
 	service.Orders(e, auth)
 	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", issuerURL, audience, os.Getpid(), listener.Addr(), session(issuerURL, secret))
 	return service.Serve(e, listener)

@@ -1,12 +1,16 @@
 package issuer
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // reserved are the claims that Config.Claims must not set: those of RFC 9068
@@ -14,7 +18,34 @@ import (
 var reserved = map[string]bool{
 	"iss": true, "sub": true, "aud": true, "exp": true, "nbf": true, "iat": true, "jti": true,
 	"client_id": true, "scope": true, "scp": true, "cnf": true, "act": true, "may_act": true, "azp": true,
-	"active": true, "token_type": true, // of RFC 7662, where the claims stand beside them
+	"active": true, "token_type": true, // of RFC 7662, whose answer holds the claims beside them
+}
+
+// appendCustom adds what Config.Claims returns to the payload that is being
+// written.
+func (i *Issuer) appendCustom(ctx context.Context, payload []byte, g Grant) ([]byte, *Error) {
+	claims, err := i.claims(ctx, g)
+	if err != nil {
+		return nil, claimsRefused(err)
+	}
+	if payload, err = appendClaims(payload, claims); err != nil {
+		return nil, serverError(event.ClaimsRefused, err)
+	}
+	// Such as half a surrogate pair in a json.RawMessage.
+	if _, err := jwks.ParseClaims(string(payload) + "}"); err != nil {
+		return nil, serverError(event.ClaimsRefused, fmt.Errorf("issuer: Config.Claims returned what verifiers refuse: %w", err))
+	}
+	return payload, nil
+}
+
+// claimsRefused returns the answer to an error of Config.Claims: its own, if it
+// is an Error that can be one, else 500.
+func claimsRefused(err error) *Error {
+	var own *Error
+	if errors.As(err, &own) && own != nil && own.Status >= 400 && own.Status <= 599 && own.Code != "" {
+		return &Error{Status: own.Status, Code: own.Code, Description: own.Description, RetryAfter: own.RetryAfter, reason: event.ClaimsRefused, cause: err}
+	}
+	return serverError(event.ClaimsRefused, err)
 }
 
 // appendClaims adds the members to a JSON object that is being written, in
@@ -54,59 +85,3 @@ func isClaimName(name string) bool {
 	}
 	return true
 }
-
-// appendString writes a JSON string.
-func appendString(dst []byte, s string) []byte {
-	if !isPlain(s) {
-		encoded, err := json.Marshal(s)
-		if err != nil { // not for a string
-			encoded = []byte(`""`)
-		}
-		return append(dst, encoded...)
-	}
-	dst = append(dst, '"')
-	dst = append(dst, s...)
-	return append(dst, '"')
-}
-
-// isPlain reports whether nothing in s needs an escape in JSON.
-func isPlain(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// appendScope writes scopes as one JSON string. A scope needs no escape (RFC 6749
-// §3.3), but the client's come from a store.
-func appendScope(dst []byte, scopes []string) []byte {
-	start := len(dst)
-	dst = append(dst, '"')
-	for n, s := range scopes {
-		if !isPlain(s) {
-			return appendString(dst[:start], strings.Join(scopes, " "))
-		}
-		if n > 0 {
-			dst = append(dst, ' ')
-		}
-		dst = append(dst, s...)
-	}
-	return append(dst, '"')
-}
-
-// appendAudience writes aud: a string for one, an array for more (RFC 7519
-// §4.1.3).
-func appendAudience(dst []byte, audience []string) []byte {
-	if len(audience) == 1 {
-		return appendString(dst, audience[0])
-	}
-	for n, a := range audience {
-		dst = append(dst, "[,"[min(n, 1)])
-		dst = appendString(dst, a)
-	}
-	return append(dst, ']')
-}
-
-var errTokenTooLarge = errors.New("issuer: the token, with its scopes and what Config.Claims returned, is larger than 16 KiB, which verifiers refuse")

@@ -3,6 +3,7 @@ package issuer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -10,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // claiming is an issuer whose Config.Claims returns the claims.
@@ -90,7 +91,7 @@ func TestClaimNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := claiming(t, map[string]any{"tenant": "acme", claim: "root"})
 			s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
-			cause := strings.Replace(s.cause(t), "the name ", "", 1)
+			cause := strings.Replace(s.lastEvent(t).Err.Error(), "the name ", "", 1)
 			if want := fmt.Sprintf("issuer: Config.Claims returned %q", claim); !strings.HasPrefix(cause, want) {
 				t.Errorf("cause %s", cause)
 			}
@@ -126,7 +127,7 @@ func TestClaimValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := claiming(t, claims)
 			s.wantError(t, s.post(appForm), 500, "server_error", "the token could not be made")
-			if cause := s.cause(t); !strings.Contains(cause, "Config.Claims returned") {
+			if cause := s.lastEvent(t).Err.Error(); !strings.Contains(cause, "Config.Claims returned") {
 				t.Errorf("cause %s", cause)
 			}
 			switch name {
@@ -152,33 +153,35 @@ func TestClaimsFail(t *testing.T) {
 	s.wantCause(t, errBroken)
 }
 
-// Whatever a string holds, it stays one.
-func TestAppendString(t *testing.T) {
-	for _, want := range append(hard(), "", "\x00\x1f\x7f", "ä", "\u2028", "</script>", `","sub":"root`) {
-		var got string
-		if text := appendString(nil, want); json.Unmarshal(text, &got) != nil || got != want {
-			t.Errorf("%q is written %s", want, text)
-		}
-	}
-}
-
-// Scopes come from a store, which may be anybody's.
-func TestAppendScope(t *testing.T) {
-	for _, scopes := range [][]string{{"a"}, {"a", "b"}, {`a","sub":"root`}, {"a", `"`, "c"}, {"a", "\n"}, {`\`}, append(hard(), "last")} {
-		var got string
-		if text := appendScope([]byte("x"), scopes); json.Unmarshal(text[1:], &got) != nil || got != strings.Join(scopes, " ") {
-			t.Errorf("%q is written %s", scopes, text)
-		}
-	}
-	c := app()
-	c.Scopes = []string{`orders:read","sub":"root`}
-	s := newService(t, Config{Store: storeFunc(func(context.Context, string) (*registry.Client, error) { return &c, nil })})
-	w := s.post(appForm)
-	var answer struct{ Scope, Sub string }
-	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Scope != c.Scopes[0] || answer.Sub != "" {
-		t.Errorf("%v, %+v: %s", err, answer, w.Body)
-	}
-	if g := s.wantToken(t, w); g.claims.Subject != "app" {
-		t.Errorf("sub is %q", g.claims.Subject)
+// An Error that Config.Claims returns is the answer, if it can be one.
+func TestClaimsRefuse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err    error
+		status int
+		body   string // "" is the 500 of any other error
+	}{
+		"refused":           {&Error{Status: 403, Code: "access_denied", Description: "the tenant is closed"}, 403, `{"error":"access_denied","error_description":"the tenant is closed"}`},
+		"wrapped":           {fmt.Errorf("tenants: %w", &Error{Status: 400, Code: "invalid_target"}), 400, `{"error":"invalid_target","error_description":""}`},
+		"not now":           {&Error{Status: 503, Code: "temporarily_unavailable", Description: "no tenants", RetryAfter: 7}, 503, `{"error":"temporarily_unavailable","error_description":"no tenants"}`},
+		"no code":           {&Error{Status: 403}, 500, ""},
+		"no status":         {&Error{Code: "access_denied"}, 500, ""},
+		"status of success": {&Error{Status: 200, Code: "ok"}, 500, ""},
+		"status too high":   {&Error{Status: 600, Code: "x"}, 500, ""},
+		"nil Error":         {(*Error)(nil), 500, ""},
+		"another error":     {errBroken, 500, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, tt.err }})
+			w := s.post(appForm)
+			if tt.body == "" {
+				tt.body = `{"error":"server_error","error_description":"the token could not be made"}`
+			}
+			if w.Code != tt.status || w.Body.String() != tt.body || w.Header().Get("Cache-Control") != "no-store" || (w.Header().Get("Retry-After") == "7") != (name == "not now") {
+				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+			}
+			if e := s.lastEvent(t); e.Reason != event.ClaimsRefused || e.Status != tt.status || e.ClientID != "app" || e.Claimed || e.TokenID != "" || !errors.Is(e.Err, tt.err) {
+				t.Errorf("event %+v", e)
+			}
+		})
 	}
 }

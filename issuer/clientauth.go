@@ -2,188 +2,141 @@ package issuer
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// credential is what a request presents, not checked yet.
-type credential struct {
-	clientID, secret, method string
-	address                  string // where the request comes from
+// mechanism is one way for a client to authenticate. What a request presents
+// decides which one is used, before any secret is looked at. Each has a file.
+type mechanism interface {
+	// presented reports whether the request holds a credential of this kind, well
+	// formed or not.
+	presented(q request) bool
+
+	// read returns the credential of a request that presents one. The error says
+	// that it is malformed.
+	read(q request) (credential, *Error)
 }
 
-// reportedID is the claimed client id, if it is one that can be logged. A
-// secret in its place, by mistake, is not.
-func (c credential) reportedID() string {
-	if _, secret := registry.SecretID(c.clientID); secret || !registry.ValidID(c.clientID) {
+// credential is what a request presents, not verified yet.
+type credential interface {
+	// claimedID returns the client that the caller claims to be.
+	claimedID() string
+
+	// verify returns the client once the credential is proven to be its own. find
+	// reads the record of a client; a mechanism that limits attempts does so around
+	// both. The error is 401 when the credential is refused, and 503 when that
+	// cannot be told now. A client that does not exist must be answered as a wrong
+	// credential is, after the same work.
+	verify(ctx context.Context, find finder) (caller, *Error)
+}
+
+// caller is a client that has authenticated.
+type caller struct {
+	client   *registry.Client
+	secretID string // of the secret that it used, if it used one
+}
+
+// authenticate verifies the one credential of a request. More than one is
+// refused (RFC 6749, section 2.3), as is none. It also returns the client that
+// the caller claims to be.
+func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
+	var chosen mechanism
+	for _, m := range i.mechanisms {
+		if !m.presented(q) {
+			continue
+		}
+		if chosen != nil {
+			return caller{}, "", malformed("more than one client authentication")
+		}
+		chosen = m
+	}
+	if chosen == nil {
+		return caller{}, loggable(q.form.clientID), missing(q.form.clientID)
+	}
+	c, err := chosen.read(q)
+	if err != nil {
+		return caller{}, "", err
+	}
+	who, err := c.verify(q.context(), i.find)
+	if err != nil {
+		return caller{}, loggable(c.claimedID()), err
+	}
+	return who, "", nil
+}
+
+// missing is the answer to a request without a credential.
+func missing(clientID string) *Error {
+	e := invalidClient(event.NoCredential, nil)
+	if clientID == "" {
+		e.Description = "client authentication is missing"
+	}
+	return e
+}
+
+// loggable returns a claimed client id if it is one that can be logged. A secret
+// in its place, by mistake, cannot.
+func loggable(clientID string) string {
+	if _, secret := registry.SecretID(clientID); secret || !registry.ValidID(clientID) {
 		return ""
 	}
-	return c.clientID
+	return clientID
 }
 
-// readCredential takes the one credential of the request. More than one is
-// refused (RFC 6749 §2.3), as is none.
-func readCredential(r *http.Request, t tokenRequest) (credential, *Error) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) > 1 {
-		return credential{}, invalidRequest("more than one Authorization header")
-	}
-	if t.clientAssertion != "" {
-		if len(headers) > 0 || t.clientSecret != "" {
-			return credential{}, invalidRequest("more than one client authentication")
-		}
-		return credential{}, invalidClient(errWrongMethod)
-	}
-	if len(headers) == 1 {
-		if t.clientSecret != "" {
-			return credential{}, invalidRequest("more than one client authentication")
-		}
-		c, err := readBasic(headers[0])
-		if err != nil {
-			return credential{}, err
-		}
-		if t.clientID != "" && t.clientID != c.clientID {
-			return credential{}, invalidRequest("client_id differs from the one in the Authorization header")
-		}
-		return c, nil
-	}
-	switch {
-	case t.clientID == "" && t.clientSecret == "":
-		e := invalidClient(nil)
-		e.Description = "client authentication is missing"
-		return credential{}, e
-	case t.clientID == "":
-		return credential{}, invalidRequest("client_id is missing")
-	}
-	return credential{clientID: t.clientID, secret: t.clientSecret, method: registry.ClientSecretPost}, nil
+// account is the client that a caller claims to be, as far as the store can tell.
+type account struct {
+	client *registry.Client // nil: there is none
+	stale  bool             // the store is away, and the record may have changed
 }
 
-// readBasic reads an Authorization header of the Basic scheme. The id and the
-// secret are form-encoded before they are joined (RFC 6749 §2.3.1), so that the
-// id may hold a colon.
-func readBasic(header string) (credential, *Error) {
-	scheme, encoded, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Basic") {
-		e := invalidClient(errWrongMethod)
-		e.Description = "the Authorization header must use the Basic scheme"
-		return credential{}, e
-	}
-	var room [512]byte
-	decoded, err := base64.StdEncoding.Strict().AppendDecode(room[:0], []byte(strings.Trim(encoded, " ")))
-	id, secret, ok := strings.Cut(string(decoded), ":")
-	id, err1 := url.QueryUnescape(id)
-	secret, err2 := url.QueryUnescape(secret)
-	if err != nil || !ok || err1 != nil || err2 != nil {
-		e := invalidClient(errMalformed)
-		e.Description = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
-		return credential{}, e
-	}
-	return credential{clientID: id, secret: secret, method: registry.ClientSecretBasic}, nil
-}
+// finder finds the account of a client id. The error means that it cannot tell.
+type finder func(ctx context.Context, id string) (account, *Error)
 
-// authenticate finds the client and checks its secret. Every way to fail is the
-// same answer after the same work, until there have been too many.
-func (i *Issuer) authenticate(ctx context.Context, c credential) (*registry.Client, *Error) {
-	if !registry.ValidID(c.clientID) || !registry.ValidSecret(c.secret) {
-		return nil, invalidClient(errMalformed)
-	}
+func (i *Issuer) find(ctx context.Context, id string) (account, *Error) {
 	i.background()
-	a := attempt{clientID: c.clientID, address: c.address}
-	id, generated := registry.SecretID(c.secret)
-	if !generated {
-		if err := i.lockout.refusedUnread(a); err != nil {
-			return nil, err
-		}
-	}
-	client, stale, err := i.clients.client(ctx, c.clientID)
+	client, stale, err := i.clients.client(ctx, id)
 	if err != nil {
-		return nil, unavailable(err)
+		return account{}, unavailable(event.StoreUnavailable, err)
 	}
-	a.exists = client != nil
-	if !generated {
-		if err := i.lockout.refused(a); err != nil {
-			return nil, err
-		}
-	}
-	now := time.Now()
-	secret, err := i.checkSecret(ctx, client, c.secret, id, generated, now)
-	if err != nil && !errors.Is(err, errNotImported) {
-		return nil, unavailable(err)
-	}
+	return account{client, stale}, nil
+}
+
+// admit decides on an account after its credential was checked by the method.
+// failure is why that failed, nil if it did not. Every 401 is the same answer.
+func (a account) admit(method string, failure *Error) *Error {
 	switch {
-	case client == nil:
-		err = errUnknownClient
-	case err != nil:
-		if !slices.ContainsFunc(client.Secrets, func(s registry.Secret) bool { return !s.Generated() }) {
-			err = errWrongSecret
-		}
-	case secret == nil:
-		err = errWrongSecret
-	case client.Disabled:
-		err = errDisabled
-	case client.AuthMethod != "" && client.AuthMethod != c.method:
-		err = errWrongMethod
+	case failure != nil && failure.Status != http.StatusUnauthorized:
+		return failure
+	case a.client == nil:
+		failure = invalidClient(event.UnknownClient, errUnknownClient)
+	case failure != nil:
+	case a.client.Disabled:
+		failure = invalidClient(event.ClientDisabled, errDisabled)
+	case a.client.AuthMethod != "" && a.client.AuthMethod != method:
+		failure = invalidClient(event.WrongMethod, errWrongMethod)
 	}
-	if err != nil && stale {
-		return nil, unavailable(err) // what was right a moment ago may be wrong, and the reverse
+	if failure != nil && a.stale {
+		return unavailable(event.StoreUnavailable, failure.cause) // what was true a moment ago may be false now, and the reverse
 	}
-	if err != nil || !generated {
-		// Asked again, as many may have got here at once: those find out nothing
-		// that come after the attempts are used up, the right secret included.
-		if refused := i.lockout.refused(a); refused != nil {
-			return nil, refused
-		}
-	}
-	if err != nil {
-		i.lockout.failed(a)
-		return nil, invalidClient(err)
-	}
-	if !generated {
-		i.lockout.succeeded(a)
-	}
-	i.uses.note(client.ID, secret.ID, now)
-	return client, nil
+	return failure
 }
 
-// checkSecret compares a secret with the one of the client's that it could be,
-// and returns that if it is. It costs one hash whether there is such a one, or
-// such a client, or not.
-func (i *Issuer) checkSecret(ctx context.Context, client *registry.Client, plain, id string, generated bool, now time.Time) (*registry.Secret, error) {
-	if !generated && i.slow == nil {
-		return nil, errNotImported
-	}
-	var candidate *registry.Secret
-	if client != nil {
-		for n := range client.Secrets {
-			s := &client.Secrets[n]
-			if s.Generated() == generated && (!generated || s.ID == id) && !s.Expired(now) {
-				candidate = s
-			}
-		}
-	}
-	if !generated {
-		if match, err := i.slow.check(ctx, candidate, plain); !match || err != nil {
-			return nil, err
-		}
-		return candidate, nil
-	}
-	compared := candidate
-	if candidate == nil {
-		compared = &noSecret
-	}
-	if !compared.Matches(plain) {
-		return nil, nil
-	}
-	return candidate, nil
-}
+// Causes that Observe is told. The client sees none of them.
+var (
+	errUnknownClient = errors.New("issuer: no such client")
+	errDisabled      = errors.New("issuer: the client is disabled")
+	errWrongMethod   = errors.New("issuer: the client may not authenticate this way")
+)
 
-// noSecret is what a secret is compared with when there is nothing to compare
-// it with.
-var _, noSecret = registry.GenerateSecret()
+// assertionAuth refuses client assertions (RFC 7521, section 4.2): no client here
+// authenticates with one.
+type assertionAuth struct{}
+
+func (assertionAuth) presented(q request) bool { return q.form.clientAssertion != "" }
+
+func (assertionAuth) read(request) (credential, *Error) {
+	return nil, invalidClient(event.WrongMethod, errWrongMethod)
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -360,6 +361,9 @@ func TestRegistryMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := newService(t, Config{Store: store})
+			if err := s.issuer.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			s.wantToken(t, s.post(appForm))
 			s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
 			if clients, unknown := entries(s.issuer.clients.clients), entries(s.issuer.clients.unknown); clients != 1 || unknown != 1 {
@@ -402,4 +406,39 @@ func TestRegistryAnswers(t *testing.T) {
 		s.wantCause(t, errWrongClient)
 		s.wantToken(t, s.post(appForm)) // what is wrong with one record is no outage
 	})
+}
+
+// For the race detector: clients are replaced while tokens are granted.
+func TestPutWhileGranting(t *testing.T) {
+	m := newStore(t, app())
+	s := newService(t, Config{Store: m})
+	var both sync.WaitGroup
+	both.Go(func() {
+		for range 100 {
+			if err := m.Put(app()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	both.Go(func() {
+		for range 100 {
+			s.wantStatus(t, s.post(appForm), 200)
+			if err := s.issuer.Sync(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	both.Wait()
+}
+
+// What the app keeps with a client is there when it adds claims.
+func TestMetadataInGrant(t *testing.T) {
+	c := app()
+	c.Metadata = map[string]string{"tenant": "t1"}
+	s := newService(t, Config{Claims: func(_ context.Context, g Grant) (map[string]any, error) {
+		return map[string]any{"tenant": g.Client.Metadata["tenant"]}, nil
+	}}, c)
+	if g := s.wantToken(t, s.post(appForm)); !strings.Contains(g.payload, `"tenant":"t1"`) {
+		t.Errorf("%s", g.payload)
+	}
 }

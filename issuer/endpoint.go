@@ -4,66 +4,93 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// request is what an authenticated client asks of an endpoint.
-type request struct {
-	tokenRequest
-	client *registry.Client
+// endpoint is what the token, revocation and introspection endpoints have in
+// common: parameters from a form body, a client that authenticates, and JSON
+// answers that are not cached.
+type endpoint struct {
+	issuer   *Issuer
+	op       event.Op
+	check    func(parameters) *Error // refuses what needs no authentication to be refused
+	answer   func(request) (answer, *Error)
+	clientIP func(*http.Request) string
 }
 
-// serve is what the token, revocation and introspection endpoints have in
-// common: parameters from a form body, a client that proves who it is, JSON
-// answers that nobody caches. address is where the request comes from.
-func (i *Issuer) serve(w http.ResponseWriter, r *http.Request, address string, check func(tokenRequest) *Error, answer func(context.Context, request) ([]byte, *Error)) {
-	body, clientID, err := i.answer(r, address, check, answer)
+// request is a request to an endpoint.
+type request struct {
+	http    *http.Request
+	form    parameters
+	address string // where it comes from
+	caller  caller // once it has authenticated
+}
+
+func (q request) context() context.Context { return q.http.Context() }
+
+// answer is the body of a 200, and what the event says of it.
+type answer struct {
+	body             []byte
+	tokenID          string
+	audience, scopes []string
+}
+
+func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !e.issuer.made() {
+		notMade().write(w, r)
+		return
+	}
+	o := e.issuer.observation()
+	q := request{http: r}
+	answer, claimed, err := e.serve(&q)
+	if o.issuer != nil {
+		ev := Event{Op: e.op, Status: http.StatusOK, ClientID: claimed, Claimed: claimed != "", TokenID: answer.tokenID, Audience: answer.audience, Scopes: answer.scopes}
+		if q.caller.client != nil {
+			ev.ClientID, ev.Claimed, ev.SecretID = q.caller.client.ID, false, q.caller.secretID
+		}
+		o.report(r.Context(), ev, err)
+	}
 	if err != nil {
-		i.refused(r.Context(), clientID, err)
 		err.write(w, r)
 		return
 	}
-	writeJSON(w, http.StatusOK, body)
+	writeJSON(w, http.StatusOK, answer.body)
 }
 
-// answer gives the body of a 200, or the error and whom the caller claims to be.
-// check is for what needs no authentication to be refused.
-func (i *Issuer) answer(r *http.Request, address string, check func(tokenRequest) *Error, answer func(context.Context, request) ([]byte, *Error)) (body []byte, clientID string, err *Error) {
-	form, err := readTokenRequest(r)
-	if err != nil {
-		return nil, "", err
+// serve also returns the client that the caller claims to be.
+func (e endpoint) serve(q *request) (a answer, claimed string, err *Error) {
+	if q.form, err = readParameters(q.http); err != nil {
+		return answer{}, "", err
 	}
-	if err := check(form); err != nil {
-		return nil, "", err
+	if err = e.check(q.form); err != nil {
+		return answer{}, "", err
 	}
-	presented, err := readCredential(r, form)
-	if err != nil {
-		return nil, "", err
+	q.address = e.clientIP(q.http)
+	if q.caller, claimed, err = e.issuer.authenticate(*q); err != nil {
+		return answer{}, claimed, err
 	}
-	presented.address = address
-	client, err := i.authenticate(r.Context(), presented)
-	if err != nil {
-		return nil, presented.reportedID(), err
-	}
-	body, err = answer(r.Context(), request{form, client})
-	return body, client.ID, err
+	a, err = e.answer(*q)
+	return a, claimed, err
 }
 
-// checkGrant refuses what is not the grant of RFC 6749 §4.4.
-func checkGrant(t tokenRequest) *Error {
-	switch t.grantType {
+// checkGrant refuses what is not the grant of RFC 6749, section 4.4.
+func checkGrant(p parameters) *Error {
+	switch p.grantType {
 	case "client_credentials":
 		return nil
 	case "":
-		return invalidRequest("grant_type is missing")
+		return malformed("grant_type is missing")
 	}
-	return &Error{Status: http.StatusBadRequest, Code: "unsupported_grant_type", Description: "the only grant type here is client_credentials"}
+	return &Error{
+		Status: http.StatusBadRequest, Code: "unsupported_grant_type", Description: "the only grant type here is client_credentials",
+		reason: event.UnsupportedGrantType,
+	}
 }
 
 // checkToken refuses a request about a token that names none.
-func checkToken(t tokenRequest) *Error {
-	if t.token == "" {
-		return invalidRequest("token is missing")
+func checkToken(p parameters) *Error {
+	if p.token == "" {
+		return malformed("token is missing")
 	}
 	return nil
 }

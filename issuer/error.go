@@ -2,60 +2,93 @@ package issuer
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Error is an answer of RFC 6749 §5.2. Its text is public: it never holds the
-// cause, which Unwrap gives.
+// Error is an error answer in the form of RFC 6749, section 5.2. Its text is
+// public: it never holds the cause, which Unwrap returns.
+//
+// Config.Claims may return one, to refuse a token with an answer of its own.
 type Error struct {
-	Status      int    // HTTP status
+	Status      int    // HTTP status, 400 to 599
 	Code        string // the error member: invalid_request, invalid_client, ...
 	Description string // the error_description member, the same for the same fault
 	RetryAfter  int    // seconds, 0 = no Retry-After header
 
-	cause error
+	reason event.Reason // for Observe
+	cause  error        // for Observe
+	allow  string       // the Allow header of a 405
 }
 
-// Error is the public text.
-func (e *Error) Error() string { return "issuer: " + e.Code + ": " + e.Description }
+// Error returns the public text.
+func (e *Error) Error() string {
+	if e == nil {
+		return "issuer: no error"
+	}
+	return "issuer: " + e.Code + ": " + e.Description
+}
 
-// Unwrap is the private cause, if there is one. It is not for the client.
-func (e *Error) Unwrap() error { return e.cause }
+// Unwrap returns the private cause, nil if there is none. It is not for the
+// client.
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.cause
+}
 
-func invalidRequest(description string) *Error {
-	return &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: description}
+func malformed(description string) *Error { return invalidRequest(event.MalformedRequest, description) }
+
+func invalidRequest(reason event.Reason, description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: description, reason: reason}
+}
+
+func methodNotAllowed(allow, description string) *Error {
+	e := malformed(description)
+	e.Status, e.allow = http.StatusMethodNotAllowed, allow
+	return e
 }
 
 // invalidClient is the one answer to every failed authentication.
-func invalidClient(cause error) *Error {
-	return &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "client authentication failed", cause: cause}
+func invalidClient(reason event.Reason, cause error) *Error {
+	return &Error{Status: http.StatusUnauthorized, Code: "invalid_client", Description: "client authentication failed", reason: reason, cause: cause}
 }
 
-func serverError(cause error) *Error {
-	return &Error{Status: http.StatusInternalServerError, Code: "server_error", Description: "the token could not be made", cause: cause}
+func serverError(reason event.Reason, cause error) *Error {
+	return &Error{Status: http.StatusInternalServerError, Code: "server_error", Description: "the token could not be made", reason: reason, cause: cause}
 }
 
 // unavailable is for what may work again in a moment: a store or a key that
-// cannot be reached. RFC 6749 has the code for another endpoint (§4.1.2.1);
-// clients understand it here too.
-func unavailable(cause error) *Error {
-	return &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: "try again in a moment", RetryAfter: 1, cause: cause}
+// cannot be reached. RFC 6749 has the code for another endpoint (section
+// 4.1.2.1); clients understand it here too.
+func unavailable(reason event.Reason, cause error) *Error {
+	return &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: "try again in a moment", RetryAfter: 1, reason: reason, cause: cause}
+}
+
+// errNotMade is what the methods of an Issuer return that New did not make.
+var errNotMade = errors.New("issuer: the Issuer was not made by New")
+
+func notMade() *Error {
+	e := serverError(event.Misconfigured, errNotMade)
+	e.Description = "the issuer is not set up"
+	return e
 }
 
 // write sends the error. A 401 names the scheme to use to a client that tried
-// one in a header (RFC 6749 §5.2). To one that sent its secret in the body it
-// does not: clients that see a challenge report that, and leave the error
-// unread.
+// one in a header (RFC 6749, section 5.2). To one that sent its secret in the
+// body it does not: clients that see a challenge report that, and leave the
+// error unread.
 func (e *Error) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	switch e.Status {
-	case http.StatusUnauthorized:
-		if len(r.Header.Values("Authorization")) > 0 {
-			h.Set("WWW-Authenticate", `Basic realm="token", charset="UTF-8"`)
-		}
-	case http.StatusMethodNotAllowed:
-		h.Set("Allow", http.MethodPost)
+	if e.Status == http.StatusUnauthorized && len(r.Header.Values("Authorization")) > 0 {
+		h.Set("WWW-Authenticate", `Basic realm="token", charset="UTF-8"`)
+	}
+	if e.allow != "" {
+		h.Set("Allow", e.allow)
 	}
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
@@ -70,14 +103,13 @@ func (e *Error) write(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, e.Status, body)
 }
 
-// writeJSON sends an answer of the token endpoint. RFC 6749 §5.1 wants both
-// cache headers.
+// writeJSON sends an answer. RFC 6749, section 5.1 wants both cache headers.
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	values := [...]string{"no-store", "no-cache", "application/json", strconv.Itoa(len(body))} // one allocation, not four
-	for n, name := range [...]string{"Cache-Control", "Pragma", "Content-Type", "Content-Length"} {
-		h[name] = values[n : n+1 : n+1]
-	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that left is no concern of ours
+	_, _ = w.Write(body) // the client may have left
 }

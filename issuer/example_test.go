@@ -74,14 +74,40 @@ func ExampleNew() {
 	// 2 dots
 }
 
-// The secret goes to its owner, and is kept nowhere; the hash is kept.
-func ExampleGenerateSecret() {
-	plain, secret := registry.GenerateSecret()
-	fmt.Println(plain[:len("m2m_")], len(plain), "characters")
-	fmt.Println(strings.HasPrefix(plain, "m2m_"+secret.ID+"_"))
-	fmt.Println(secret.Hash[:len("sha256:")], strings.Contains(secret.Hash, plain))
+// Without Echo: the endpoints on a ServeMux of the program.
+func ExampleIssuer_Handler() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	keys, err := jwks.Static(key)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	store, err := registry.NewMemory()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.Handle("/", iss.Handler())
+
+	for _, path := range []string{"/healthz", "/.well-known/jwks.json", "/token", "/other"} {
+		response := httptest.NewRecorder()
+		mux.ServeHTTP(response, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		fmt.Println(response.Code, path)
+	}
 	// Output:
-	// m2m_ 81 characters
-	// true
-	// sha256: false
+	// 200 /healthz
+	// 200 /.well-known/jwks.json
+	// 405 /token
+	// 404 /other
 }

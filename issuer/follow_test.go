@@ -285,23 +285,6 @@ func TestSync(t *testing.T) {
 	})
 }
 
-// The methods of an Issuer that New did not make answer with an error.
-func TestZeroIssuer(t *testing.T) {
-	for _, i := range []*Issuer{nil, {}} {
-		_, errRevoked := i.Revoked(t.Context(), "a", "b", time.Now())
-		for name, err := range map[string]error{
-			"Revoked": errRevoked, "RevokeToken": i.RevokeToken(t.Context(), "a", time.Now()), "RevokeClient": i.RevokeClient(t.Context(), "a"), "Sync": i.Sync(t.Context()),
-		} {
-			if !errors.Is(err, errZeroIssuer) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		if err := i.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // Nothing runs before it is needed, nor after Close; a bubble does not end while
 // something does.
 func TestClose(t *testing.T) {

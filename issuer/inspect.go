@@ -10,8 +10,10 @@ import (
 
 var errNotOurs = errors.New("issuer: not a token of this issuer that is valid now")
 
-// inspect reads a token of this issuer, of any audience. An error that is not
-// jwks.ErrUnavailable means that it is not valid now. Not checked: revocation.
+// inspect reads a token of this issuer, for any audience. An error that is not
+// jwks.ErrUnavailable means that it is not valid now.
+//
+// Not checked: that it was not revoked.
 func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jwks.Claims, error) {
 	parsed, err := jwks.Parse(token, maxToken)
 	if err != nil {

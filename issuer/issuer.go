@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,10 +17,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Config is what [New] makes an issuer of. Issuer, Keys and Store are required;
+// Config says what an issuer is made of. Issuer, Keys and Store are required;
 // the zero value of every other field is the safe default.
 type Config struct {
-	// Issuer is the issuer identifier (RFC 8414 §2), the iss of every token: an
+	// Issuer is the issuer identifier (RFC 8414, section 2), the iss of every token: an
 	// https URL without query and fragment, such as "https://auth.example.com".
 	// The endpoints lie under it. http is accepted for loopback addresses.
 	Issuer string
@@ -46,25 +47,34 @@ type Config struct {
 	Resources map[string][]string
 
 	// Claims adds claims to a token, such as a tenant. It is called once per
-	// token; its error makes the answer a 500. Names are 1 to 64 of
-	// [A-Za-z0-9_:./-], and none that this package or RFC 7519 gives a meaning:
-	// iss sub aud exp nbf iat jti client_id scope scp cnf act may_act azp active
-	// token_type.
-	// Whatever it returns is readable by whoever holds the token.
+	// token. Names are 1 to 64 of [A-Za-z0-9_:./-], and none that this package or
+	// RFC 7519 gives a meaning: iss sub aud exp nbf iat jti client_id scope scp
+	// cnf act may_act azp active token_type. Every holder of the token can read
+	// the claims.
+	//
+	// An error that is an [*Error] with a Code and a Status from 400 to 599 is
+	// the answer: no token, for this reason. Any other error is answered 500.
 	Claims func(ctx context.Context, grant Grant) (map[string]any, error)
 
-	// ImportedSecrets lets clients authenticate with secrets that somebody
-	// chose (HashSecret, ImportSecret), and not only with generated ones. Such
-	// a secret takes a slow hash to check, which is a price that anybody can
-	// make the issuer pay by sending wrong ones. It is bounded, not small.
+	// ClientIP returns where a request comes from: an IP address, with or without
+	// a port. Failed attempts are counted per network of that address. Behind a
+	// proxy, return the address that your proxy vouches for, never a header that
+	// any caller can write. Default: the address of the connection; for Mount,
+	// Echo's IPExtractor where the app has one.
+	ClientIP func(r *http.Request) string
+
+	// ImportedSecrets lets clients authenticate with secrets that a person or
+	// another system chose (HashSecret, ImportSecret), and not only with generated
+	// ones. Such a secret takes a slow hash to check, which every caller can make
+	// the issuer compute by sending wrong ones. The cost is bounded, not small.
 	ImportedSecrets bool
 
-	// FailedAttempts is how often in a row a client may fail to authenticate
-	// with a chosen secret, and, times ten, everybody in one network (a /24 or
-	// an IPv6 /56), before the answer is 429 and one attempt is let through in
-	// 30 s. Default 30; negative is no limit. A generated secret works whatever
-	// has failed, and a client from where it has lately succeeded is counted
-	// apart. Each replica counts for itself.
+	// FailedAttempts is how many failures in a row with a chosen secret a client
+	// may have before the answer is 429; a network (a /24 of IPv4, a /56 of IPv6)
+	// may have ten times as many. Then one attempt is let through per 30 s.
+	// Default 30; negative is no limit. Generated secrets are never limited, and a
+	// client is counted apart in a network where it has lately succeeded. Each
+	// replica counts for itself.
 	FailedAttempts int
 
 	// MaxRevocationLag is how long the store's revocations may be out of reach
@@ -80,42 +90,47 @@ type Config struct {
 	// then cross the network for all to read.
 	InsecureHTTP bool
 
-	// Observe hears of every answer of the token endpoint. It is called before
-	// the answer is sent, so it must be quick, and by many requests at once.
-	Observe func(ctx context.Context, event Event)
+	// Observe is told of every request to the token, revocation and introspection
+	// endpoints, and of every call of RevokeToken and RevokeClient. It is called
+	// before the answer is sent, so it must be quick, and safe for concurrent use.
+	Observe func(ctx context.Context, e Event)
 }
 
-// Grant is what a token is about to say.
+// Grant is what a token is about to say. What the program keeps beside a client,
+// such as its tenant, is in Client.Metadata.
 type Grant struct {
 	Client   *registry.Client // read only
 	Audience []string         // read only
 	Scopes   []string         // read only
 }
 
-// Issuer grants tokens. It is safe for concurrent use.
+// Issuer grants tokens. It is safe for concurrent use. [New] makes one: the
+// handlers of a zero Issuer answer 500, its other methods return an error.
 type Issuer struct {
 	url       string
+	path      string // of url
+	tokenPath string
 	keys      *jwks.Keyring
 	store     registry.Store
 	clients   *clientCache
 	uses      *uses
-	lockout   *lockout // nil: failures are not counted
 	ttl       time.Duration
 	maxTTL    time.Duration
 	resources map[string][]string
 	claims    func(context.Context, Grant) (map[string]any, error)
+	clientIP  func(*http.Request) string // nil: the address of the connection
 	observe   func(context.Context, Event)
-	slow      *slowHashes // nil: imported secrets are not accepted
-	tokenPath string
 	metadata  []byte
 	issClaim  []byte // the start of every payload
 
-	feed    *follower
-	revoked *revoked
-	loops   *background
+	mechanisms []mechanism
+	secrets    *secretAuth
+	feed       *follower
+	revoked    *revoked
+	loops      *background
 }
 
-// New makes an issuer. The error names the field that is wrong and what to
+// New returns an issuer. The error names the field that is wrong and what to
 // write.
 func New(c Config) (*Issuer, error) {
 	c.TokenTTL = cmp.Or(c.TokenTTL, 15*time.Minute)
@@ -151,20 +166,16 @@ func New(c Config) (*Issuer, error) {
 		}
 	}
 	i := &Issuer{
-		url: c.Issuer, keys: c.Keys, store: c.Store, clients: newClientCache(c.Store), uses: newUses(c.Store), ttl: c.TokenTTL, maxTTL: maxTTL,
-		resources: maps.Clone(c.Resources), claims: c.Claims, observe: c.Observe, tokenPath: c.TokenPath,
+		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, clients: newClientCache(c.Store), uses: newUses(c.Store),
+		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe,
 	}
 	for audience, scopes := range i.resources {
 		i.resources[audience] = slices.Clone(scopes)
 	}
-	if c.ImportedSecrets {
-		if i.slow, err = newSlowHashes(); err != nil {
-			return nil, err
-		}
+	if i.secrets, err = newSecretAuth(i.uses, c.FailedAttempts, c.ImportedSecrets); err != nil {
+		return nil, err
 	}
-	if c.FailedAttempts > 0 {
-		i.lockout = newLockout(c.FailedAttempts)
-	}
+	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
 	i.revoked, i.feed, i.loops = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply), newBackground()
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
@@ -173,18 +184,18 @@ func New(c Config) (*Issuer, error) {
 
 // Close stops what the issuer does in the background, which begins at its first
 // use: following the store's revocations, and writing when secrets were used.
-// Revoked answers with an error soon after. It may be called more than once.
-// The keyring and the store stay the caller's to close.
+// Revoked returns an error soon after. It may be called more than once. The
+// keyring and the store stay the caller's to close.
 func (i *Issuer) Close() error {
-	if i.ready() != nil {
-		return nil
+	if !i.made() {
+		return errNotMade
 	}
 	i.loops.close()
 	i.uses.flush(context.Background())
 	return nil
 }
 
-// longestTTL is the MaxTokenTTL in force.
+// longestTTL returns the MaxTokenTTL in force.
 func longestTTL(c Config) (time.Duration, error) {
 	limit := c.MaxTokenTTL
 	if limit == 0 {
@@ -195,7 +206,7 @@ func longestTTL(c Config) (time.Duration, error) {
 	}
 	policy := c.Keys.Policy()
 	if policy.Retain == 0 {
-		return limit, nil // static keys: how long they are kept is the caller's to see to
+		return limit, nil // static keys: the caller decides how long they are kept
 	}
 	covered := (policy.Retain - policy.Skew).Truncate(time.Second)
 	switch {
@@ -229,4 +240,14 @@ func checkIssuer(issuer string, insecure bool) error {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// pathOf returns the path of a URL that checkIssuer has accepted, as it is
+// written.
+func pathOf(issuer string) string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(u.RawPath, u.Path)
 }

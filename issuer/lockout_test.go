@@ -14,6 +14,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/semaphore"
 )
 
 // from sends credentials from an address, and gives the answer's status.
@@ -40,7 +41,7 @@ func newGuessed(tb testing.TB, attempts int, clients ...registry.Client) *servic
 	tb.Helper()
 	s := newService(tb, Config{ImportedSecrets: true, FailedAttempts: attempts}, clients...)
 	quick := quickHash(tb, "nobody's")
-	s.issuer.slow.dummy.Store(&quick) // an unknown client costs little too
+	s.issuer.secrets.slow.dummy.Store(&quick) // an unknown client costs little too
 	return s
 }
 
@@ -117,8 +118,9 @@ func TestLockoutNeverForgets(t *testing.T) {
 func TestLockoutCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 3, chosen(t, "app"))
-		s.issuer.slow.running = make(chan struct{}, 1)
-		s.issuer.slow.running <- struct{}{}
+		running := semaphore.NewWeighted(1)
+		s.issuer.secrets.slow.running = running
+		running.TryAcquire(1)
 		statuses := make(chan int, 50)
 		for n := range cap(statuses) {
 			secret := "wrong"
@@ -128,7 +130,7 @@ func TestLockoutCrowd(t *testing.T) {
 			go func() { statuses <- s.from(address(n), "app", secret).Code }()
 			synctest.Wait() // they queue in this order
 		}
-		<-s.issuer.slow.running
+		running.Release(1)
 		count := map[int]int{}
 		for range cap(statuses) {
 			count[<-statuses]++
@@ -223,7 +225,7 @@ func TestLockoutSavesQueries(t *testing.T) {
 // Who must wait makes the issuer hash nothing.
 func TestLockoutSavesHashes(t *testing.T) {
 	s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2}, chosenClient(t, "secret456"))
-	hashes := slowHashesIn(func() {
+	hashes := s.slowHashesIn(func() {
 		for range 10 {
 			s.from(address(1), "app", "wrong")
 			s.from(address(1), "nobody", "wrong")
@@ -320,8 +322,8 @@ func TestLockoutFlood(t *testing.T) {
 	}
 	generated, _ := registry.GenerateSecret()
 	try := func(n int, address string) {
-		_, err := s.issuer.authenticate(t.Context(), credential{"made-up " + strconv.Itoa(n), generated, registry.ClientSecretBasic, address})
-		if err == nil {
+		c := secretCredential{s.issuer.secrets, "made-up " + strconv.Itoa(n), generated, registry.ClientSecretBasic, address}
+		if _, err := c.verify(t.Context(), s.issuer.find); err == nil {
 			t.Fatal("let in")
 		}
 	}
@@ -342,7 +344,7 @@ func TestLockoutFlood(t *testing.T) {
 	if got := s.from(address(5), "other", "secret456").Code; got != 200 {
 		t.Errorf("a client is refused in a flood: status %d", got)
 	}
-	l := s.issuer.lockout
+	l := s.issuer.secrets.lockout
 	for name, n := range map[string]int{"clients": entries(l.clients), "unknown": entries(l.unknown), "networks": entries(l.networks), "trusted": entries(l.trusted)} {
 		if n > maxBuckets {
 			t.Errorf("%d %s are kept", n, name)
@@ -360,7 +362,7 @@ func TestLockoutKeepsLittle(t *testing.T) {
 	for n := range 10 {
 		s.wantToken(t, s.from(address(n), "app", appSecret))
 	}
-	l := s.issuer.lockout
+	l := s.issuer.secrets.lockout
 	if entries(l.clients)+entries(l.networks)+entries(l.trusted) != 0 {
 		t.Error("a generated secret is counted")
 	}

@@ -1,11 +1,9 @@
 package issuer
 
 import (
-	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,16 +18,7 @@ const (
 	metadataPath   = "/.well-known/oauth-authorization-server"
 )
 
-// paths are where the endpoints lie on this host, for an issuer that may itself
-// have a path. RFC 8414 §3.1 puts the metadata's well-known part before it.
-func (i *Issuer) paths() (base, metadata string) {
-	if u, err := url.Parse(i.url); err == nil { // it was parsed by New
-		base = strings.TrimSuffix(cmp.Or(u.RawPath, u.Path), "/") // as Echo compares it
-	}
-	return base, metadataPath + base
-}
-
-// newMetadata is the document of RFC 8414 §2.
+// newMetadata returns the document of RFC 8414, section 2.
 func (i *Issuer) newMetadata() ([]byte, error) {
 	base := strings.TrimSuffix(i.url, "/")
 	methods := []string{registry.ClientSecretBasic, registry.ClientSecretPost}
@@ -52,7 +41,7 @@ func (i *Issuer) newMetadata() ([]byte, error) {
 		IntrospectionEndpoint string   `json:"introspection_endpoint"`
 		IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
 
-		Resources []string `json:"protected_resources,omitempty"` // RFC 9728 §4
+		Resources []string `json:"protected_resources,omitempty"` // RFC 9728, section 4
 	}{
 		Issuer:        i.url,
 		TokenEndpoint: base + i.tokenPath,
@@ -79,6 +68,6 @@ func (i *Issuer) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Length", strconv.Itoa(len(i.metadata)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(i.metadata) // a reader that left is no concern of ours
+		_, _ = w.Write(i.metadata) // the client may have left
 	}
 }

@@ -127,11 +127,11 @@ func TestHandlers(t *testing.T) {
 	s := newService(t, Config{})
 	e := echo.New()
 	e.HTTPErrorHandler = func(err error, _ echo.Context) { t.Errorf("the error handler is called with %v", err) }
-	e.POST("/x/token", s.issuer.Token)
-	e.GET("/x/keys", s.issuer.JWKS)
-	e.GET("/x/metadata", s.issuer.Metadata)
-	e.POST("/x/revoke", s.issuer.Revoke)
-	e.POST("/x/introspect", s.issuer.Introspect)
+	e.POST("/x/token", echo.WrapHandler(s.issuer.TokenHandler()))
+	e.GET("/x/keys", echo.WrapHandler(s.issuer.JWKSHandler()))
+	e.GET("/x/metadata", echo.WrapHandler(s.issuer.MetadataHandler()))
+	e.POST("/x/revoke", echo.WrapHandler(s.issuer.RevocationHandler()))
+	e.POST("/x/introspect", echo.WrapHandler(s.issuer.IntrospectionHandler()))
 	for path, status := range map[string]int{"/x/keys": 200, "/x/metadata": 200} {
 		w := httptest.NewRecorder()
 		e.ServeHTTP(w, httptest.NewRequest("GET", path, http.NoBody))

@@ -2,38 +2,51 @@ package issuer
 
 import (
 	"context"
-	"errors"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Event is one answer of the token endpoint, or a refusal of another one, for logs, metrics and traces. It
-// holds no secret and no token.
-type Event struct {
-	// ClientID is the client's, or, when Err is not nil, only what the caller
-	// claimed to be. Empty when it was not even well formed.
-	ClientID string
+// Event is what Config.Observe is told: one for each request to the token,
+// revocation and introspection endpoints, and one for each call of RevokeToken
+// and RevokeClient.
+type Event = event.Event
 
-	TokenID  string   // jti of the granted token
-	Audience []string // aud of the granted token; read only
-	Scope    string   // scope of the granted token
-
-	// Err is nil when a token was granted, else an [*Error]; its Unwrap is the
-	// cause that the client was not told.
-	Err error
+// observation is an operation under way, for the event that reports it. Without
+// Config.Observe it does nothing.
+type observation struct {
+	issuer *Issuer
+	began  time.Time
 }
 
-func (i *Issuer) refused(ctx context.Context, clientID string, err *Error) {
-	if i.observe != nil {
-		i.observe(ctx, Event{ClientID: clientID, Err: err})
+func (i *Issuer) observation() observation {
+	if i.observe == nil {
+		return observation{}
 	}
+	return observation{issuer: i, began: time.Now()}
 }
 
-// Causes of a failed authentication. The client sees none of them.
-var (
-	errUnknownClient = errors.New("issuer: no such client")
-	errDisabled      = errors.New("issuer: the client is disabled")
-	errWrongMethod   = errors.New("issuer: the client may not authenticate this way")
-	errWrongSecret   = errors.New("issuer: wrong or expired secret")
-	errNotImported   = errors.New("issuer: not a generated secret, and Config.ImportedSecrets is false")
-	errLockedOut     = errors.New("issuer: too many failed attempts of this client or network")
-	errMalformed     = errors.New("issuer: malformed client id or secret")
-)
+// report sends the event of the operation, which failed with err unless that is
+// nil.
+func (o observation) report(ctx context.Context, e Event, err *Error) {
+	if o.issuer == nil {
+		return
+	}
+	e.Duration = time.Since(o.began)
+	if err != nil {
+		e.Status, e.Code, e.Reason, e.Err = err.Status, err.Code, err.reason, err.cause
+		if e.Err == nil {
+			e.Err = err
+		}
+	}
+	o.issuer.observe(ctx, e)
+}
+
+// reportRevocation sends the event of a revocation by the program.
+func (o observation) reportRevocation(ctx context.Context, e Event, err error) {
+	e.Op = event.OpRevoke
+	if err != nil {
+		e.Reason, e.Err = event.StoreUnavailable, err
+	}
+	o.report(ctx, e, nil)
+}

@@ -8,17 +8,18 @@ import (
 	"strings"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 func invalidScope(description string, cause error) *Error {
-	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description, cause: cause}
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description, reason: event.InvalidScope, cause: cause}
 }
 
 func invalidTarget(description string) *Error {
-	return &Error{Status: http.StatusBadRequest, Code: "invalid_target", Description: description}
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_target", Description: description, reason: event.InvalidTarget}
 }
 
-// audience decides whom the token is for (RFC 8707 §2).
+// audience decides whom the token is for (RFC 8707, section 2).
 func (i *Issuer) audience(c *registry.Client, resources []string) ([]string, *Error) {
 	if len(resources) == 0 {
 		switch {
@@ -76,7 +77,7 @@ func (i *Issuer) scope(c *registry.Client, audience []string, asked string) ([]s
 
 // known reports whether all of the audiences have the scope (Config.Resources).
 // With several, a scope that only one of them has could mean something else at
-// another (RFC 9068 §5).
+// another (RFC 9068, section 5).
 func (i *Issuer) known(audience []string, scope string) bool {
 	for _, a := range audience {
 		if i.resources != nil && !slices.Contains(i.resources[a], scope) {

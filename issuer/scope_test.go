@@ -87,8 +87,8 @@ func TestScope(t *testing.T) {
 			if got := g.scope(t); got != tt.want {
 				t.Errorf("scope %q, want %q", got, tt.want)
 			}
-			if e := s.lastEvent(t); e.Scope != strings.TrimPrefix(tt.want, "-") {
-				t.Errorf("event with scope %q", e.Scope)
+			if e := s.lastEvent(t); strings.Join(e.Scopes, " ") != strings.TrimPrefix(tt.want, "-") {
+				t.Errorf("event with scope %q", strings.Join(e.Scopes, " "))
 			}
 		})
 	}

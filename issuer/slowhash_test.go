@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"golang.org/x/sync/semaphore"
 )
 
 // chosenClient has an imported secret of the cost that HashSecret gives one.
@@ -37,7 +38,7 @@ func TestSlowHashRemembered(t *testing.T) {
 		ask := func(what, plain string, status, hashes int) {
 			t.Helper()
 			var w *httptest.ResponseRecorder
-			got := slowHashesIn(func() {
+			got := s.slowHashesIn(func() {
 				w = s.post("grant_type=client_credentials", "Authorization", basic("app", plain))
 			})
 			if w.Code != status || got != hashes {
@@ -146,24 +147,22 @@ func TestSlowHashGate(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if int(most.Load()) > cap(h.running) || len(h.running) != 0 || len(h.waiting) != 0 {
-			t.Errorf("%d ran at once; %d places and %d seats are still taken", most.Load(), len(h.running), len(h.waiting))
+		if int64(most.Load()) > slowWorkers() || !h.running.TryAcquire(slowWorkers()) || !h.waiting.TryAcquire(slowWaiters) {
+			t.Errorf("%d ran at once, or some still run or wait", most.Load())
 		}
 	})
 }
 
-func TestSlowHashPatience(t *testing.T) {
+func TestSlowHashTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := newSlowHashes()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range cap(h.running) {
-			h.running <- struct{}{}
-		}
+		h.running.TryAcquire(slowWorkers())
 		ran := false
 		started := time.Now()
-		if err := h.gate(t.Context(), func() { ran = true }); !errors.Is(err, errSlowBusy) || time.Since(started) != slowPatience {
+		if err := h.gate(t.Context(), func() { ran = true }); !errors.Is(err, errSlowBusy) || time.Since(started) != slowTimeout {
 			t.Errorf("%v after %v", err, time.Since(started))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -172,7 +171,7 @@ func TestSlowHashPatience(t *testing.T) {
 		if err := h.gate(ctx, func() { ran = true }); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(started))
 		}
-		if ran || len(h.waiting) != 0 {
+		if ran || !h.waiting.TryAcquire(slowWaiters) {
 			t.Error("it ran, or still waits")
 		}
 	})
@@ -190,24 +189,23 @@ func TestSlowHashCrowd(t *testing.T) {
 		return s.post("grant_type=client_credentials", "Authorization", basic(id, secret))
 	}
 	s.wantToken(t, ask("known", "secret456"))
-	for range slowWaiters {
-		s.issuer.slow.waiting <- struct{}{}
-	}
+	waiting := s.issuer.secrets.slow.waiting
+	waiting.TryAcquire(slowWaiters)
 	for _, id := range []string{"fresh", "nobody"} {
 		s.wantError(t, ask(id, "secret456"), 503, "temporarily_unavailable", "try again in a moment")
 		s.wantCause(t, errSlowBusy)
 	}
 	s.wantToken(t, ask("known", "secret456"))
 	s.wantToken(t, ask("app", appSecret))
-	<-s.issuer.slow.waiting
+	waiting.Release(1)
 	s.wantToken(t, ask("fresh", "secret456"))
 }
 
 // Many at once with one right secret: one hash, the others wait for it.
 func TestSlowHashShared(t *testing.T) {
 	s := newService(t, Config{ImportedSecrets: true}, chosenClient(t, "secret456"))
-	s.issuer.slow.running = make(chan struct{}, 1)
-	hashes := slowHashesIn(func() {
+	s.issuer.secrets.slow.running = semaphore.NewWeighted(1)
+	hashes := s.slowHashesIn(func() {
 		status := make(chan int)
 		for range 20 {
 			go func() {
@@ -227,20 +225,18 @@ func TestSlowHashShared(t *testing.T) {
 
 // An unknown client costs what the imported hash does that was seen last.
 func TestSlowHashDummy(t *testing.T) {
-	c := app()
-	c.Secrets = []registry.Secret{argonHash(t, "secret456", 2*defaultMemory, defaultPasses)}
-	quick := app()
+	costly, quick := app(), app()
+	costly.ID, costly.Secrets = "costly", []registry.Secret{argonHash(t, "secret456", 256, 2)}
 	quick.ID, quick.Secrets = "quick", []registry.Secret{quickHash(t, "secret456")}
-	s := newService(t, Config{ImportedSecrets: true}, c, quick)
-	for _, step := range []struct {
-		id     string
-		hashes int // in units of the default cost
-	}{{"nobody", 1}, {"app", 2}, {"nobody", 2}, {"quick", 0}, {"nobody", 0}} {
-		got := slowHashesIn(func() {
+	s := newService(t, Config{ImportedSecrets: true}, costly, quick)
+	for _, step := range []struct{ id, cost string }{
+		{"nobody", "m=19456,t=2"}, {"costly", "m=256,t=2"}, {"nobody", "m=256,t=2"}, {"quick", "m=64,t=1"}, {"nobody", "m=64,t=1"},
+	} {
+		hashes := s.slowHashesIn(func() {
 			s.wantStatus(t, s.post("grant_type=client_credentials", "Authorization", basic(step.id, "wrong")), 401)
 		})
-		if got != step.hashes {
-			t.Errorf("%s costs %d, want %d", step.id, got, step.hashes)
+		if last := s.compared.slow[len(s.compared.slow)-1]; hashes != 1 || !strings.Contains(last, step.cost) {
+			t.Errorf("%s: %d hashes, the last of them %s", step.id, hashes, last)
 		}
 	}
 }

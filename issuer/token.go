@@ -1,117 +1,78 @@
 package issuer
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"fmt"
+	"errors"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 const (
 	maxToken  = 16 << 10
-	tokenType = "at+jwt" // RFC 9068 §2.1
+	tokenType = "at+jwt" // RFC 9068, section 2.1
 )
 
+var errTokenTooLarge = errors.New("issuer: the token, with its scopes and what Config.Claims returned, is larger than 16 KiB, which verifiers refuse")
+
 // grant makes the token for an authenticated client, and the body that hands it
-// over (RFC 6749 §5.1).
-func (i *Issuer) grant(ctx context.Context, t request) ([]byte, *Error) {
-	c := t.client
-	audience, refusal := i.audience(c, t.resource)
-	if refusal != nil {
-		return nil, refusal
+// over (RFC 6749, section 5.1).
+func (i *Issuer) grant(q request) (answer, *Error) {
+	client := q.caller.client
+	audience, err := i.audience(client, q.form.resource)
+	if err != nil {
+		return answer{}, err
 	}
-	scopes, refusal := i.scope(c, audience, t.scope)
-	if refusal != nil {
-		return nil, refusal
+	scopes, err := i.scope(client, audience, q.form.scope)
+	if err != nil {
+		return answer{}, err
 	}
 	ttl := i.ttl
-	if c.TokenTTL > 0 {
-		ttl = min(c.TokenTTL, i.maxTTL)
+	if client.TokenTTL > 0 {
+		ttl = min(client.TokenTTL, i.maxTTL)
 	}
-	g := tokenClaims{client: c, audience: audience, scopes: scopes, id: newTokenID(), now: time.Now().Unix(), lifetime: int64(ttl / time.Second)}
+	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(), time.Now().Unix(), int64(ttl / time.Second)}
 	var room [512]byte
-	payload, err := i.appendPayload(ctx, room[:0], &g)
+	payload, err := i.appendPayload(q.context(), room[:0], &c)
 	if err != nil {
-		return nil, serverError(err)
+		return answer{}, err
 	}
-	// One buffer for the answer, the token in it.
-	const before = `{"access_token":"`
-	const around = 600 // the header and the signature of the token, and the members beside it
-	body := append(make([]byte, 0, len(payload)*4/3+around), before...)
-	body, err = i.keys.AppendSign(ctx, body, tokenType, payload)
-	switch {
-	case err != nil:
-		return nil, unavailable(err) // no key may sign now, or a KMS does not answer
-	case len(body)-len(before) > maxToken:
-		return nil, serverError(errTokenTooLarge)
+	body, err := i.sign(q, payload)
+	if err != nil {
+		return answer{}, err
 	}
 	body = append(body, `","token_type":"Bearer","expires_in":`...)
-	body = strconv.AppendInt(body, g.lifetime, 10)
+	body = strconv.AppendInt(body, c.lifetime, 10)
 	if len(scopes) > 0 {
 		body = append(body, `,"scope":`...)
 		body = appendScope(body, scopes)
 	}
-	if i.observe != nil {
-		i.observe(ctx, Event{ClientID: c.ID, TokenID: string(g.id[:]), Audience: audience, Scope: strings.Join(scopes, " ")})
+	return answer{body: append(body, '}'), tokenID: c.id, audience: audience, scopes: scopes}, nil
+}
+
+// sign returns the start of the answer, the token in it, with room for the rest:
+// one buffer for all of it.
+func (i *Issuer) sign(q request, payload []byte) ([]byte, *Error) {
+	const before = `{"access_token":"`
+	const around = 600 // the header and the signature of the token, and the members beside it
+	body := append(make([]byte, 0, len(payload)*4/3+around), before...)
+	body, err := i.keys.AppendSign(q.context(), body, tokenType, payload)
+	switch {
+	case err != nil:
+		return nil, unavailable(event.KeysUnavailable, err) // no key may sign now, or a KMS does not answer
+	case len(body)-len(before) > maxToken:
+		return nil, serverError(event.Internal, errTokenTooLarge)
 	}
-	return append(body, '}'), nil
+	return body, nil
 }
 
-// tokenClaims is what a token is going to say.
-type tokenClaims struct {
-	client           *registry.Client
-	audience, scopes []string
-	id               tokenID
-	now, lifetime    int64 // seconds
-}
-
-// tokenID is a jti.
-type tokenID [22]byte
-
-// newTokenID is 128 random bits.
-func newTokenID() (id tokenID) {
+// newTokenID returns a jti: 128 random bits.
+func newTokenID() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	var id [22]byte
 	base64.RawURLEncoding.Encode(id[:], random[:])
-	return id
-}
-
-// appendPayload writes the claims of RFC 9068 §2.2.
-func (i *Issuer) appendPayload(ctx context.Context, p []byte, g *tokenClaims) ([]byte, error) {
-	p = append(p, i.issClaim...)
-	p = appendString(p, g.client.ID)
-	p = append(p, `,"aud":`...)
-	p = appendAudience(p, g.audience)
-	p = append(p, `,"exp":`...)
-	p = strconv.AppendInt(p, g.now+g.lifetime, 10)
-	p = append(p, `,"iat":`...)
-	p = strconv.AppendInt(p, g.now, 10)
-	p = append(p, `,"jti":"`...)
-	p = append(p, g.id[:]...)
-	p = append(p, `","client_id":`...)
-	p = appendString(p, g.client.ID)
-	if len(g.scopes) > 0 {
-		p = append(p, `,"scope":`...)
-		p = appendScope(p, g.scopes)
-	}
-	if i.claims != nil {
-		claims, err := i.claims(ctx, Grant{Client: g.client, Audience: g.audience, Scopes: g.scopes})
-		if err != nil {
-			return nil, err
-		}
-		if p, err = appendClaims(p, claims); err != nil {
-			return nil, err
-		}
-		// Such as half a surrogate pair in a json.RawMessage.
-		if _, err := jwks.ParseClaims(string(p) + "}"); err != nil {
-			return nil, fmt.Errorf("issuer: Config.Claims returned what verifiers refuse: %w", err)
-		}
-	}
-	return append(p, '}'), nil
+	return string(id[:])
 }

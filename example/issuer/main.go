@@ -14,6 +14,7 @@ import (
 	"log"
 
 	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/issuer/admin"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -45,10 +46,14 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	api, err := admin.New(admin.Config{Issuer: iss.Issuer, Manager: iss.Storage})
+	if err != nil {
+		return err
+	}
 
 	e := service.New()
 	iss.Mount(e)
-	iss.MountAdmin(e.Group("/admin", auth.Require("clients:admin")), iss.Storage)
+	api.Mount(e.Group("/admin", auth.Require("clients:admin")))
 	fmt.Printf("issuer %s, listening on %s\n", issuerURL, listener.Addr())
 	if secret != "" {
 		fmt.Printf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)

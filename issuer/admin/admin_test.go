@@ -1,27 +1,47 @@
-package issuer_test
+package admin_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/admin"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // office is an app with an issuer and its admin API, unguarded.
 type office struct {
 	*testing.T
 	app    *echo.Echo
+	plain  http.Handler // the same below /console, without Echo
 	issuer *issuer.Issuer
+	events []admin.Event
+}
+
+func (o *office) observe(_ context.Context, e admin.Event) { o.events = append(o.events, e) }
+
+// one returns the only event since the last call.
+func (o *office) one() admin.Event {
+	o.Helper()
+	if len(o.events) != 1 {
+		o.Fatalf("%d events, want 1: %+v", len(o.events), o.events)
+	}
+	e := o.events[0]
+	o.events = nil
+	return e
 }
 
 func newOffice(t *testing.T) *office {
@@ -41,9 +61,14 @@ func newOffice(t *testing.T) *office {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { iss.Close() })
-	o := &office{t, echo.New(), iss}
+	o := &office{T: t, app: echo.New(), issuer: iss}
 	iss.Mount(o.app)
-	iss.MountAdmin(o.app.Group("/clients-of/:tenant"), store)
+	api, err := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: o.observe, Actor: func(r *http.Request) string { return r.Header.Get("Operator") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Mount(o.app.Group("/clients-of/:tenant"))
+	o.plain = http.StripPrefix("/console", api)
 	return o
 }
 
@@ -53,8 +78,13 @@ func (o *office) do(method, path, body string, status int) map[string]any {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	r.Header.Set("Operator", "alice")
 	w := httptest.NewRecorder()
-	o.app.ServeHTTP(w, r)
+	if strings.HasPrefix(path, "/console/") {
+		o.plain.ServeHTTP(w, r)
+	} else {
+		o.app.ServeHTTP(w, r)
+	}
 	if w.Code != status {
 		o.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
 	}
@@ -99,8 +129,13 @@ func (o *office) revoked(token string) bool {
 }
 
 func TestAdmin(t *testing.T) {
+	for name, base := range map[string]string{"Echo": "/clients-of/us/clients", "Echo, escaped": "/clients-of/u%2Fs/clients", "net/http": "/console/clients"} {
+		t.Run(name, func(t *testing.T) { testAdmin(t, base) })
+	}
+}
+
+func testAdmin(t *testing.T, base string) {
 	o := newOffice(t)
-	const base = "/clients-of/us/clients"
 	made := o.do("POST", base, `{"client_id":"a/b c?%","client_name":"Nightly job","scope":"orders:read orders:write","audiences":["https://api.example.com"],"token_ttl":300}`, 201)
 	secret, _ := made["client_secret"].(string)
 	if made["client_id"] != "a/b c?%" || made["scope"] != "orders:read orders:write" || made["token_ttl"] != 300.0 ||
@@ -190,14 +225,22 @@ func TestAdminRefuses(t *testing.T) {
 		"id with a line break": {"POST", base, `{"client_id":"x\ny"}`, 400, "invalid_client_metadata"},
 		"negative lifetime":    {"POST", base, `{"client_id":"x","token_ttl":-1}`, 400, "invalid_client_metadata"},
 		"no version":           {"PUT", base + "/app", `{"audiences":[]}`, 400, "invalid_client_metadata"},
+		"member twice":         {"POST", base, `{"client_id":"x","client_id":"y"}`, 400, "invalid_request"},
+		"member in capitals":   {"POST", base, `{"Client_ID":"x"}`, 400, "invalid_request"},
+		"member folded":        {"POST", base, `{"client_ſecret":"x"}`, 400, "invalid_request"},
+		"not UTF-8":            {"POST", base, "{\"client_name\":\"\xff\"}", 400, "invalid_request"},
 		"another id":           {"PUT", base + "/app", `{"client_id":"other","version":1}`, 400, "invalid_client_metadata"},
 		"nobody":               {"PUT", base + "/nobody", `{"version":1}`, 404, "not_found"},
 		"limit":                {"GET", base + "?limit=0", "", 400, "invalid_request"},
 		"limit of words":       {"GET", base + "?limit=many", "", 400, "invalid_request"},
 		"overlap":              {"POST", base + "/app/secrets", `{"overlap":-1}`, 400, "invalid_request"},
 	} {
+		o.events = nil
 		if got := o.do(c.method, c.path, c.body, c.status); got["error"] != c.code {
 			t.Errorf("%s: %v, want %s", name, got, c.code)
+		}
+		if e := o.one(); e.Status != c.status || e.Code != c.code || e.Err == nil || e.ClientID != "alice" || e.Duration <= 0 || !slices.Contains(event.Reasons(), e.Reason) {
+			t.Errorf("%s: event %+v", name, e)
 		}
 	}
 	o.do("GET", base+"/app/else", "", 404)
@@ -219,4 +262,72 @@ func decodeClaims(t *testing.T, payload string) jwks.Claims {
 		t.Fatal(err)
 	}
 	return claims
+}
+
+// What an operator did is one event: who, what, to which client.
+func TestAdminEvents(t *testing.T) {
+	o := newOffice(t)
+	const base = "/clients-of/us/clients"
+	secret, _ := o.do("POST", base, `{"client_id":"app","audiences":["https://api.example.com"]}`, 201)["client_secret"].(string)
+	registered := o.one()
+	if registered.SecretID != strings.Split(secret, "_")[1] {
+		t.Errorf("%+v", registered)
+	}
+	want := func(e admin.Event, op event.Op, target string, status int, reason event.Reason) {
+		t.Helper()
+		if e.Op != op || e.Target != target || e.Status != status || e.Reason != reason || e.ClientID != "alice" || e.Claimed || e.Duration <= 0 || (e.Err != nil) != (reason != "") {
+			t.Errorf("%+v, want %s of %s, %d %s", e, op, target, status, reason)
+		}
+	}
+	want(registered, event.OpRegister, "app", 201, "")
+	for _, step := range []struct {
+		method, path, body string
+		op                 event.Op
+		target             string
+		status             int
+		reason             event.Reason
+	}{
+		{"GET", "", "", event.OpRead, "*", 200, ""},
+		{"GET", "?limit=0", "", event.OpRead, "*", 400, event.MalformedRequest},
+		{"GET", "/app", "", event.OpRead, "app", 200, ""},
+		{"GET", "/nobody", "", event.OpRead, "nobody", 404, event.NotFound},
+		{"POST", "", `{"client_id":"app"}`, event.OpRegister, "app", 409, event.Conflict},
+		{"POST", "", `{"client_id":"x","scope":" "}`, event.OpRegister, "", 400, event.InvalidClient},
+		{"POST", "", strings.Repeat(" ", 70<<10), event.OpRegister, "", 400, event.RequestTooLarge},
+		{"PUT", "/app", `{"version":1}`, event.OpUpdate, "app", 200, ""},
+		{"PUT", "/app", `{"version":1}`, event.OpUpdate, "app", 409, event.Conflict},
+		{"POST", "/app/secrets", `{}`, event.OpRotateSecret, "app", 201, ""},
+		{"DELETE", "/app/secrets/" + registered.SecretID, "", event.OpRemoveSecret, "app", 200, ""},
+		{"DELETE", "/app/secrets/" + registered.SecretID, "", event.OpRemoveSecret, "app", 404, event.NotFound},
+		{"POST", "/app/revoke", "", event.OpRevokeClient, "app", 200, ""},
+		{"DELETE", "/app", "", event.OpDelete, "app", 200, ""},
+	} {
+		o.do(step.method, base+step.path, step.body, step.status)
+		want(o.one(), step.op, step.target, step.status, step.reason)
+	}
+	if text := fmt.Sprintf("%+v", o.events); strings.Contains(text, secret) {
+		t.Errorf("an event holds the secret: %s", text)
+	}
+}
+
+// An API that was not made by New answers 500 and does not panic; New says what
+// is missing.
+func TestZero(t *testing.T) {
+	for _, api := range []*admin.API{nil, {}} {
+		e := echo.New()
+		api.Mount(e.Group("/admin"))
+		for _, handler := range []http.Handler{api, e} {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest("GET", "/admin/clients", http.NoBody))
+			if w.Code != 500 || !strings.HasPrefix(w.Body.String(), `{"error":"server_error"`) {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+	}
+	if _, err := admin.New(admin.Config{}); err == nil || !strings.Contains(err.Error(), "Config.Issuer") {
+		t.Error(err)
+	}
+	if _, err := admin.New(admin.Config{Issuer: &issuer.Issuer{}}); err == nil || !strings.Contains(err.Error(), "Config.Manager") {
+		t.Error(err)
+	}
 }

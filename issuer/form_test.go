@@ -149,7 +149,7 @@ func TestQuery(t *testing.T) {
 		s.wantToken(t, s.send(r))
 	}
 	// Parameters that are in the URL alone count for nothing.
-	if _, err := readTokenRequest(httptest.NewRequest("POST", "/token?"+appForm, http.NoBody)); err == nil {
+	if _, err := readParameters(httptest.NewRequest("POST", "/token?"+appForm, http.NoBody)); err == nil {
 		t.Error("the query is read")
 	}
 }
@@ -241,7 +241,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, net.ErrClosed }
 
-func FuzzTokenRequest(f *testing.F) {
+func FuzzParameters(f *testing.F) {
 	var seeds []string
 	for body := range badForms() {
 		seeds = append(seeds, body)
@@ -253,7 +253,7 @@ func FuzzTokenRequest(f *testing.F) {
 	}
 	seeded(f, append(seeds, "", "&", "=", "a;b=c", "a=b=c", "\x00=\xff", "+=+"), func(s string) { f.Add(s) })
 	f.Fuzz(func(t *testing.T, body string) {
-		var request tokenRequest
+		var request parameters
 		if err := request.parse(body); err != nil {
 			if err.Status != http.StatusBadRequest || err.Code != "invalid_request" {
 				t.Errorf("%q: %+v", body, err)
@@ -286,7 +286,7 @@ func FuzzTokenRequest(f *testing.F) {
 		r := httptest.NewRequest("POST", "/token", http.NoBody)
 		r.PostForm = values
 		encoded, tooLarge := readBody(r)
-		var again tokenRequest
+		var again parameters
 		if tooLarge != nil && len(body) < maxRequest/3 {
 			t.Errorf("%q is too large", body)
 		}

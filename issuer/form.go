@@ -8,60 +8,60 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 const maxRequest = 64 << 10
 
-// tokenRequest is the parameters of a token request. A parameter without a
-// value is as good as absent (RFC 6749 §3.2).
-type tokenRequest struct {
+// parameters is the form that a client sends. A parameter without a value counts
+// as absent (RFC 6749, section 3.2).
+type parameters struct {
 	grantType       string
 	scope           string
 	clientID        string
 	clientSecret    string
 	clientAssertion string
 	token           string   // of RFC 7009 and 7662
-	resource        []string // the one parameter that may be repeated (RFC 8707 §2)
+	resource        []string // the one parameter that may be repeated (RFC 8707, section 2)
 }
 
-// field is where the parameter goes, nil for one this endpoint does not know.
-func (t *tokenRequest) field(name string) *string {
+// field returns where the parameter is kept, nil for an unknown one.
+func (p *parameters) field(name string) *string {
 	switch name {
 	case "grant_type":
-		return &t.grantType
+		return &p.grantType
 	case "scope":
-		return &t.scope
+		return &p.scope
 	case "client_id":
-		return &t.clientID
+		return &p.clientID
 	case "client_secret":
-		return &t.clientSecret
+		return &p.clientSecret
 	case "client_assertion":
-		return &t.clientAssertion
+		return &p.clientAssertion
 	case "token":
-		return &t.token
+		return &p.token
 	}
 	return nil
 }
 
-// readTokenRequest reads the body, the only place parameters are taken from.
-func readTokenRequest(r *http.Request) (tokenRequest, *Error) {
-	var t tokenRequest
+// readParameters reads the body, the only place parameters are taken from.
+func readParameters(r *http.Request) (parameters, *Error) {
+	var p parameters
 	if r.Method != http.MethodPost {
-		e := invalidRequest("this endpoint takes POST")
-		e.Status = http.StatusMethodNotAllowed
-		return t, e
+		return p, methodNotAllowed(http.MethodPost, "this endpoint takes POST")
 	}
 	if err := checkQuery(r.URL.RawQuery); err != nil {
-		return t, err
+		return p, err
 	}
 	if !isForm(r.Header.Values("Content-Type")) {
-		return t, invalidRequest("Content-Type must be application/x-www-form-urlencoded")
+		return p, malformed("Content-Type must be application/x-www-form-urlencoded")
 	}
 	body, err := readBody(r)
 	if err != nil {
-		return t, err
+		return p, err
 	}
-	return t, t.parse(body)
+	return p, p.parse(body)
 }
 
 func isForm(contentType []string) bool {
@@ -81,9 +81,9 @@ func readBody(r *http.Request) (string, *Error) {
 		return "", tooLarge()
 	}
 	if r.PostForm != nil {
-		// Something in front of us, such as a CSRF middleware, has read the form.
-		// Of a request without length this is what is left to measure; escapes
-		// make it three times as long.
+		// A middleware in front, such as CSRF protection, has read the form. For a
+		// request without a length this is all there is to measure; escapes make it
+		// up to three times as long.
 		form := r.PostForm.Encode()
 		if len(form) > 3*maxRequest {
 			return "", tooLarge()
@@ -99,7 +99,7 @@ func readBody(r *http.Request) (string, *Error) {
 	case errors.Is(err, errTooLarge):
 		return "", tooLarge()
 	case err != nil:
-		e := invalidRequest("the request could not be read to its end")
+		e := malformed("the request could not be read to its end")
 		e.cause = err
 		return "", e
 	}
@@ -108,8 +108,7 @@ func readBody(r *http.Request) (string, *Error) {
 
 var errTooLarge = errors.New("issuer: request too large")
 
-// readAll reads up to maxRequest bytes, into the room, which is not empty, if they
-// fit.
+// readAll reads up to maxRequest bytes, into room if they fit. room is not empty.
 func readAll(r io.Reader, room []byte) ([]byte, error) {
 	for n := 0; ; {
 		if n == len(room) {
@@ -131,14 +130,15 @@ func readAll(r io.Reader, room []byte) ([]byte, error) {
 }
 
 func tooLarge() *Error {
-	e := invalidRequest("the request is larger than 64 KiB")
+	e := invalidRequest(event.RequestTooLarge, "the request is larger than 64 KiB")
 	e.Status = http.StatusRequestEntityTooLarge
 	return e
 }
 
 // parse reads application/x-www-form-urlencoded. Repeated parameters are
-// refused, unknown ones among them (RFC 6749 §3.2).
-func (t *tokenRequest) parse(body string) *Error {
+// refused, unknown ones among them (RFC 6749, section 3.2). url.ParseQuery would
+// read a form of any length first, and refuses a semicolon, which is data.
+func (p *parameters) parse(body string) *Error {
 	seen := make([]string, 0, 8)
 	for pair := range strings.SplitSeq(body, "&") {
 		if pair == "" {
@@ -148,25 +148,25 @@ func (t *tokenRequest) parse(body string) *Error {
 		name, err1 := url.QueryUnescape(name)
 		value, err2 := url.QueryUnescape(value)
 		if err1 != nil || err2 != nil {
-			return invalidRequest("the request is not application/x-www-form-urlencoded")
+			return malformed("the request is not application/x-www-form-urlencoded")
 		}
 		if name == "resource" {
-			if len(t.resource) == maxResources {
-				return invalidRequest("too many resource parameters")
+			if len(p.resource) == maxResources {
+				return malformed("too many resource parameters")
 			}
 			if value != "" {
-				t.resource = append(t.resource, value)
+				p.resource = append(p.resource, value)
 			}
 			continue
 		}
 		if slices.Contains(seen, name) {
-			return invalidRequest("a parameter is repeated")
+			return malformed("a parameter is repeated")
 		}
 		if len(seen) == maxParameters {
-			return invalidRequest("too many parameters")
+			return malformed("too many parameters")
 		}
 		seen = append(seen, name)
-		if field := t.field(name); field != nil {
+		if field := p.field(name); field != nil {
 			*field = value
 		}
 	}
@@ -178,16 +178,16 @@ const (
 	maxResources  = 32
 )
 
-// checkQuery refuses parameters in the URL, which end up in logs (RFC 6749
-// §2.3.1 for the secret; the others come with it by mistake).
+// checkQuery refuses parameters in the URL, which end up in logs (RFC 6749,
+// section 2.3.1 for the secret; the others are sent with it by mistake).
 func checkQuery(query string) *Error {
 	if query == "" {
 		return nil
 	}
 	values, _ := url.ParseQuery(query) // gives what it could read beside the error
 	for name := range values {
-		if new(tokenRequest).field(name) != nil || name == "resource" || name == "client_assertion_type" {
-			return invalidRequest("parameters belong in the body of the request, not in its URL")
+		if new(parameters).field(name) != nil || name == "resource" || name == "client_assertion_type" {
+			return malformed("parameters belong in the body of the request, not in its URL")
 		}
 	}
 	return nil

@@ -1,0 +1,134 @@
+// Package admin is a JSON API that manages the clients of an issuer: register,
+// list, read, update and delete clients, rotate and remove their secrets, revoke
+// their tokens.
+//
+// [New] returns an [API], an [http.Handler] for /clients and the paths below it.
+// It does not authenticate: a guard in front decides who may call it.
+//
+//	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
+//	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
+//	api.Mount(e.Group("/admin", auth.Require("clients:admin")))     // Echo
+//
+// Members have the names of RFC 7591 where it has one, errors the form of RFC
+// 6749, section 5.2. [ReadRecords] reads clients in the same form from a file.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// Event is what Config.Observe is told: one for each request that names an
+// action of the API. Target is the client that it was about.
+type Event = event.Event
+
+// Config says what an API is made of. Issuer and Manager are required.
+type Config struct {
+	// Issuer is the issuer of the clients in this process. It acts on a change at
+	// once; those of other replicas do within 2 s.
+	Issuer *issuer.Issuer
+
+	// Manager keeps the clients. It is the issuer's Store.
+	Manager registry.Manager
+
+	// Actor returns who makes the request, such as the client of the token that the
+	// guard has checked, for Event.ClientID. Default: nobody is named.
+	Actor func(r *http.Request) string
+
+	// Observe is told of every action and every refusal of one. It is called before
+	// the answer is sent, so it must be quick, and safe for concurrent use. That
+	// the tokens of a client were revoked is an event of the issuer's, too.
+	Observe func(ctx context.Context, e Event)
+}
+
+// API serves the clients of a registry. It is safe for concurrent use. [New]
+// makes one: a zero API answers 500.
+type API struct {
+	issuer  *issuer.Issuer
+	manager registry.Manager
+	actor   func(*http.Request) string
+	observe func(context.Context, Event)
+	mux     *http.ServeMux
+}
+
+// New returns an API. The error names the field that is wrong and what to write.
+func New(c Config) (*API, error) {
+	switch {
+	case c.Issuer == nil:
+		return nil, errors.New("admin: Config.Issuer is missing: write the issuer that issuer.New returned")
+	case c.Manager == nil:
+		return nil, errors.New("admin: Config.Manager is missing: write the issuer's store, such as one of sqlite.Open")
+	}
+	a := &API{issuer: c.Issuer, manager: c.Manager, actor: c.Actor, observe: c.Observe, mux: http.NewServeMux()}
+	a.handle("GET /clients", event.OpRead, a.list)
+	a.handle("POST /clients", event.OpRegister, a.register)
+	a.handle("GET /clients/{id}", event.OpRead, a.get)
+	a.handle("PUT /clients/{id}", event.OpUpdate, a.update)
+	a.handle("DELETE /clients/{id}", event.OpDelete, a.remove)
+	a.handle("POST /clients/{id}/secrets", event.OpRotateSecret, a.rotate)
+	a.handle("DELETE /clients/{id}/secrets/{secret}", event.OpRemoveSecret, a.removeSecret)
+	a.handle("POST /clients/{id}/revoke", event.OpRevokeClient, a.revokeTokens)
+	return a, nil
+}
+
+// ServeHTTP serves /clients and the paths below it. Behind another prefix, put
+// http.StripPrefix in front.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a == nil || a.mux == nil {
+		internal(errNotMade).write(w)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+var errNotMade = errors.New("admin: the API was not made by New")
+
+// action does what a request asks, and returns the answer. It notes in the event
+// what it was about.
+type action func(r *http.Request, e *Event) (status int, answer any, err error)
+
+func (a *API) handle(pattern string, op event.Op, do action) {
+	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		var began time.Time
+		if a.observe != nil {
+			began = time.Now()
+		}
+		e := Event{Op: op, Target: r.PathValue("id")}
+		status, answer, err := do(r, &e)
+		var body []byte
+		if err == nil {
+			body, err = json.Marshal(answer)
+		}
+		var refused *refusal
+		if err != nil {
+			refused = refusalOf(err)
+		}
+		if a.observe != nil {
+			e.Status, e.Duration = status, time.Since(began)
+			if a.actor != nil {
+				e.ClientID = a.actor(r)
+			}
+			if refused != nil {
+				e.Status, e.Code, e.Reason, e.Err = refused.status, refused.code, refused.reason, err
+			}
+			a.observe(r.Context(), e)
+		}
+		if refused != nil {
+			refused.write(w)
+			return
+		}
+		writeJSON(w, status, body)
+	})
+}
+
+// sync makes this process act on a change that the manager has written, now
+// instead of within 2 s. An error does not undo the change, so the answer does not
+// tell of it.
+func (a *API) sync(ctx context.Context) { _ = a.issuer.Sync(context.WithoutCancel(ctx)) }

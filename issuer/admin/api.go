@@ -1,0 +1,186 @@
+package admin
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+func (a *API) list(r *http.Request, e *Event) (int, any, error) {
+	e.Target = "*"
+	q := registry.Query{Search: r.FormValue("search"), After: r.FormValue("after")}
+	if limit := r.FormValue("limit"); limit != "" {
+		n, err := strconv.Atoi(limit)
+		if err != nil || n < 1 || n > 500 {
+			return 0, nil, malformed("limit is not a number from 1 to 500")
+		}
+		q.Limit = n
+	}
+	clients, err := a.manager.List(r.Context(), q)
+	if err != nil {
+		return 0, nil, err
+	}
+	records := make([]record, len(clients))
+	for n, c := range clients {
+		records[n] = recordOf(c)
+	}
+	return http.StatusOK, map[string]any{"clients": records}, nil
+}
+
+// register adds a client (RFC 7591, section 3.2.1) with a generated secret. It
+// makes up an id where none is given.
+func (a *API) register(r *http.Request, e *Event) (int, any, error) {
+	var asked record
+	if err := readJSON(r, &asked); err != nil {
+		return 0, nil, err
+	}
+	if asked.Secret != "" || asked.Secrets != nil {
+		return 0, nil, invalidMetadata("client_secret: the issuer generates it")
+	}
+	if asked.ID == "" {
+		asked.ID = newClientID()
+	}
+	c, refused := asked.client()
+	if refused != nil {
+		return 0, nil, refused
+	}
+	plain, secret := registry.GenerateSecret()
+	c.Secrets = []registry.Secret{secret}
+	e.Target, e.SecretID = c.ID, secret.ID
+	c, err := a.manager.Register(r.Context(), c)
+	if err != nil {
+		return 0, nil, err
+	}
+	a.sync(r.Context())
+	answer, never := recordOf(c), int64(0)
+	answer.Secret, answer.SecretExpiresAt = plain, &never
+	return http.StatusCreated, answer, nil
+}
+
+// newClientID makes up an id: 80 random bits, in characters that need no escaping
+// anywhere.
+func newClientID() string {
+	random := make([]byte, 10)
+	_, _ = rand.Read(random) // never fails (crypto/rand)
+	return strings.ToLower(base32.StdEncoding.EncodeToString(random))
+}
+
+func (a *API) get(r *http.Request, _ *Event) (int, any, error) {
+	c, err := a.manager.Client(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, recordOf(*c), nil
+}
+
+// update replaces the record (RFC 7592, section 2.2), but not the secrets.
+// Disabling a client revokes its tokens too.
+func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
+	var asked record
+	if err := readJSON(r, &asked); err != nil {
+		return 0, nil, err
+	}
+	if id := r.PathValue("id"); asked.ID != "" && asked.ID != id {
+		return 0, nil, invalidMetadata("client_id is not the one in the URL")
+	}
+	asked.ID = r.PathValue("id")
+	c, refused := asked.client()
+	if refused != nil {
+		return 0, nil, refused
+	}
+	if c.Version == 0 {
+		return 0, nil, invalidMetadata("version is missing: it is that of the record the change was made to")
+	}
+	c, err := a.manager.Update(r.Context(), c)
+	if err != nil {
+		return 0, nil, err
+	}
+	a.sync(r.Context())
+	return http.StatusOK, recordOf(c), nil
+}
+
+func (a *API) remove(r *http.Request, _ *Event) (int, any, error) {
+	if err := a.manager.Delete(r.Context(), r.PathValue("id")); err != nil {
+		return 0, nil, err
+	}
+	a.sync(r.Context())
+	return http.StatusOK, struct{}{}, nil
+}
+
+// rotate generates a secret. The others end after overlap seconds, by default
+// after one day.
+func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
+	asked := struct {
+		Label   string `json:"label"`
+		Overlap *int64 `json:"overlap"`
+	}{}
+	if err := readJSON(r, &asked); err != nil {
+		return 0, nil, err
+	}
+	overlap := 24 * time.Hour
+	if asked.Overlap != nil {
+		if *asked.Overlap < 0 || *asked.Overlap > maxSeconds {
+			return 0, nil, malformed("overlap is not a number of seconds up to a year")
+		}
+		overlap = time.Duration(*asked.Overlap) * time.Second
+	}
+	id := r.PathValue("id")
+	plain, err := a.manager.RotateSecret(r.Context(), id, overlap, asked.Label)
+	if err != nil {
+		return 0, nil, err
+	}
+	a.sync(r.Context())
+	e.SecretID, _ = registry.SecretID(plain)
+	return http.StatusCreated, map[string]any{"client_id": id, "secret_id": e.SecretID, "client_secret": plain, "client_secret_expires_at": 0}, nil
+}
+
+func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
+	if _, secret := registry.SecretID(r.PathValue("secret")); !secret {
+		e.SecretID = r.PathValue("secret") // and not a secret itself, by mistake
+	}
+	if err := a.manager.RemoveSecret(r.Context(), r.PathValue("id"), r.PathValue("secret")); err != nil {
+		return 0, nil, err
+	}
+	a.sync(r.Context())
+	return http.StatusOK, struct{}{}, nil
+}
+
+func (a *API) revokeTokens(r *http.Request, _ *Event) (int, any, error) {
+	id := r.PathValue("id")
+	if _, err := a.manager.Client(r.Context(), id); err != nil {
+		return 0, nil, err
+	}
+	if err := a.issuer.RevokeClient(r.Context(), id); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, struct{}{}, nil
+}
+
+const maxRequest = 64 << 10
+
+// readJSON reads a body of one JSON object with known members. An empty body is
+// an empty object.
+func readJSON(r *http.Request, v any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRequest))
+	if err != nil {
+		return invalidRequest(event.RequestTooLarge, "the request is larger than 64 KiB, or ended early")
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return malformed("Content-Type must be application/json")
+	}
+	if err := unmarshal(body, v); err != nil {
+		return malformed("the request is not the JSON object that is wanted: " + err.Error())
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// refusal is an error answer in the form of RFC 6749, section 5.2. Its caller may
+// change clients, so it says what is wrong.
+type refusal struct {
+	status            int
+	code, description string
+	reason            event.Reason
+	cause             error
+}
+
+func (e *refusal) Error() string { return "admin: " + e.code + ": " + e.description }
+
+func (e *refusal) Unwrap() error { return e.cause }
+
+func invalidRequest(reason event.Reason, description string) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: "invalid_request", description: description, reason: reason}
+}
+
+func malformed(description string) *refusal {
+	return invalidRequest(event.MalformedRequest, description)
+}
+
+// invalidMetadata is the error of RFC 7591, section 3.2.2.
+func invalidMetadata(description string) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: "invalid_client_metadata", description: description, reason: event.InvalidClient}
+}
+
+func internal(cause error) *refusal {
+	return &refusal{status: http.StatusInternalServerError, code: "server_error", description: "the answer could not be made", reason: event.Internal, cause: cause}
+}
+
+// refusalOf returns the answer to an error. One that is not known is the
+// store's.
+func refusalOf(err error) *refusal {
+	var known *refusal
+	var marshal *json.MarshalerError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &marshal):
+		return internal(err)
+	case errors.Is(err, registry.ErrNotFound):
+		return &refusal{http.StatusNotFound, "not_found", "there is no such client or secret", event.NotFound, err}
+	case errors.Is(err, registry.ErrConflict):
+		return &refusal{http.StatusConflict, "conflict", "the client_id is taken, or the client was changed since this version was read", event.Conflict, err}
+	}
+	return &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "try again in a moment", event.StoreUnavailable, err}
+}
+
+func (e *refusal) write(w http.ResponseWriter) {
+	if e.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	body, err := json.Marshal(struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}{e.code, e.description})
+	if err != nil {
+		body = []byte(`{"error":"server_error"}`)
+	}
+	writeJSON(w, e.status, body)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have left
+}

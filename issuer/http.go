@@ -1,0 +1,140 @@
+package issuer
+
+import (
+	"cmp"
+	"net/http"
+	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// Handler returns a handler for all endpoints of the issuer, at the paths that
+// its metadata states: token, revocation, introspection, the key set and the
+// metadata. It answers 404 for every other path.
+//
+// For an issuer with a path, such as https://auth.example.com/eu, the metadata
+// does not lie below that path (RFC 8414, section 3.1): hand on to Handler both
+// /eu/ and /.well-known/oauth-authorization-server/eu.
+func (i *Issuer) Handler() http.Handler {
+	routes := map[string]http.Handler{}
+	for _, r := range i.routes(i.addressOf) {
+		routes[r.path] = r.handler
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler := routes[cmp.Or(r.URL.RawPath, r.URL.Path)]
+		switch {
+		case !i.made():
+			notMade().write(w, r)
+		case handler == nil:
+			(&Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is no such endpoint"}).write(w, r)
+		default:
+			handler.ServeHTTP(w, r)
+		}
+	})
+}
+
+// TokenHandler returns the token endpoint (RFC 6749, section 3.2). It takes POST
+// and parameters in a form body of at most 64 KiB, never in the URL. The client
+// authenticates with client_secret_basic or client_secret_post. Every answer,
+// errors included, has the form of RFC 6749, section 5.
+//
+// An app that serves an endpoint by itself, and not through Handler or Mount,
+// sees to it that the path is the one that the metadata states.
+//
+// Not checked: that the request was sent over TLS.
+func (i *Issuer) TokenHandler() http.Handler { return i.token(i.addressOf) }
+
+// RevocationHandler returns the revocation endpoint (RFC 7009, section 2): a
+// client, which authenticates as at the token endpoint, revokes one of its own
+// tokens. The answer is 200 also for a token that is not valid; one of another
+// client is unauthorized_client.
+//
+// Ignored: token_type_hint, as there is one type.
+func (i *Issuer) RevocationHandler() http.Handler { return i.revocation(i.addressOf) }
+
+// IntrospectionHandler returns the introspection endpoint (RFC 7662, section 2).
+// A client, which authenticates as at the token endpoint, sees tokens whose
+// audience is its own id or in its Client.Introspects; every other one is
+// inactive to it.
+func (i *Issuer) IntrospectionHandler() http.Handler { return i.introspection(i.addressOf) }
+
+// JWKSHandler returns the endpoint that publishes the public keys (RFC 7517,
+// section 5), for /.well-known/jwks.json.
+func (i *Issuer) JWKSHandler() http.Handler {
+	return i.readOnly(func(w http.ResponseWriter, r *http.Request) { i.keys.ServeHTTP(w, r) })
+}
+
+// MetadataHandler returns the endpoint that publishes the metadata of RFC 8414,
+// for /.well-known/oauth-authorization-server.
+func (i *Issuer) MetadataHandler() http.Handler { return i.readOnly(i.serveMetadata) }
+
+func (i *Issuer) token(clientIP func(*http.Request) string) http.Handler {
+	return endpoint{i, event.OpToken, checkGrant, i.grant, clientIP}
+}
+
+func (i *Issuer) revocation(clientIP func(*http.Request) string) http.Handler {
+	return endpoint{i, event.OpRevoke, checkToken, i.revokeRequested, clientIP}
+}
+
+func (i *Issuer) introspection(clientIP func(*http.Request) string) http.Handler {
+	return endpoint{i, event.OpIntrospect, checkToken, i.introspectRequested, clientIP}
+}
+
+// readOnly is an endpoint that takes GET and HEAD.
+func (i *Issuer) readOnly(f http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !i.made():
+			notMade().write(w, r)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			methodNotAllowed("GET, HEAD", "this endpoint takes GET").write(w, r)
+		default:
+			f(w, r)
+		}
+	})
+}
+
+// route is an endpoint at its path. A read-only one takes GET and HEAD; the
+// others answer every method themselves.
+type route struct {
+	path     string
+	readOnly bool
+	handler  http.Handler
+}
+
+func (i *Issuer) routes(clientIP func(*http.Request) string) []route {
+	p := i.paths()
+	return []route{
+		{p.token, false, i.token(clientIP)},
+		{p.revocation, false, i.revocation(clientIP)},
+		{p.introspection, false, i.introspection(clientIP)},
+		{p.keys, true, i.JWKSHandler()},
+		{p.metadata, true, i.MetadataHandler()},
+	}
+}
+
+// addressOf returns where a request comes from: what Config.ClientIP says, or
+// the address of the connection.
+func (i *Issuer) addressOf(r *http.Request) string {
+	if i != nil && i.clientIP != nil {
+		return i.clientIP(r)
+	}
+	return r.RemoteAddr
+}
+
+// made reports whether New made the issuer. The methods of one that it did not
+// make return errors, and its handlers answer 500.
+func (i *Issuer) made() bool { return i != nil && i.keys != nil }
+
+// paths are where the endpoints lie on this host.
+type paths struct{ token, revocation, introspection, keys, metadata string }
+
+// paths returns the paths of an issuer that may itself have one. RFC 8414,
+// section 3.1 puts the metadata's well-known part before it.
+func (i *Issuer) paths() paths {
+	base, token := "", "/token"
+	if i.made() {
+		base, token = strings.TrimSuffix(i.path, "/"), i.tokenPath
+	}
+	return paths{base + token, base + revokePath, base + introspectPath, base + jwksPath, metadataPath + base}
+}

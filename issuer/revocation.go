@@ -1,0 +1,46 @@
+package issuer
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+var done = []byte("{}") // RFC 7009, section 2.2: the status says it all
+
+// revokeRequested answers the revocation endpoint (RFC 7009, section 2): a client
+// revokes one of its own tokens. A token that is not valid any more counts as
+// revoked.
+func (i *Issuer) revokeRequested(q request) (answer, *Error) {
+	ctx := q.context()
+	claims, err := i.inspect(ctx, q.form.token, afterExpiry)
+	switch {
+	case errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil:
+		return answer{}, unavailable(event.KeysUnavailable, err)
+	case err != nil:
+		return answer{body: done}, nil
+	}
+	owner, _, err1 := claims.String("client_id")
+	jti, _, err2 := claims.String("jti")
+	expiresAt, _, err3 := claims.Time("exp")
+	issuedAt, _, err4 := claims.Time("iat")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return answer{}, serverError(event.Internal, err) // we signed it
+	}
+	a := answer{body: done, tokenID: jti}
+	if owner != q.caller.client.ID {
+		return a, &Error{
+			Status: http.StatusBadRequest, Code: "unauthorized_client", Description: "the token is not the client's",
+			reason: event.ForeignToken,
+		}
+	}
+	if i.revoked.has(jti, owner, issuedAt) {
+		return a, nil // revoked already, and written
+	}
+	if err := i.revokeToken(ctx, jti, expiresAt); err != nil {
+		return a, unavailable(event.StoreUnavailable, err)
+	}
+	return a, nil
+}

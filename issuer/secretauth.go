@@ -1,0 +1,193 @@
+package issuer
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// secretAuth checks client secrets, for client_secret_basic and
+// client_secret_post. It alone limits attempts and computes slow hashes.
+type secretAuth struct {
+	lockout *lockout    // nil: failures are not counted
+	slow    *slowHashes // nil: chosen secrets are not accepted
+	uses    *uses
+	matches func(stored *registry.Secret, plain string) bool // of a generated secret
+}
+
+func newSecretAuth(u *uses, failedAttempts int, importedSecrets bool) (*secretAuth, error) {
+	s := &secretAuth{uses: u, matches: (*registry.Secret).Matches}
+	if failedAttempts > 0 {
+		s.lockout = newLockout(failedAttempts)
+	}
+	var err error
+	if importedSecrets {
+		s.slow, err = newSlowHashes()
+	}
+	return s, err
+}
+
+// Causes that Observe is told. The client sees none of them.
+var (
+	errMalformed   = errors.New("issuer: malformed client id or secret")
+	errWrongSecret = errors.New("issuer: wrong or expired secret")
+	errNotImported = errors.New("issuer: not a generated secret, and Config.ImportedSecrets is false")
+)
+
+// basicAuth is client_secret_basic (RFC 6749, section 2.3.1).
+type basicAuth struct{ *secretAuth }
+
+func (basicAuth) presented(q request) bool { return len(q.http.Header.Values("Authorization")) > 0 }
+
+func (b basicAuth) read(q request) (credential, *Error) {
+	headers := q.http.Header.Values("Authorization")
+	if len(headers) > 1 {
+		return nil, malformed("more than one Authorization header")
+	}
+	id, secret, err := readBasic(headers[0])
+	if err != nil {
+		return nil, err
+	}
+	if q.form.clientID != "" && q.form.clientID != id {
+		return nil, malformed("client_id differs from the one in the Authorization header")
+	}
+	return &secretCredential{b.secretAuth, id, secret, registry.ClientSecretBasic, q.address}, nil
+}
+
+// readBasic reads an Authorization header of the Basic scheme. The id and the
+// secret are form-encoded before they are joined (RFC 6749, section 2.3.1), so
+// that the id may hold a colon.
+func readBasic(header string) (id, secret string, _ *Error) {
+	scheme, encoded, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		e := invalidClient(event.WrongMethod, errWrongMethod)
+		e.Description = "the Authorization header must use the Basic scheme"
+		return "", "", e
+	}
+	var room [512]byte
+	decoded, err := base64.StdEncoding.Strict().AppendDecode(room[:0], []byte(strings.Trim(encoded, " ")))
+	id, secret, ok := strings.Cut(string(decoded), ":")
+	id, err1 := url.QueryUnescape(id)
+	secret, err2 := url.QueryUnescape(secret)
+	if err != nil || !ok || err1 != nil || err2 != nil {
+		e := invalidClient(event.MalformedCredential, errMalformed)
+		e.Description = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
+		return "", "", e
+	}
+	return id, secret, nil
+}
+
+// postAuth is client_secret_post (RFC 6749, section 2.3.1).
+type postAuth struct{ *secretAuth }
+
+func (postAuth) presented(q request) bool { return q.form.clientSecret != "" }
+
+func (p postAuth) read(q request) (credential, *Error) {
+	if q.form.clientID == "" {
+		return nil, malformed("client_id is missing")
+	}
+	return &secretCredential{p.secretAuth, q.form.clientID, q.form.clientSecret, registry.ClientSecretPost, q.address}, nil
+}
+
+// secretCredential is a client id and a secret.
+type secretCredential struct {
+	*secretAuth
+	clientID, secret, method string
+	address                  string // where the request comes from
+}
+
+func (c *secretCredential) claimedID() string { return c.clientID }
+
+// verify finds the client and checks the secret. Every way to fail is the same
+// answer after the same work, until there have been too many failures.
+func (c *secretCredential) verify(ctx context.Context, find finder) (caller, *Error) {
+	if !registry.ValidID(c.clientID) || !registry.ValidSecret(c.secret) {
+		return caller{}, invalidClient(event.MalformedCredential, errMalformed)
+	}
+	id, generated := registry.SecretID(c.secret)
+	var (
+		found  account
+		secret *registry.Secret
+		now    time.Time
+	)
+	err := c.lockout.attempt(attempt{clientID: c.clientID, address: c.address, unlimited: generated},
+		func() (exists bool, err *Error) {
+			found, err = find(ctx, c.clientID)
+			return found.client != nil, err
+		},
+		func() (err *Error) {
+			now = time.Now()
+			if generated {
+				secret, err = c.checkGenerated(found.client, id, now)
+			} else {
+				secret, err = c.checkChosen(ctx, found.client, now)
+			}
+			return found.admit(c.method, err)
+		})
+	if err != nil {
+		return caller{}, err
+	}
+	c.uses.note(c.clientID, secret.ID, now)
+	return caller{found.client, secret.ID}, nil
+}
+
+// checkGenerated returns the client's secret of that id if it matches. It costs
+// one SHA-256 whether there is such a secret, or such a client, or not.
+func (c *secretCredential) checkGenerated(client *registry.Client, id string, now time.Time) (*registry.Secret, *Error) {
+	stored := current(client, now, func(s *registry.Secret) bool { return s.Generated() && s.ID == id })
+	if stored == nil {
+		c.matches(&noSecret, c.secret)
+		return nil, wrongSecret()
+	}
+	if !c.matches(stored, c.secret) {
+		return nil, wrongSecret()
+	}
+	return stored, nil
+}
+
+// checkChosen returns the client's imported secret if it matches. It costs one
+// slow hash whether there is such a secret, or such a client, or not.
+func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time) (*registry.Secret, *Error) {
+	imported := func(s *registry.Secret) bool { return !s.Generated() }
+	if c.slow == nil {
+		if current(client, time.Time{}, imported) == nil {
+			return nil, wrongSecret()
+		}
+		return nil, invalidClient(event.ImportedSecretsOff, errNotImported)
+	}
+	stored := current(client, now, imported)
+	match, err := c.slow.check(ctx, stored, c.secret)
+	switch {
+	case err != nil:
+		return nil, unavailable(event.Busy, err)
+	case !match:
+		return nil, wrongSecret()
+	}
+	return stored, nil
+}
+
+func wrongSecret() *Error { return invalidClient(event.WrongSecret, errWrongSecret) }
+
+// current returns the last of the client's secrets that is of the kind and has
+// not expired, nil if there is none.
+func current(client *registry.Client, now time.Time, kind func(*registry.Secret) bool) (found *registry.Secret) {
+	if client == nil {
+		return nil
+	}
+	for n := range client.Secrets {
+		if s := &client.Secrets[n]; kind(s) && !s.Expired(now) {
+			found = s
+		}
+	}
+	return found
+}
+
+// noSecret is what a secret is compared with when there is nothing to compare
+// it with.
+var _, noSecret = registry.GenerateSecret()
