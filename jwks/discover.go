@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // rediscover is how long an address found in an issuer's metadata is taken for
@@ -89,7 +91,7 @@ func (d *discovery) ask(ctx context.Context, address string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	metadata, err := ParseClaims(string(doc.body))
+	metadata, err := jose.ParseObject(string(doc.body))
 	if err != nil {
 		return "", fmt.Errorf("%s is not issuer metadata: %w", address, err)
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Keyring is an issuer's private keys. It signs with the one whose turn it is,
@@ -41,7 +43,7 @@ type view struct {
 	raw       []byte    // the blob it was read from
 	loaded    time.Time // before the read
 	trusted   time.Time // until when it may be acted on
-	published map[string]*Key
+	published map[string]*jose.Key
 	document  []byte
 	etag      string
 }
@@ -84,14 +86,14 @@ func Static(signers ...crypto.Signer) (*Keyring, error) {
 	}
 	s := &state{}
 	for i, private := range signers {
-		key, err := newSigningKey(private, "")
+		key, err := jose.NewSigner(private, "")
 		if err != nil {
 			return nil, fmt.Errorf("jwks: signer %d: %w", i+1, err)
 		}
-		if slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id == key.id }) {
+		if slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id() == key.Key().ID() }) {
 			return nil, fmt.Errorf("jwks: signer %d has the key of one before it: leave it out", i+1) // verifiers refuse a kid that comes twice
 		}
-		s.Keys = append(s.Keys, stateKey{signingKey: key})
+		s.Keys = append(s.Keys, stateKey{Signer: key})
 	}
 	policy, err := Policy{}.withDefaults()
 	if err != nil {
@@ -117,7 +119,7 @@ func (r *Keyring) Policy() Policy {
 }
 
 // Key is the published key of that id.
-func (r *Keyring) Key(ctx context.Context, kid string) (*Key, error) {
+func (r *Keyring) Key(ctx context.Context, kid string) (*jose.Key, error) {
 	v, err := r.current(ctx, trusted)
 	if err != nil {
 		return nil, err
@@ -147,16 +149,16 @@ func (r *Keyring) Ready(ctx context.Context) error {
 	return err
 }
 
-func (r *Keyring) signing(ctx context.Context) (*signingKey, error) {
+func (r *Keyring) signing(ctx context.Context) (*jose.Signer, error) {
 	v, err := r.current(ctx, trusted)
 	if err != nil {
 		return nil, err
 	}
 	if r.store == nil {
-		return v.Keys[0].signingKey, nil
+		return v.Keys[0].Signer, nil
 	}
 	if i := signingAt(v.times, r.shared(&v.state)); i >= 0 {
-		return v.Keys[i].signingKey, nil
+		return v.Keys[i].Signer, nil
 	}
 	return nil, fmt.Errorf("%w: the next key signs from %v, when verifiers have it", ErrUnavailable, v.Keys[0].Signs)
 }
@@ -370,11 +372,11 @@ const storeTimeout = 10 * time.Second
 
 // show makes a state the one that requests see.
 func (r *Keyring) show(s *state, raw []byte, loaded time.Time) error {
-	v := &view{state: *s, times: s.times(), raw: raw, loaded: loaded, trusted: r.policy.trusts(loaded), published: make(map[string]*Key, len(s.Keys))}
-	keys := make([]*Key, len(s.Keys))
+	v := &view{state: *s, times: s.times(), raw: raw, loaded: loaded, trusted: r.policy.trusts(loaded), published: make(map[string]*jose.Key, len(s.Keys))}
+	keys := make([]*jose.Key, len(s.Keys))
 	for i, k := range s.Keys {
-		keys[i] = k.Key
-		v.published[k.id] = k.Key
+		keys[i] = k.Key()
+		v.published[k.id()] = k.Key()
 	}
 	if err := v.publish(keys); err != nil {
 		return err

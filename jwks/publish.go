@@ -7,11 +7,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // publish makes the document of the view's keys, and its ETag.
-func (v *view) publish(keys []*Key) (err error) {
-	if v.document, err = publicSet(keys); err != nil {
+func (v *view) publish(keys []*jose.Key) (err error) {
+	set, err := jose.NewSet(keys...)
+	if err != nil {
+		return err
+	}
+	if v.document, err = set.MarshalJSON(); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(v.document)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func ask(t *testing.T, r *Keyring, method string, header ...string) *httptest.ResponseRecorder {
@@ -56,7 +58,7 @@ func TestPublish(t *testing.T) {
 	if len(etag) < 10 || etag[0] != '"' || etag[len(etag)-1] != '"' || strings.ContainsAny(etag[1:len(etag)-1], `", W/`+"\\") && strings.Contains(etag, `"`+`"`) {
 		t.Errorf("ETag %s is not a strong one", etag)
 	}
-	if s, err := parseSet(w.Body.Bytes(), nil); err != nil || len(s.keys) != 2 || s.skipped != 0 {
+	if s, err := jose.ParseSet(w.Body.Bytes(), nil); err != nil || s.Len() != 2 || len(s.Skipped()) != 0 {
 		t.Errorf("%s: %v", w.Body, err)
 	}
 	if again := get(t, r).Header().Get("ETag"); again != etag {
@@ -217,7 +219,7 @@ func TestPublishToRemote(t *testing.T) {
 		signers := map[string]bool{}
 		for range 70 {
 			token := sure(r.Sign(t.Context(), "at+jwt", []byte("{}")))
-			parsed := sure(Parse(token, 0))
+			parsed := sure(jose.Parse(token, 0))
 			key, err := remote.Key(t.Context(), parsed.KeyID())
 			if err != nil {
 				t.Fatal(err)

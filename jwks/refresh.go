@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 
 // snapshot is a key set and its times. It is never changed, only replaced.
 type snapshot struct {
-	set        *keySet
+	set        *jose.Set
 	url, etag  string
 	maxAge     time.Duration // as stated or assumed, for a 304 that states none
 	fetchedAt  time.Time
@@ -38,7 +40,7 @@ type flight struct {
 
 // step decides a call that the snapshot alone could not: it gives the answer,
 // or the flight to wait for. ended is the one the call has waited for already.
-func (r *Remote) step(ctx context.Context, kid string, called time.Time, ended *flight) (*Key, *flight, error) {
+func (r *Remote) step(ctx context.Context, kid string, called time.Time, ended *flight) (*jose.Key, *flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refusal != nil {
@@ -55,7 +57,7 @@ func (r *Remote) step(ctx context.Context, kid string, called time.Time, ended *
 		// call, however long the answer took.
 		answered := ended != nil && ended.err == nil && !ended.began.Before(called)
 		if answered || now.Before(r.waitFrom) {
-			if key := s.set.keys[kid]; key != nil {
+			if key := s.set.Find(kid, ""); key != nil {
 				return key, nil, nil
 			}
 			if answered || kid == "" {
@@ -163,7 +165,7 @@ func (r *Remote) fetch(ctx context.Context, held *snapshot, asked bool) (*snapsh
 		return nil, err
 	}
 	s := &snapshot{url: url}
-	var previous *keySet
+	var previous *jose.Set
 	var etag string
 	if held != nil {
 		previous = held.set
@@ -178,7 +180,7 @@ func (r *Remote) fetch(ctx context.Context, held *snapshot, asked bool) (*snapsh
 		s.set, s.etag, s.maxAge = previous, etag, held.maxAge
 	default:
 		s.etag, s.maxAge = doc.etag, defaultLife
-		s.set, err = parseSet(doc.body, previous)
+		s.set, err = jose.ParseSet(doc.body, previous)
 	}
 	if err != nil {
 		r.forget()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // RemoteConfig is how a [Remote] fetches. Every field is optional. A field that
@@ -138,10 +140,10 @@ func (r *Remote) refuse(err error) {
 // [context.DeadlineExceeded] as well.
 //
 // An empty kid is in no set, and never causes a fetch for its own sake.
-func (r *Remote) Key(ctx context.Context, kid string) (*Key, error) {
+func (r *Remote) Key(ctx context.Context, kid string) (*jose.Key, error) {
 	called := time.Now()
 	if s := r.current.Load(); s != nil && called.Before(s.until) {
-		if key := s.set.keys[kid]; key != nil {
+		if key := s.set.Find(kid, ""); key != nil {
 			return key, nil
 		}
 	}
@@ -198,7 +200,7 @@ func (r *Remote) Status() Status {
 	if s := r.current.Load(); s != nil {
 		status.Fresh = time.Now().Before(s.expiresAt)
 		status.FetchedAt, status.ExpiresAt, status.StaleUntil = s.fetchedAt, s.expiresAt, s.staleUntil
-		status.Keys, status.Skipped = len(s.set.keys), s.set.skipped
+		status.Keys, status.Skipped = s.set.Len(), len(s.set.Skipped())
 	}
 	return status
 }

@@ -300,34 +300,27 @@ func TestRemoteKeyDoesNotAllocate(t *testing.T) {
 	mustKey(t, r, "k1")
 }
 
-func TestStandsInRemote(t *testing.T) {
+// A verifier that has used a key asks for it again, and compares the pointers.
+func TestRemoteKeyIsCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0, 1), RemoteConfig{})
-		if Stands(r, &Key{id: "k0"}, time.Now()) {
-			t.Error("before there is a set")
-		}
-		k0, k1 := mustKey(t, r, "k0"), mustKey(t, r, "k1")
+		k0 := mustKey(t, r, "k0")
+		mustKey(t, r, "k1")
 		due := r.Status().NextRefresh
-		if !Stands(r, k0, time.Now()) || !Stands(r, k0, due.Add(-time.Nanosecond)) {
-			t.Error("does not stand")
-		}
-		if Stands(r, k0, due) {
-			t.Error("when a call has a refresh to start")
-		}
-		if Stands(r, &Key{id: "k0"}, time.Now()) || Stands(struct{ Source }{r}, k0, time.Now()) {
-			t.Error("another key, or another Source")
+		time.Sleep(time.Until(due) - time.Nanosecond)
+		if mustNotWait(t, r, "k0") != k0 {
+			t.Error("another pointer")
 		}
 		o.handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, numbered(0)) })
-		time.Sleep(time.Until(due))
+		time.Sleep(time.Nanosecond)
 		mustKey(t, r, "k0")
 		synctest.Wait()
-		if !Stands(r, k0, time.Now()) || Stands(r, k1, time.Now()) {
-			t.Error("after a refresh what the issuer has kept stands, and nothing else")
+		if mustNotWait(t, r, "k0") != k0 {
+			t.Error("another pointer after a refresh")
 		}
+		wantErr(t, r, "k1", ErrUnknownKey)
 		_ = r.Close()
-		if Stands(r, k0, time.Now()) {
-			t.Error("after Close")
-		}
+		wantErr(t, r, "k0", ErrUnavailable)
 	})
 }
 

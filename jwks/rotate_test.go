@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // A change of algorithm is announced like any next key, and the old keys are
@@ -77,7 +79,7 @@ func TestRotate(t *testing.T) {
 		if kid := signedBy(t, r); kid != next {
 			t.Errorf("%s signs", kid)
 		}
-		parsed := sure(Parse(token, 0))
+		parsed := sure(jose.Parse(token, 0))
 		if _, err := r.Key(t.Context(), parsed.KeyID()); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("the dropped key: %v", err)
 		}
@@ -363,7 +365,7 @@ func TestRotateRightAfterOpen(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after the first emergency: %v", err)
 	}
-	old, err := Parse(before, 0)
+	old, err := jose.Parse(before, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Rotate drops the key that signs now, because somebody else may have it: it is
@@ -31,10 +33,10 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 	if signing < 0 {
 		return fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
 	}
-	suspect := v.Keys[signing].id
+	suspect := v.Keys[signing].id()
 	gone := false
 	err := r.update(ctx, func(s *state) (*state, error) {
-		if gone = !slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id == suspect }); gone {
+		if gone = !slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id() == suspect }); gone {
 			return nil, nil // and what is there instead is taken over
 		}
 		return r.drop(s, suspect)
@@ -68,7 +70,7 @@ func (r *Keyring) planAs(s *state, adopt bool) (*state, error) {
 		changed = true
 	}
 	due := nextDue(next.times(), r.policy, now)
-	if n := len(next.Keys); adopt && n > 0 && next.Keys[n-1].alg.name != r.policy.Algorithm {
+	if n := len(next.Keys); adopt && n > 0 && next.Keys[n-1].algorithm() != r.policy.Algorithm {
 		// No replica acts on a view older than Announce, so none will sign with
 		// a key that was not to sign before that.
 		for n > 1 && next.Keys[n-1].Signs.After(now.Add(r.policy.Announce)) {
@@ -92,7 +94,7 @@ func (r *Keyring) planAs(s *state, adopt bool) (*state, error) {
 		if err != nil {
 			return nil, err
 		}
-		next.Keys = append(next.Keys, stateKey{signingKey: key})
+		next.Keys = append(next.Keys, stateKey{Signer: key})
 		changed = true
 	}
 	if !changed {
@@ -116,18 +118,18 @@ func (r *Keyring) first(now time.Time) (*state, error) {
 	return s, nil
 }
 
-func generate(alg string) (*signingKey, error) {
-	private, err := algorithms[alg].generate()
+func generate(alg string) (*jose.Signer, error) {
+	private, err := jose.Generate(alg)
 	if err != nil {
-		return nil, fmt.Errorf("jwks: making a key: %w", err)
+		return nil, err
 	}
-	return newSigningKey(private, alg)
+	return jose.NewSigner(private, alg)
 }
 
 // drop is the state without a key that was found to sign.
 func (r *Keyring) drop(s *state, suspect string) (*state, error) {
 	now := r.shared(s)
-	i := slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id == suspect })
+	i := slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id() == suspect })
 	if i != signingAt(s.times(), now) { // its turn has ended in this moment
 		return &state{Written: now, Keys: slices.Delete(slices.Clone(s.Keys), i, i+1)}, nil
 	}
@@ -148,7 +150,7 @@ func (r *Keyring) drop(s *state, suspect string) (*state, error) {
 		if err != nil {
 			return nil, err
 		}
-		next.Keys = append(next.Keys, stateKey{signingKey: key})
+		next.Keys = append(next.Keys, stateKey{Signer: key})
 	}
 	return next, nil
 }

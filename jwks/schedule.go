@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Policy is the timetable of a [Keyring]. Every field is optional. A policy of
@@ -51,6 +54,7 @@ type Policy struct {
 }
 
 const (
+	maxKeys      = 256                       // of a key set, as jose has it
 	shortestTime = time.Millisecond          // half of it is a ticker's
 	longestTime  = 50 * 365 * 24 * time.Hour // three of them are a time.Duration
 )
@@ -64,8 +68,8 @@ func (p Policy) withDefaults() (Policy, error) {
 	p.MaxAge = cmp.Or(p.MaxAge, 5*time.Minute)
 	p.Poll = cmp.Or(p.Poll, min(p.MaxAge/2, time.Minute))
 	p.Skew = cmp.Or(p.Skew, min(p.Announce/10, time.Minute))
-	if algorithms[p.Algorithm] == nil {
-		return p, fmt.Errorf("jwks: Policy.Algorithm %q: write one of ES256, ES384, ES512, EdDSA, Ed25519, PS256, PS384, PS512, RS256, RS384, RS512", p.Algorithm)
+	if !slices.Contains(jose.Algorithms(), p.Algorithm) {
+		return p, fmt.Errorf("jwks: Policy.Algorithm %q: write one of %s", p.Algorithm, strings.Join(jose.Algorithms(), ", "))
 	}
 	for _, d := range []struct {
 		name  string

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const day = 24 * time.Hour
@@ -32,7 +34,7 @@ func TestPolicyDefaults(t *testing.T) {
 			t.Errorf("%+v then became %+v: %v", got, again, err)
 		}
 	}
-	for alg := range algorithms {
+	for _, alg := range jose.Algorithms() {
 		if p, err := (Policy{Algorithm: alg}).withDefaults(); p.Algorithm != alg || err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}

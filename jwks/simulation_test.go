@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 var simulationSeed = flag.Uint64("simulation.seed", 0, "run only this seed of the rotation simulation")
@@ -282,13 +284,13 @@ func (s *simulation) publish() {
 		etag := w.Header().Get("ETag")
 		set, known := s.held[etag]
 		if !known {
-			parsed, err := parseSet(w.Body.Bytes(), nil)
-			if err != nil || parsed.skipped > 0 {
-				s.t.Fatalf("published set: %v, %d skipped", err, parsed.skipped)
+			parsed, err := jose.ParseSet(w.Body.Bytes(), nil)
+			if err != nil || len(parsed.Skipped()) > 0 {
+				s.t.Fatalf("published set: %v, %d skipped", err, len(parsed.Skipped()))
 			}
 			set.kids = map[string]bool{}
-			for kid := range parsed.keys {
-				set.kids[kid] = true
+			for _, key := range parsed.Keys() {
+				set.kids[key.ID()] = true
 			}
 			s.counts.held++
 		}
@@ -313,7 +315,7 @@ func (s *simulation) sign() {
 			}
 			continue
 		}
-		parsed, err := Parse(token, 0)
+		parsed, err := jose.Parse(token, 0)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -400,11 +402,11 @@ func (s *simulatedStore) save(old, blob []byte) (bool, error) {
 	}
 	at := 0
 	for _, k := range next.Keys { // in the order of history, new ones at the end
-		for at < len(s.stored) && s.stored[at] != k.id {
+		for at < len(s.stored) && s.stored[at] != k.id() {
 			at++
 		}
 		if at == len(s.stored) {
-			s.stored = append(s.stored, k.id)
+			s.stored = append(s.stored, k.id())
 		}
 		at++
 	}
@@ -419,11 +421,11 @@ func (s *simulatedStore) noteDropped(before, after *state) {
 	gone := goneAt(before.times(), s.policy, now)
 	left := map[string]bool{}
 	for _, k := range after.Keys {
-		left[k.id] = true
+		left[k.id()] = true
 	}
 	for i, k := range before.Keys {
-		if !left[k.id] && i >= gone && !k.Signs.After(now) {
-			s.dropped[k.id] = true
+		if !left[k.id()] && i >= gone && !k.Signs.After(now) {
+			s.dropped[k.id()] = true
 		}
 	}
 }

@@ -38,10 +38,10 @@ func TestStaticWithVault(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA"} {
 		v := &vault{inner: testKeys()[alg].private}
 		r := sure(Static(v))
-		if kid := signedBy(t, r); kid != testKeys()[alg].ID() {
+		if kid := signedBy(t, r); kid != testKeys()[alg].id() {
 			t.Errorf("%s: kid %s", alg, kid)
 		}
-		if key := sure(r.Key(t.Context(), testKeys()[alg].ID())); key.Algorithm() != alg {
+		if key := sure(r.Key(t.Context(), testKeys()[alg].id())); key.Algorithm() != alg {
 			t.Errorf("%s became %s", alg, key.Algorithm())
 		}
 		if v.calls.Load() != 1 {
@@ -70,7 +70,7 @@ func TestStatic(t *testing.T) {
 	r := sure(Static(signers...))
 	var want []string
 	for _, s := range signers {
-		want = append(want, sure(thumbprint(s.Public())))
+		want = append(want, thumbprint(s.Public()))
 	}
 	if got := publishedBy(t, r); !slices.Equal(got, want) {
 		t.Errorf("published %q, want %q", got, want)
