@@ -439,7 +439,7 @@ func (g *granted) verify(t *testing.T, keys jwks.Source) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := keys.Key(t.Context(), jws.KeyID())
+	key, err := keys.Key(t.Context(), jws.KeyID(), jws.Algorithm())
 	if err != nil {
 		t.Fatal(err)
 	}

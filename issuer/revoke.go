@@ -115,7 +115,7 @@ func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration
 	if parsed.Type() != tokenType {
 		return jwks.Claims{}, errNotOurs
 	}
-	key, err := i.keys.Key(ctx, parsed.KeyID())
+	key, err := i.keys.Key(ctx, parsed.KeyID(), parsed.Algorithm())
 	if err != nil {
 		return jwks.Claims{}, err
 	}

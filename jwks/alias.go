@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"crypto"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
@@ -28,17 +29,17 @@ func ParseClaims(doc string) (Claims, error) { return jose.ParseObject(doc) }
 // Stands reports false: ask [Source.Key].
 func Stands(Source, *Key, time.Time) bool { return false }
 
-// Sign makes a compact JWS of the payload with the key that signs now.
-func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
-	token, err := r.AppendSign(ctx, nil, typ, payload)
-	return string(token), err
-}
-
 // AppendSign is [Keyring.Sign], appending to dst. With an error it gives nil.
 func (r *Keyring) AppendSign(ctx context.Context, dst []byte, typ string, payload []byte) ([]byte, error) {
-	key, err := r.signing(ctx)
+	signer, err := r.signer(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return key.AppendSign(dst, typ, payload)
+	return signer.AppendSign(dst, typ, payload)
 }
+
+// Static is [NewKeyring].
+func Static(signers ...crypto.Signer) (*Keyring, error) { return NewKeyring(signers...) }
+
+// Discover is [NewIssuerRemote].
+func Discover(issuer string, c RemoteConfig) *Remote { return NewIssuerRemote(issuer, c) }

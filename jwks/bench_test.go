@@ -21,7 +21,7 @@ func BenchmarkReaderStall(b *testing.B) {
 	defer server.Close()
 	remote := NewRemote(server.URL, RemoteConfig{})
 	defer remote.Close()
-	sure(remote.Key(b.Context(), kid))
+	sure(remote.Key(b.Context(), kid, ""))
 	for name, source := range map[string]Source{"keyring": r, "remote": remote} {
 		b.Run(name, func(b *testing.B) {
 			stop := make(chan struct{})
@@ -34,7 +34,7 @@ func BenchmarkReaderStall(b *testing.B) {
 					case <-time.After(time.Millisecond):
 					}
 					_ = r.update(b.Context(), r.plan)
-					v := r.view.Load()
+					v := r.snapshot.Load()
 					_ = r.show(&v.state, nil, v.loaded) // a new view, as after a rotation
 					remote.mu.Lock()
 					remote.begin(b.Context(), time.Now(), true)
@@ -44,7 +44,7 @@ func BenchmarkReaderStall(b *testing.B) {
 			waits := make([]time.Duration, 0, b.N)
 			for b.Loop() {
 				began := time.Now()
-				if _, err := source.Key(b.Context(), kid); err != nil {
+				if _, err := source.Key(b.Context(), kid, ""); err != nil {
 					b.Fatal(err)
 				}
 				waits = append(waits, time.Since(began))

@@ -453,7 +453,7 @@ func TestOpenRotten(t *testing.T) {
 				refused++
 				continue
 			}
-			for _, k := range r.view.Load().Keys {
+			for _, k := range r.snapshot.Load().Keys {
 				token, err := k.AppendSign(nil, "at+jwt", []byte("{}"))
 				if err == nil {
 					_, err = accept(string(token), k.Key())
@@ -477,6 +477,6 @@ func openRole(args []string) error {
 		return err
 	}
 	defer r.Close()
-	fmt.Printf("%s\n", r.view.Load().document)
+	fmt.Printf("%s\n", r.snapshot.Load().document)
 	return nil
 }

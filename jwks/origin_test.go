@@ -135,7 +135,7 @@ func remoteOf(t *testing.T, set string, c RemoteConfig) (*origin, *Remote) {
 
 func mustKey(t *testing.T, r *Remote, kid string) *jose.Key {
 	t.Helper()
-	key, err := r.Key(t.Context(), kid)
+	key, err := r.Key(t.Context(), kid, "")
 	if err != nil {
 		t.Fatalf("Key(%q): %v", kid, err)
 	}
@@ -158,7 +158,7 @@ func mustNotWait(t *testing.T, r *Remote, kid string) *jose.Key {
 
 func wantErr(t *testing.T, r *Remote, kid string, want error) {
 	t.Helper()
-	key, err := r.Key(t.Context(), kid)
+	key, err := r.Key(t.Context(), kid, "")
 	if key != nil || !errors.Is(err, want) {
 		t.Errorf("Key(%q) = %v, %v; want %v", kid, key, err, want)
 	}

@@ -39,7 +39,7 @@ func maxAgeOf(t *testing.T, w *httptest.ResponseRecorder) time.Duration {
 }
 
 func TestPublish(t *testing.T) {
-	r := sure(Static(testKeys()["ES256"].private, testKeys()["RS256"].private))
+	r := sure(NewKeyring(testKeys()["ES256"].private, testKeys()["RS256"].private))
 	w := get(t, r)
 	if w.Code != http.StatusOK {
 		t.Fatal(w.Code)
@@ -64,7 +64,7 @@ func TestPublish(t *testing.T) {
 	if again := get(t, r).Header().Get("ETag"); again != etag {
 		t.Error("the ETag changed on its own")
 	}
-	if other := get(t, sure(Static(testKeys()["ES256"].private))).Header().Get("ETag"); other == etag {
+	if other := get(t, sure(NewKeyring(testKeys()["ES256"].private))).Header().Get("ETag"); other == etag {
 		t.Error("two sets have one ETag")
 	}
 
@@ -90,7 +90,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPublishNotModified(t *testing.T) {
-	r := sure(Static(testKeys()["ES256"].private))
+	r := sure(NewKeyring(testKeys()["ES256"].private))
 	etag := get(t, r).Header().Get("ETag")
 	for _, tt := range []struct {
 		header []string // values of If-None-Match
@@ -145,7 +145,7 @@ func TestPublishMaxAge(t *testing.T) {
 			if age < time.Second || age > r.Policy().MaxAge {
 				t.Fatalf("max-age is %v", age)
 			}
-			change := changesAt(r.view.Load().times, r.policy, time.Now())
+			change := changesAt(r.snapshot.Load().times, r.policy, time.Now())
 			if until := time.Until(change); age > max(until, time.Second) {
 				t.Fatalf("max-age is %v, the next change in %v", age, until)
 			}
@@ -220,7 +220,7 @@ func TestPublishToRemote(t *testing.T) {
 		for range 70 {
 			token := sure(r.Sign(t.Context(), "at+jwt", []byte("{}")))
 			parsed := sure(jose.Parse(token, 0))
-			key, err := remote.Key(t.Context(), parsed.KeyID())
+			key, err := remote.Key(t.Context(), parsed.KeyID(), "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync"
@@ -40,7 +41,7 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 		test.config.Client = &http.Client{Transport: o}
 		r := NewRemote(test.url, test.config)
 		for range 2 {
-			_, err := r.Key(t.Context(), "k0")
+			_, err := r.Key(t.Context(), "k0", "")
 			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%q %+v: %v, want ErrUnavailable that says %q", test.url, test.config, err, test.says)
 			}
@@ -56,11 +57,14 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, url := range []string{"http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/"} {
-		if _, err := checkURL(url, false); err != nil {
-			t.Errorf("%s: %v", url, err)
-		}
-	}
+}
+
+// Of the client given, only the transport counts.
+func TestRemoteClient(t *testing.T) {
+	o := originOf(numbered(0))
+	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o, Timeout: 1}})
+	defer r.Close()
+	mustKey(t, r, "k0")
 }
 
 func TestRemoteIsLazy(t *testing.T) {
@@ -68,7 +72,7 @@ func TestRemoteIsLazy(t *testing.T) {
 		o, r := remoteOf(t, numbered(0, 1), RemoteConfig{})
 		time.Sleep(24 * time.Hour)
 		o.wantHits(t, 0)
-		if got := r.Status(); got != (Status{}) {
+		if got := r.Status(); !reflect.DeepEqual(got, RemoteStatus{}) {
 			t.Fatalf("status before the first use: %+v", got)
 		}
 		start := time.Now()
@@ -96,7 +100,7 @@ func TestRemoteThousandFirstRequests(t *testing.T) {
 		var all sync.WaitGroup
 		for range 1000 {
 			all.Go(func() {
-				if _, err := r.Key(t.Context(), "k0"); err != nil {
+				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
 					t.Error(err)
 				}
 			})
@@ -113,14 +117,14 @@ func TestRemoteCancelledCaller(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		all.Go(func() { // the one who starts the fetch
-			if _, err := r.Key(ctx, "k0"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
+			if _, err := r.Key(ctx, "k0", ""); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
 				t.Errorf("cancelled caller: %v", err)
 			}
 		})
 		synctest.Wait()
 		for range 10 {
 			all.Go(func() {
-				if _, err := r.Key(t.Context(), "k0"); err != nil {
+				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
 					t.Error(err)
 				}
 			})
@@ -129,7 +133,7 @@ func TestRemoteCancelledCaller(t *testing.T) {
 			short, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			start := time.Now()
-			if _, err := r.Key(short, "k0"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			if _, err := r.Key(short, "k0", "ES256"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 				t.Errorf("caller with a deadline: %v after %v", err, time.Since(start))
 			}
 		})
@@ -144,7 +148,7 @@ func TestRemoteCancelledCaller(t *testing.T) {
 			o.delay.Store(int64(2 * time.Second))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, _ = r.Key(ctx, "k0")
+			_, _ = r.Key(ctx, "k0", "")
 			time.Sleep(time.Second)
 			synctest.Wait()
 			mustNotWait(t, r, "k0")
@@ -260,7 +264,7 @@ func TestRemoteClose(t *testing.T) {
 		hanging := NewRemote(server.URL+"/hang", RemoteConfig{})
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if _, err := hanging.Key(ctx, "k0"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := hanging.Key(ctx, "k0", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		_ = hanging.Close()
@@ -289,7 +293,7 @@ func TestRemoteKeyDoesNotAllocate(t *testing.T) {
 	mustKey(t, r, "k1")
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := r.Key(ctx, "k1"); err != nil {
+		if _, err := r.Key(ctx, "k1", ""); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
@@ -364,10 +368,10 @@ func TestRemoteConcurrently(t *testing.T) {
 					time.Sleep(cooldown)
 				}
 				_ = r.Status()
-				if _, err := r.Key(t.Context(), "k0"); err != nil {
+				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
 					t.Errorf("the key that always stands: %v", err)
 				}
-				if key, err := r.Key(t.Context(), fmt.Sprint("k", i%9)); err != nil && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || (key == nil) == (err == nil) {
+				if key, err := r.Key(t.Context(), fmt.Sprint("k", i%9), ""); err != nil && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || (key == nil) == (err == nil) {
 					t.Errorf("%v, %v", key, err)
 				}
 			}
@@ -391,7 +395,7 @@ func BenchmarkRemoteKey(b *testing.B) {
 	b.Run("serial", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := r.Key(ctx, "k1"); err != nil {
+			if _, err := r.Key(ctx, "k1", ""); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -400,7 +404,7 @@ func BenchmarkRemoteKey(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if _, err := r.Key(ctx, "k1"); err != nil {
+				if _, err := r.Key(ctx, "k1", ""); err != nil {
 					b.Error(err)
 				}
 			}
@@ -409,7 +413,7 @@ func BenchmarkRemoteKey(b *testing.B) {
 	b.Run("unknown", func(b *testing.B) { // a forgery within the cooldown
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := r.Key(ctx, "forged"); !errors.Is(err, ErrUnknownKey) {
+			if _, err := r.Key(ctx, "forged", ""); !errors.Is(err, ErrUnknownKey) {
 				b.Fatal(err)
 			}
 		}

@@ -136,12 +136,12 @@ func TestSealedFile(t *testing.T) {
 	r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
 	defer r.Close()
 	raw := sure(os.ReadFile(path))
-	for _, secret := range secretsOf(t, r.view.Load().raw) {
+	for _, secret := range secretsOf(t, r.snapshot.Load().raw) {
 		if bytes.Contains(raw, []byte(secret)) {
 			t.Error("the sealed file holds a private member")
 		}
 	}
-	for _, word := range []string{"m2m_keys", "kty", "kid", r.view.Load().Keys[0].id()} {
+	for _, word := range []string{"m2m_keys", "kty", "kid", r.snapshot.Load().Keys[0].id()} {
 		if bytes.Contains(raw, []byte(word)) {
 			t.Errorf("the sealed file holds %q", word)
 		}
@@ -150,7 +150,7 @@ func TestSealedFile(t *testing.T) {
 	defer again.Close()
 	token := sure(again.Sign(t.Context(), "at+jwt", []byte("{}")))
 	parsed := sure(jose.Parse(token, 0))
-	if _, err := parsed.Verify(sure(r.Key(t.Context(), parsed.KeyID()))); err != nil {
+	if _, err := parsed.Verify(sure(r.Key(t.Context(), parsed.KeyID(), ""))); err != nil {
 		t.Error(err)
 	}
 }

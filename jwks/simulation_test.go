@@ -87,14 +87,14 @@ type simulation struct {
 	store    *simulatedStore
 	replicas []*simulatedReplica
 
-	held     map[string]heldSet   // published sets that a verifier may hold, by ETag
-	alive    map[string]time.Time // kid → when the last token it signed expires
+	held     map[string]verifierSet // published sets that a verifier may hold, by ETag
+	alive    map[string]time.Time   // kid → when the last token it signed expires
 	signers  map[string]bool
 	counts   simulated
 	troubled time.Time // until when the store's troubles may show
 }
 
-type heldSet struct {
+type verifierSet struct {
 	kids  map[string]bool
 	until time.Time
 }
@@ -109,7 +109,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	r := rand.New(rand.NewPCG(seed, 0))
 	s := &simulation{
 		t: t, rand: r,
-		held: map[string]heldSet{}, alive: map[string]time.Time{}, signers: map[string]bool{},
+		held: map[string]verifierSet{}, alive: map[string]time.Time{}, signers: map[string]bool{},
 	}
 	between := func(low, high time.Duration) time.Duration {
 		return (low + time.Duration(r.Int64N(int64(high-low)))).Truncate(time.Millisecond)
@@ -178,9 +178,7 @@ func (s *simulation) run() {
 
 func (s *simulation) open(r *simulatedReplica, seed uint64) {
 	r.store = &replicaStore{shared: s.store, rand: rand.New(rand.NewPCG(seed, 0)), slow: min(s.policy.Poll/20, time.Second)}
-	k := newKeyring(r.store, s.policy)
-	k.skew = r.skew
-	opened, err := open(context.Background(), k)
+	opened, err := openSkewed(context.Background(), r.store, s.policy, r.skew)
 	if err != nil {
 		r.Keyring = nil // it crashes at start-up, and is started again later
 		return

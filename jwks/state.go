@@ -4,27 +4,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// state is what a key store keeps of a Keyring: the private keys in the order
-// in which they sign, each with its times. It is immutable once read.
+// state is what a key store keeps of a Keyring: the private keys in the order in
+// which they sign, each with its times. It is immutable once read.
 type state struct {
-	// Written is the clock of the replica that wrote this. Every replica takes
-	// the later of it and its own clock as the time, so one whose clock is
-	// behind does not go on with a key that the others have left.
-	Written time.Time
+	Written time.Time // by the clock of the replica that wrote it
 	Keys    []stateKey
 }
 
+// stateKey is a private key with its times. The Signer is nil while it is planned.
 type stateKey struct {
 	times
 	*jose.Signer
 }
 
-// stateVersion is the format's. Another one is refused, never guessed at.
+// stateVersion is the version of the format. Another one is refused.
 const stateVersion = 1
 
 type stateFile struct {
@@ -49,15 +48,29 @@ func (s *state) times() []times {
 	return list
 }
 
-// announce gives the last key its times if it has none, and says whether it did.
-func (s *state) announce(p Policy, now time.Time) bool {
-	n := len(s.Keys) - 1
-	other := n > 0 && s.Keys[n].algorithm() != s.Keys[n-1].algorithm()
-	t, ok := announceAt(s.times(), p, now, other)
-	if ok {
-		s.Keys[n].times = t
+// index returns the place of a key in the list, -1 when it is not there.
+func (s *state) index(kid string) int {
+	return slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id() == kid })
+}
+
+// withKeys makes the keys that a planned state lacks.
+func (r *Keyring) withKeys(s *state, err error) (*state, error) {
+	if s == nil || err != nil {
+		return nil, err
 	}
-	return ok
+	for i := range s.Keys {
+		if s.Keys[i].Signer != nil {
+			continue
+		}
+		private, err := jose.Generate(r.policy.Algorithm)
+		if err != nil {
+			return nil, err
+		}
+		if s.Keys[i].Signer, err = jose.NewSigner(private, r.policy.Algorithm); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // readState reads a blob. Keys that previous has too keep their pointers.

@@ -46,8 +46,14 @@ func (s *Signer) Key() *Key {
 	return s.key
 }
 
-// AppendSign appends a compact JWS of the payload to dst. typ is the header's typ,
-// such as "at+jwt": letters, digits, and any of + - . / _.
+// Sign makes a compact JWS of the payload. typ is the header's typ, such as
+// "at+jwt": letters, digits, and any of + - . / _.
+func (s *Signer) Sign(typ string, payload []byte) (string, error) {
+	token, err := s.AppendSign(nil, typ, payload)
+	return string(token), err
+}
+
+// AppendSign is Sign, appending to dst.
 func (s *Signer) AppendSign(dst []byte, typ string, payload []byte) ([]byte, error) {
 	if s == nil || s.key == nil {
 		return nil, errors.New("jose: no key to sign with")
