@@ -29,13 +29,13 @@ func ParseClaims(doc string) (Claims, error) { return jose.ParseObject(doc) }
 // Stands reports false: ask [Source.Key].
 func Stands(Source, *Key, time.Time) bool { return false }
 
-// AppendSign is [Keyring.Sign], appending to dst. With an error it gives nil.
+// AppendSign is [Keyring.Sign], appending to dst. With an error it returns nil.
 func (r *Keyring) AppendSign(ctx context.Context, dst []byte, typ string, payload []byte) ([]byte, error) {
-	signer, err := r.signer(ctx)
+	token, err := r.Sign(ctx, typ, payload)
 	if err != nil {
 		return nil, err
 	}
-	return signer.AppendSign(dst, typ, payload)
+	return append(dst, token...), nil
 }
 
 // Static is [NewKeyring].

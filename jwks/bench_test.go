@@ -10,6 +10,37 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
+// BenchmarkSourceKey is what every request with a cached token costs in the source.
+func BenchmarkSourceKey(b *testing.B) {
+	opened := sure(Open(b.Context(), &shelf{}, Policy{}))
+	defer opened.Close()
+	ring := sure(NewKeyring(testKeys()["ES256"].private))
+	server := httptest.NewServer(ring)
+	defer server.Close()
+	remote := NewRemote(server.URL, RemoteConfig{})
+	defer remote.Close()
+	for name, source := range map[string]struct {
+		Source
+		kid string
+	}{
+		"opened": {opened, opened.snapshot.Load().Keys[0].id()}, "keyring": {ring, testKeys()["ES256"].id()}, "remote": {remote, testKeys()["ES256"].id()},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := source.Key(b.Context(), source.kid, "ES256"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("clock", func(b *testing.B) {
+		for b.Loop() {
+			_ = time.Now()
+		}
+	})
+}
+
 // BenchmarkReaderStall is the longest that a reader waits, at p99.99, while keys
 // rotate, sets are refreshed and the JWKS document is remade all the time.
 func BenchmarkReaderStall(b *testing.B) {

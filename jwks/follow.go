@@ -23,7 +23,7 @@ func (r *Keyring) current(ctx context.Context, deadline func(*snapshot) time.Tim
 	if r.startPolling() {
 		deadline = (*snapshot).polled // it may have been opened long before its first use
 	}
-	if s := r.snapshot.Load(); r.now().Before(deadline(s)) {
+	if s := r.snapshot.Load(); time.Now().Before(deadline(s)) {
 		return s, nil
 	}
 	if err := r.catchUp(ctx, deadline); err != nil {
@@ -68,7 +68,7 @@ func (r *Keyring) catchUp(ctx context.Context, deadline func(*snapshot) time.Tim
 	if err := r.busy.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	if r.now().Before(deadline(r.snapshot.Load())) {
+	if time.Now().Before(deadline(r.snapshot.Load())) {
 		r.busy.Release(1)
 		return nil
 	}

@@ -15,7 +15,7 @@ func (r *Keyring) maxAge(s *snapshot) time.Duration {
 	if change := changesAt(s.times, r.policy, now); !change.IsZero() {
 		age = max(min(age, change.Sub(now)), time.Second)
 	}
-	return min(age, s.publishedUntil.Sub(r.now()))
+	return min(age, time.Until(s.publishedUntil))
 }
 
 // ServeHTTP answers with the JWK set (RFC 7517, section 5), for

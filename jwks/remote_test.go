@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func TestRemoteRefusesConfiguration(t *testing.T) {
@@ -65,6 +67,30 @@ func TestRemoteClient(t *testing.T) {
 	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o, Timeout: 1}})
 	defer r.Close()
 	mustKey(t, r, "k0")
+}
+
+// One kid may name keys of several algorithms. A token for another one asks for a
+// key that is not there.
+func TestRemoteOfOneKidForTwoAlgorithms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := sure(jose.NewSet(
+			sure(jose.NewKey(testKeys()["RS256"].Key().Public(), "RS256", "a")),
+			sure(jose.NewKey(testKeys()["RS256"].Key().Public(), "RS512", "a")),
+			sure(jose.NewKey(testKeys()["EdDSA"].Key().Public(), "EdDSA", "a"))))
+		o, r := remoteOf(t, string(sure(set.MarshalJSON())), RemoteConfig{})
+		for alg, want := range map[string]string{"RS256": "RS256", "RS512": "RS512", "EdDSA": "EdDSA", "Ed25519": "EdDSA"} {
+			if key := sure(r.Key(t.Context(), "a", alg)); key.Algorithm() != want || key != sure(r.Key(t.Context(), "a", alg)) {
+				t.Errorf("%s: %s", alg, key.Algorithm())
+			}
+		}
+		o.wantHits(t, 1)
+		for _, alg := range []string{"ES256", "RS384", ""} {
+			if key, err := r.Key(t.Context(), "a", alg); key != nil || !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("%q: %v, %v", alg, key, err)
+			}
+		}
+		o.wantHits(t, 2) // one in a Cooldown
+	})
 }
 
 func TestRemoteIsLazy(t *testing.T) {

@@ -17,8 +17,10 @@ type snapshot struct {
 	document []byte // the set, as published
 	etag     string
 
-	raw            []byte    // the blob of the state
-	loaded         time.Time // before the read
+	raw    []byte    // the blob of the state
+	loaded time.Time // before the read
+
+	// Deadlines, on the clock of this machine.
 	trustedUntil   time.Time // then it no longer signs or verifies
 	publishedUntil time.Time // then no verifier may still use it
 	polledUntil    time.Time // then the store should have been polled again
@@ -55,8 +57,8 @@ func (s *snapshot) polled() time.Time      { return s.polledUntil }
 
 // show makes a state the one that requests see.
 func (r *Keyring) show(s *state, raw []byte, loaded time.Time) error {
-	p := r.policy
-	next, err := newSnapshot(s, loaded.Add(p.trustFor()), loaded.Add(p.MaxAge+p.Poll), loaded.Add(p.Poll))
+	p, read := r.policy, loaded.Add(-r.skew)
+	next, err := newSnapshot(s, read.Add(p.trustFor()), read.Add(p.MaxAge+p.Poll), read.Add(p.Poll))
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 const benchmarkClaims = `{"iss":"https://auth.example.com","sub":"app1","client_id":"app1","aud":"https://api.example.com","exp":1800000000,"iat":1799999100,"jti":"01J8ZQ4YV3N0M6T2B7K9RXW5CD","scope":"orders:read orders:write"}`
 
 func benchmarkToken(alg string) string {
-	return string(sure(testKeys()[alg].AppendSign(nil, "at+jwt", []byte(benchmarkClaims))))
+	return sure(testKeys()[alg].Sign("at+jwt", []byte(benchmarkClaims)))
 }
 
 func BenchmarkParse(b *testing.B) {
@@ -107,7 +107,7 @@ func BenchmarkSign(b *testing.B) {
 		b.Run(alg, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := k.AppendSign(nil, "at+jwt", payload); err != nil {
+				if _, err := k.Sign("at+jwt", payload); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -438,3 +438,52 @@ func FuzzParseSet(f *testing.F) {
 		}
 	})
 }
+
+// One kid may name keys of several algorithms. EdDSA and Ed25519 are one of them.
+func TestFind(t *testing.T) {
+	named := func(alg string) *Key { return sure(NewKey(testKeys()[alg].key.public, alg, "a")) }
+	rs256, rs512, ed := named("RS256"), named("RS512"), named("EdDSA")
+	lone := sure(NewKey(testKeys()["ES256"].key.public, "", "b"))
+	set := sure(NewSet(rs256, rs512, ed, lone))
+	for _, tt := range []struct {
+		kid, alg string
+		want     *Key
+	}{
+		{"a", "RS256", rs256}, {"a", "RS512", rs512}, {"a", "EdDSA", ed}, {"a", "Ed25519", ed},
+		{"a", "ES256", nil}, {"a", "RS384", nil}, {"a", "HS256", nil}, {"a", "none", nil}, {"a", "", nil},
+		{"b", "ES256", lone}, {"b", "", lone}, {"b", "RS256", nil},
+		{"", "ES256", nil}, {"", "", nil}, {"c", "", nil}, {"A", "RS256", nil},
+	} {
+		if got := set.Find(tt.kid, tt.alg); got != tt.want {
+			t.Errorf("%q, %q: %v", tt.kid, tt.alg, got)
+		}
+	}
+}
+
+func TestNewSet(t *testing.T) {
+	key, again := testKeys()["ES256"].key, sure(NewKey(testKeys()["ES256"].key.public, "", ""))
+	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
+		t.Errorf("one key thrice is %d keys", set.Len())
+	}
+	other := sure(NewKey(strangers()["ES256"].key.public, "", key.ID()))
+	if set, err := NewSet(key, other); set != nil || err == nil {
+		t.Error("two keys with one id and one algorithm")
+	}
+}
+
+// A skipped entry is named, with the reason.
+func TestSkipped(t *testing.T) {
+	long := strings.Repeat("k", maxKeyID+10)
+	set := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{
+		map[string]any{"kty": "oct", "k": "AAAA", "kid": "symmetric"}, 7, publicMembers("ES256", map[string]any{"kid": long}), publicMembers("ES256", nil),
+	}})), nil))
+	skipped := set.Skipped()
+	if set.Len() != 1 || len(skipped) != 3 {
+		t.Fatalf("%d keys, skipped %v", set.Len(), skipped)
+	}
+	for i, want := range []Skipped{{"symmetric", nil}, {"", nil}, {long[:maxKeyID], nil}} {
+		if skipped[i].KeyID != want.KeyID || skipped[i].Err == nil {
+			t.Errorf("%+v", skipped[i])
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -46,37 +45,30 @@ func (s *Signer) Key() *Key {
 	return s.key
 }
 
-// Sign makes a compact JWS of the payload. typ is the header's typ, such as
-// "at+jwt": letters, digits, and any of + - . / _.
+// Sign makes a compact JWS (RFC 7515, section 7.1) of the payload. typ is the
+// header's typ, such as "at+jwt": letters, digits, and any of + - . / _.
 func (s *Signer) Sign(typ string, payload []byte) (string, error) {
-	token, err := s.AppendSign(nil, typ, payload)
-	return string(token), err
-}
-
-// AppendSign is Sign, appending to dst.
-func (s *Signer) AppendSign(dst []byte, typ string, payload []byte) ([]byte, error) {
 	if s == nil || s.key == nil {
-		return nil, errors.New("jose: no key to sign with")
+		return "", errors.New("jose: no key to sign with")
 	}
 	header := s.header.Load()
 	if header == nil || header.typ != typ {
 		if !isType(typ) {
-			return nil, fmt.Errorf("jose: typ %q: only letters, digits and + - . / _", typ)
+			return "", fmt.Errorf("jose: typ %q: only letters, digits and + - . / _", typ)
 		}
 		// None of the three holds a character that JSON escapes.
 		plain := `{"alg":"` + s.key.alg.name + `","kid":"` + s.key.id + `","typ":"` + typ + `"}`
 		header = &encodedHeader{typ, base64url.EncodeToString([]byte(plain)) + "."}
 		s.header.Store(header)
 	}
-	start := len(dst)
-	dst = slices.Grow(dst, len(header.text)+base64url.EncodedLen(len(payload))+1+base64url.EncodedLen(s.key.alg.signatureSize(s.key.public)))
-	dst = append(dst, header.text...)
-	dst = base64url.AppendEncode(dst, payload)
-	signature, err := s.key.alg.sign(s.private, dst[start:])
+	size := len(header.text) + base64url.EncodedLen(len(payload)) + 1 + base64url.EncodedLen(s.key.alg.signatureSize(s.key.public))
+	token := append(make([]byte, 0, size), header.text...)
+	token = base64url.AppendEncode(token, payload)
+	signature, err := s.key.alg.sign(s.private, token)
 	if err != nil {
-		return nil, fmt.Errorf("jose: signing: %w", err)
+		return "", fmt.Errorf("jose: signing: %w", err)
 	}
-	return base64url.AppendEncode(append(dst, '.'), signature), nil
+	return string(base64url.AppendEncode(append(token, '.'), signature)), nil
 }
 
 func isType(typ string) bool {
