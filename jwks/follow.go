@@ -15,7 +15,7 @@ import (
 // than Poll, and no request waits.
 func (r *Keyring) current(ctx context.Context, deadline func(*snapshot) time.Time) (*snapshot, error) {
 	if r == nil || r.snapshot.Load() == nil {
-		return nil, fmt.Errorf("%w: a zero Keyring: make it with jwks.Open", ErrUnavailable)
+		return nil, errZeroKeyring
 	}
 	if r.closed.Load() {
 		return nil, fmt.Errorf("%w: the keyring is closed", ErrUnavailable)
@@ -31,6 +31,8 @@ func (r *Keyring) current(ctx context.Context, deadline func(*snapshot) time.Tim
 	}
 	return r.snapshot.Load(), nil
 }
+
+var errZeroKeyring = fmt.Errorf("%w: a zero Keyring: make it with jwks.Open", ErrUnavailable)
 
 // startPolling starts the poller at the first use, and reports whether it did.
 func (r *Keyring) startPolling() (started bool) {
@@ -55,9 +57,7 @@ func (r *Keyring) poll() {
 			return
 		case <-ticker.C:
 			// A failure shows in events, and in answers once the snapshot is too old.
-			if err := r.update(r.life, r.plan); err != nil {
-				r.observeFailure(r.life, err)
-			}
+			_ = r.update(r.life, r.plan)
 		}
 	}
 }
@@ -68,20 +68,16 @@ func (r *Keyring) catchUp(ctx context.Context, deadline func(*snapshot) time.Tim
 	if err := r.busy.Acquire(ctx, 1); err != nil {
 		return err
 	}
+	var failed error
+	defer func() { r.release(ctx, failed) }()
 	if time.Now().Before(deadline(r.snapshot.Load())) {
-		r.busy.Release(1)
 		return nil
 	}
 	if r.lastErr != nil && time.Since(r.failedAt) < time.Second {
-		defer r.busy.Release(1)
 		return r.lastErr
 	}
-	err := r.apply(ctx, r.plan)
-	r.release(ctx)
-	if err != nil {
-		r.observeFailure(ctx, err)
-	}
-	return err
+	failed = r.apply(ctx, r.plan)
+	return failed
 }
 
 // change makes the next state of a state. It returns nil for "no change".
@@ -89,20 +85,23 @@ type change func(*state) (*state, error)
 
 // update reads the state, lets change make the next one, and saves that. change
 // is called again when another replica wrote first.
-func (r *Keyring) update(ctx context.Context, change change) error {
+func (r *Keyring) update(ctx context.Context, change change) (err error) {
 	if err := r.busy.Acquire(ctx, 1); err != nil {
 		return err
 	}
-	defer r.release(ctx)
+	defer func() { r.release(ctx, err) }()
 	return r.apply(ctx, change)
 }
 
-// release ends an update, and then reports the key that signs if it is another
-// one than before.
-func (r *Keyring) release(ctx context.Context) {
+// release ends an update, and then reports its failure, or the key that signs if
+// it is another one than before.
+func (r *Keyring) release(ctx context.Context, failure error) {
 	s, before := r.snapshot.Load(), r.signs
-	if s == nil || r.policy.Observe == nil {
+	if s == nil || r.policy.Observe == nil || failure != nil {
 		r.busy.Release(1)
+		if failure != nil {
+			r.observeFailure(ctx, failure)
+		}
 		return
 	}
 	after := ""

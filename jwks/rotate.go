@@ -23,26 +23,18 @@ import (
 // restart instead. Ordinary rotation needs no call.
 func (r *Keyring) Rotate(ctx context.Context) error {
 	if r == nil || r.snapshot.Load() == nil {
-		return fmt.Errorf("%w: a zero Keyring: make it with jwks.Open", ErrUnavailable)
+		return errZeroKeyring
 	}
 	if r.store == nil {
 		return errors.New("jwks: a keyring of NewKeyring cannot rotate: make one of other signers")
 	}
-	err := r.drop(ctx)
-	if err != nil && !errors.Is(err, errDropped) {
-		r.observeFailure(ctx, err)
-	}
-	return err
-}
-
-var errDropped = errors.New("jwks: the key that signed here was dropped, or is gone, already")
-
-func (r *Keyring) drop(ctx context.Context) error {
 	// The key to drop is the one that this replica has signed with.
 	s := r.snapshot.Load()
 	signing := signingAt(s.times, r.agreed(&s.state))
 	if signing < 0 {
-		return fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
+		err := fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
+		r.observeFailure(ctx, err)
+		return err
 	}
 	suspect := s.Keys[signing].id()
 	gone := false
@@ -53,7 +45,7 @@ func (r *Keyring) drop(ctx context.Context) error {
 		return r.withKeys(dropped(s, r.policy, r.agreed(s), suspect))
 	})
 	if err == nil && gone {
-		return errDropped
+		return errors.New("jwks: the key that signed here was dropped, or is gone, already")
 	}
 	return err
 }

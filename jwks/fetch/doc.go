@@ -18,5 +18,5 @@
 //   - The caller's context bounds the time.
 //
 // Through a proxy or a transport of the caller's own, only literal addresses in
-// URLs are checked: whoever resolves the name must refuse the rest.
+// URLs are checked. What resolves the names must refuse the rest.
 package fetch
