@@ -44,7 +44,7 @@ func metadataOf(issuer, uri string) string {
 	return string(sure(json.Marshal(map[string]any{"issuer": issuer, "jwks_uri": uri, "token_endpoint": issuer + "/token"})))
 }
 
-func TestDiscover(t *testing.T) {
+func TestNewIssuerRemote(t *testing.T) {
 	const keys = "https://keys.example.net/set"
 	const oauth, openid = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
 	for _, test := range []struct {
@@ -107,7 +107,7 @@ func TestDiscover(t *testing.T) {
 			"https://auth.example.com" + oauth: metadataOf("https://auth.example.com", "file:///etc/passwd"),
 		}, nil, "not an absolute URL"},
 		{"endless", "https://auth.example.com", map[string]string{
-			"https://auth.example.com" + oauth: strings.Repeat(" ", maxDocument+1),
+			"https://auth.example.com" + oauth: strings.Repeat(" ", 1<<20+1),
 		}, nil, "larger than"},
 
 		{"http", "http://auth.example.com", nil, []string{}, "InsecureHTTP"},
@@ -122,12 +122,12 @@ func TestDiscover(t *testing.T) {
 					s.documents = map[string]string{}
 				}
 				s.documents[keys] = numbered(0)
-				r := Discover(test.issuer, RemoteConfig{Client: &http.Client{Transport: s}})
+				r := NewIssuerRemote(test.issuer, RemoteConfig{Client: &http.Client{Transport: s}})
 				defer r.Close()
 				if s.hits.Load() != 0 {
 					t.Error("not lazy")
 				}
-				_, err := r.Key(t.Context(), "k0")
+				_, err := r.Key(t.Context(), "k0", "")
 				if test.says == "" && err != nil {
 					t.Fatal(err)
 				}
@@ -148,7 +148,7 @@ func TestDiscover(t *testing.T) {
 			"http://auth" + oauth: metadataOf("http://auth", "http://keys/set"),
 			"http://keys/set":     numbered(0),
 		})
-		r := Discover("http://auth", RemoteConfig{Client: &http.Client{Transport: s}, InsecureHTTP: true})
+		r := NewIssuerRemote("http://auth", RemoteConfig{Client: &http.Client{Transport: s}, InsecureHTTP: true})
 		defer r.Close()
 		mustKey(t, r, "k0")
 	})
@@ -159,7 +159,7 @@ func TestDiscoverAgain(t *testing.T) {
 	const first, second = "https://keys.example.net/1", "https://keys.example.net/2"
 	synctest.Test(t, func(t *testing.T) {
 		s := siteOf(map[string]string{oauth: metadataOf(issuer, first), first: numbered(0), second: numbered(0, 1)})
-		r := Discover(issuer, RemoteConfig{Client: &http.Client{Transport: s}})
+		r := NewIssuerRemote(issuer, RemoteConfig{Client: &http.Client{Transport: s}})
 		defer r.Close()
 		key := mustKey(t, r, "k0")
 		take := func() string {

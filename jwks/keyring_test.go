@@ -11,15 +11,17 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func TestSignAndVerify(t *testing.T) {
-	for alg := range algorithms {
+	for _, alg := range jose.Algorithms() {
 		t.Run(alg, func(t *testing.T) {
 			r := sure(Open(t.Context(), File(keyFile(t)), Policy{Algorithm: alg}))
 			defer r.Close()
 			kid := signedBy(t, r)
-			if key := sure(r.Key(t.Context(), kid)); key.Algorithm() != alg || key.ID() != sure(thumbprint(key.Public())) {
+			if key := sure(r.Key(t.Context(), kid, "")); key.Algorithm() != alg || key.ID() != thumbprint(key.Public()) {
 				t.Errorf("%s, kid %s", key.Algorithm(), key.ID())
 			}
 		})
@@ -34,11 +36,11 @@ func signedBy(t *testing.T, r *Keyring) (kid string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := Parse(token, 0)
+	parsed, err := jose.Parse(token, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := r.Key(t.Context(), parsed.KeyID())
+	key, err := r.Key(t.Context(), parsed.KeyID(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,19 +67,19 @@ func publishedBy(t *testing.T, r *Keyring) (kids []string) {
 	return kids
 }
 
-// A key that stands keeps its pointer while others come and go around it.
+// A key that is published keeps its pointer while others come and go around it.
 func TestKeyringPointers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := sure(Open(t.Context(), &shelf{}, Policy{Poll: time.Hour}))
 		defer r.Close()
 		publishedBy(t, r)
 		time.Sleep(7 * time.Second) // so that the keyring's own looks at the store are at other moments
-		first := map[string]*Key{}
+		first := map[string]*jose.Key{}
 		seen := 0
 		for range 120 {
 			now := publishedBy(t, r)
 			for _, kid := range now {
-				key := sure(r.Key(t.Context(), kid))
+				key := sure(r.Key(t.Context(), kid, ""))
 				if first[kid] == nil {
 					first[kid], seen = key, seen+1
 				}
@@ -86,10 +88,12 @@ func TestKeyringPointers(t *testing.T) {
 				}
 			}
 			for kid, key := range first {
-				if Stands(r, key, time.Now()) != slices.Contains(now, kid) {
-					t.Fatalf("%s stands: %v", kid, !slices.Contains(now, kid))
-				}
-				if _, err := r.Key(t.Context(), kid); !slices.Contains(now, kid) && !errors.Is(err, ErrUnknownKey) {
+				found, err := r.Key(t.Context(), kid, "")
+				if slices.Contains(now, kid) {
+					if found != key {
+						t.Fatalf("%s is published, and not found: %v", kid, err)
+					}
+				} else if !errors.Is(err, ErrUnknownKey) {
 					t.Fatalf("%s is not published, and is found: %v", kid, err)
 				}
 			}
@@ -119,7 +123,7 @@ func TestKeysVanish(t *testing.T) {
 		if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "the stored keys are gone: restore them") {
 			t.Errorf("Sign: %v", err)
 		}
-		if _, err := r.Key(t.Context(), kid); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownKey) {
+		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownKey) {
 			t.Errorf("Key: %v", err)
 		}
 		if err := r.Rotate(t.Context()); err == nil {
@@ -156,13 +160,13 @@ func TestStoreAway(t *testing.T) {
 			if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) || !errors.Is(err, down) {
 				t.Fatalf("Sign: %v", err)
 			}
-			if _, err := r.Key(t.Context(), kid); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownKey) {
+			if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownKey) {
 				t.Fatalf("Key: %v", err)
 			}
 		}
 		loads := store.loads
 		for range 1000 {
-			_, _ = r.Key(t.Context(), kid)
+			_, _ = r.Key(t.Context(), kid, "")
 		}
 		if store.loads-loads > 1 {
 			t.Errorf("%d looks at a store that is away, in no time", store.loads-loads)
@@ -180,12 +184,12 @@ func TestCancelledCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 30 { // a caller that has left may not get to look at the store at all
 			r := sure(Open(t.Context(), &shelf{}, Policy{}))
-			kid := r.view.Load().Keys[0].ID()
+			kid := r.snapshot.Load().Keys[0].id()
 			time.Sleep(48 * time.Hour) // nobody asked for anything: the view is old
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			_, _ = r.Key(ctx, kid)
-			if _, err := r.Key(t.Context(), kid); err != nil {
+			_, _ = r.Key(ctx, kid, "")
+			if _, err := r.Key(t.Context(), kid, ""); err != nil {
 				t.Errorf("the next caller: %v", err)
 			}
 			r.Close()
@@ -200,7 +204,7 @@ func TestStoreHangs(t *testing.T) {
 		store := &hanging{shelf: &shelf{}}
 		r := sure(Open(t.Context(), store, Policy{}))
 		defer r.Close()
-		kid := r.view.Load().Keys[0].ID()
+		kid := r.snapshot.Load().Keys[0].id()
 		store.hang.Store(true)
 		time.Sleep(48 * time.Hour)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -209,7 +213,7 @@ func TestStoreHangs(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				if _, err := r.Key(ctx, kid); !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := r.Key(ctx, kid, ""); !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
 			})
@@ -219,7 +223,7 @@ func TestStoreHangs(t *testing.T) {
 			t.Errorf("held up for %v", took)
 		}
 		began = time.Now()
-		if _, err := r.Key(t.Context(), kid); !errors.Is(err, ErrUnavailable) {
+		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) {
 			t.Error(err)
 		}
 		if took := time.Since(began); took > 2*storeTimeout {
@@ -227,7 +231,7 @@ func TestStoreHangs(t *testing.T) {
 		}
 		store.hang.Store(false)
 		time.Sleep(storeTimeout + time.Second)
-		if _, err := r.Key(t.Context(), kid); err != nil {
+		if _, err := r.Key(t.Context(), kid, ""); err != nil {
 			t.Error(err)
 		}
 	})
@@ -253,7 +257,7 @@ func TestKeyringClose(t *testing.T) {
 		if err := errors.Join(unused.Close(), unused.Close()); err != nil {
 			t.Error(err)
 		}
-		if _, err := unused.Key(t.Context(), "a"); err == nil {
+		if _, err := unused.Key(t.Context(), "a", ""); err == nil {
 			t.Error("a closed keyring found a key")
 		}
 		used := sure(Open(t.Context(), store, Policy{}))
@@ -267,7 +271,7 @@ func TestKeyringClose(t *testing.T) {
 		if store.loads != loads {
 			t.Error("a closed keyring looked at the store")
 		}
-		if _, err := used.Key(t.Context(), kid); !errors.Is(err, ErrUnavailable) {
+		if _, err := used.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("a day later: %v", err)
 		}
 		if _, err := used.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
@@ -282,7 +286,7 @@ func TestKeyringCloseWhileStarting(t *testing.T) {
 		r := sure(Open(t.Context(), &shelf{}, Policy{}))
 		var wg sync.WaitGroup
 		for range 4 {
-			wg.Go(func() { _, _ = r.Key(t.Context(), "a") })
+			wg.Go(func() { _, _ = r.Key(t.Context(), "a", "") })
 		}
 		wg.Go(func() { r.Close() })
 		wg.Go(func() { r.Close() })
@@ -295,11 +299,11 @@ func TestKeyringCloseWhileStarting(t *testing.T) {
 func TestKeyringKeyDoesNotAllocate(t *testing.T) {
 	opened := sure(Open(t.Context(), &shelf{}, Policy{}))
 	defer opened.Close()
-	for name, r := range map[string]*Keyring{"opened": opened, "static": sure(Static(testKeys()["ES256"].private))} {
-		ctx, kid := t.Context(), r.view.Load().Keys[0].ID()
+	for name, r := range map[string]*Keyring{"opened": opened, "static": sure(NewKeyring(testKeys()["ES256"].private))} {
+		ctx, kid := t.Context(), r.snapshot.Load().Keys[0].id()
 		if n := testing.AllocsPerRun(1000, func() {
-			key, err := r.Key(ctx, kid)
-			if err != nil || !Stands(r, key, time.Now()) {
+			key, err := r.Key(ctx, kid, "")
+			if err != nil || key == nil {
 				t.Error(err)
 			}
 		}); n > 0 {
@@ -308,64 +312,47 @@ func TestKeyringKeyDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// renamed is a Source that has all that a Keyring has, and a Key of its own.
-type renamed struct{ *Keyring }
-
-func (renamed) Key(context.Context, string) (*Key, error) { return nil, ErrUnknownKey }
-
-func TestStandsInKeyring(t *testing.T) {
+// A verifier that has used a key asks for it again, and compares the pointers.
+func TestKeyringKeyIsCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		r := sure(Open(t.Context(), store, Policy{}))
 		defer r.Close()
-		key, now := r.view.Load().Keys[0].Key, time.Now()
+		key := r.snapshot.Load().Keys[0].Key()
 		mustFind(t, r, key)
-		if !Stands(r, key, now) || !Stands(r, key, time.Now().Add(59*time.Minute)) {
-			t.Error("does not stand")
+		store.fail(errors.New("down"))
+		until := r.snapshot.Load().loaded.Add(time.Hour)
+		time.Sleep(time.Until(until) - time.Nanosecond)
+		mustFind(t, r, key)
+		time.Sleep(time.Nanosecond)
+		if found, err := r.Key(t.Context(), key.ID(), ""); found != nil || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("after the hour in which a snapshot is believed: %v, %v", found, err)
 		}
-		if Stands(renamed{r}, key, now) || Stands(nil, key, now) || Stands(r, nil, now) {
-			t.Error("of a Source that was not asked, or no key")
-		}
-		twin := *key
-		if Stands(r, &twin, now) {
-			t.Error("another key of that id")
-		}
-		if Stands(sure(Static(testKeys()["ES256"].private)), key, now) {
-			t.Error("a key of another keyring")
-		}
-		until := r.view.Load().loaded.Add(time.Hour)
-		if !Stands(r, key, until.Add(-time.Nanosecond)) || Stands(r, key, until) {
-			t.Error("the view is to be acted on for an hour, and no longer")
-		}
-		if r.skew = time.Hour; Stands(r, key, time.Now()) {
-			t.Error("by another clock than this replica's")
-		}
-		r.skew = 0
+		store.fail(nil)
+		time.Sleep(time.Second)
+		mustFind(t, r, key)
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if Stands(r, key, time.Now()) {
-			t.Error("a key that was dropped stands")
+		if found, err := r.Key(t.Context(), key.ID(), ""); found != nil || !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("a key that was dropped: %v, %v", found, err)
 		}
-		key = r.view.Load().Keys[0].Key
+		key = r.snapshot.Load().Keys[0].Key()
 		mustFind(t, r, key)
-		if !Stands(r, key, time.Now()) {
-			t.Error("the key after it does not")
-		}
 		r.Close()
-		if Stands(r, key, time.Now()) {
-			t.Error("after Close")
+		if found, err := r.Key(t.Context(), key.ID(), ""); found != nil || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("after Close: %v, %v", found, err)
 		}
-		static := sure(Static(testKeys()["ES256"].private))
-		if key := static.view.Load().Keys[0].Key; !Stands(static, key, time.Now().Add(1000*time.Hour)) {
-			t.Error("a static key ends by a timetable")
-		}
+		static := sure(NewKeyring(testKeys()["ES256"].private))
+		key = static.snapshot.Load().Keys[0].Key()
+		time.Sleep(1000 * time.Hour)
+		mustFind(t, static, key)
 	})
 }
 
-func mustFind(t *testing.T, r *Keyring, key *Key) {
+func mustFind(t *testing.T, r *Keyring, key *jose.Key) {
 	t.Helper()
-	if found, err := r.Key(t.Context(), key.ID()); err != nil || found != key {
+	if found, err := r.Key(t.Context(), key.ID(), ""); err != nil || found != key {
 		t.Fatalf("%v, %v", found, err)
 	}
 }

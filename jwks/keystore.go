@@ -3,8 +3,6 @@ package jwks
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,18 +27,18 @@ type KeyStore interface {
 	Save(ctx context.Context, old, blob []byte) (bool, error)
 }
 
-// File keeps the state in a file that only its owner can read (0600), with a
-// lock file beside it. Wider permissions are refused, as is a file this package
-// did not write; neither is ever overwritten by new keys. The private keys in
-// it are plain unless [Sealed].
+// File returns a KeyStore in a file that only its owner can read (0600), with a
+// lock file beside it. Wider permissions are refused, and so is a file that this
+// package did not write. Neither is overwritten by new keys. The private keys in
+// the file are plain unless [Sealed].
 //
 // Not checked: the permissions of the directory. It must be on a local file
-// system: locks on network file systems are not to be trusted.
+// system, because locks on network file systems are not reliable.
 func File(path string) KeyStore { return file(path) }
 
 type file string
 
-// lockRetry is how often a held lock is tried again.
+// lockRetry is the interval between two attempts to take the lock.
 const lockRetry = 10 * time.Millisecond
 
 func (f file) Load(context.Context) ([]byte, error) { return f.read() }
@@ -107,7 +105,7 @@ func replaceFile(path string, content []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp) // private keys are not left lying about
+			_ = os.Remove(temp) // it may hold private keys
 		}
 	}()
 	_, err = f.Write(content)
@@ -122,7 +120,7 @@ func replaceFile(path string, content []byte) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir makes a rename in the directory last.
+// syncDir makes a rename in the directory durable.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // directories cannot be synced there
@@ -132,99 +130,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// Sealed encrypts what a key store keeps with AES-256-GCM, so that a copy of
-// the store is not a copy of the keys. The first key-encryption key seals; each
-// of them opens; each has 32 random bytes. To replace one without a gap, put the
-// new one behind the old on every replica, then before it on every replica, then
-// leave the old one out: what it sealed is sealed anew at the first read by a
-// replica that has the new one first, and from then on one that has only the old
-// one cannot read it.
-//
-// An unsealed blob is refused, as otherwise whoever can write the store could
-// plant keys.
-func Sealed(store KeyStore, kek ...[]byte) (KeyStore, error) {
-	if store == nil || len(kek) == 0 {
-		return nil, errors.New("jwks: Sealed needs a key store and a 32-byte key-encryption key")
-	}
-	s := &sealed{store: store}
-	for i, key := range kek {
-		if len(key) != 32 {
-			return nil, fmt.Errorf("jwks: key-encryption key %d has %d bytes: write 32 random ones", i+1, len(key))
-		}
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			return nil, fmt.Errorf("jwks: key-encryption key: %w", err)
-		}
-		aead, err := cipher.NewGCMWithRandomNonce(block)
-		if err != nil {
-			return nil, fmt.Errorf("jwks: key-encryption key: %w", err)
-		}
-		s.keks = append(s.keks, aead)
-	}
-	return s, nil
-}
-
-type sealed struct {
-	store KeyStore
-	keks  []cipher.AEAD
-}
-
-// sealMark starts every sealed blob and is authenticated with it.
-var sealMark = []byte("m2m keys, sealed v1\n")
-
-func (s *sealed) seal(plain []byte) []byte {
-	return s.keks[0].Seal(bytes.Clone(sealMark), nil, plain, sealMark)
-}
-
-// open returns the plain blob, and which key-encryption key sealed it.
-func (s *sealed) open(blob []byte) (plain []byte, kek int, err error) {
-	box, ok := bytes.CutPrefix(blob, sealMark)
-	if !ok {
-		return nil, 0, errors.New("jwks: the stored keys are not sealed, or not by this package: restore the sealed ones, or remove them to start with new keys")
-	}
-	for i, aead := range s.keks {
-		if plain, err := aead.Open(nil, nil, box, sealMark); err == nil {
-			return plain, i, nil
-		}
-	}
-	return nil, 0, errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup) or the key-encryption key is not the one that sealed them (add that one to the list)")
-}
-
-func (s *sealed) Load(ctx context.Context) ([]byte, error) {
-	blob, err := s.store.Load(ctx)
-	if err != nil || blob == nil {
-		return nil, err
-	}
-	plain, kek, err := s.open(blob)
-	if err != nil {
-		return nil, err
-	}
-	if kek > 0 {
-		// Should it fail, the next read tries again.
-		_, _ = s.store.Save(ctx, blob, s.seal(plain))
-	}
-	return plain, nil
-}
-
-func (s *sealed) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	current, err := s.store.Load(ctx)
-	if err != nil {
-		return false, err
-	}
-	if current == nil {
-		if old != nil {
-			return false, nil
-		}
-		return s.store.Save(ctx, nil, s.seal(blob))
-	}
-	plain, _, err := s.open(current)
-	if err != nil {
-		return false, err
-	}
-	if old == nil || !bytes.Equal(plain, old) {
-		return false, nil
-	}
-	return s.store.Save(ctx, current, s.seal(blob))
 }

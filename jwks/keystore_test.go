@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // A process that a test starts is this test binary with a role: see TestMain.
@@ -325,7 +327,7 @@ func secretsOf(t *testing.T, blob []byte) (secrets []string) {
 		t.Fatal(err)
 	}
 	for _, k := range f.Keys {
-		for _, name := range privateMembers {
+		for _, name := range []string{"d", "p", "q", "dp", "dq", "qi"} {
 			if value, ok := k.Key[name].(string); ok {
 				secrets = append(secrets, value)
 			}
@@ -369,7 +371,7 @@ func TestOpenDamaged(t *testing.T) {
 		"array":           "[]",
 		"HTML":            "<html>",
 		"package.json":    `{"name":"a","version":"1.0.0"}`,
-		"public JWK set":  string(sure(publicSet([]*Key{testKeys()["ES256"].Key}))),
+		"public JWK set":  string(sure(sure(jose.NewSet(testKeys()["ES256"].Key())).MarshalJSON())),
 		"sealed":          string(sealMark) + "box",
 		"twice":           string(good) + string(good),
 		"trailing NUL":    string(good) + "\x00",
@@ -451,10 +453,10 @@ func TestOpenRotten(t *testing.T) {
 				refused++
 				continue
 			}
-			for _, k := range r.view.Load().Keys {
-				token, err := k.appendSign(nil, "at+jwt", []byte("{}"))
+			for _, k := range r.snapshot.Load().Keys {
+				token, err := k.Sign("at+jwt", []byte("{}"))
 				if err == nil {
-					_, err = accept(string(token), k.Key)
+					_, err = accept(token, k.Key())
 				}
 				if err != nil {
 					wrong++
@@ -475,6 +477,6 @@ func openRole(args []string) error {
 		return err
 	}
 	defer r.Close()
-	fmt.Printf("%s\n", r.view.Load().document)
+	fmt.Printf("%s\n", r.snapshot.Load().document)
 	return nil
 }

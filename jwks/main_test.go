@@ -1,8 +1,8 @@
 package jwks
 
 import (
+	"context"
 	"crypto"
-	"encoding/base64"
 	"flag"
 	"fmt"
 	"net/http"
@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // TestMain fails the run when goroutines are left behind. A process that a test
@@ -40,59 +42,53 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// Each algorithm has a key, and a stranger that is in no key set. RSA keys take
-// long to make: the six RSA algorithms share one, and so do their strangers.
+// testKey is a signer with its private key.
+type testKey struct {
+	*jose.Signer
+	private crypto.Signer
+}
+
+func (k testKey) id() string { return k.Key().ID() }
+
+// Each algorithm has a key, and another that is in no key set. RSA keys take long
+// to make: the six RSA algorithms share one, and so do their others.
 var (
 	testKeys  = sync.OnceValue(makeTestKeys)
 	strangers = sync.OnceValue(makeTestKeys)
 )
 
-func makeTestKeys() map[string]*signingKey {
-	keys := map[string]*signingKey{}
-	made := map[byte]crypto.Signer{}
-	for name, a := range algorithms {
-		kind := a.kind
-		if kind == 'P' {
-			kind = 'R'
+func makeTestKeys() map[string]testKey {
+	keys := map[string]testKey{}
+	rsa := sure(jose.Generate("RS256"))
+	for _, alg := range jose.Algorithms() {
+		private := rsa
+		if alg[0] == 'E' {
+			private = sure(jose.Generate(alg))
 		}
-		private := made[kind]
-		if private == nil {
-			var err error
-			if private, err = a.generate(); err != nil {
-				panic(err)
-			}
-		}
-		if kind == 'R' {
-			made[kind] = private
-		}
-		key, err := newSigningKey(private, name)
-		if err != nil {
-			panic(err)
-		}
-		keys[name] = key
+		keys[alg] = testKey{sure(jose.NewSigner(private, alg)), private}
 	}
 	return keys
 }
 
-func encode(part string) string { return base64.RawURLEncoding.EncodeToString([]byte(part)) }
-
-// compact signs the bytes of two encoded parts, whatever they are, as a
-// verifier would see them that takes the parts as received.
-func compact(tb testing.TB, header, payload string, k *signingKey) string {
-	tb.Helper()
-	input := header + "." + payload
-	signature, err := k.alg.sign(k.private, []byte(input))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return input + "." + encode(string(signature))
-}
-
 // accept is Parse and Verify.
-func accept(token string, k *Key) (string, error) {
-	parsed, err := Parse(token, 0)
+func accept(token string, k *jose.Key) (string, error) {
+	parsed, err := jose.Parse(token, 0)
 	if err != nil {
 		return "", err
 	}
 	return parsed.Verify(k)
+}
+
+// thumbprint is the id that a key has by default.
+func thumbprint(public crypto.PublicKey) string { return sure(jose.NewKey(public, "", "")).ID() }
+
+// openSkewed is Open for a replica whose clock is off.
+func openSkewed(ctx context.Context, store KeyStore, policy Policy, skew time.Duration) (*Keyring, error) {
+	r := newOpened(store, sure(policy.withDefaults()))
+	r.skew = skew
+	if err := r.update(ctx, r.planAtStart); err != nil {
+		r.end()
+		return nil, err
+	}
+	return r, nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -90,16 +92,16 @@ func TestOpenTogetherInProcesses(t *testing.T) {
 	defer r.Close()
 	kids := publishedBy(t, r)
 	for i, set := range sets {
-		s, err := parseSet([]byte(set), nil)
+		s, err := jose.ParseSet([]byte(set), nil)
 		if err != nil {
 			t.Fatalf("process %d: %v", i, err)
 		}
-		for kid := range s.keys {
-			if !slices.Contains(kids, kid) {
-				t.Errorf("process %d published %s, which is not in the store", i, kid)
+		for _, key := range s.Keys() {
+			if !slices.Contains(kids, key.ID()) {
+				t.Errorf("process %d published %s, which is not in the store", i, key.ID())
 			}
 		}
-		if s.keys[kids[0]] == nil {
+		if s.Find(kids[0], "") == nil {
 			t.Errorf("process %d did not publish the signing key", i)
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const setURL = "https://auth.example.com/jwks.json"
@@ -131,9 +133,9 @@ func remoteOf(t *testing.T, set string, c RemoteConfig) (*origin, *Remote) {
 	return o, r
 }
 
-func mustKey(t *testing.T, r *Remote, kid string) *Key {
+func mustKey(t *testing.T, r *Remote, kid string) *jose.Key {
 	t.Helper()
-	key, err := r.Key(t.Context(), kid)
+	key, err := r.Key(t.Context(), kid, "")
 	if err != nil {
 		t.Fatalf("Key(%q): %v", kid, err)
 	}
@@ -144,7 +146,7 @@ func mustKey(t *testing.T, r *Remote, kid string) *Key {
 }
 
 // mustNotWait is mustKey, in no time.
-func mustNotWait(t *testing.T, r *Remote, kid string) *Key {
+func mustNotWait(t *testing.T, r *Remote, kid string) *jose.Key {
 	t.Helper()
 	start := time.Now()
 	key := mustKey(t, r, kid)
@@ -156,7 +158,7 @@ func mustNotWait(t *testing.T, r *Remote, kid string) *Key {
 
 func wantErr(t *testing.T, r *Remote, kid string, want error) {
 	t.Helper()
-	key, err := r.Key(t.Context(), kid)
+	key, err := r.Key(t.Context(), kid, "")
 	if key != nil || !errors.Is(err, want) {
 		t.Errorf("Key(%q) = %v, %v; want %v", kid, key, err, want)
 	}

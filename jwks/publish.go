@@ -1,44 +1,28 @@
 package jwks
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// publish makes the document of the view's keys, and its ETag.
-func (v *view) publish(keys []*Key) (err error) {
-	if v.document, err = publicSet(keys); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(v.document)
-	v.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`
-	return nil
-}
-
-// maxAge is how long a verifier may keep the set: Policy.MaxAge, less when the
-// set changes before that, or when this replica cannot vouch for it that long.
+// maxAge returns how long a verifier may keep the set: Policy.MaxAge, or less when
+// the set changes before that, or when this replica cannot vouch for it that long.
 // Under a second means not at all.
-func (r *Keyring) maxAge(v *view) time.Duration {
-	age := r.policy.MaxAge
-	if r.store == nil {
-		return age
-	}
-	now := r.shared(&v.state)
-	if change := changesAt(v.times, r.policy, now); !change.IsZero() {
+func (r *Keyring) maxAge(s *snapshot) time.Duration {
+	age, now := r.policy.MaxAge, r.agreed(&s.state)
+	if change := changesAt(s.times, r.policy, now); !change.IsZero() {
 		age = max(min(age, change.Sub(now)), time.Second)
 	}
-	return min(age, r.publishable(v).Sub(r.now()))
+	return min(age, time.Until(s.publishedUntil))
 }
 
-// ServeHTTP answers with the JWK set (RFC 7517 §5), for
+// ServeHTTP answers with the JWK set (RFC 7517, section 5), for
 // /.well-known/jwks.json: the public members of every key that is announced,
-// signing or retained. ETag and If-None-Match (RFC 9110 §13) spare the body;
-// Cache-Control follows the timetable; browsers of any origin may read it. 503
-// when the keyring cannot vouch for its keys.
+// signing or retained. ETag and If-None-Match (RFC 9110, section 13) save the body.
+// Cache-Control follows the timetable. Browsers of any origin may read it. The
+// answer is 503 when the keyring cannot vouch for its keys.
 func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
@@ -46,10 +30,10 @@ func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	v, err := r.current(req.Context(), r.publishable)
+	s, err := r.current(req.Context(), (*snapshot).publishable)
 	var age time.Duration
 	if err == nil {
-		age = r.maxAge(v)
+		age = r.maxAge(s)
 	}
 	if age < time.Second {
 		h.Set("Cache-Control", "no-store")
@@ -59,20 +43,21 @@ func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(age/time.Second)))
-	h.Set("ETag", v.etag)
-	if matches(req.Header.Values("If-None-Match"), v.etag) {
+	h.Set("ETag", s.etag)
+	if matches(req.Header.Values("If-None-Match"), s.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	h.Set("Content-Type", "application/jwk-set+json")
-	h.Set("Content-Length", strconv.Itoa(len(v.document)))
+	h.Set("Content-Length", strconv.Itoa(len(s.document)))
 	w.WriteHeader(http.StatusOK)
 	if req.Method == http.MethodGet {
-		_, _ = w.Write(v.document) // a reader that left is no concern of ours
+		_, _ = w.Write(s.document) // the client may have left
 	}
 }
 
-// matches is the weak comparison of RFC 9110 §13.1.2. Our tags hold no comma.
+// matches is the weak comparison of RFC 9110, section 13.1.2. Our tags hold no
+// comma.
 func matches(ifNoneMatch []string, etag string) bool {
 	for _, line := range ifNoneMatch {
 		for tag := range strings.SplitSeq(line, ",") {

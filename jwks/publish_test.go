@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func ask(t *testing.T, r *Keyring, method string, header ...string) *httptest.ResponseRecorder {
@@ -37,7 +39,7 @@ func maxAgeOf(t *testing.T, w *httptest.ResponseRecorder) time.Duration {
 }
 
 func TestPublish(t *testing.T) {
-	r := sure(Static(testKeys()["ES256"].private, testKeys()["RS256"].private))
+	r := sure(NewKeyring(testKeys()["ES256"].private, testKeys()["RS256"].private))
 	w := get(t, r)
 	if w.Code != http.StatusOK {
 		t.Fatal(w.Code)
@@ -56,13 +58,13 @@ func TestPublish(t *testing.T) {
 	if len(etag) < 10 || etag[0] != '"' || etag[len(etag)-1] != '"' || strings.ContainsAny(etag[1:len(etag)-1], `", W/`+"\\") && strings.Contains(etag, `"`+`"`) {
 		t.Errorf("ETag %s is not a strong one", etag)
 	}
-	if s, err := parseSet(w.Body.Bytes(), nil); err != nil || len(s.keys) != 2 || s.skipped != 0 {
+	if s, err := jose.ParseSet(w.Body.Bytes(), nil); err != nil || s.Len() != 2 || len(s.Skipped()) != 0 {
 		t.Errorf("%s: %v", w.Body, err)
 	}
 	if again := get(t, r).Header().Get("ETag"); again != etag {
 		t.Error("the ETag changed on its own")
 	}
-	if other := get(t, sure(Static(testKeys()["ES256"].private))).Header().Get("ETag"); other == etag {
+	if other := get(t, sure(NewKeyring(testKeys()["ES256"].private))).Header().Get("ETag"); other == etag {
 		t.Error("two sets have one ETag")
 	}
 
@@ -88,7 +90,7 @@ func TestPublish(t *testing.T) {
 }
 
 func TestPublishNotModified(t *testing.T) {
-	r := sure(Static(testKeys()["ES256"].private))
+	r := sure(NewKeyring(testKeys()["ES256"].private))
 	etag := get(t, r).Header().Get("ETag")
 	for _, tt := range []struct {
 		header []string // values of If-None-Match
@@ -143,7 +145,7 @@ func TestPublishMaxAge(t *testing.T) {
 			if age < time.Second || age > r.Policy().MaxAge {
 				t.Fatalf("max-age is %v", age)
 			}
-			change := changesAt(r.view.Load().times, r.policy, time.Now())
+			change := changesAt(r.snapshot.Load().times, r.policy, time.Now())
 			if until := time.Until(change); age > max(until, time.Second) {
 				t.Fatalf("max-age is %v, the next change in %v", age, until)
 			}
@@ -217,8 +219,8 @@ func TestPublishToRemote(t *testing.T) {
 		signers := map[string]bool{}
 		for range 70 {
 			token := sure(r.Sign(t.Context(), "at+jwt", []byte("{}")))
-			parsed := sure(Parse(token, 0))
-			key, err := remote.Key(t.Context(), parsed.KeyID())
+			parsed := sure(jose.Parse(token, 0))
+			key, err := remote.Key(t.Context(), parsed.KeyID(), "")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,39 +6,49 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/fetch"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const (
-	defaultLife  = 5 * time.Minute // of a set that comes without Cache-Control
+	defaultLife  = 5 * time.Minute // of a set without Cache-Control
 	longestLife  = 24 * time.Hour
 	firstRetry   = time.Second
 	longestRetry = time.Minute
 	blindRetry   = 5 * time.Second // while there is nothing to serve
 )
 
-// snapshot is a key set and its times. It is never changed, only replaced.
-type snapshot struct {
-	set        *keySet
+// heldSet is a key set with its times. It is immutable.
+type heldSet struct {
+	set        *jose.Set
 	url, etag  string
 	maxAge     time.Duration // as stated or assumed, for a 304 that states none
 	fetchedAt  time.Time
 	expiresAt  time.Time
 	staleUntil time.Time
-	until      time.Time // the keys serve without a further look before this moment
+	until      time.Time // before this moment its keys serve without any other check
+}
+
+// wanted is the key that a call asks for.
+type wanted struct {
+	kid, alg string
+	called   time.Time
 }
 
 // flight is one fetch.
 type flight struct {
 	began     time.Time
 	cancel    context.CancelFunc
-	scheduled bool // the schedule wanted it, not just an unknown key id
+	scheduled bool // the schedule wanted it, not only an unknown key
 	done      chan struct{}
 	err       error // set before done is closed
 }
 
-// step decides a call that the snapshot alone could not: it gives the answer,
-// or the flight to wait for. ended is the one the call has waited for already.
-func (r *Remote) step(ctx context.Context, kid string, called time.Time, ended *flight) (*Key, *flight, error) {
+// step decides a call that the held set alone could not: it returns the answer, or
+// the flight to wait for. ended is the flight that the call has waited for.
+func (r *Remote) step(ctx context.Context, w wanted, ended *flight) (*jose.Key, *flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refusal != nil {
@@ -51,14 +61,14 @@ func (r *Remote) step(ctx context.Context, kid string, called time.Time, ended *
 	s := r.current.Load()
 	usable := s != nil && now.Before(s.staleUntil)
 	if usable {
-		// A set that was asked for after the call came in is current for this
-		// call, however long the answer took.
-		answered := ended != nil && ended.err == nil && !ended.began.Before(called)
+		// A set that was requested after the call began is current for this call,
+		// however long the answer took.
+		answered := ended != nil && ended.err == nil && !ended.began.Before(w.called)
 		if answered || now.Before(r.waitFrom) {
-			if key := s.set.keys[kid]; key != nil {
+			if key := s.set.Find(w.kid, w.alg); key != nil {
 				return key, nil, nil
 			}
-			if answered || kid == "" {
+			if answered || w.kid == "" {
 				return nil, nil, ErrUnknownKey
 			}
 		}
@@ -80,11 +90,12 @@ func (r *Remote) step(ctx context.Context, kid string, called time.Time, ended *
 	}
 }
 
-// begin starts a fetch unless one is under way. A scheduled one need not be a
-// second one: it makes do with the fetch that an unknown key id caused.
+// begin starts a fetch unless one is under way. The schedule is content with a
+// fetch that an unknown key caused.
 func (r *Remote) begin(ctx context.Context, now time.Time, scheduled bool) {
 	if r.flight == nil {
-		// The caller's values, such as its trace, go with the fetch. Its end does not.
+		// The caller's values, such as its trace, go with the fetch. Its deadline does
+		// not.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		f := &flight{began: now, cancel: cancel, done: make(chan struct{})}
 		r.flight = f
@@ -95,14 +106,14 @@ func (r *Remote) begin(ctx context.Context, now time.Time, scheduled bool) {
 	if scheduled && !r.flight.scheduled {
 		r.flight.scheduled = true
 		if end := r.flight.began.Add(r.timeout); now.Before(r.waitFrom) && end.After(r.waitFrom) {
-			r.waitFrom = end // it began while the set was good, so nobody is to wait for it
+			r.waitFrom = end // it began while the set was current, so no call waits for it
 		}
-		r.serve(r.current.Load(), r.waitFrom) // meanwhile there is nothing to do
+		r.serve(r.current.Load(), r.waitFrom)
 	}
 }
 
-// serve publishes a snapshot whose keys are to serve until then.
-func (r *Remote) serve(s *snapshot, until time.Time) {
+// serve lets the keys of a set serve without any other check until then.
+func (r *Remote) serve(s *heldSet, until time.Time) {
 	if s == nil {
 		return
 	}
@@ -115,55 +126,73 @@ func (r *Remote) serve(s *snapshot, until time.Time) {
 }
 
 // fly is the goroutine of one fetch.
-func (r *Remote) fly(ctx context.Context, f *flight, held *snapshot, asked bool) {
-	s, err := r.fetch(ctx, held, asked)
+func (r *Remote) fly(ctx context.Context, f *flight, held *heldSet, revalidate bool) {
+	next, err := r.fetch(ctx, held, revalidate)
 	f.cancel()
+	if r.land(f, held, next, err) || r.observe == nil {
+		return
+	}
+	e := Event{Op: event.OpFetch, URL: r.at, Duration: time.Since(f.began), Err: err}
+	switch {
+	case err == nil:
+		e.URL = next.url
+	case held == nil || !time.Now().Before(held.staleUntil):
+		e.Reason = event.KeysUnavailable
+	default:
+		e.Reason, e.URL = event.FetchFailed, held.url
+	}
+	r.observe(ctx, e)
+}
 
+// land takes over what a fetch brought, and answers the calls that wait for it. It
+// reports whether the Remote was closed meanwhile.
+func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(f.done)
 	r.flight = nil
-	if r.refusal != nil { // closed meanwhile
+	if r.refusal != nil {
 		f.err = r.refusal
-		return
+		return true
 	}
 	if err == nil {
 		r.lastErr, r.retries = nil, 0
-		life := s.expiresAt.Sub(s.fetchedAt)
-		r.due = s.fetchedAt.Add(life*8/10 + rand.N(life/10+1)) // replicas that started together drift apart
-		r.waitFrom = s.expiresAt
-		r.serve(s, r.due)
-		return
+		life := next.expiresAt.Sub(next.fetchedAt)
+		r.due = next.fetchedAt.Add(life*8/10 + rand.N(life/10+1)) // replicas that started together drift apart
+		r.waitFrom = next.expiresAt
+		r.serve(next, r.due)
+		return false
 	}
 	f.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	r.lastErr = f.err
 	r.failures++
 	if !f.scheduled {
-		return // the schedule stands: it must not be slowed down by whoever invents key ids
+		return false // unknown keys, which an attacker can invent, must not slow down the schedule
 	}
 	r.retries++
 	longest := longestRetry
 	if held == nil || !time.Now().Before(held.staleUntil) {
-		longest = blindRetry // callers are turned away meanwhile
+		longest = blindRetry // calls are refused meanwhile
 	}
 	r.due = time.Now().Add(retryDelay(r.retries, longest, err))
-	// During an outage nobody waits for the retries, as long as there are some:
-	// a minute after one should have been made, nobody had asked for long.
+	// During an outage no call waits for a retry, as long as there are calls: if a
+	// retry is overdue by a minute, there were none for that long.
 	r.waitFrom = r.due.Add(longestRetry)
 	if held != nil && held.expiresAt.After(r.waitFrom) {
 		r.waitFrom = held.expiresAt
 	}
 	r.serve(held, r.due)
+	return false
 }
 
-// fetch gets the set, or the news that the one held still stands.
-func (r *Remote) fetch(ctx context.Context, held *snapshot, asked bool) (*snapshot, error) {
+// fetch gets the set, or learns that the held one is unchanged.
+func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*heldSet, error) {
 	url, err := r.locate(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshot{url: url}
-	var previous *keySet
+	s := &heldSet{url: url}
+	var previous *jose.Set
 	var etag string
 	if held != nil {
 		previous = held.set
@@ -171,38 +200,38 @@ func (r *Remote) fetch(ctx context.Context, held *snapshot, asked bool) (*snapsh
 			etag = held.etag
 		}
 	}
-	doc, err := getDocument(ctx, r.client, url, etag, asked)
+	doc, err := r.client.Get(ctx, fetch.Request{URL: url, ETag: etag, Revalidate: revalidate})
 	switch {
 	case err != nil:
-	case doc.unchanged:
+	case doc.Unchanged:
 		s.set, s.etag, s.maxAge = previous, etag, held.maxAge
 	default:
-		s.etag, s.maxAge = doc.etag, defaultLife
-		s.set, err = parseSet(doc.body, previous)
+		s.etag, s.maxAge = doc.ETag, defaultLife
+		s.set, err = jose.ParseSet(doc.Body, previous)
 	}
 	if err != nil {
 		r.forget()
 		return nil, err
 	}
-	if doc.stated {
-		s.maxAge = doc.maxAge
+	if doc.Stated {
+		s.maxAge = doc.MaxAge
 	}
 	s.fetchedAt = time.Now()
-	s.expiresAt = s.fetchedAt.Add(min(max(s.maxAge-doc.age, 2*r.cooldown), longestLife))
+	s.expiresAt = s.fetchedAt.Add(min(max(s.maxAge-doc.Age, 2*r.cooldown), longestLife))
 	s.staleUntil = s.expiresAt.Add(r.maxStale)
 	return s, nil
 }
 
-// retryDelay is how long to wait after n failures in a row: up to longest, or for
-// what the issuer asks for.
+// retryDelay returns how long to wait after n failures in a row: up to longest, or
+// as long as the issuer asks for.
 func retryDelay(n int, longest time.Duration, err error) time.Duration {
 	d := longest
 	if n <= 6 {
 		d = min(d, firstRetry<<(n-1))
 	}
 	d -= rand.N(d / 2)
-	if status, ok := errors.AsType[*statusError](err); ok {
-		d = max(d, min(status.retryAfter, longestRetry))
+	if status, ok := errors.AsType[*fetch.StatusError](err); ok {
+		d = max(d, min(status.RetryAfter, longestRetry))
 	}
 	return d
 }

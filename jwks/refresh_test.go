@@ -144,7 +144,7 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 
 		// A refresh that comes due while a forgery's fetch hangs rides on it.
 		time.Sleep(time.Until(before.NextRefresh) - time.Second)
-		go func() { _, _ = r.Key(t.Context(), "forged") }()
+		go func() { _, _ = r.Key(t.Context(), "forged", "") }()
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		mustNotWait(t, r, "k0")

@@ -9,77 +9,87 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/fetch"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// RemoteConfig is how a [Remote] fetches. Every field is optional. A field that
-// cannot be used, such as a negative duration, is reported by [Remote.Key].
+// RemoteConfig configures a [Remote]. Every field is optional. A field that cannot
+// be used, such as a negative duration, is the error of [Remote.Key].
 type RemoteConfig struct {
-	// Client fetches through this client's Transport; its other fields are not
-	// used. It is then the transport's duty to refuse addresses (the default one
-	// does not connect to link-local, multicast, unspecified and cloud metadata
-	// addresses, whatever a name resolves to) and to obey contexts.
-	// Default: a transport of its own, that takes a proxy from the environment
-	// as [http.ProxyFromEnvironment] does. A proxy looks up names itself: only
-	// the proxy's address is then checked.
+	// Client is whose Transport to fetch through; its other fields are not used. A
+	// transport of yours must refuse addresses and obey contexts itself. The default
+	// one does not connect to link-local, multicast, unspecified and cloud metadata
+	// addresses, whatever a name resolves to. It takes a proxy from the environment
+	// as [http.ProxyFromEnvironment] does. A proxy resolves names itself: then only
+	// the proxy's address is checked.
 	Client *http.Client
 
-	// Cooldown is the time in which key ids that are not in the set cause at
-	// most one fetch. It is also half of the shortest time between two
-	// refreshes: Cache-Control below 2×Cooldown is raised to that. Default 30 s,
-	// at most 12 h.
+	// Cooldown is the time in which unknown keys cause at most one fetch. It is also
+	// half of the shortest time between two refreshes: a Cache-Control max-age below
+	// 2×Cooldown is raised to that. Default 30 s, at most 12 h.
 	Cooldown time.Duration
 
-	// MaxStale is how long a set goes on serving after it expired, while it
-	// cannot be fetched. Default 1 h.
+	// MaxStale is how long an expired set still serves while no fetch succeeds.
+	// Default 1 h.
 	MaxStale time.Duration
 
 	// Timeout of a fetch as a whole, discovery included. Default 5 s.
 	Timeout time.Duration
 
-	// InsecureHTTP allows http to hosts other than the loopback, where whoever
-	// is on the network path decides which tokens are valid.
+	// InsecureHTTP allows http to hosts other than the loopback. Then anyone on the
+	// network path decides which tokens are valid.
 	InsecureHTTP bool
+
+	// Observe hears of each fetch (event.OpFetch), with its URL and Duration. One
+	// that failed has Err and a Reason: event.FetchFailed while an older set still
+	// serves, event.KeysUnavailable when there is none. It runs in the goroutine of
+	// the fetch, must be safe for concurrent use, and must not call Close. Nil costs
+	// nothing.
+	Observe func(context.Context, Event)
 }
 
-// Remote is a [Source] that fetches a key set over HTTP and keeps it. Make one
-// for each issuer with [NewRemote] or [Discover], and share it.
+// Remote is a [Source] that fetches a key set over HTTP and caches it. Make one for
+// each issuer with [NewRemote] or [NewIssuerRemote], and share it. The zero Remote
+// and nil answer [ErrUnavailable].
 //
 // A key in a current set is found without a lock, an allocation or a wait. The
-// first call fetches; later ones start a refresh when 80 to 90 % of the set's
-// lifetime is over and don't wait for it. The lifetime is the Cache-Control
-// max-age less Age, 5 min if not stated, between 2×Cooldown and 24 h. A key the
+// first call fetches. Later ones start a refresh when 80 to 90 % of the set's
+// lifetime is over and don't wait for it. The lifetime is the Cache-Control max-age
+// less Age, or 5 min if none is stated, between 2×Cooldown and 24 h. A key that the
 // issuer has removed is refused from that refresh on.
 //
-// When fetching fails it is tried again after 1 s, then after 2 s and so on up
-// to 1 min, or 5 s while nothing can be served (Retry-After can make it later,
-// within that minute), and what is
-// held serves up to MaxStale past its lifetime. A key id that is not in the set
-// causes a fetch of its own, one in a Cooldown at most, which delays neither
-// calls for other keys nor the refresh.
+// A failed fetch is repeated after 1 s, then after 2 s and so on up to 1 min, or
+// 5 s while nothing can be served. Retry-After can make it later, within that
+// minute. The set that is held serves up to MaxStale past its lifetime. A key that
+// is not in the set causes a fetch of its own, at most one in a Cooldown, which
+// delays neither calls for other keys nor the refresh.
 //
-// At most one fetch is under way. It belongs to no caller: a caller whose
-// context ends leaves, the others get the answer. There is no goroutine but
-// that of the fetch, so a Remote nobody asks is quiet; the first call after its
-// set expired waits for a new one.
+// At most one fetch is under way. It belongs to no caller: a caller whose context
+// ends leaves, the others get the answer. There is no goroutine but that of the
+// fetch, so an unused Remote is idle. The first call after its set expired waits
+// for a new one.
 //
-// A set without any usable key is taken as it is: its issuer has removed all
+// A set without any usable key is accepted as it is: its issuer has removed all
 // keys.
 type Remote struct {
-	client   *http.Client
+	client   *fetch.Client
 	cooldown time.Duration
 	maxStale time.Duration
 	timeout  time.Duration
-	locate   func(context.Context) (string, error) // where the set is
+	observe  func(context.Context, Event)
+	at       string                                // the URL, or the issuer, for events
+	locate   func(context.Context) (string, error) // finds the URL of the set
 	forget   func()                                // the set was not there
 
-	current atomic.Pointer[snapshot] // nil until there is one, and after Close
+	current atomic.Pointer[heldSet] // nil until there is one, and after Close
 
 	mu       sync.Mutex
 	refusal  error     // wrong configuration, or closed
 	flight   *flight   // the fetch under way, if any
 	due      time.Time // when the schedule wants the next fetch
 	waitFrom time.Time // from when even calls for a known key wait for it; never before due
-	askAfter time.Time // when an unknown key id may cause a fetch again
+	askAfter time.Time // when an unknown key may cause a fetch again
 	retries  int       // failures in a row of scheduled fetches
 	lastErr  error     // of the latest fetch
 	fetches  uint64
@@ -87,13 +97,13 @@ type Remote struct {
 	running  sync.WaitGroup
 }
 
-// NewRemote fetches the key set at url, at first use. The url is https, or http
-// on the loopback. NewRemote cannot fail, so that it can stand in a struct
-// literal: what is wrong with its arguments is the error, an [ErrUnavailable],
-// of every [Remote.Key].
+// NewRemote makes a Remote of the key set at url, which it fetches at first use. The
+// url is https, or http on the loopback. NewRemote cannot fail, so it can be used in
+// a struct literal: what is wrong with its arguments is the error, an
+// [ErrUnavailable], of every [Remote.Key].
 func NewRemote(url string, c RemoteConfig) *Remote {
-	r := newRemote(c)
-	if _, err := checkURL(url, c.InsecureHTTP); err != nil {
+	r := newRemote(url, c)
+	if err := r.client.CheckURL(url); err != nil {
 		r.refuse(fmt.Errorf("key set: %w", err))
 	}
 	r.locate = func(context.Context) (string, error) { return url, nil }
@@ -101,12 +111,14 @@ func NewRemote(url string, c RemoteConfig) *Remote {
 	return r
 }
 
-func newRemote(c RemoteConfig) *Remote {
+func newRemote(at string, c RemoteConfig) *Remote {
 	r := &Remote{
-		client:   newClient(c.Client),
+		client:   fetch.NewClient(c.Client, c.InsecureHTTP),
 		cooldown: cmp.Or(c.Cooldown, 30*time.Second),
 		maxStale: cmp.Or(c.MaxStale, time.Hour),
 		timeout:  cmp.Or(c.Timeout, 5*time.Second),
+		observe:  c.Observe,
+		at:       at,
 	}
 	if r.cooldown < 0 || r.cooldown > longestLife/2 {
 		r.refuse(fmt.Errorf("RemoteConfig.Cooldown is %v: write a duration up to %v, or leave it out", c.Cooldown, longestLife/2))
@@ -120,34 +132,36 @@ func newRemote(c RemoteConfig) *Remote {
 	return r
 }
 
-// refuse makes err the answer of every call. The first one counts.
+// refuse makes err the answer of every call. The first one wins.
 func (r *Remote) refuse(err error) {
 	if r.refusal == nil {
 		r.refusal = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 }
 
-// Key is the key of that id in the issuer's set: the same pointer as long as
-// the issuer publishes the same key under it.
+// Key returns the key with this kid for this alg in the issuer's set.
 //
 // The error is [ErrUnknownKey] when the set is current and has no such key; the
-// context's, when that ended before an answer came; else [ErrUnavailable], with
-// its cause: no set could be fetched in time, or one is held but the latest
-// fetch failed, so that it cannot be told whether a key it lacks is a new one.
-// Ask for ErrUnavailable first: a fetch that timed out is a
+// context's, when that ended before an answer came; otherwise [ErrUnavailable], with
+// its cause. ErrUnavailable means that no set could be fetched in time, or that one
+// is held but the latest fetch failed, so it cannot be told whether a missing key is
+// a new one. Test for ErrUnavailable first: a fetch that timed out is a
 // [context.DeadlineExceeded] as well.
 //
 // An empty kid is in no set, and never causes a fetch for its own sake.
-func (r *Remote) Key(ctx context.Context, kid string) (*Key, error) {
+func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
+	if r == nil || r.client == nil {
+		return nil, errZeroRemote
+	}
 	called := time.Now()
-	if s := r.current.Load(); s != nil && called.Before(s.until) {
-		if key := s.set.keys[kid]; key != nil {
+	if h := r.current.Load(); h != nil && called.Before(h.until) {
+		if key := h.set.Find(kid, alg); key != nil {
 			return key, nil
 		}
 	}
 	var ended *flight
 	for {
-		key, wait, err := r.step(ctx, kid, called, ended)
+		key, wait, err := r.step(ctx, wanted{kid, alg, called}, ended)
 		if wait == nil {
 			return key, err
 		}
@@ -160,53 +174,61 @@ func (r *Remote) Key(ctx context.Context, kid string) (*Key, error) {
 	}
 }
 
-// Ready makes sure that there is a set to serve from, as a call to Key would,
-// and returns nil if there is. It is for a readiness endpoint, or to fetch
-// before the first token comes.
+var errZeroRemote = fmt.Errorf("%w: a zero Remote: make it with jwks.NewRemote", ErrUnavailable)
+
+// Ready makes sure that there is a set to serve from, as a call to Key would, and
+// returns nil if there is. It is for a readiness endpoint, or to fetch before the
+// first token.
 func (r *Remote) Ready(ctx context.Context) error {
-	if _, err := r.Key(ctx, ""); !errors.Is(err, ErrUnknownKey) {
+	if _, err := r.Key(ctx, "", ""); !errors.Is(err, ErrUnknownKey) {
 		return err
 	}
 	return nil
 }
 
-// Status is what a [Remote] holds at a moment. It is for an operator to see;
-// asking for it fetches nothing ([Remote.Ready] does).
-type Status struct {
-	Fresh       bool      // a set is held, within its lifetime
-	FetchedAt   time.Time // when the set was fetched or confirmed (304); zero: there is none
-	ExpiresAt   time.Time // end of its lifetime
-	StaleUntil  time.Time // from then on it does not serve, if no fetch succeeds
-	NextRefresh time.Time // a call from then on fetches; zero: the next one does
-	Keys        int       // keys in the set
-	Skipped     int       // members of the set that cannot be used: unknown type, symmetric, too weak…
-	LastError   error     // of the latest fetch, nil if it succeeded; or why there are none
-	Fetches     uint64    // fetches begun; a fetch may include discovery and redirects
-	Failures    uint64    // fetches failed
+// RemoteStatus describes what a [Remote] holds at a moment.
+type RemoteStatus struct {
+	Fresh       bool           // a set is held, within its lifetime
+	FetchedAt   time.Time      // when the set was fetched or confirmed (304); zero: there is none
+	ExpiresAt   time.Time      // end of its lifetime
+	StaleUntil  time.Time      // end of its use if no fetch succeeds
+	NextRefresh time.Time      // a call from then on fetches; zero: the next one does
+	Keys        int            // keys in the set
+	Skipped     []jose.Skipped // entries of the set that cannot be used, and why
+	LastError   error          // of the latest fetch, nil if it succeeded; or the configuration's
+	Fetches     uint64         // fetches begun; a fetch may include discovery and redirects
+	Failures    uint64         // fetches failed
 }
 
-// Status reports the state of the set.
-func (r *Remote) Status() Status {
+// Status reports the state of the set, for an operator. It fetches nothing;
+// [Remote.Ready] does.
+func (r *Remote) Status() RemoteStatus {
+	if r == nil || r.client == nil {
+		return RemoteStatus{LastError: errZeroRemote}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	status := Status{
+	status := RemoteStatus{
 		NextRefresh: r.due,
 		LastError:   cmp.Or(r.refusal, r.lastErr),
 		Fetches:     r.fetches,
 		Failures:    r.failures,
 	}
-	if s := r.current.Load(); s != nil {
-		status.Fresh = time.Now().Before(s.expiresAt)
-		status.FetchedAt, status.ExpiresAt, status.StaleUntil = s.fetchedAt, s.expiresAt, s.staleUntil
-		status.Keys, status.Skipped = len(s.set.keys), s.set.skipped
+	if h := r.current.Load(); h != nil {
+		status.Fresh = time.Now().Before(h.expiresAt)
+		status.FetchedAt, status.ExpiresAt, status.StaleUntil = h.fetchedAt, h.expiresAt, h.staleUntil
+		status.Keys, status.Skipped = h.set.Len(), h.set.Skipped()
 	}
 	return status
 }
 
-// Close ends the fetch under way, if any, and waits for its goroutine. Every
-// call to Key, those that wait included, then gets [ErrUnavailable]. It returns
-// nil, also when called again.
+// Close ends the fetch under way, if any, and waits for its goroutine. Every call to
+// Key, those that wait included, then gets [ErrUnavailable]. Close returns nil, also
+// when called again.
 func (r *Remote) Close() error {
+	if r == nil {
+		return nil
+	}
 	r.mu.Lock()
 	r.refuse(errors.New("the Remote is closed"))
 	r.current.Store(nil)

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func TestRemoteRefusesConfiguration(t *testing.T) {
@@ -40,7 +42,7 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 		test.config.Client = &http.Client{Transport: o}
 		r := NewRemote(test.url, test.config)
 		for range 2 {
-			_, err := r.Key(t.Context(), "k0")
+			_, err := r.Key(t.Context(), "k0", "")
 			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("%q %+v: %v, want ErrUnavailable that says %q", test.url, test.config, err, test.says)
 			}
@@ -56,11 +58,38 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, url := range []string{"http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/"} {
-		if _, err := checkURL(url, false); err != nil {
-			t.Errorf("%s: %v", url, err)
+}
+
+// Of the client given, only the transport counts.
+func TestRemoteClient(t *testing.T) {
+	o := originOf(numbered(0))
+	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o, Timeout: 1}})
+	defer r.Close()
+	mustKey(t, r, "k0")
+}
+
+// One kid may name keys of several algorithms. A token for another one asks for a
+// key that is not there.
+func TestRemoteOfOneKidForTwoAlgorithms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := sure(jose.NewSet(
+			sure(jose.NewKey(testKeys()["RS256"].Key().Public(), "RS256", "a")),
+			sure(jose.NewKey(testKeys()["RS256"].Key().Public(), "RS512", "a")),
+			sure(jose.NewKey(testKeys()["EdDSA"].Key().Public(), "EdDSA", "a"))))
+		o, r := remoteOf(t, string(sure(set.MarshalJSON())), RemoteConfig{})
+		for alg, want := range map[string]string{"RS256": "RS256", "RS512": "RS512", "EdDSA": "EdDSA", "Ed25519": "EdDSA"} {
+			if key := sure(r.Key(t.Context(), "a", alg)); key.Algorithm() != want || key != sure(r.Key(t.Context(), "a", alg)) {
+				t.Errorf("%s: %s", alg, key.Algorithm())
+			}
 		}
-	}
+		o.wantHits(t, 1)
+		for _, alg := range []string{"ES256", "RS384", ""} {
+			if key, err := r.Key(t.Context(), "a", alg); key != nil || !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("%q: %v, %v", alg, key, err)
+			}
+		}
+		o.wantHits(t, 2) // one in a Cooldown
+	})
 }
 
 func TestRemoteIsLazy(t *testing.T) {
@@ -68,8 +97,9 @@ func TestRemoteIsLazy(t *testing.T) {
 		o, r := remoteOf(t, numbered(0, 1), RemoteConfig{})
 		time.Sleep(24 * time.Hour)
 		o.wantHits(t, 0)
-		if got := r.Status(); got != (Status{}) {
-			t.Fatalf("status before the first use: %+v", got)
+		if s := r.Status(); s.Fresh || s.Keys != 0 || s.Skipped != nil || s.LastError != nil || s.Fetches != 0 || s.Failures != 0 ||
+			!s.FetchedAt.IsZero() || !s.ExpiresAt.IsZero() || !s.StaleUntil.IsZero() || !s.NextRefresh.IsZero() {
+			t.Fatalf("status before the first use: %+v", s)
 		}
 		start := time.Now()
 		mustKey(t, r, "k0")
@@ -96,7 +126,7 @@ func TestRemoteThousandFirstRequests(t *testing.T) {
 		var all sync.WaitGroup
 		for range 1000 {
 			all.Go(func() {
-				if _, err := r.Key(t.Context(), "k0"); err != nil {
+				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
 					t.Error(err)
 				}
 			})
@@ -113,14 +143,14 @@ func TestRemoteCancelledCaller(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		all.Go(func() { // the one who starts the fetch
-			if _, err := r.Key(ctx, "k0"); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
+			if _, err := r.Key(ctx, "k0", ""); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
 				t.Errorf("cancelled caller: %v", err)
 			}
 		})
 		synctest.Wait()
 		for range 10 {
 			all.Go(func() {
-				if _, err := r.Key(t.Context(), "k0"); err != nil {
+				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
 					t.Error(err)
 				}
 			})
@@ -129,7 +159,7 @@ func TestRemoteCancelledCaller(t *testing.T) {
 			short, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			start := time.Now()
-			if _, err := r.Key(short, "k0"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			if _, err := r.Key(short, "k0", "ES256"); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 				t.Errorf("caller with a deadline: %v after %v", err, time.Since(start))
 			}
 		})
@@ -144,7 +174,7 @@ func TestRemoteCancelledCaller(t *testing.T) {
 			o.delay.Store(int64(2 * time.Second))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, _ = r.Key(ctx, "k0")
+			_, _ = r.Key(ctx, "k0", "")
 			time.Sleep(time.Second)
 			synctest.Wait()
 			mustNotWait(t, r, "k0")
@@ -260,7 +290,7 @@ func TestRemoteClose(t *testing.T) {
 		hanging := NewRemote(server.URL+"/hang", RemoteConfig{})
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		if _, err := hanging.Key(ctx, "k0"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := hanging.Key(ctx, "k0", ""); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		_ = hanging.Close()
@@ -289,7 +319,7 @@ func TestRemoteKeyDoesNotAllocate(t *testing.T) {
 	mustKey(t, r, "k1")
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := r.Key(ctx, "k1"); err != nil {
+		if _, err := r.Key(ctx, "k1", ""); err != nil {
 			t.Error(err)
 		}
 	}); n != 0 {
@@ -300,34 +330,27 @@ func TestRemoteKeyDoesNotAllocate(t *testing.T) {
 	mustKey(t, r, "k1")
 }
 
-func TestStandsInRemote(t *testing.T) {
+// A verifier that has used a key asks for it again, and compares the pointers.
+func TestRemoteKeyIsCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0, 1), RemoteConfig{})
-		if Stands(r, &Key{id: "k0"}, time.Now()) {
-			t.Error("before there is a set")
-		}
-		k0, k1 := mustKey(t, r, "k0"), mustKey(t, r, "k1")
+		k0 := mustKey(t, r, "k0")
+		mustKey(t, r, "k1")
 		due := r.Status().NextRefresh
-		if !Stands(r, k0, time.Now()) || !Stands(r, k0, due.Add(-time.Nanosecond)) {
-			t.Error("does not stand")
-		}
-		if Stands(r, k0, due) {
-			t.Error("when a call has a refresh to start")
-		}
-		if Stands(r, &Key{id: "k0"}, time.Now()) || Stands(struct{ Source }{r}, k0, time.Now()) {
-			t.Error("another key, or another Source")
+		time.Sleep(time.Until(due) - time.Nanosecond)
+		if mustNotWait(t, r, "k0") != k0 {
+			t.Error("another pointer")
 		}
 		o.handle(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, numbered(0)) })
-		time.Sleep(time.Until(due))
+		time.Sleep(time.Nanosecond)
 		mustKey(t, r, "k0")
 		synctest.Wait()
-		if !Stands(r, k0, time.Now()) || Stands(r, k1, time.Now()) {
-			t.Error("after a refresh what the issuer has kept stands, and nothing else")
+		if mustNotWait(t, r, "k0") != k0 {
+			t.Error("another pointer after a refresh")
 		}
+		wantErr(t, r, "k1", ErrUnknownKey)
 		_ = r.Close()
-		if Stands(r, k0, time.Now()) {
-			t.Error("after Close")
-		}
+		wantErr(t, r, "k0", ErrUnavailable)
 	})
 }
 
@@ -371,10 +394,10 @@ func TestRemoteConcurrently(t *testing.T) {
 					time.Sleep(cooldown)
 				}
 				_ = r.Status()
-				if _, err := r.Key(t.Context(), "k0"); err != nil {
+				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
 					t.Errorf("the key that always stands: %v", err)
 				}
-				if key, err := r.Key(t.Context(), fmt.Sprint("k", i%9)); err != nil && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || (key == nil) == (err == nil) {
+				if key, err := r.Key(t.Context(), fmt.Sprint("k", i%9), ""); err != nil && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || (key == nil) == (err == nil) {
 					t.Errorf("%v, %v", key, err)
 				}
 			}
@@ -398,7 +421,7 @@ func BenchmarkRemoteKey(b *testing.B) {
 	b.Run("serial", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := r.Key(ctx, "k1"); err != nil {
+			if _, err := r.Key(ctx, "k1", ""); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -407,7 +430,7 @@ func BenchmarkRemoteKey(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				if _, err := r.Key(ctx, "k1"); err != nil {
+				if _, err := r.Key(ctx, "k1", ""); err != nil {
 					b.Error(err)
 				}
 			}
@@ -416,7 +439,7 @@ func BenchmarkRemoteKey(b *testing.B) {
 	b.Run("unknown", func(b *testing.B) { // a forgery within the cooldown
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := r.Key(ctx, "forged"); !errors.Is(err, ErrUnknownKey) {
+			if _, err := r.Key(ctx, "forged", ""); !errors.Is(err, ErrUnknownKey) {
 				b.Fatal(err)
 			}
 		}

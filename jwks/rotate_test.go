@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // A change of algorithm is announced like any next key, and the old keys are
@@ -31,7 +33,7 @@ func TestAlgorithmChange(t *testing.T) {
 				t.Fatalf("%s signs %v after the change", kid, time.Since(changed))
 			}
 			for _, kid := range publishedBy(t, r) {
-				if sure(r.Key(t.Context(), kid)).Algorithm() == "RS256" && next == "" {
+				if sure(r.Key(t.Context(), kid, "")).Algorithm() == "RS256" && next == "" {
 					next = kid
 					if time.Since(changed) > time.Minute {
 						t.Errorf("announced after %v", time.Since(changed))
@@ -44,15 +46,15 @@ func TestAlgorithmChange(t *testing.T) {
 		if kid := signedBy(t, r); kid != next || next == "" {
 			t.Errorf("%s signs, %s was announced", kid, next)
 		}
-		if _, err := r.Key(t.Context(), old); err != nil {
+		if _, err := r.Key(t.Context(), old, ""); err != nil {
 			t.Errorf("the old key: %v", err)
 		}
 		time.Sleep(25 * time.Hour)
-		if _, err := r.Key(t.Context(), old); !errors.Is(err, ErrUnknownKey) {
+		if _, err := r.Key(t.Context(), old, ""); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("the old key after Retain: %v", err)
 		}
 		for _, kid := range publishedBy(t, r) {
-			if alg := sure(r.Key(t.Context(), kid)).Algorithm(); alg != "RS256" {
+			if alg := sure(r.Key(t.Context(), kid, "")).Algorithm(); alg != "RS256" {
 				t.Errorf("a key of %s is left", alg)
 			}
 		}
@@ -77,8 +79,8 @@ func TestRotate(t *testing.T) {
 		if kid := signedBy(t, r); kid != next {
 			t.Errorf("%s signs", kid)
 		}
-		parsed := sure(Parse(token, 0))
-		if _, err := r.Key(t.Context(), parsed.KeyID()); !errors.Is(err, ErrUnknownKey) {
+		parsed := sure(jose.Parse(token, 0))
+		if _, err := r.Key(t.Context(), parsed.KeyID(), ""); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("the dropped key: %v", err)
 		}
 		if kids := publishedBy(t, r); slices.Contains(kids, dropped) || kids[0] != next || len(kids) != 2 {
@@ -88,7 +90,7 @@ func TestRotate(t *testing.T) {
 			t.Error("the dropped key is still stored")
 		}
 		time.Sleep(r.Policy().Poll) // until then others may not know
-		if _, err := other.Key(t.Context(), dropped); !errors.Is(err, ErrUnknownKey) {
+		if _, err := other.Key(t.Context(), dropped, ""); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("another replica: %v", err)
 		}
 		if kid := signedBy(t, other); kid != next {
@@ -276,9 +278,7 @@ func TestClockFarAhead(t *testing.T) {
 		r := sure(Open(t.Context(), store, Policy{}))
 		defer r.Close()
 		before := signedBy(t, r)
-		ahead := newKeyring(store, r.Policy())
-		ahead.skew = 365 * 24 * time.Hour
-		ahead = sure(open(t.Context(), ahead))
+		ahead := sure(openSkewed(t.Context(), store, r.Policy(), 365*24*time.Hour))
 		defer ahead.Close()
 		time.Sleep(r.Policy().Poll)
 		if kid := signedBy(t, r); kid != before {
@@ -363,11 +363,11 @@ func TestRotateRightAfterOpen(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after the first emergency: %v", err)
 	}
-	old, err := Parse(before, 0)
+	old, err := jose.Parse(before, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Key(t.Context(), old.KeyID()); !errors.Is(err, ErrUnknownKey) || before == after {
+	if _, err := r.Key(t.Context(), old.KeyID(), ""); !errors.Is(err, ErrUnknownKey) || before == after {
 		t.Errorf("the dropped key: %v", err)
 	}
 }

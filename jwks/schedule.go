@@ -1,108 +1,18 @@
 package jwks
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
 )
 
-// Policy is the timetable of a [Keyring]. Every field is optional. A policy of
-// seconds is as good as one of months, so a rotation can be rehearsed.
-//
-// Replicas that share a key store should have the same policy, and must have
-// clocks that differ by at most Skew: a replica refuses keys that were written in
-// what to it is the future. Where a new policy is rolled out, it is that of the
-// oldest replica that counts until the last one is replaced; so raise Retain,
-// Announce and MaxAge everywhere before token lifetimes, and lower them after.
-type Policy struct {
-	// Algorithm of new keys: ES256 (default), ES384, ES512, EdDSA, Ed25519,
-	// PS256, PS384, PS512, RS256, RS384 or RS512. After a change, a key of the
-	// new algorithm is announced and takes over after Announce.
-	Algorithm string
+// This file is the timetable. Its functions take keys in the order in which they
+// sign, a policy and a moment. They have no other input and make no keys.
 
-	// RotateEvery is how long a key signs. Default 30 days; at least Announce.
-	RotateEvery time.Duration
-
-	// Announce is how long a key is published before it signs. Default 24 h; at
-	// least MaxAge + Poll + Skew, so that every verifier that obeys the
-	// published max-age has the key before the first token it signs.
-	Announce time.Duration
-
-	// Retain is how long a key stays published after it stopped signing.
-	// Default 24 h; at least the longest token lifetime + Skew, which
-	// issuer.New checks.
-	Retain time.Duration
-
-	// MaxAge is the longest Cache-Control max-age of the published set, and so,
-	// with Poll before it, how long a key dropped by an emergency
-	// [Keyring.Rotate] can still be trusted. Default 5 min, at least 1 s. Verifiers are known not to fetch too
-	// often: for less than 1 min, see to it that they obey (for [Remote], with
-	// RemoteConfig.Cooldown of MaxAge/2).
-	MaxAge time.Duration
-
-	// Poll is the longest a replica goes on without a look at the key store.
-	// Default MaxAge/2, at most 1 min.
-	Poll time.Duration
-
-	// Skew is the greatest difference between two replicas' clocks.
-	// Default Announce/10, at most 1 min.
-	Skew time.Duration
-}
-
-const (
-	shortestTime = time.Millisecond          // half of it is a ticker's
-	longestTime  = 50 * 365 * 24 * time.Hour // three of them are a time.Duration
-)
-
-// withDefaults fills the policy in and refuses what cannot be kept.
-func (p Policy) withDefaults() (Policy, error) {
-	p.Algorithm = cmp.Or(p.Algorithm, "ES256")
-	p.RotateEvery = cmp.Or(p.RotateEvery, 30*24*time.Hour)
-	p.Announce = cmp.Or(p.Announce, 24*time.Hour)
-	p.Retain = cmp.Or(p.Retain, 24*time.Hour)
-	p.MaxAge = cmp.Or(p.MaxAge, 5*time.Minute)
-	p.Poll = cmp.Or(p.Poll, min(p.MaxAge/2, time.Minute))
-	p.Skew = cmp.Or(p.Skew, min(p.Announce/10, time.Minute))
-	if algorithms[p.Algorithm] == nil {
-		return p, fmt.Errorf("jwks: Policy.Algorithm %q: write one of ES256, ES384, ES512, EdDSA, Ed25519, PS256, PS384, PS512, RS256, RS384, RS512", p.Algorithm)
-	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"RotateEvery", p.RotateEvery}, {"Announce", p.Announce}, {"Retain", p.Retain},
-		{"MaxAge", p.MaxAge}, {"Poll", p.Poll}, {"Skew", p.Skew},
-	} {
-		if d.value < shortestTime || d.value > longestTime {
-			return p, fmt.Errorf("jwks: Policy.%s is %v: write a duration from %v to %v, or leave it out", d.name, d.value, shortestTime, longestTime)
-		}
-	}
-	if p.MaxAge < time.Second {
-		return p, fmt.Errorf("jwks: Policy.MaxAge is %v: write at least 1s, the unit of max-age", p.MaxAge)
-	}
-	if p.Announce < p.visible() {
-		return p, fmt.Errorf("jwks: Policy.Announce is %v: write at least MaxAge + Poll + Skew = %v, or a key would sign before verifiers can have it", p.Announce, p.visible())
-	}
-	if p.RotateEvery < p.Announce {
-		return p, fmt.Errorf("jwks: Policy.RotateEvery is %v: write at least Announce = %v", p.RotateEvery, p.Announce)
-	}
-	if p.Retain/p.RotateEvery > maxKeys/8 {
-		return p, fmt.Errorf("jwks: Policy.Retain is %v: with RotateEvery = %v that publishes too many keys; write at most %v", p.Retain, p.RotateEvery, p.RotateEvery*(maxKeys/8))
-	}
-	return p, nil
-}
-
-// visible is how long after its announcement every verifier that obeys max-age
-// has a key: a replica may learn of it Poll late, a verifier may have fetched
-// from that replica just before, and their clocks differ.
-func (p Policy) visible() time.Duration { return p.MaxAge + p.Poll + p.Skew }
-
-// times are the two moments of a key's life that are decided ahead. It signs
-// until the next key of the list does, and is gone Retain after that. A key that
-// is published and has no times yet was made a moment ago: Announced is set by
-// the first replica that finds it in the store, so however long the write took,
-// the key was there for all to read by then.
+// times are the two moments of a key's life that are decided ahead. It signs until
+// the next key of the list does, and is gone Retain after that. A key without times
+// was made a moment ago: the first replica that finds it in the store sets
+// Announced. So however long the write took, the key could be read by then.
 type times struct {
 	Announced time.Time `json:"announced,omitzero"`
 	Signs     time.Time `json:"signs,omitzero"`
@@ -115,10 +25,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// The functions below are the timetable: they take the keys in the order in
-// which they sign, the policy and a moment, and have no other input.
-
-// signingAt is the index of the key that signs, -1 when none may.
+// signingAt returns the index of the key that signs, -1 when none may.
 func signingAt(keys []times, now time.Time) int {
 	for i, k := range slices.Backward(keys) {
 		if !k.Signs.IsZero() && !k.Signs.After(now) {
@@ -140,7 +47,7 @@ func goneAt(keys []times, p Policy, now time.Time) int {
 	return n
 }
 
-// nextDue reports whether a further key is to be made, so that one is always
+// nextDue reports whether another key is to be made, so that one is always
 // announced for Announce when the last of the list starts to sign.
 func nextDue(keys []times, p Policy, now time.Time) bool {
 	if len(keys) == 0 {
@@ -150,8 +57,8 @@ func nextDue(keys []times, p Policy, now time.Time) bool {
 	return !last.IsZero() && !now.Before(last.Add(-p.Announce))
 }
 
-// announceAt gives the last key of the list its times, if it has none. A key of
-// another algorithm than the one before it does not wait for its turn.
+// announceAt returns the times of the last key of the list, if it has none. A key
+// of another algorithm than the one before it does not wait for its turn.
 func announceAt(keys []times, p Policy, now time.Time, otherAlgorithm bool) (times, bool) {
 	n := len(keys) - 1
 	if n < 0 || !keys[n].Announced.IsZero() {
@@ -164,9 +71,9 @@ func announceAt(keys []times, p Policy, now time.Time, otherAlgorithm bool) (tim
 	return t, true
 }
 
-// dropAt is the list after the signing key was found compromised: it is gone,
-// and the next one signs as soon as every verifier can have it, which is now
-// unless it was announced minutes ago.
+// dropAt returns the list without the signing key, which was compromised. The next
+// one signs as soon as every verifier can have it, which is now unless it was
+// announced minutes ago.
 func dropAt(keys []times, p Policy, now time.Time) (dropped int, rest []times) {
 	dropped = signingAt(keys, now)
 	for i, k := range keys {
@@ -184,7 +91,7 @@ func dropAt(keys []times, p Policy, now time.Time) (dropped int, rest []times) {
 	return dropped, rest
 }
 
-// changesAt is the next moment after now at which the published set changes by
+// changesAt returns the next moment after now at which the published set changes by
 // plan: a key is made or gone. It is zero when none is planned.
 func changesAt(keys []times, p Policy, now time.Time) time.Time {
 	var next time.Time
@@ -205,4 +112,92 @@ func changesAt(keys []times, p Policy, now time.Time) time.Time {
 		}
 	}
 	return next
+}
+
+// planned applies the timetable to a state. It returns nil when nothing is due. A
+// key of the result without a Signer is to be made.
+//
+// At the start of a replica a changed policy takes effect too.
+func planned(s *state, p Policy, now time.Time, starting bool) (*state, error) {
+	if len(s.Keys) == 0 { // nothing was stored yet
+		return firstState(p, now), nil
+	}
+	// A new signing key is worth a write: it tells replicas with slow clocks.
+	changed := signingAt(s.times(), s.Written) != signingAt(s.times(), now)
+	next := &state{Written: now, Keys: slices.Clone(s.Keys)}
+	if next.announce(p, now) {
+		changed = true
+	}
+	if gone := goneAt(next.times(), p, now); gone > 0 {
+		next.Keys = next.Keys[gone:]
+		changed = true
+	}
+	due := nextDue(next.times(), p, now)
+	if starting {
+		due = next.adoptAlgorithm(p, now) || due
+		changed = next.adoptRotateEvery(p, now) || changed
+	}
+	if !due && !changed {
+		return nil, nil
+	}
+	if due {
+		if len(next.Keys) >= maxKeys/4 {
+			return nil, fmt.Errorf("jwks: the keyring holds %d keys: restarts with ever another Policy.Algorithm announce one each; let all replicas have the same", len(next.Keys))
+		}
+		next.Keys = append(next.Keys, stateKey{})
+	}
+	return next, nil
+}
+
+// firstState is the state of a new keyring. Its first key signs at once, since no
+// verifier can hold an older set. For the same reason the second key counts as
+// announced long ago: no set without it was ever published.
+func firstState(p Policy, now time.Time) *state {
+	return &state{Written: now, Keys: []stateKey{
+		{times: times{now, now}},
+		{times: times{now.Add(-p.visible()), now.Add(p.RotateEvery)}},
+	}}
+}
+
+// announce sets the times of the last key if it has none, and reports whether it
+// did.
+func (s *state) announce(p Policy, now time.Time) bool {
+	n := len(s.Keys) - 1
+	other := n > 0 && s.Keys[n].algorithm() != s.Keys[n-1].algorithm()
+	t, ok := announceAt(s.times(), p, now, other)
+	if ok {
+		s.Keys[n].times = t
+	}
+	return ok
+}
+
+// adoptAlgorithm removes keys that were announced under another Policy.Algorithm
+// and have signed nothing, and reports whether a key of the new one is due. No
+// replica acts on a snapshot older than Announce, so none will sign with a key that
+// was not to sign before that.
+func (s *state) adoptAlgorithm(p Policy, now time.Time) (due bool) {
+	n := len(s.Keys)
+	if n == 0 || s.Keys[n-1].algorithm() == p.Algorithm {
+		return false
+	}
+	for n > 1 && s.Keys[n-1].Signs.After(now.Add(p.Announce)) {
+		n--
+	}
+	s.Keys = s.Keys[:n]
+	return true
+}
+
+// adoptRotateEvery gives the last key an earlier turn if RotateEvery is shorter
+// now, and reports whether it did. Announce is notice enough for every replica.
+func (s *state) adoptRotateEvery(p Policy, now time.Time) bool {
+	n := len(s.Keys)
+	if n < 2 {
+		return false
+	}
+	turn := later(s.Keys[n-2].Signs.Add(p.RotateEvery), now.Add(p.Announce))
+	if s.Keys[n-1].Signs.IsZero() || !s.Keys[n-1].Signs.After(turn) {
+		return false
+	}
+	s.Keys[n-1].Signs = turn
+	return true
 }

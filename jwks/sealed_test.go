@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // shelf is a KeyStore in memory that can be out of reach.
@@ -134,12 +136,12 @@ func TestSealedFile(t *testing.T) {
 	r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
 	defer r.Close()
 	raw := sure(os.ReadFile(path))
-	for _, secret := range secretsOf(t, r.view.Load().raw) {
+	for _, secret := range secretsOf(t, r.snapshot.Load().raw) {
 		if bytes.Contains(raw, []byte(secret)) {
 			t.Error("the sealed file holds a private member")
 		}
 	}
-	for _, word := range []string{"m2m_keys", "kty", "kid", r.view.Load().Keys[0].ID()} {
+	for _, word := range []string{"m2m_keys", "kty", "kid", r.snapshot.Load().Keys[0].id()} {
 		if bytes.Contains(raw, []byte(word)) {
 			t.Errorf("the sealed file holds %q", word)
 		}
@@ -147,8 +149,8 @@ func TestSealedFile(t *testing.T) {
 	again := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
 	defer again.Close()
 	token := sure(again.Sign(t.Context(), "at+jwt", []byte("{}")))
-	parsed := sure(Parse(token, 0))
-	if _, err := parsed.Verify(sure(r.Key(t.Context(), parsed.KeyID()))); err != nil {
+	parsed := sure(jose.Parse(token, 0))
+	if _, err := parsed.Verify(sure(r.Key(t.Context(), parsed.KeyID(), ""))); err != nil {
 		t.Error(err)
 	}
 }

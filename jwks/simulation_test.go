@@ -17,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 var simulationSeed = flag.Uint64("simulation.seed", 0, "run only this seed of the rotation simulation")
@@ -85,14 +87,14 @@ type simulation struct {
 	store    *simulatedStore
 	replicas []*simulatedReplica
 
-	held     map[string]heldSet   // published sets that a verifier may hold, by ETag
-	alive    map[string]time.Time // kid → when the last token it signed expires
+	held     map[string]verifierSet // published sets that a verifier may hold, by ETag
+	alive    map[string]time.Time   // kid → when the last token it signed expires
 	signers  map[string]bool
 	counts   simulated
 	troubled time.Time // until when the store's troubles may show
 }
 
-type heldSet struct {
+type verifierSet struct {
 	kids  map[string]bool
 	until time.Time
 }
@@ -107,7 +109,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	r := rand.New(rand.NewPCG(seed, 0))
 	s := &simulation{
 		t: t, rand: r,
-		held: map[string]heldSet{}, alive: map[string]time.Time{}, signers: map[string]bool{},
+		held: map[string]verifierSet{}, alive: map[string]time.Time{}, signers: map[string]bool{},
 	}
 	between := func(low, high time.Duration) time.Duration {
 		return (low + time.Duration(r.Int64N(int64(high-low)))).Truncate(time.Millisecond)
@@ -176,9 +178,7 @@ func (s *simulation) run() {
 
 func (s *simulation) open(r *simulatedReplica, seed uint64) {
 	r.store = &replicaStore{shared: s.store, rand: rand.New(rand.NewPCG(seed, 0)), slow: min(s.policy.Poll/20, time.Second)}
-	k := newKeyring(r.store, s.policy)
-	k.skew = r.skew
-	opened, err := open(context.Background(), k)
+	opened, err := openSkewed(context.Background(), r.store, s.policy, r.skew)
 	if err != nil {
 		r.Keyring = nil // it crashes at start-up, and is started again later
 		return
@@ -282,13 +282,13 @@ func (s *simulation) publish() {
 		etag := w.Header().Get("ETag")
 		set, known := s.held[etag]
 		if !known {
-			parsed, err := parseSet(w.Body.Bytes(), nil)
-			if err != nil || parsed.skipped > 0 {
-				s.t.Fatalf("published set: %v, %d skipped", err, parsed.skipped)
+			parsed, err := jose.ParseSet(w.Body.Bytes(), nil)
+			if err != nil || len(parsed.Skipped()) > 0 {
+				s.t.Fatalf("published set: %v, %d skipped", err, len(parsed.Skipped()))
 			}
 			set.kids = map[string]bool{}
-			for kid := range parsed.keys {
-				set.kids[kid] = true
+			for _, key := range parsed.Keys() {
+				set.kids[key.ID()] = true
 			}
 			s.counts.held++
 		}
@@ -313,7 +313,7 @@ func (s *simulation) sign() {
 			}
 			continue
 		}
-		parsed, err := Parse(token, 0)
+		parsed, err := jose.Parse(token, 0)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -400,11 +400,11 @@ func (s *simulatedStore) save(old, blob []byte) (bool, error) {
 	}
 	at := 0
 	for _, k := range next.Keys { // in the order of history, new ones at the end
-		for at < len(s.stored) && s.stored[at] != k.id {
+		for at < len(s.stored) && s.stored[at] != k.id() {
 			at++
 		}
 		if at == len(s.stored) {
-			s.stored = append(s.stored, k.id)
+			s.stored = append(s.stored, k.id())
 		}
 		at++
 	}
@@ -419,11 +419,11 @@ func (s *simulatedStore) noteDropped(before, after *state) {
 	gone := goneAt(before.times(), s.policy, now)
 	left := map[string]bool{}
 	for _, k := range after.Keys {
-		left[k.id] = true
+		left[k.id()] = true
 	}
 	for i, k := range before.Keys {
-		if !left[k.id] && i >= gone && !k.Signs.After(now) {
-			s.dropped[k.id] = true
+		if !left[k.id()] && i >= gone && !k.Signs.After(now) {
+			s.dropped[k.id()] = true
 		}
 	}
 }

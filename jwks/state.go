@@ -1,31 +1,29 @@
 package jwks
 
 import (
-	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// state is what a key store keeps of a Keyring: the private keys in the order
-// in which they sign, each with its times. It is immutable once read.
+// state is what a key store keeps of a Keyring: the private keys in the order in
+// which they sign, each with its times. It is immutable once read.
 type state struct {
-	// Written is the clock of the replica that wrote this. Every replica takes
-	// the later of it and its own clock as the time, so one whose clock is
-	// behind does not go on with a key that the others have left.
-	Written time.Time
+	Written time.Time // by the clock of the replica that wrote it
 	Keys    []stateKey
 }
 
+// stateKey is a private key with its times. The Signer is nil while it is planned.
 type stateKey struct {
 	times
-	*signingKey
+	*jose.Signer
 }
 
-// stateVersion is the format's. Another one is refused, never guessed at.
+// stateVersion is the version of the format. Another one is refused.
 const stateVersion = 1
 
 type stateFile struct {
@@ -39,6 +37,9 @@ type stateFileKey struct {
 	Key json.RawMessage `json:"key"` // a private JWK with kid and alg
 }
 
+func (k stateKey) id() string        { return k.Key().ID() }
+func (k stateKey) algorithm() string { return k.Key().Algorithm() }
+
 func (s *state) times() []times {
 	list := make([]times, len(s.Keys))
 	for i, k := range s.Keys {
@@ -47,15 +48,29 @@ func (s *state) times() []times {
 	return list
 }
 
-// announce gives the last key its times if it has none, and says whether it did.
-func (s *state) announce(p Policy, now time.Time) bool {
-	n := len(s.Keys) - 1
-	other := n > 0 && s.Keys[n].alg != s.Keys[n-1].alg
-	t, ok := announceAt(s.times(), p, now, other)
-	if ok {
-		s.Keys[n].times = t
+// index returns the place of a key in the list, -1 when it is not there.
+func (s *state) index(kid string) int {
+	return slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id() == kid })
+}
+
+// withKeys makes the keys that a planned state lacks.
+func (r *Keyring) withKeys(s *state, err error) (*state, error) {
+	if s == nil || err != nil {
+		return nil, err
 	}
-	return ok
+	for i := range s.Keys {
+		if s.Keys[i].Signer != nil {
+			continue
+		}
+		private, err := jose.Generate(r.policy.Algorithm)
+		if err != nil {
+			return nil, err
+		}
+		if s.Keys[i].Signer, err = jose.NewSigner(private, r.policy.Algorithm); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // readState reads a blob. Keys that previous has too keep their pointers.
@@ -63,7 +78,7 @@ func readState(blob []byte, previous *state) (*state, error) {
 	wrap := func(err error) error {
 		return fmt.Errorf("jwks: the stored keys cannot be read (%w): restore them from a backup, or remove them to start with new keys (tokens signed by the old ones are then refused)", err)
 	}
-	if _, err := ParseClaims(string(blob)); err != nil {
+	if _, err := jose.ParseObject(string(blob)); err != nil {
 		return nil, wrap(errors.New("not a JSON object, or cut short"))
 	}
 	var f stateFile
@@ -77,14 +92,14 @@ func readState(blob []byte, previous *state) (*state, error) {
 		return nil, wrap(errors.New("it holds no key"))
 	}
 	s := &state{Written: f.Written}
-	known := map[string]*signingKey{}
+	known := map[string]*jose.Signer{}
 	if previous != nil {
 		for _, k := range previous.Keys {
-			known[k.id] = k.signingKey
+			known[k.id()] = k.Signer
 		}
 	}
 	for i, fk := range f.Keys {
-		key, err := readPrivate(fk.Key, known)
+		key, err := readSigner(fk.Key, known)
 		if err != nil {
 			return nil, wrap(fmt.Errorf("key %d: %w", i+1, err))
 		}
@@ -93,50 +108,27 @@ func readState(blob []byte, previous *state) (*state, error) {
 	return s, nil
 }
 
-func readPrivate(raw []byte, known map[string]*signingKey) (*signingKey, error) {
-	parsed, err := jwk.ParseKey(raw)
+// readSigner reads one private JWK. It does not read a known key again, which
+// keeps the pointer.
+func readSigner(raw []byte, known map[string]*jose.Signer) (*jose.Signer, error) {
+	members, err := jose.ParseObject(string(raw))
 	if err != nil {
-		return nil, errors.New("not a JWK") // jwx's error may quote the key
+		return nil, errors.New("not a JWK")
 	}
-	if key := known[parsed.KeyID()]; key != nil && key.alg.name == parsed.Algorithm().String() {
-		return key, nil
+	kid, _, _ := members.String("kid")
+	alg, _, _ := members.String("alg")
+	if signer := known[kid]; signer != nil && signer.Key().Algorithm() == alg {
+		return signer, nil
 	}
-	var private any
-	if err := parsed.Raw(&private); err != nil {
-		return nil, errors.New("not a usable JWK")
-	}
-	signer, ok := private.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("not a private key")
-	}
-	key, err := newSigningKey(signer, parsed.Algorithm().String())
-	if err != nil {
-		return nil, err
-	}
-	if key.id != parsed.KeyID() {
-		return nil, errors.New("its kid is not its thumbprint")
-	}
-	// Neither jwx nor crypto/* sees that a private half was damaged.
-	probe, err := key.alg.sign(key.private, []byte(key.id))
-	if err != nil || key.alg.verify(key.public, []byte(key.id), probe) != nil {
-		return nil, errors.New("its private half is not that of its public half")
-	}
-	return key, nil
+	return jose.ParseSigner(raw)
 }
 
 func (s *state) blob() ([]byte, error) {
 	f := stateFile{Version: stateVersion, Written: s.Written}
 	for _, k := range s.Keys {
-		key, err := jwk.FromRaw(k.private)
+		raw, err := k.MarshalPrivate()
 		if err != nil {
-			return nil, errors.New("jwks: a key cannot be written")
-		}
-		if err := errors.Join(key.Set(jwk.KeyIDKey, k.id), key.Set(jwk.AlgorithmKey, k.alg.name)); err != nil {
-			return nil, errors.New("jwks: a key cannot be written")
-		}
-		raw, err := json.Marshal(key)
-		if err != nil {
-			return nil, errors.New("jwks: a key cannot be written")
+			return nil, err
 		}
 		f.Keys = append(f.Keys, stateFileKey{k.times, raw})
 	}

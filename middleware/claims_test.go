@@ -141,7 +141,7 @@ func TestPayloadsRefused(t *testing.T) {
 		"byte order mark":       "\ufeff" + good,
 		"nested JWT":            goodToken(t, keys),
 	} {
-		t.Run(name, func(t *testing.T) { a.wantInvalid(t, sign(t, keys, doc), "jwks: ") })
+		t.Run(name, func(t *testing.T) { a.wantInvalid(t, sign(t, keys, doc), "jose: ") })
 	}
 }
 

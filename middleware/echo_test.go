@@ -20,7 +20,7 @@ import (
 func countedKeys(keys *jwks.Keyring, count *int) jwks.Source {
 	return sourceFunc(func(ctx context.Context, kid string) (*jwks.Key, error) {
 		*count++
-		return keys.Key(ctx, kid)
+		return keys.Key(ctx, kid, "")
 	})
 }
 

@@ -146,7 +146,7 @@ func kidOf(tb testing.TB, keys *jwks.Keyring) string {
 // sourceFunc is a key source of one func.
 type sourceFunc func(ctx context.Context, kid string) (*jwks.Key, error)
 
-func (f sourceFunc) Key(ctx context.Context, kid string) (*jwks.Key, error) { return f(ctx, kid) }
+func (f sourceFunc) Key(ctx context.Context, kid, _ string) (*jwks.Key, error) { return f(ctx, kid) }
 
 // api is an app with one guarded route, and a record of what reached it.
 type api struct {

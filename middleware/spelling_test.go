@@ -52,7 +52,7 @@ func TestForgedSpelling(t *testing.T) {
 		"JSON, no comma":      `{"payload":"` + p[1] + `"}`,
 		"white space in JSON": encode(` `+decode(t, p[0])) + "." + p[1] + "." + p[2],
 	} {
-		t.Run(name, func(t *testing.T) { a.wantInvalid(t, token, "jwks: ") })
+		t.Run(name, func(t *testing.T) { a.wantInvalid(t, token, "jose: ") })
 	}
 	t.Run("JSON serialisation", func(t *testing.T) { // its commas make it no credential at all
 		w := a.get("/", `Bearer {"protected":"`+p[0]+`","payload":"`+p[1]+`","signature":"`+p[2]+`"}`)
@@ -102,7 +102,7 @@ func TestForgedSize(t *testing.T) {
 	a := newAPI(t, Config{Keys: keys})
 	for _, filler := range []string{".", "a", "a.", "\x00", "="} {
 		a.wantInvalid(t, strings.Repeat(filler, (1<<20)/len(filler)), "more than 16384")
-		a.wantInvalid(t, strings.Repeat(filler, (16<<10)/len(filler)), "jwks: ")
+		a.wantInvalid(t, strings.Repeat(filler, (16<<10)/len(filler)), "jose: ")
 	}
 	cost := func(token string) float64 {
 		return testing.AllocsPerRun(10, func() {

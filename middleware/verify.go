@@ -57,7 +57,7 @@ func (b *Bearer) known(ctx context.Context, raw string) (*verdict, time.Time, *E
 	if jwks.Stands(b.keys, v.key, now) {
 		return v, now, nil
 	}
-	key, e := b.key(ctx, v.kid) // which may wait
+	key, e := b.key(ctx, v.kid, v.key.Algorithm()) // which may wait
 	if e != nil || key != v.key {
 		return nil, time.Time{}, e
 	}
@@ -65,8 +65,8 @@ func (b *Bearer) known(ctx context.Context, raw string) (*verdict, time.Time, *E
 }
 
 // key asks for the key that a token names.
-func (b *Bearer) key(ctx context.Context, kid string) (*jwks.Key, *Error) {
-	key, err := b.keys.Key(ctx, kid)
+func (b *Bearer) key(ctx context.Context, kid, alg string) (*jwks.Key, *Error) {
+	key, err := b.keys.Key(ctx, kid, alg)
 	if errors.Is(err, jwks.ErrUnknownKey) {
 		return nil, invalidToken(err)
 	}
@@ -92,7 +92,7 @@ func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
 	if !isAccessTokenType(jws.Type()) {
 		return nil, invalidToken(fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
-	key, e := b.key(ctx, jws.KeyID())
+	key, e := b.key(ctx, jws.KeyID(), jws.Algorithm())
 	if e != nil {
 		return nil, e
 	}

@@ -77,7 +77,7 @@ func checkGrant(t *testing.T, o *office, g grantor) {
 		t.Errorf("%s: %v", g.name, err)
 		return
 	}
-	payload, err := parsed.Verify(must(o.keys.Key(t.Context(), parsed.KeyID())))
+	payload, err := parsed.Verify(must(o.keys.Key(t.Context(), parsed.KeyID(), parsed.Algorithm())))
 	if err != nil {
 		t.Errorf("%s: %v", g.name, err)
 		return

@@ -1,4 +1,4 @@
-package jwks
+package jose
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var claimsTable = []struct {
+var objects = []struct {
 	doc string
 	ok  bool
 }{
@@ -110,9 +110,9 @@ var claimsTable = []struct {
 	{`{"a\/b":1,"a/b":2}`, false},
 }
 
-func TestParseClaims(t *testing.T) {
-	for _, tt := range claimsTable {
-		c, err := ParseClaims(tt.doc)
+func TestParseObject(t *testing.T) {
+	for _, tt := range objects {
+		c, err := ParseObject(tt.doc)
 		if (err == nil) != tt.ok {
 			t.Errorf("%q: %v", tt.doc, err)
 		}
@@ -124,14 +124,14 @@ func TestParseClaims(t *testing.T) {
 		}
 		// Cut anywhere, it is no object any more.
 		for i := range strings.TrimRight(tt.doc, " \n") {
-			if _, err := ParseClaims(tt.doc[:i]); tt.ok && err == nil {
+			if _, err := ParseObject(tt.doc[:i]); tt.ok && err == nil {
 				t.Errorf("%q is accepted", tt.doc[:i])
 			}
 		}
 	}
 }
 
-func TestParseClaimsBounds(t *testing.T) {
+func TestParseObjectBounds(t *testing.T) {
 	members := func(n int) string {
 		var names []string
 		for i := range n {
@@ -156,14 +156,14 @@ func TestParseClaimsBounds(t *testing.T) {
 		"a million objects": {nested(1_000_000, `{"a":`, "1", "}"), false},
 		"only opened":       {`{"a":` + strings.Repeat("[", 1_000_000), false},
 	} {
-		if _, err := ParseClaims(tt.doc); (err == nil) != tt.ok {
+		if _, err := ParseObject(tt.doc); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-func TestClaimsHasAndRaw(t *testing.T) {
-	c := sure(ParseClaims(`{"s":"a","n": null ,"o":{ "x" : [1] },"\u0065":1.50}`))
+func TestObjectHasAndRaw(t *testing.T) {
+	c := sure(ParseObject(`{"s":"a","n": null ,"o":{ "x" : [1] },"\u0065":1.50}`))
 	for name, want := range map[string]string{"s": `"a"`, "n": "null", "o": `{ "x" : [1] }`, "e": "1.50"} {
 		raw, ok := c.Raw(name)
 		if string(raw) != want || !ok || !c.Has(name) {
@@ -179,7 +179,7 @@ func TestClaimsHasAndRaw(t *testing.T) {
 			t.Errorf("%q is there: %q", name, raw)
 		}
 	}
-	var zero Claims
+	var zero Object
 	if zero.Has("a") {
 		t.Error("the zero value has members")
 	}
@@ -195,7 +195,7 @@ func TestClaimsHasAndRaw(t *testing.T) {
 	}
 }
 
-func TestClaimsString(t *testing.T) {
+func TestObjectString(t *testing.T) {
 	for _, tt := range []struct {
 		raw, want string
 		ok        bool
@@ -210,7 +210,7 @@ func TestClaimsString(t *testing.T) {
 		{`["a"]`, "", false},
 		{`{"a":"a"}`, "", false},
 	} {
-		c := sure(ParseClaims(`{"x":` + tt.raw + `}`))
+		c := sure(ParseObject(`{"x":` + tt.raw + `}`))
 		got, there, err := c.String("x")
 		if got != tt.want || !there || (err == nil) != tt.ok {
 			t.Errorf("%s: %q, %t, %v", tt.raw, got, there, err)
@@ -221,7 +221,7 @@ func TestClaimsString(t *testing.T) {
 	}
 }
 
-func TestClaimsStrings(t *testing.T) {
+func TestObjectStrings(t *testing.T) {
 	for _, tt := range []struct {
 		raw  string
 		want []string
@@ -245,7 +245,7 @@ func TestClaimsStrings(t *testing.T) {
 		{`null`, nil, false},
 		{`true`, nil, false},
 	} {
-		c := sure(ParseClaims(`{"aud": ` + tt.raw + ` }`))
+		c := sure(ParseObject(`{"aud": ` + tt.raw + ` }`))
 		got, there, err := c.Strings("aud")
 		if !slices.Equal(got, tt.want) || !there || (err == nil) != tt.ok {
 			t.Errorf("%s: %q, %t, %v", tt.raw, got, there, err)
@@ -256,7 +256,7 @@ func TestClaimsStrings(t *testing.T) {
 	}
 }
 
-func TestClaimsTime(t *testing.T) {
+func TestObjectTime(t *testing.T) {
 	for _, tt := range []struct {
 		raw  string
 		want int64
@@ -289,7 +289,7 @@ func TestClaimsTime(t *testing.T) {
 		{`[1700000000]`, 0, false},
 		{`{"a":1}`, 0, false},
 	} {
-		c := sure(ParseClaims(`{"exp": ` + tt.raw + ` }`))
+		c := sure(ParseObject(`{"exp": ` + tt.raw + ` }`))
 		got, there, err := c.Time("exp")
 		if !there || (err == nil) != tt.ok {
 			t.Errorf("%s: %t, %v", tt.raw, there, err)
@@ -304,14 +304,14 @@ func TestClaimsTime(t *testing.T) {
 }
 
 // An object with more members than most is read like any other.
-func TestClaimsOfMany(t *testing.T) {
-	few := len(Claims{}.few)
+func TestObjectOfMany(t *testing.T) {
+	few := len(Object{}.few)
 	for _, n := range []int{few - 1, few, few + 1, 2*few + 1, maxMembers} {
 		members := make([]string, n)
 		for i := range members {
 			members[i] = fmt.Sprintf(`"m%d":"v%d"`, i, i)
 		}
-		c := sure(ParseClaims("{" + strings.Join(members, ",") + "}"))
+		c := sure(ParseObject("{" + strings.Join(members, ",") + "}"))
 		for i := range members {
 			if v, ok, err := c.String(fmt.Sprintf("m%d", i)); v != fmt.Sprintf("v%d", i) || !ok || err != nil {
 				t.Errorf("member %d of %d: %q, %v, %v", i+1, n, v, ok, err)
@@ -324,25 +324,25 @@ func TestClaimsOfMany(t *testing.T) {
 			if twice >= n || n == maxMembers {
 				continue
 			}
-			if _, err := ParseClaims("{" + strings.Join(members, ",") + "," + members[twice] + "}"); err == nil {
+			if _, err := ParseObject("{" + strings.Join(members, ",") + "," + members[twice] + "}"); err == nil {
 				t.Errorf("member %d of %d may come twice", twice+1, n)
 			}
 		}
 	}
 }
 
-// What ParseClaims accepts, encoding/json accepts and reads the same; and what
-// encoding/json writes of it, ParseClaims accepts.
-func FuzzClaims(f *testing.F) {
-	if len(claimsTable) == 0 {
+// What ParseObject accepts, encoding/json accepts and reads the same; and what
+// encoding/json writes of it, ParseObject accepts.
+func FuzzObject(f *testing.F) {
+	if len(objects) == 0 {
 		f.Fatal("no seeds")
 	}
-	for _, tt := range claimsTable {
+	for _, tt := range objects {
 		f.Add(tt.doc)
 	}
 	f.Add(`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"k":11,"l":12,"m":13,"n":14,"o":15}`)
 	f.Fuzz(func(t *testing.T, doc string) {
-		c, err := ParseClaims(doc)
+		c, err := ParseObject(doc)
 		if err != nil {
 			return
 		}
@@ -390,7 +390,7 @@ func FuzzClaims(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParseClaims(string(again)); err != nil {
+		if _, err := ParseObject(string(again)); err != nil {
 			t.Fatalf("%s: %v", again, err)
 		}
 	})

@@ -1,4 +1,4 @@
-package jwks
+package jose
 
 import (
 	"crypto/ed25519"
@@ -14,7 +14,7 @@ import (
 // jwk is the public JWK.
 func (k *Key) jwk() map[string]any {
 	var set struct{ Keys []map[string]any }
-	if err := json.Unmarshal(sure(publicSet([]*Key{k})), &set); err != nil {
+	if err := json.Unmarshal(published(k), &set); err != nil {
 		panic(err)
 	}
 	return set.Keys[0]
@@ -23,7 +23,7 @@ func (k *Key) jwk() map[string]any {
 // publicMembers is a test key's JWK with further members, or with them changed;
 // nil takes one away.
 func publicMembers(alg string, changes map[string]any) map[string]any {
-	key := testKeys()[alg].jwk()
+	key := testKeys()[alg].key.jwk()
 	maps.Copy(key, changes)
 	maps.DeleteFunc(key, func(_ string, v any) bool { return v == nil })
 	return key
@@ -157,7 +157,7 @@ func TestParseKey(t *testing.T) {
 		{"string", "key", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			key, err := parseKey(sure(json.Marshal(tt.key)))
+			key, _, err := parseKey(sure(json.Marshal(tt.key)))
 			got := ""
 			if err == nil {
 				got = key.Algorithm()
@@ -179,27 +179,32 @@ func TestThumbprint(t *testing.T) {
 		// its members are what counts
 		`{"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","use":"sig","alg":"Ed25519","crv":"Ed25519","kty":"OKP"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
 	} {
-		key, err := parseKey([]byte(jwk))
+		key, _, err := parseKey([]byte(jwk))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if key.ID() != want {
 			t.Errorf("%s, want %s", key.ID(), want)
 		}
-		document := sure(publicSet([]*Key{key}))
+		document := published(key)
 		if !strings.Contains(string(document), `"kid":"`+want+`"`) {
 			t.Errorf("published as %s", document)
 		}
 	}
-	key := sure(parseKey([]byte(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"mine"}`)))
-	if key.ID() != "mine" {
+	key, _, err := parseKey([]byte(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"mine"}`))
+	if err != nil || key.ID() != "mine" {
 		t.Errorf("a key's own kid became %s", key.ID())
 	}
 }
 
 func TestParseSet(t *testing.T) {
 	set := func(keys ...any) string { return string(sure(json.Marshal(map[string]any{"keys": keys}))) }
-	named := func(alg, kid string) any { return publicMembers(alg, map[string]any{"kid": kid}) }
+	with := func(key map[string]any, name string, value any) map[string]any {
+		key[name] = value
+		return key
+	}
+	named := func(alg, kid string) map[string]any { return publicMembers(alg, map[string]any{"kid": kid}) }
+	other := func(alg, kid string) map[string]any { return with(strangers()[alg].key.jwk(), "kid", kid) }
 	many := func(n int) string {
 		keys := make([]any, n)
 		for i := range keys {
@@ -220,13 +225,18 @@ func TestParseSet(t *testing.T) {
 			named("ES256", "a"), map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}, named("RS256", "b"),
 			map[string]any{"kty": "oct", "k": "AAAA", "kid": "c"}, map[string]any{}, nil, 1, "x", []any{}), []string{"a", "b"}, 7},
 		{"only useless", set(map[string]any{"kty": "oct", "k": "AAAA"}), []string{}, 1},
-		{"kid twice, two keys", set(named("ES256", "a"), named("RS256", "a"), named("EdDSA", "b")), []string{"b"}, 2},
-		{"kid thrice", set(named("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{}, 3},
+		{"kid twice, two keys", set(named("ES256", "a"), other("ES256", "a"), named("EdDSA", "b")), []string{"b"}, 2},
+		{"kid twice, two algorithms", set(named("RS256", "a"), named("RS512", "a"), named("ES256", "a")), []string{"a", "a", "a"}, 0},
+		{"kid thrice, one of them again", set(named("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{"a", "a"}, 0},
+		{"one key twice", set(named("ES256", "a"), named("ES256", "a")), []string{"a"}, 0},
+		{"one key by both names of its algorithm", set(named("EdDSA", "a"), with(named("EdDSA", "a"), "alg", "Ed25519")), []string{"a"}, 0},
+		{"kid thrice", set(named("ES256", "a"), other("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{"a"}, 2},
+		{"two keys by both names of an algorithm", set(named("EdDSA", "a"), with(other("EdDSA", "a"), "alg", "Ed25519")), []string{}, 2},
 		{"kid of a useless key", set(named("ES256", "a"), map[string]any{"kty": "oct", "k": "AAAA", "kid": "a"}), []string{"a"}, 1},
 		{"duplicate member in a key", `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"a","kid":"b"}]}`, []string{}, 1},
-		{"no kid", set(publicMembers("ES256", map[string]any{"kid": nil})), []string{testKeys()["ES256"].ID()}, 0},
-		{"kid empty", set(named("ES256", "")), []string{testKeys()["ES256"].ID()}, 0},
-		{"no kid and its thumbprint", set(publicMembers("ES256", map[string]any{"kid": nil}), publicMembers("ES256", nil)), []string{}, 2},
+		{"no kid", set(publicMembers("ES256", map[string]any{"kid": nil})), []string{testKeys()["ES256"].key.ID()}, 0},
+		{"kid empty", set(named("ES256", "")), []string{testKeys()["ES256"].key.ID()}, 0},
+		{"no kid and its thumbprint", set(publicMembers("ES256", map[string]any{"kid": nil}), publicMembers("ES256", nil)), []string{testKeys()["ES256"].key.ID()}, 0},
 
 		{"empty", ``, nil, 0},
 		{"HTML", `<html></html>`, nil, 0},
@@ -247,27 +257,30 @@ func TestParseSet(t *testing.T) {
 		{"257", many(257), nil, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := parseSet([]byte(tt.document), nil)
+			s, err := ParseSet([]byte(tt.document), nil)
 			if (err == nil) != (tt.kids != nil) || (err != nil) != (s == nil) {
 				t.Fatalf("%v", err)
 			}
 			if err != nil {
-				if !strings.HasPrefix(err.Error(), "jwks: ") {
+				if !strings.HasPrefix(err.Error(), "jose: ") {
 					t.Errorf("%v", err)
 				}
 				return
 			}
-			if kids := slices.Sorted(maps.Keys(s.keys)); !slices.Equal(kids, tt.kids) || s.skipped != tt.skipped {
-				t.Errorf("keys %q, %d skipped", kids, s.skipped)
-			}
-			for kid, key := range s.keys {
-				if key.ID() != kid {
-					t.Errorf("%q is under %q", key.ID(), kid)
+			var kids []string
+			for _, key := range s.Keys() {
+				kids = append(kids, key.ID())
+				if found := s.Find(key.ID(), key.Algorithm()); found != key {
+					t.Errorf("%q is not found", key.ID())
 				}
+			}
+			slices.Sort(kids)
+			if !slices.Equal(kids, tt.kids) || len(s.Skipped()) != tt.skipped || s.Len() != len(kids) {
+				t.Errorf("keys %q, skipped %v", kids, s.Skipped())
 			}
 		})
 	}
-	if s, err := parseSet([]byte(many(256)), nil); err != nil || len(s.keys) != 256 {
+	if s, err := ParseSet([]byte(many(256)), nil); err != nil || s.Len() != 256 {
 		t.Errorf("256 keys: %v", err)
 	}
 }
@@ -279,8 +292,8 @@ func TestParseSetKeepsPointers(t *testing.T) {
 		return sure(json.Marshal(map[string]any{"keys": []any{
 			publicMembers("RS256", changes), publicMembers("EdDSA", map[string]any{"kid": "other"})}}))
 	}
-	kid := testKeys()["RS256"].ID()
-	first := sure(parseSet(document(nil), nil))
+	kid := testKeys()["RS256"].key.ID()
+	first := sure(ParseSet(document(nil), nil))
 	for _, tt := range []struct {
 		name    string
 		changes map[string]any
@@ -293,21 +306,21 @@ func TestParseSetKeepsPointers(t *testing.T) {
 		{"no kid, which is the thumbprint", map[string]any{"kid": nil}, kid, true},
 		{"alg", map[string]any{"alg": "PS256"}, kid, false},
 		{"kid", map[string]any{"kid": "new"}, "new", false},
-		{"key", map[string]any{"n": strangers()["RS256"].jwk()["n"]}, kid, false},
+		{"key", map[string]any{"n": strangers()["RS256"].key.jwk()["n"]}, kid, false},
 	} {
-		next := sure(parseSet(document(tt.changes), first))
-		if next.keys["other"] != first.keys["other"] {
+		next := sure(ParseSet(document(tt.changes), first))
+		if next.Find("other", "EdDSA") != first.Find("other", "EdDSA") {
 			t.Errorf("%s: the other key's pointer changed", tt.name)
 		}
-		if key := next.keys[tt.kid]; key == nil || (key == first.keys[kid]) != tt.same {
+		if key := next.Find(tt.kid, ""); key == nil || (key == first.Find(kid, "")) != tt.same {
 			t.Errorf("%s: pointer kept is not %t", tt.name, tt.same)
 		}
-		if last := sure(parseSet(document(tt.changes), next)); last.keys[tt.kid] != next.keys[tt.kid] {
+		if last := sure(ParseSet(document(tt.changes), next)); last.Find(tt.kid, "") != next.Find(tt.kid, "") {
 			t.Errorf("%s: the pointer did not last", tt.name)
 		}
 	}
-	gone := sure(parseSet([]byte(`{"keys":[]}`), first))
-	if back := sure(parseSet(document(nil), gone)); back.keys[kid] == first.keys[kid] {
+	gone := sure(ParseSet([]byte(`{"keys":[]}`), first))
+	if back := sure(ParseSet(document(nil), gone)); back.Find(kid, "") == first.Find(kid, "") {
 		t.Error("a key that was gone came back with its old pointer")
 	}
 }
@@ -320,9 +333,9 @@ func TestPublicSet(t *testing.T) {
 	}
 	var keys []*Key
 	for _, alg := range slices.Sorted(maps.Keys(algorithms)) {
-		keys = append(keys, testKeys()[alg].Key)
+		keys = append(keys, testKeys()[alg].key)
 	}
-	document := sure(publicSet(keys))
+	document := published(keys...)
 	var set struct{ Keys []map[string]string }
 	if err := json.Unmarshal(document, &set); err != nil {
 		t.Fatal(err)
@@ -337,14 +350,14 @@ func TestPublicSet(t *testing.T) {
 		if key["kid"] != sure(thumbprint(keys[i].Public())) || key["alg"] != keys[i].Algorithm() || key["use"] != "sig" {
 			t.Errorf("key %d is published as %v", i, key)
 		}
-		if again := sure(parseKey(sure(json.Marshal(key)))); !again.same(keys[i]) {
+		if again, _, _ := parseKey(sure(json.Marshal(key))); !again.Equal(keys[i]) {
 			t.Errorf("%s does not come back", key["alg"])
 		}
 	}
-	if again := sure(publicSet(keys)); string(again) != string(document) {
+	if again := published(keys...); string(again) != string(document) {
 		t.Error("the same keys give another document, and so another ETag")
 	}
-	if empty := sure(publicSet(nil)); string(empty) != `{"keys":[]}` {
+	if empty := published(); string(empty) != `{"keys":[]}` {
 		t.Errorf("no keys are %s", empty)
 	}
 }
@@ -356,9 +369,9 @@ func TestPublicSetCoordinates(t *testing.T) {
 	for alg, width := range widths {
 		zeros := 0
 		for i := 0; i < 2000 && zeros < 2; i++ {
-			key := sure(newSigningKey(sure(algorithms[alg].generate()), alg))
+			key := sure(NewSigner(sure(algorithms[alg].generate()), alg))
 			var set struct{ Keys []map[string]string }
-			if err := json.Unmarshal(sure(publicSet([]*Key{key.Key})), &set); err != nil {
+			if err := json.Unmarshal(published(key.key), &set); err != nil {
 				t.Fatal(err)
 			}
 			x, y := set.Keys[0]["x"], set.Keys[0]["y"]
@@ -374,7 +387,7 @@ func TestPublicSetCoordinates(t *testing.T) {
 
 func FuzzParseSet(f *testing.F) {
 	seeds := [][]byte{
-		sure(publicSet([]*Key{fuzzKey().Key})),
+		published(fuzzKey().key),
 		[]byte(`{"keys":[]}`),
 		[]byte(`{"keys":null}`),
 		[]byte(`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","kid":"1"}]}`),
@@ -391,20 +404,20 @@ func FuzzParseSet(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, document []byte) {
-		s, err := parseSet(document, nil)
+		s, err := ParseSet(document, nil)
 		if err != nil {
 			if s != nil {
 				t.Fatal("an error and a value")
 			}
 			return
 		}
-		if len(s.keys) > maxKeys {
-			t.Fatalf("%d keys", len(s.keys))
+		if s.Len() > maxKeys {
+			t.Fatalf("%d keys", s.Len())
 		}
 		var keys []*Key
-		for kid, key := range s.keys {
-			if kid == "" || key.ID() != kid || len(kid) > maxKeyID {
-				t.Fatalf("%q is under %q", key.ID(), kid)
+		for _, key := range s.Keys() {
+			if kid := key.ID(); kid == "" || len(kid) > maxKeyID || s.Find(kid, key.Algorithm()) != key {
+				t.Fatalf("%q is not found", kid)
 			}
 			if err := key.alg.fits(key.Public()); err != nil {
 				t.Fatal(err)
@@ -414,14 +427,63 @@ func FuzzParseSet(f *testing.F) {
 			}
 			keys = append(keys, key)
 		}
-		again, err := parseSet(sure(publicSet(keys)), s)
-		if err != nil || len(again.keys) != len(s.keys) || again.skipped != 0 {
-			t.Fatalf("%d keys became %d, %d skipped: %v", len(s.keys), len(again.keys), again.skipped, err)
+		again, err := ParseSet(published(keys...), s)
+		if err != nil || again.Len() != s.Len() || len(again.Skipped()) != 0 {
+			t.Fatalf("%d keys became %d, %d skipped: %v", s.Len(), again.Len(), len(again.Skipped()), err)
 		}
-		for kid, key := range again.keys {
-			if s.keys[kid] != key {
-				t.Fatalf("%q is another key now", kid)
+		for _, key := range again.Keys() {
+			if s.Find(key.ID(), key.Algorithm()) != key {
+				t.Fatalf("%q is another key now", key.ID())
 			}
 		}
 	})
+}
+
+// One kid may name keys of several algorithms. EdDSA and Ed25519 are one of them.
+func TestFind(t *testing.T) {
+	named := func(alg string) *Key { return sure(NewKey(testKeys()[alg].key.public, alg, "a")) }
+	rs256, rs512, ed := named("RS256"), named("RS512"), named("EdDSA")
+	lone := sure(NewKey(testKeys()["ES256"].key.public, "", "b"))
+	set := sure(NewSet(rs256, rs512, ed, lone))
+	for _, tt := range []struct {
+		kid, alg string
+		want     *Key
+	}{
+		{"a", "RS256", rs256}, {"a", "RS512", rs512}, {"a", "EdDSA", ed}, {"a", "Ed25519", ed},
+		{"a", "ES256", nil}, {"a", "RS384", nil}, {"a", "HS256", nil}, {"a", "none", nil}, {"a", "", nil},
+		{"b", "ES256", lone}, {"b", "", lone}, {"b", "RS256", nil},
+		{"", "ES256", nil}, {"", "", nil}, {"c", "", nil}, {"A", "RS256", nil},
+	} {
+		if got := set.Find(tt.kid, tt.alg); got != tt.want {
+			t.Errorf("%q, %q: %v", tt.kid, tt.alg, got)
+		}
+	}
+}
+
+func TestNewSet(t *testing.T) {
+	key, again := testKeys()["ES256"].key, sure(NewKey(testKeys()["ES256"].key.public, "", ""))
+	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
+		t.Errorf("one key thrice is %d keys", set.Len())
+	}
+	other := sure(NewKey(strangers()["ES256"].key.public, "", key.ID()))
+	if set, err := NewSet(key, other); set != nil || err == nil {
+		t.Error("two keys with one id and one algorithm")
+	}
+}
+
+// A skipped entry is named, with the reason.
+func TestSkipped(t *testing.T) {
+	long := strings.Repeat("k", maxKeyID+10)
+	set := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{
+		map[string]any{"kty": "oct", "k": "AAAA", "kid": "symmetric"}, 7, publicMembers("ES256", map[string]any{"kid": long}), publicMembers("ES256", nil),
+	}})), nil))
+	skipped := set.Skipped()
+	if set.Len() != 1 || len(skipped) != 3 {
+		t.Fatalf("%d keys, skipped %v", set.Len(), skipped)
+	}
+	for i, want := range []Skipped{{"symmetric", nil}, {"", nil}, {long[:maxKeyID], nil}} {
+		if skipped[i].KeyID != want.KeyID || skipped[i].Err == nil {
+			t.Errorf("%+v", skipped[i])
+		}
+	}
 }

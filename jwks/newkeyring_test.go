@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -34,14 +35,14 @@ func (v *vault) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	return v.inner.Sign(rand, digest, opts)
 }
 
-func TestStaticWithVault(t *testing.T) {
+func TestNewKeyringWithVault(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "ES512", "RS256", "EdDSA"} {
 		v := &vault{inner: testKeys()[alg].private}
-		r := sure(Static(v))
-		if kid := signedBy(t, r); kid != testKeys()[alg].ID() {
+		r := sure(NewKeyring(v))
+		if kid := signedBy(t, r); kid != testKeys()[alg].id() {
 			t.Errorf("%s: kid %s", alg, kid)
 		}
-		if key := sure(r.Key(t.Context(), testKeys()[alg].ID())); key.Algorithm() != alg {
+		if key := sure(r.Key(t.Context(), testKeys()[alg].id(), "")); key.Algorithm() != alg {
 			t.Errorf("%s became %s", alg, key.Algorithm())
 		}
 		if v.calls.Load() != 1 {
@@ -52,25 +53,25 @@ func TestStaticWithVault(t *testing.T) {
 			"error":           {inner: v.inner, err: down},
 			"error and bytes": {inner: v.inner, err: down, reply: make([]byte, 64)},
 		} {
-			if token, err := sure(Static(broken)).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || !errors.Is(err, down) {
+			if token, err := sure(NewKeyring(broken)).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || !errors.Is(err, down) {
 				t.Errorf("%s, %s: %q, %v", alg, name, token, err)
 			}
 		}
 	}
 	// An ECDSA signer answers in ASN.1, which is taken apart here.
 	for _, reply := range [][]byte{{}, make([]byte, 64), {0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01}, []byte("signature")} {
-		if token, err := sure(Static(&vault{inner: testKeys()["ES256"].private, reply: reply})).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || err == nil {
+		if token, err := sure(NewKeyring(&vault{inner: testKeys()["ES256"].private, reply: reply})).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || err == nil {
 			t.Errorf("%x became %q", reply, token)
 		}
 	}
 }
 
-func TestStatic(t *testing.T) {
+func TestNewKeyring(t *testing.T) {
 	signers := []crypto.Signer{testKeys()["ES256"].private, testKeys()["RS256"].private, testKeys()["EdDSA"].private, strangers()["ES256"].private}
-	r := sure(Static(signers...))
+	r := sure(NewKeyring(signers...))
 	var want []string
 	for _, s := range signers {
-		want = append(want, sure(thumbprint(s.Public())))
+		want = append(want, thumbprint(s.Public()))
 	}
 	if got := publishedBy(t, r); !slices.Equal(got, want) {
 		t.Errorf("published %q, want %q", got, want)
@@ -81,16 +82,16 @@ func TestStatic(t *testing.T) {
 		}
 	}
 	for _, kid := range want {
-		if key, err := r.Key(t.Context(), kid); err != nil || key != sure(r.Key(t.Context(), kid)) {
+		if key, err := r.Key(t.Context(), kid, ""); err != nil || key != sure(r.Key(t.Context(), kid, "")) {
 			t.Errorf("%s: %v", kid, err)
 		}
 	}
 	for _, kid := range []string{"", "unknown", want[0] + "=", strings.ToLower(want[0])} {
-		if key, err := r.Key(t.Context(), kid); key != nil || !errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrUnavailable) {
+		if key, err := r.Key(t.Context(), kid, ""); key != nil || !errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrUnavailable) {
 			t.Errorf("%q: %v", kid, err)
 		}
 	}
-	if p := r.Policy(); p != (Policy{}) {
+	if p := r.Policy(); !reflect.DeepEqual(p, Policy{}) {
 		t.Errorf("%+v", p)
 	}
 	if err := r.Rotate(t.Context()); err == nil {
@@ -112,7 +113,7 @@ type strange struct {
 
 func (s strange) Public() crypto.PublicKey { return s.public }
 
-func TestStaticRefuses(t *testing.T) {
+func TestNewKeyringRefuses(t *testing.T) {
 	good := testKeys()["ES256"].private
 	for name, tt := range map[string]struct {
 		signers []crypto.Signer
@@ -126,7 +127,7 @@ func TestStaticRefuses(t *testing.T) {
 		"RSA 1024":      {[]crypto.Signer{strange{public: &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 1023, 1), E: 65537}}}, "2048"},
 		"one key twice": {[]crypto.Signer{good, testKeys()["RS256"].private, &vault{inner: good}}, "signer 3"},
 	} {
-		r, err := Static(tt.signers...)
+		r, err := NewKeyring(tt.signers...)
 		if r != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}

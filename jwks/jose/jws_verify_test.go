@@ -1,8 +1,7 @@
-package jwks
+package jose
 
 import (
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -20,27 +19,24 @@ import (
 func TestSymmetryConfusion(t *testing.T) {
 	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
 		k := testKeys()[alg]
-		der, err := x509.MarshalPKIXPublicKey(k.Public())
+		der, err := x509.MarshalPKIXPublicKey(k.key.Public())
 		if err != nil {
 			t.Fatal(err)
 		}
-		jwk, err := publicSet([]*Key{k.Key})
-		if err != nil {
-			t.Fatal(err)
-		}
+		jwk := published(k.key)
 		for name, secret := range map[string][]byte{
 			"DER":   der,
 			"PEM":   pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 			"JWKS":  jwk,
 			"JWK":   jwk[len(`{"keys":[`) : len(jwk)-2],
-			"kid":   []byte(k.ID()),
+			"kid":   []byte(k.key.ID()),
 			"empty": {},
 		} {
 			for _, header := range []string{`{"alg":"HS256"}`, `{"alg":"` + alg + `"}`, `{"alg":"none"}`} {
 				input := encode(header) + "." + encode(`{}`)
 				mac := hmac.New(sha256.New, secret)
 				mac.Write([]byte(input))
-				if _, err := accept(input+"."+encode(string(mac.Sum(nil))), k.Key); err == nil {
+				if _, err := accept(input+"."+encode(string(mac.Sum(nil))), k.key); err == nil {
 					t.Errorf("%s, %s with the %s as secret was accepted", alg, header, name)
 				}
 			}
@@ -54,16 +50,16 @@ func TestVerifyAlgorithm(t *testing.T) {
 	for tokenAlg := range algorithms {
 		token := compact(t, encode(`{"alg":"`+tokenAlg+`"}`), encode(`{}`), testKeys()[tokenAlg])
 		for keyAlg := range algorithms {
-			key := testKeys()[keyAlg].Key
+			key := testKeys()[keyAlg].key
 			same := keyAlg == tokenAlg
 			if names := []string{"EdDSA", "Ed25519"}; !same && slices.Contains(names, keyAlg) && slices.Contains(names, tokenAlg) {
-				key, same = &Key{alg: algorithms[keyAlg], public: testKeys()[tokenAlg].Public()}, true
+				key, same = &Key{alg: algorithms[keyAlg], public: testKeys()[tokenAlg].key.Public()}, true
 			}
 			if _, err := accept(token, key); (err == nil) != same {
 				t.Errorf("token %s, key %s: %v", tokenAlg, keyAlg, err)
 			}
 		}
-		if _, err := accept(token, strangers()[tokenAlg].Key); err == nil {
+		if _, err := accept(token, strangers()[tokenAlg].key); err == nil {
 			t.Errorf("%s: another key verified", tokenAlg)
 		}
 	}
@@ -73,7 +69,7 @@ func TestVerifyAlgorithm(t *testing.T) {
 func TestVerifyHoldsTheHeaderAgainstTheKey(t *testing.T) {
 	for keyAlg, k := range testKeys() {
 		for tokenAlg := range algorithms {
-			_, err := accept(compact(t, encode(`{"alg":"`+tokenAlg+`"}`), encode(`{}`), k), k.Key)
+			_, err := accept(compact(t, encode(`{"alg":"`+tokenAlg+`"}`), encode(`{}`), k), k.key)
 			if ok := algorithms[keyAlg].named(tokenAlg); (err == nil) != ok {
 				t.Errorf("a good signature of an %s key under the header %s: %v", keyAlg, tokenAlg, err)
 			}
@@ -87,18 +83,18 @@ func TestVerifySignatureLength(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "ES512"} {
 		k := testKeys()[alg]
 		input := encode(`{"alg":"`+alg+`"}`) + "." + encode(`{}`)
-		signature := sure(k.alg.sign(k.private, []byte(input)))
+		signature := sure(k.key.alg.sign(k.private, []byte(input)))
 		half := len(signature) / 2
 		r, s, zero := signature[:half], signature[half:], []byte{0}
 		for name, changed := range map[string][]byte{
 			"before r": slices.Concat(zero, r, s), "between": slices.Concat(r, zero, s), "after s": slices.Concat(r, s, zero),
 			"both longer": slices.Concat(zero, r, zero, s), "both shorter": slices.Concat(r[1:], s[1:]), "empty": {},
 		} {
-			if k.alg.verify(k.Public(), []byte(input), changed) == nil {
+			if k.key.alg.verify(k.key.Public(), []byte(input), changed) == nil {
 				t.Errorf("%s, %s: verified", alg, name)
 			}
 		}
-		if err := k.alg.verify(k.Public(), []byte(input), signature); err != nil {
+		if err := k.key.alg.verify(k.key.Public(), []byte(input), signature); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}
@@ -113,11 +109,11 @@ func TestVerifyTampered(t *testing.T) {
 				continue
 			}
 			other := alphabet[(strings.IndexByte(alphabet, token[i])+1)%64]
-			if _, err := accept(token[:i]+string(other)+token[i+1:], k.Key); err == nil {
+			if _, err := accept(token[:i]+string(other)+token[i+1:], k.key); err == nil {
 				t.Fatalf("%s: accepted with byte %d changed", alg, i)
 			}
 		}
-		if _, err := accept(token, k.Key); err != nil {
+		if _, err := accept(token, k.key); err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
 	}
@@ -132,7 +128,7 @@ func TestVerifySignatureForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, s := signature[:32], signature[32:]
-	n := k.Public().(*ecdsa.PublicKey).Params().N
+	n := k.key.Public().(*ecdsa.PublicKey).Params().N
 	add := func(x []byte, y *big.Int) []byte { return y.Add(y, new(big.Int).SetBytes(x)).Bytes() }
 	other := new(big.Int).Sub(n, new(big.Int).SetBytes(s)).FillBytes(make([]byte, 32))
 	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(r), new(big.Int).SetBytes(s)})
@@ -160,7 +156,7 @@ func TestVerifySignatureForm(t *testing.T) {
 		{"s + n", slices.Concat([]byte{0}, r, add(s, new(big.Int).Set(n))), false},
 		{"of ES384", make([]byte, 96), false},
 	} {
-		if _, err := accept(input+"."+encode(string(tt.signature)), k.Key); (err == nil) != tt.ok {
+		if _, err := accept(input+"."+encode(string(tt.signature)), k.key); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -176,7 +172,7 @@ func TestVerifyWithoutKey(t *testing.T) {
 	for name, f := range map[string]func() (string, error){
 		"nil key":             func() (string, error) { return parsed.Verify(nil) },
 		"zero key":            func() (string, error) { return parsed.Verify(&Key{}) },
-		"zero token":          func() (string, error) { return none.Verify(k.Key) },
+		"zero token":          func() (string, error) { return none.Verify(k.key) },
 		"zero token and key":  func() (string, error) { return none.Verify(&Key{}) },
 		"zero token, nil key": func() (string, error) { return none.Verify(nil) },
 	} {
@@ -187,15 +183,12 @@ func TestVerifyWithoutKey(t *testing.T) {
 }
 
 func TestSignRefusesTyp(t *testing.T) {
-	r, err := Static(testKeys()["ES256"].private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	k := testKeys()["ES256"]
 	for typ, ok := range map[string]bool{
 		"at+jwt": true, "dpop+jwt": true, "application/at+jwt": true, "JWT": true, "a.b_c-1": true,
 		`a"`: false, `a","alg":"none`: false, "a b": false, "a\\": false, "a\n": false, "a\x00": false, "é": false, "a@": false, "[": false, "`": false, "{": false,
 	} {
-		token, err := r.Sign(t.Context(), typ, []byte(`{}`))
+		token, err := k.Sign(typ, []byte(`{}`))
 		if (err == nil) != ok {
 			t.Errorf("typ %q: %v", typ, err)
 		}
@@ -204,19 +197,10 @@ func TestSignRefusesTyp(t *testing.T) {
 		}
 		var header struct{ Alg, Kid, Typ string }
 		decoded, _ := base64.RawURLEncoding.DecodeString(token[:strings.IndexByte(token, '.')])
-		if err := json.Unmarshal(decoded, &header); err != nil || header.Typ != typ || header.Alg != "ES256" || header.Kid != testKeys()["ES256"].ID() {
+		if err := json.Unmarshal(decoded, &header); err != nil || header.Typ != typ || header.Alg != "ES256" || header.Kid != testKeys()["ES256"].key.ID() {
 			t.Errorf("typ %q: header %s", typ, decoded)
 		}
 	}
-}
-
-// fuzzKey signs the same every time, so that a corpus stays good.
-func fuzzKey() *signingKey {
-	key, err := newSigningKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "EdDSA")
-	if err != nil {
-		panic(err)
-	}
-	return key
 }
 
 // What is accepted is canonical: its parts, decoded and encoded again, are the
@@ -241,7 +225,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add(seed)
 	}
-	strange := strangers()["EdDSA"].Key
+	strange := strangers()["EdDSA"].key
 	f.Fuzz(func(t *testing.T, token string) {
 		parsed, err := Parse(token, 0)
 		if err != nil {
@@ -257,7 +241,7 @@ func FuzzParse(f *testing.F) {
 		if _, err := parsed.Verify(strange); err == nil {
 			t.Fatal("another key verified it")
 		}
-		payload, err := parsed.Verify(k.Key)
+		payload, err := parsed.Verify(k.key)
 		if err != nil {
 			return
 		}

@@ -1,4 +1,4 @@
-package jwks
+package jose
 
 import (
 	"crypto/x509"
@@ -71,7 +71,7 @@ func TestWycheproofJWS(t *testing.T) {
 		if jwk == nil {
 			jwk = group.Private
 		}
-		key, keyErr := parseKey(jwk)
+		key, _, keyErr := parseKey(jwk)
 		oct := strings.Contains(string(jwk), `"oct"`)
 		if oct && keyErr == nil {
 			t.Fatalf("%s: a symmetric key was accepted", group.Comment)
@@ -126,24 +126,24 @@ func TestWycheproofKeySets(t *testing.T) {
 		if jwks == nil {
 			jwks = group.Private
 		}
-		set, err := parseSet(jwks, nil)
+		set, err := ParseSet(jwks, nil)
 		if err != nil {
 			t.Errorf("%s: %v", group.Comment, err)
 			continue
 		}
-		if len(set.keys) == 0 {
+		if set.Len() == 0 {
 			noKey++
 		}
 		for _, test := range group.Tests {
-			good := len(set.keys) > 0 && test.Result == "valid"
+			good := set.Len() > 0 && test.Result == "valid"
 			// What is wrong is the key, or that there are symmetric ones, which
 			// are not there for us.
-			if len(set.keys) > 0 && test.Result == "invalid" && waived[test.TcID] == "" && !symmetric(text(test.JWS)) {
+			if set.Len() > 0 && test.Result == "invalid" && waived[test.TcID] == "" && !symmetric(text(test.JWS)) {
 				t.Errorf("tc%d: %s: the key was accepted", test.TcID, test.Comment)
 			}
 			ok := false
 			if parsed, err := Parse(text(test.JWS), 0); err == nil {
-				_, err := parsed.Verify(set.keys[parsed.KeyID()])
+				_, err := parsed.Verify(set.Find(parsed.KeyID(), ""))
 				ok = err == nil
 			}
 			if ok {
@@ -172,7 +172,7 @@ func TestWycheproofCrypto(t *testing.T) {
 		if jwk == nil {
 			jwk = group.Private
 		}
-		key, keyErr := parseKey(jwk)
+		key, _, keyErr := parseKey(jwk)
 		for _, test := range group.Tests {
 			if test.JWE != nil {
 				jwe++
@@ -314,12 +314,9 @@ func TestWycheproofKeysSurviveASet(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				document, err := publicSet([]*Key{key})
-				if err != nil {
-					t.Fatal(err)
-				}
-				set, err := parseSet(document, nil)
-				if err != nil || set.keys[key.id] == nil || !set.keys[key.id].same(key) {
+				document := published(key)
+				set, err := ParseSet(document, nil)
+				if err != nil || !set.Find(key.id, alg).Equal(key) {
 					t.Fatalf("%s: %s: %v", name, document, err)
 				}
 				seen++

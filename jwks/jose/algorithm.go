@@ -1,4 +1,4 @@
-package jwks
+package jose
 
 import (
 	"crypto"
@@ -11,16 +11,17 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 const (
-	minRSABits = 2048 // RFC 7518 §3.3 and §3.5
+	minRSABits = 2048 // RFC 7518, sections 3.3 and 3.5
 	maxRSABits = 8192 // beyond it one verification costs milliseconds
 )
 
-// algorithm is one row of the closed list of signature algorithms (RFC 7518
-// §3.1, RFC 8037 §3.1). HMAC and "none" have no row, so no key can carry them and
-// no header can name them.
+// algorithm is one row of the closed list of signature algorithms (RFC 7518,
+// section 3.1; RFC 8037, section 3.1). HMAC and "none" have no row, so no key can
+// have them and no header can name them.
 type algorithm struct {
 	name  string
 	kind  byte           // 'E' ECDSA, 'O' Ed25519, 'R' RSASSA-PKCS1-v1_5, 'P' RSASSA-PSS
@@ -48,8 +49,26 @@ var algorithms = func() map[string]*algorithm {
 	return table
 }()
 
-// named reports whether a token header's alg is this algorithm. EdDSA and
-// Ed25519 are two names of one (RFC 9864 §2.2).
+// Algorithms returns the names of all algorithms, the default first.
+func Algorithms() []string {
+	return []string{"ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"}
+}
+
+// Generate makes a new private key for an algorithm. RSA keys have 2048 bits.
+func Generate(alg string) (crypto.Signer, error) {
+	a := algorithms[alg]
+	if a == nil {
+		return nil, fmt.Errorf("jose: algorithm %.40q: write one of %s", alg, strings.Join(Algorithms(), ", "))
+	}
+	private, err := a.generate()
+	if err != nil {
+		return nil, fmt.Errorf("jose: making a key: %w", err)
+	}
+	return private, nil
+}
+
+// named reports whether a token header's alg is this algorithm. EdDSA and Ed25519
+// are two names of one algorithm (RFC 9864, section 2.2).
 func (a *algorithm) named(alg string) bool {
 	return alg == a.name || (a.kind == 'O' && (alg == "EdDSA" || alg == "Ed25519"))
 }
@@ -88,7 +107,7 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 	return fmt.Errorf("a %T cannot be used with %s", public, a.name)
 }
 
-// digest is the hash of what is signed.
+// digest returns the hash of what is signed.
 func (a *algorithm) digest(signed []byte) []byte {
 	switch a.hash {
 	case crypto.SHA256:
@@ -112,7 +131,7 @@ func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) er
 		if a.kind != 'E' {
 			break
 		}
-		if der, ok := a.der(signature); ok && ecdsa.VerifyASN1(key, a.digest(signed), der) {
+		if der, err := a.toASN1(signature); err == nil && ecdsa.VerifyASN1(key, a.digest(signed), der) {
 			return nil
 		}
 		return errSignature
@@ -125,16 +144,16 @@ func (a *algorithm) verify(public crypto.PublicKey, signed, signature []byte) er
 		switch a.kind {
 		case 'R':
 			return rsa.VerifyPKCS1v15(key, a.hash, a.digest(signed), signature)
-		case 'P': // RFC 7518 §3.5: the salt is as long as the hash
+		case 'P': // RFC 7518, section 3.5: the salt is as long as the hash
 			return rsa.VerifyPSS(key, a.hash, a.digest(signed), signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		}
 	}
 	return fmt.Errorf("a %T is no key for %s", public, a.name)
 }
 
-// sign makes a signature in the form of a JWS. The signer may be far away. If it
-// is one of crypto/*, it remembers by its address what it has worked out of the
-// key, which is why jwx, that signs with a copy, takes longer.
+// sign makes a signature in the form of a JWS. private may be in a KMS. A key of
+// crypto/* must be used by its original pointer: the standard library caches
+// precomputed values per pointer, and a copy signs slower.
 func (a *algorithm) sign(private crypto.Signer, signed []byte) ([]byte, error) {
 	switch a.kind {
 	case 'O':
@@ -148,10 +167,10 @@ func (a *algorithm) sign(private crypto.Signer, signed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.fromDER(encoded)
+	return a.fromASN1(encoded)
 }
 
-// signatureSize is the length of a key's signatures in bytes.
+// signatureSize returns the length of a key's signatures in bytes.
 func (a *algorithm) signatureSize(public crypto.PublicKey) int {
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
@@ -176,8 +195,8 @@ func (a *algorithm) generate() (crypto.Signer, error) {
 	}
 }
 
-// defaultAlgorithm is the algorithm of a key that names none: the one its curve
-// allows, and for RSA RS256, which is what issuers that leave alg out mean.
+// defaultAlgorithm returns the algorithm of a key that names none: the one of its
+// curve, and RS256 for RSA, because that is what issuers that omit alg mean.
 func defaultAlgorithm(public crypto.PublicKey) string {
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:

@@ -1,0 +1,22 @@
+// Package fetch gets small JSON documents from authorization servers: key sets and
+// metadata. The servers may be broken, slow or hostile, and the addresses may come
+// from them, so everything is bounded.
+//
+// [NewClient] makes the client. [Client.Get] is one GET. [Client.Metadata] finds
+// and reads the metadata of an issuer (RFC 8414).
+//
+// # Bounds
+//
+//   - URLs are https, or http on the loopback, unless insecure http is allowed.
+//     They hold no credentials.
+//   - Addresses are checked when they are dialled, after the name is resolved, so a
+//     name that resolves differently the second time gains nothing. Link-local,
+//     multicast, unspecified and cloud metadata addresses are refused. Private
+//     ranges and the loopback are allowed, because issuers live there.
+//   - A redirect must stay on the same scheme, host and port. Three are followed.
+//   - A document has at most 1 MiB, decompressed, and a response header 64 KiB.
+//   - The caller's context bounds the time.
+//
+// Through a proxy or a transport of the caller's own, only literal addresses in
+// URLs are checked. What resolves the names must refuse the rest.
+package fetch

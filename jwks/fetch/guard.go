@@ -1,0 +1,109 @@
+package fetch
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+)
+
+// newTransport checks each address when it is dialled, after the name is resolved.
+// A check before that is fooled by a name that resolves differently the second
+// time.
+func newTransport(dialer *net.Dialer) *http.Transport {
+	dialer.Control = func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		return checkAddress(to.Addr())
+	}
+	return &http.Transport{
+		// Where only a proxy leads out, Go programs find it in the environment. Then
+		// the address that is checked is the proxy's.
+		Proxy:       http.ProxyFromEnvironment,
+		DialContext: dialer.DialContext,
+		// Fetches are minutes apart. A connection kept between them costs two
+		// goroutines, and the server has closed it by the next one.
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// cloudMetadata are the addresses outside 169.254.0.0/16 and fe80::/10 at which
+// clouds give credentials to any program on a machine.
+var cloudMetadata = []netip.Prefix{
+	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
+	netip.MustParsePrefix("168.63.129.16/32"),   // Azure
+	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
+	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS
+	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud
+}
+
+// nat64 is RFC 6052, section 2.1: an IPv4 address in the last four bytes.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// thisNetwork is RFC 1122, section 3.2.1.3. Linux takes all of it for the loopback.
+var thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+
+// checkAddress refuses addresses that no issuer has.
+func checkAddress(addr netip.Addr) error {
+	addr = addr.Unmap().WithZone("") // ::ffff:169.254.169.254 is 169.254.169.254
+	if b := addr.As16(); nat64.Contains(addr) {
+		addr = netip.AddrFrom4([4]byte(b[12:])) // and so, behind a NAT64, is 64:ff9b::a9fe:a9fe
+	}
+	refused := !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||
+		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || thisNetwork.Contains(addr)
+	for _, prefix := range cloudMetadata {
+		refused = refused || prefix.Contains(addr)
+	}
+	if refused {
+		return fmt.Errorf("fetch: no issuer can be at %v (link-local, multicast, unspecified and cloud metadata addresses are refused)", addr)
+	}
+	return nil
+}
+
+// CheckURL reports why a URL may not be fetched: it must be https, or http on the
+// loopback, or any http if that is allowed. It holds no credentials and no address
+// that no issuer has.
+func (c *Client) CheckURL(raw string) error {
+	_, err := c.parse(raw)
+	return err
+}
+
+func (c *Client) parse(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
+	}
+	name := u.Hostname()
+	addr, err := netip.ParseAddr(name)
+	literal := err == nil
+	loopback := strings.EqualFold(name, "localhost") || (literal && addr.Unmap().IsLoopback())
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http", name == "":
+		return nil, fmt.Errorf("fetch: %.200q is not an absolute URL: write https://…", raw)
+	case u.User != nil:
+		return nil, fmt.Errorf("fetch: the URL of %s holds credentials: write it without them", u.Host)
+	case u.Scheme == "http" && !loopback && !c.allowsHTTP():
+		return nil, fmt.Errorf("fetch: %.200q is not https: write https://…, or allow InsecureHTTP", raw)
+	case literal:
+		return u, checkAddress(addr) // here too, for those behind a proxy or another transport
+	}
+	return u, nil
+}
+
+// sameOrigin is the redirect policy: the same scheme, host and port.
+func sameOrigin(req *http.Request, via []*http.Request) error {
+	from := via[0].URL
+	if req.URL.Scheme != from.Scheme || !strings.EqualFold(req.URL.Host, from.Host) {
+		return fmt.Errorf("fetch: redirected to another host (%s://%s)", req.URL.Scheme, req.URL.Host)
+	}
+	if len(via) > maxRedirects {
+		return fmt.Errorf("fetch: redirected more than %d times", maxRedirects)
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package fetch
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+func TestCheckURL(t *testing.T) {
+	for url, says := range map[string]string{
+		"":                                    "write https://",
+		"auth.example.com/jwks.json":          "write https://",
+		"ftp://auth.example.com/jwks.json":    "write https://",
+		"file:///etc/passwd":                  "write https://",
+		"https:///jwks.json":                  "write https://",
+		"https://auth.example.com/%zz":        "invalid URL escape",
+		"http://auth.example.com/jwks.json":   "InsecureHTTP",
+		"http://10.0.0.1/":                    "InsecureHTTP",
+		"https://me:secret@auth.example.com/": "without them",
+		"https://169.254.169.254/":            "no issuer can be at",
+		"https://[::ffff:169.254.169.254]/":   "no issuer can be at",
+	} {
+		if err := NewClient(nil, false).CheckURL(url); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v, want an error that says %q", url, err, says)
+		}
+	}
+	for _, url := range []string{"https://auth.example.com/", "https://10.0.0.1:8443/a?b=c", "http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/"} {
+		if err := NewClient(nil, false).CheckURL(url); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if err := NewClient(nil, true).CheckURL("http://auth.example.com/"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckAddress(t *testing.T) {
+	for _, address := range []string{
+		"169.254.169.254", "169.254.170.2", "169.254.0.1", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe",
+		"fe80::1", "fe80::1%eth0", "febf::1", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
+		"100.100.100.200", "::ffff:100.100.100.200", "168.63.129.16", "192.0.0.192",
+		"0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "255.255.255.255",
+		"224.0.0.1", "239.255.255.250", "ff02::1", "ff0e::1", "::ffff:224.0.0.1",
+	} {
+		if checkAddress(netip.MustParseAddr(address)) == nil {
+			t.Errorf("%s is let through", address)
+		}
+	}
+	if checkAddress(netip.Addr{}) == nil {
+		t.Error("no address is let through")
+	}
+	for _, address := range []string{
+		"127.0.0.1", "::1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "fd12:3456::1",
+		"::ffff:10.0.0.1", "93.184.216.34", "2606:2800:220:1::1", "168.63.129.17",
+	} {
+		if err := checkAddress(netip.MustParseAddr(address)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A name that resolves to a good address first, and then to a bad one.
+func TestClientChecksTheAddressItDials(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{}")
+	}))
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://issuer.invalid.:" + port
+	for _, bad := range []string{"169.254.169.254", "100.100.100.200", "0.0.0.0", "224.0.0.1"} {
+		var address atomic.Value
+		address.Store("127.0.0.1")
+		dialer := &net.Dialer{Resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go answerDNS(server, netip.MustParseAddr(address.Load().(string)))
+			return client, nil
+		}}}
+		transport := newTransport(dialer)
+		transport.Proxy = nil // whatever the environment of the test is
+		c := NewClient(&http.Client{Transport: transport}, true)
+		if _, err := c.Get(t.Context(), Request{URL: url}); err != nil {
+			t.Fatal(err)
+		}
+		address.Store(bad)
+		if _, err := c.Get(t.Context(), Request{URL: url}); err == nil || !strings.Contains(err.Error(), "no issuer can be at "+bad) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+// answerDNS answers the A questions on a connection with one address, and the
+// others with nothing (RFC 1035, section 4).
+func answerDNS(conn net.Conn, addr netip.Addr) {
+	defer func() { _ = conn.Close() }()
+	for {
+		var size uint16
+		if binary.Read(conn, binary.BigEndian, &size) != nil {
+			return
+		}
+		query := make([]byte, size)
+		if _, err := io.ReadFull(conn, query); err != nil {
+			return
+		}
+		end := 12
+		for query[end] != 0 {
+			end += int(query[end]) + 1
+		}
+		question := query[12 : end+5]
+		answer := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question...)
+		if question[len(question)-3] == 1 { // type A
+			answer[7] = 1
+			answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
+			answer = append(answer, addr.AsSlice()...)
+		}
+		framed := append([]byte{0, byte(len(answer))}, answer...)
+		if _, err := conn.Write(framed); err != nil {
+			return
+		}
+	}
+}

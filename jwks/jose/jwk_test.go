@@ -1,0 +1,26 @@
+package jose
+
+import (
+	"crypto"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jws"
+)
+
+// Beside jwk.go this is the only file that knows jwx: as the counterpart that
+// signatures are checked with.
+
+func jwxName(alg string) jwa.SignatureAlgorithm {
+	if alg == "Ed25519" {
+		return jwa.EdDSA
+	}
+	return jwa.SignatureAlgorithm(alg)
+}
+
+func jwxVerify(alg string, signed, signature []byte, public crypto.PublicKey) error {
+	return sure(jws.NewVerifier(jwxName(alg))).Verify(signed, signature, public)
+}
+
+func jwxSign(alg string, signed []byte, private crypto.Signer) []byte {
+	return sure(sure(jws.NewSigner(jwxName(alg))).Sign(signed, private))
+}

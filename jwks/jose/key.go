@@ -1,0 +1,140 @@
+package jose
+
+import (
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Key is a public key that verifies signatures. It has one algorithm, whatever a
+// token says (RFC 8725, section 3.1). It is immutable. The zero Key verifies
+// nothing.
+type Key struct {
+	id     string
+	alg    *algorithm
+	public crypto.PublicKey
+}
+
+// maxKeyID is the longest key id in bytes.
+const maxKeyID = 256
+
+// NewKey makes a Key from an *ecdsa.PublicKey, an ed25519.PublicKey or an
+// *rsa.PublicKey. An empty alg means the algorithm of the key's curve, EdDSA for
+// Ed25519, or RS256 for RSA. An empty kid means the SHA-256 thumbprint of
+// RFC 7638.
+//
+// A key that the algorithm cannot use is an error: a point that is not on the
+// curve, an RSA modulus under 2048 bits, an even exponent.
+func NewKey(public crypto.PublicKey, alg, kid string) (*Key, error) {
+	k, err := newKey(public, alg, kid)
+	if err != nil {
+		return nil, fmt.Errorf("jose: key: %w", err)
+	}
+	return k, nil
+}
+
+func newKey(public crypto.PublicKey, alg, kid string) (*Key, error) {
+	if alg == "" {
+		alg = defaultAlgorithm(public)
+	}
+	a := algorithms[alg]
+	if a == nil {
+		return nil, fmt.Errorf("no usable algorithm (%.40q) for a %T", alg, public)
+	}
+	if err := a.fits(public); err != nil {
+		return nil, err
+	}
+	if len(kid) > maxKeyID {
+		return nil, fmt.Errorf("the key id has more than %d bytes", maxKeyID)
+	}
+	if kid == "" {
+		var err error
+		if kid, err = thumbprint(public); err != nil {
+			return nil, err
+		}
+	}
+	return &Key{id: kid, alg: a, public: public}, nil
+}
+
+// ID returns the key id (kid). The zero Key has none.
+func (k *Key) ID() string {
+	if k == nil {
+		return ""
+	}
+	return k.id
+}
+
+// Algorithm returns the one JWS algorithm that the key verifies, such as "ES256".
+// The zero Key has none.
+func (k *Key) Algorithm() string {
+	if k == nil || k.alg == nil {
+		return ""
+	}
+	return k.alg.name
+}
+
+// Public returns the key: an *ecdsa.PublicKey, an ed25519.PublicKey or an
+// *rsa.PublicKey. It must not be changed.
+func (k *Key) Public() crypto.PublicKey {
+	if k == nil {
+		return nil
+	}
+	return k.public
+}
+
+// Equal reports whether both have the same id, the same algorithm and the same
+// public key. EdDSA and Ed25519 count as two algorithms here.
+func (k *Key) Equal(other *Key) bool {
+	if !k.valid() || !other.valid() {
+		return k == other
+	}
+	return k.alg == other.alg && k.id == other.id && k.samePublic(other)
+}
+
+// valid is false for nil and for the zero Key.
+func (k *Key) valid() bool { return k != nil && k.alg != nil }
+
+// answers reports whether k is what a token with this kid and alg asks for.
+func (k *Key) answers(kid, alg string) bool { return k.id == kid && k.alg.named(alg) }
+
+func (k *Key) samePublic(other *Key) bool {
+	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(other.public)
+}
+
+// privateMembers are those that only a private or a symmetric key has (RFC 7518,
+// sections 6.2.2, 6.3.2 and 6.4; RFC 8037, section 2).
+var privateMembers = []string{"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
+
+// parseKey reads one public JWK (RFC 7517, section 4) that may verify signatures.
+// It returns the kid as far as it could be read, also with an error.
+func parseKey(raw []byte) (key *Key, kid string, err error) {
+	members, err := ParseObject(string(raw))
+	if err != nil {
+		return nil, "", err
+	}
+	kid, _, err1 := members.String("kid")
+	kid = strings.Clone(kid) // the document may be large
+	alg, _, err2 := members.String("alg")
+	use, hasUse, err3 := members.String("use")
+	ops, hasOps, err4 := members.Strings("key_ops")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, kid, err
+	}
+	switch {
+	case slices.ContainsFunc(privateMembers, members.Has):
+		return nil, kid, errors.New("the key is private or symmetric") // publishing it gave it away
+	case hasUse && use != "sig":
+		return nil, kid, errors.New("the key is not for signatures")
+	case hasOps && !slices.Contains(ops, "verify"):
+		return nil, kid, errors.New("the key is not for verifying")
+	}
+	public, err := readPublic(raw)
+	if err != nil {
+		return nil, kid, err
+	}
+	key, err = newKey(public, alg, kid)
+	return key, kid, err
+}

@@ -1,0 +1,153 @@
+package jose
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Object is one JSON object, read strictly: the whole text is that object, in
+// valid UTF-8 and RFC 8259 syntax, and no member name is repeated at its top level
+// (RFC 7519, section 4, lets a parser choose, and parsers that choose differently
+// have been exploited). Values are decoded on request. The zero Object is empty.
+//
+// A claim set is an Object, and so are a key set, issuer metadata and every other
+// document that decides something.
+type Object struct {
+	doc   string
+	few   [12]member // most objects fit, and then cost no allocation
+	count int        // of those in few
+	more  []member   // when few is full
+}
+
+type member struct{ name, value string } // name decoded, value as written
+
+// ParseObject reads a JSON object, such as the payload that [JWS.Verify] returns.
+// It has at most 256 members and 32 levels.
+func ParseObject(doc string) (Object, error) {
+	if !utf8.ValidString(doc) {
+		return Object{}, errors.New("jose: JSON is not valid UTF-8")
+	}
+	s := scanner{doc: doc}
+	o := Object{doc: doc}
+	s.space()
+	if !s.object(&o, 0) {
+		return Object{}, fmt.Errorf("jose: not one JSON object with unique names (at byte %d)", s.at)
+	}
+	if s.space(); s.at != len(doc) {
+		return Object{}, fmt.Errorf("jose: something follows the JSON object (at byte %d)", s.at)
+	}
+	return o, nil
+}
+
+func (o *Object) get(name string) (string, bool) {
+	if o == nil {
+		return "", false
+	}
+	for i := range o.count {
+		if o.few[i].name == name {
+			return o.few[i].value, true
+		}
+	}
+	for i := range o.more {
+		if o.more[i].name == name {
+			return o.more[i].value, true
+		}
+	}
+	return "", false
+}
+
+func (o *Object) add(m member) {
+	if o.count == len(o.few) {
+		o.more = append(o.more, m)
+		return
+	}
+	o.few[o.count] = m
+	o.count++
+}
+
+// Has reports whether the object has a member with the name, null included.
+func (o *Object) Has(name string) bool {
+	_, ok := o.get(name)
+	return ok
+}
+
+// Raw returns a member's JSON as written.
+func (o *Object) Raw(name string) ([]byte, bool) {
+	value, ok := o.get(name)
+	return []byte(value), ok
+}
+
+// String returns a member that must be a JSON string. ok is false when there is no
+// such member. Another type, null included, is an error.
+func (o *Object) String(name string) (value string, ok bool, err error) {
+	raw, ok := o.get(name)
+	if !ok {
+		return "", false, nil
+	}
+	value, isString := unquote(raw)
+	if !isString {
+		return "", true, fmt.Errorf("jose: %s is not a string", name)
+	}
+	return value, true, nil
+}
+
+// Strings returns a member that is a JSON string or an array of strings, the two
+// forms of aud (RFC 7519, section 4.1.3). A single string gives one element, an
+// empty array none.
+func (o *Object) Strings(name string) (values []string, ok bool, err error) {
+	raw, ok := o.get(name)
+	if !ok {
+		return nil, false, nil
+	}
+	if value, isString := unquote(raw); isString {
+		return []string{value}, true, nil
+	}
+	wrong := fmt.Errorf("jose: %s is neither a string nor an array of strings", name)
+	if raw[0] != '[' {
+		return nil, true, wrong
+	}
+	s := scanner{doc: raw, at: 1}
+	for s.space(); raw[s.at] != ']'; s.space() {
+		if raw[s.at] == ',' {
+			s.at++
+			s.space()
+		}
+		start := s.at
+		s.value(0) // known to be valid JSON
+		value, isString := unquote(raw[start:s.at])
+		if !isString {
+			return nil, true, wrong
+		}
+		values = append(values, value)
+	}
+	return values, true, nil
+}
+
+// Time returns a member that must be a NumericDate (RFC 7519, section 2): seconds
+// since 1970 in UTC, not negative, at most 12 digits, without exponent. A fraction
+// is dropped.
+func (o *Object) Time(name string) (at time.Time, ok bool, err error) {
+	raw, ok := o.get(name)
+	if !ok {
+		return time.Time{}, false, nil
+	}
+	digits, fraction, _ := strings.Cut(raw, ".")
+	seconds, err := strconv.ParseUint(digits, 10, 63) // refuses an exponent
+	if err != nil || len(digits) > 12 || strings.ContainsAny(fraction, "eE") {
+		return time.Time{}, true, fmt.Errorf("jose: %s is not a date in seconds", name)
+	}
+	return time.Unix(int64(seconds), 0), true, nil
+}
+
+// Unmarshal decodes the whole object into v as encoding/json does.
+func (o *Object) Unmarshal(v any) error {
+	if o == nil {
+		return errors.New("jose: no JSON object")
+	}
+	return json.Unmarshal([]byte(o.doc), v)
+}

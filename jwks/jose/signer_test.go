@@ -1,0 +1,49 @@
+package jose
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// A private key comes back from its JWK, and signs what the first one verifies.
+func TestSignerRoundTrip(t *testing.T) {
+	for _, alg := range Algorithms() {
+		first := testKeys()[alg]
+		again, err := ParseSigner(sure(first.MarshalPrivate()))
+		if err != nil || !again.Key().Equal(first.Key()) {
+			t.Fatalf("%s: %v", alg, err)
+		}
+		token := sure(again.Sign("at+jwt", []byte(`{}`)))
+		if payload, err := accept(token, first.Key()); payload != "{}" || err != nil {
+			t.Errorf("%s: %q, %v", alg, payload, err)
+		}
+	}
+}
+
+// What cannot sign for its public half is refused, and no error quotes it.
+func TestParseSignerRefuses(t *testing.T) {
+	raw := sure(testKeys()["ES256"].MarshalPrivate())
+	with := func(name string, value any) []byte {
+		var members map[string]any
+		if err := json.Unmarshal(raw, &members); err != nil {
+			t.Fatal(err)
+		}
+		members[name] = value
+		return sure(json.Marshal(members))
+	}
+	var strange map[string]any
+	if err := json.Unmarshal(sure(strangers()["ES256"].MarshalPrivate()), &strange); err != nil {
+		t.Fatal(err)
+	}
+	for name, jwk := range map[string][]byte{
+		"nothing": nil, "not JSON": []byte("a"), "null": []byte("null"), "array": []byte("[]"), "public": published(testKeys()["ES256"].key)[9:],
+		"symmetric": []byte(`{"kty":"oct","k":"AAAA"}`), "kid": with("kid", "other"), "no kid": with("kid", ""),
+		"alg": with("alg", "ES384"), "none": with("alg", "none"), "d of another": with("d", strange["d"]), "x of another": with("x", strange["x"]),
+	} {
+		s, err := ParseSigner(jwk)
+		if s != nil || err == nil || strings.Contains(err.Error(), strange["d"].(string)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// listener keeps the events that it hears.
+type listener struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (l *listener) observe(_ context.Context, e Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, e)
+}
+
+func (l *listener) take() []Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	events := l.events
+	l.events = nil
+	return events
+}
+
+// one is the only event since the last one.
+func (l *listener) one(t *testing.T) Event {
+	t.Helper()
+	events := l.take()
+	if len(events) != 1 {
+		t.Fatalf("%d events, want 1: %+v", len(events), events)
+	}
+	return events[0]
+}
+
+func TestObserveRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		defer r.Close()
+		first := signedBy(t, r)
+		time.Sleep(29 * 24 * time.Hour)
+		synctest.Wait()
+		if events := heard.take(); len(events) != 0 {
+			t.Fatalf("nothing has happened: %+v", events)
+		}
+		time.Sleep(25 * time.Hour) // its turn is over
+		synctest.Wait()
+		second := signedBy(t, r)
+		if e := heard.one(t); e.Op != event.OpRotateKey || e.KeyID != second || second == first || e.Reason != "" || e.Err != nil {
+			t.Errorf("by the timetable: %+v", e)
+		}
+
+		if err := r.Rotate(t.Context()); err != nil { // the next key is a minute old, so the retained one signs
+			t.Fatal(err)
+		}
+		if e := heard.one(t); e.Op != event.OpRotateKey || e.KeyID != signedBy(t, r) || e.KeyID == second || e.Err != nil {
+			t.Errorf("by Rotate: %+v", e)
+		}
+
+		down := errors.New("no connection")
+		store.fail(down)
+		if err := r.Rotate(t.Context()); !errors.Is(err, down) {
+			t.Fatal(err)
+		}
+		if e := heard.one(t); e.Op != event.OpRotateKey || e.Reason != event.StoreUnavailable || !errors.Is(e.Err, down) || e.KeyID != "" {
+			t.Errorf("a Rotate that failed: %+v", e)
+		}
+		time.Sleep(r.Policy().Poll)
+		synctest.Wait()
+		events := heard.take()
+		if len(events) == 0 || slices.ContainsFunc(events, func(e Event) bool { return e.Reason != event.StoreUnavailable || !errors.Is(e.Err, down) }) {
+			t.Errorf("the poller could not read the store: %+v", events)
+		}
+	})
+}
+
+// When no key signs, because verifiers may not have the next one yet, an event
+// says so, and another one when that is over.
+func TestObserveNoKeySigns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		r := sure(Open(t.Context(), &shelf{}, Policy{Observe: heard.observe}))
+		defer r.Close()
+		signedBy(t, r)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		heard.one(t)
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if e := heard.one(t); e.Reason != event.KeysUnavailable || !errors.Is(e.Err, ErrUnavailable) || e.KeyID != "" {
+			t.Errorf("%+v", e)
+		}
+		if err := r.Rotate(t.Context()); err == nil {
+			t.Fatal("there was nothing to drop")
+		}
+		if e := heard.one(t); e.Reason != event.KeysUnavailable {
+			t.Errorf("%+v", e)
+		}
+		time.Sleep(r.Policy().visible() + r.Policy().Poll)
+		synctest.Wait()
+		if e := heard.one(t); e.KeyID != signedBy(t, r) || e.Reason != "" {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func TestObserveFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		o, r := remoteOf(t, numbered(0), RemoteConfig{Observe: heard.observe})
+		o.down.Store(true)
+		wantErr(t, r, "k0", ErrUnavailable)
+		synctest.Wait()
+		if e := heard.one(t); e.Op != event.OpFetch || e.Reason != event.KeysUnavailable || e.Err == nil || e.URL != setURL {
+			t.Errorf("without a set: %+v", e)
+		}
+		o.down.Store(false)
+		o.delay.Store(int64(time.Second))
+		time.Sleep(time.Minute)
+		mustKey(t, r, "k0")
+		synctest.Wait()
+		if e := heard.one(t); e.Op != event.OpFetch || e.Reason != "" || e.Err != nil || e.URL != setURL || e.Duration != time.Second {
+			t.Errorf("a fetch that succeeded: %+v", e)
+		}
+		o.status(http.StatusBadGateway, "")
+		wantErr(t, r, "k1", ErrUnavailable)
+		synctest.Wait()
+		if e := heard.one(t); e.Reason != event.FetchFailed || e.Err == nil || e.URL != setURL {
+			t.Errorf("while a set is held: %+v", e)
+		}
+		mustKey(t, r, "k0")
+		_ = r.Close()
+		wantErr(t, r, "k0", ErrUnavailable)
+		if events := heard.take(); len(events) != 0 {
+			t.Errorf("no fetch, and yet %+v", events)
+		}
+	})
+}
+
+// The URL is the issuer until its metadata has said where the set is.
+func TestObserveFetchOfAnIssuer(t *testing.T) {
+	const issuer, keys = "https://auth.example.com", "https://keys.example.net/set"
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		s := siteOf(map[string]string{})
+		r := NewIssuerRemote(issuer, RemoteConfig{Client: &http.Client{Transport: s}, Observe: heard.observe})
+		defer r.Close()
+		wantErr(t, r, "k0", ErrUnavailable)
+		synctest.Wait()
+		if e := heard.one(t); e.URL != issuer || e.Reason != event.KeysUnavailable {
+			t.Errorf("%+v", e)
+		}
+		s.documents[issuer+"/.well-known/oauth-authorization-server"], s.documents[keys] = metadataOf(issuer, keys), numbered(0)
+		time.Sleep(time.Minute)
+		mustKey(t, r, "k0")
+		synctest.Wait()
+		if e := heard.one(t); e.URL != keys || e.Err != nil {
+			t.Errorf("%+v", e)
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Rotate is for an emergency: it drops the key that signs now, because somebody
+// else may have it. The key is no longer published, and the next one, announced
+// long ago, signs. Tokens of the dropped key are refused by this process at once,
+// by the other replicas within Policy.Poll, and by verifiers when they next fetch
+// the set, within Policy.MaxAge of that.
+//
+// If several replicas call Rotate at once, one key is dropped and the others
+// return an error. A second Rotate within minutes of the first finds a next key
+// that verifiers may not have yet. Until they can, the retained key before it
+// signs, or Sign answers [ErrUnavailable] if there is none.
+//
+// If the whole key store may have leaked, every key in it has: remove it and
+// restart instead. Ordinary rotation needs no call.
+func (r *Keyring) Rotate(ctx context.Context) error {
+	if r == nil || r.snapshot.Load() == nil {
+		return errZeroKeyring
+	}
+	if r.store == nil {
+		return errors.New("jwks: a keyring of NewKeyring cannot rotate: make one of other signers")
+	}
+	// The key to drop is the one that this replica has signed with.
+	s := r.snapshot.Load()
+	signing := signingAt(s.times, r.agreed(&s.state))
+	if signing < 0 {
+		err := fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
+		r.observeFailure(ctx, err)
+		return err
+	}
+	suspect := s.Keys[signing].id()
+	gone := false
+	err := r.update(ctx, func(s *state) (*state, error) {
+		if gone = s.index(suspect) < 0; gone {
+			return nil, nil // and the state found instead is adopted
+		}
+		return r.withKeys(dropped(s, r.policy, r.agreed(s), suspect))
+	})
+	if err == nil && gone {
+		return errors.New("jwks: the key that signed here was dropped, or is gone, already")
+	}
+	return err
+}
+
+// dropped returns the state without a key that has signed.
+func dropped(s *state, p Policy, now time.Time, suspect string) (*state, error) {
+	i := s.index(suspect)
+	next := &state{Written: now, Keys: slices.Clone(s.Keys)}
+	if i != signingAt(s.times(), now) { // its turn has ended in this moment
+		next.Keys = slices.Delete(next.Keys, i, i+1)
+		return next, nil
+	}
+	next.announce(p, now)
+	at, rest := dropAt(next.times(), p, now)
+	next.Keys = slices.Delete(next.Keys, at, at+1)
+	for i := range next.Keys {
+		next.Keys[i].times = rest[i]
+	}
+	if len(next.Keys) == 0 {
+		return nil, fmt.Errorf("%w: the key that signs is the only one: try again", ErrUnavailable)
+	}
+	// In the same write, or a Rotate of another replica before the next write would
+	// find a key that signs and none behind it.
+	if nextDue(next.times(), p, now) {
+		next.Keys = append(next.Keys, stateKey{})
+	}
+	return next, nil
+}

@@ -1,0 +1,58 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/jose"
+)
+
+// ErrUnknownKey is a [Source]'s answer for a key that is not in its current set.
+// The token is not valid.
+var ErrUnknownKey = errors.New("jwks: unknown key")
+
+// ErrUnavailable is the answer when there is no key set that can be trusted now,
+// or no key that may sign. It says nothing about a token: answer 503, not 401.
+var ErrUnavailable = errors.New("jwks: keys unavailable")
+
+// Source finds the public key of a token. [Keyring], [Remote] and [Fixed] are
+// Sources. Anyone can implement it: [jose.NewKey] and [jose.NewSet] are public.
+//
+// Key returns the key with the token's kid for the token's alg. Several keys may
+// share a kid if their algorithms differ; EdDSA and Ed25519 are one algorithm. An
+// empty alg means the only key with that kid.
+//
+// The error is [ErrUnknownKey] when the set is current and has no such key,
+// [ErrUnavailable] when there is no trustworthy set, or the context's error.
+//
+// Key returns the same pointer as long as the key is in the set, so a verifier
+// that cached a token can ask again and compare pointers. It is called for every
+// request, by many goroutines: a key in a current set should be found without a
+// lock, an allocation or a wait.
+type Source interface {
+	Key(ctx context.Context, kid, alg string) (*jose.Key, error)
+}
+
+// Event is what Observe hears: see package event.
+type Event = event.Event
+
+// Fixed is a [Source] of keys that never change: pinned keys, or keys from a file.
+// The zero Fixed, nil and a Fixed without keys answer [ErrUnavailable].
+type Fixed struct{ set *jose.Set }
+
+// NewFixed makes a Source of a set, from [jose.NewSet] or [jose.ParseSet]. To
+// change the keys, make another Source.
+func NewFixed(set *jose.Set) *Fixed { return &Fixed{set} }
+
+// Key returns the key with this kid for this alg.
+func (f *Fixed) Key(_ context.Context, kid, alg string) (*jose.Key, error) {
+	if f == nil || f.set.Len() == 0 {
+		return nil, fmt.Errorf("%w: the fixed set has no keys", ErrUnavailable)
+	}
+	if key := f.set.Find(kid, alg); key != nil {
+		return key, nil
+	}
+	return nil, ErrUnknownKey
+}
