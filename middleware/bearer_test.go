@@ -35,10 +35,13 @@ func TestNewRefuses(t *testing.T) {
 		"negative size":     {func(c *Config) { c.MaxTokenBytes = -1 }, "Config.MaxTokenBytes"},
 		"realm of two":      {func(c *Config) { c.Realm = "a\nb" }, "Config.Realm"},
 		"nil keyring":       {func(c *Config) { c.Keys = (*jwks.Keyring)(nil) }, "Config.Keys"},
-		"too many verdicts": {func(c *Config) { c.MaxVerdicts = math.MaxInt }, "Config.MaxVerdicts"},
-		"our context key":   {func(c *Config) { c.ContextKey = verdictKey }, "Config.ContextKey"},
-		"undiscoverable":    {func(c *Config) { c.Keys, c.Issuer = nil, "not a URL" }, "Config.Keys"},
-		"issuer over http":  {func(c *Config) { c.Keys, c.Issuer = nil, "http://auth.example.com" }, "Config.Keys"},
+		"large cache":       {func(c *Config) { c.CacheSize = math.MaxInt }, "Config.CacheSize"},
+		"two revocations": {func(c *Config) {
+			c.Revoked, c.Introspection = notRevoked(), &Introspection{Endpoint: "https://auth.example.com/introspect", ClientID: "api", ClientSecret: "s"}
+		}, "Config.Revoked"},
+		"zero introspection": {func(c *Config) { c.Introspection = &Introspection{} }, "Config.Introspection.Endpoint"},
+		"undiscoverable":     {func(c *Config) { c.Keys, c.Issuer = nil, "not a URL" }, "Config.Keys"},
+		"issuer over http":   {func(c *Config) { c.Keys, c.Issuer = nil, "http://auth.example.com" }, "Config.Keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,8 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// CI runs all tests a second time with -verdicts=-1, which remembers none.
-var maxVerdicts = flag.Int("verdicts", 0, "the Config.MaxVerdicts of tests that set none")
+// CI runs all tests a second time with -cache=-1, which turns the cache off.
+var cacheSize = flag.Int("cache", 0, "the Config.CacheSize of tests that set none")
 
 const (
 	testIssuer   = "https://auth.example.com"
@@ -166,7 +167,7 @@ func newAPI(tb testing.TB, c Config, scopes ...string) *api {
 	if c.Audience == "" {
 		c.Audience = testAudience
 	}
-	c.MaxVerdicts = cmp.Or(c.MaxVerdicts, *maxVerdicts)
+	c.CacheSize = cmp.Or(c.CacheSize, *cacheSize)
 	if c.Observe == nil {
 		c.Observe = func(_ context.Context, event Event) { a.events = append(a.events, event) }
 	}
@@ -205,14 +206,10 @@ func (a *api) send(r *http.Request) *httptest.ResponseRecorder {
 
 // cause is the private cause of the last event.
 func (a *api) cause() string {
-	if len(a.events) == 0 {
+	if len(a.events) == 0 || a.events[len(a.events)-1].Err == nil {
 		return ""
 	}
-	e, ok := a.events[len(a.events)-1].Err.(*Error)
-	if !ok || e.Unwrap() == nil {
-		return ""
-	}
-	return e.Unwrap().Error()
+	return a.events[len(a.events)-1].Err.Error()
 }
 
 // wantInvalid checks the one answer for whatever is wrong with a token, and that
@@ -247,4 +244,126 @@ func (a *api) wantServed(t *testing.T, token string) *Token {
 		t.Fatalf("status %d: %s", w.Code, a.cause())
 	}
 	return a.tokens[served]
+}
+
+// unread is a ResponseWriter that keeps nothing but the status.
+type unread struct {
+	header http.Header
+	status int
+}
+
+func (u *unread) Header() http.Header         { return u.header }
+func (u *unread) WriteHeader(status int)      { u.status = status }
+func (u *unread) Write(p []byte) (int, error) { return len(p), nil }
+
+// route is an app of one route, asked without a network.
+type route struct {
+	app     *echo.Echo
+	request *http.Request
+	answer  unread
+}
+
+func newRoute(guard ...echo.MiddlewareFunc) *route {
+	r := &route{app: echo.New(), request: httptest.NewRequest(http.MethodGet, "/", http.NoBody), answer: unread{header: http.Header{}}}
+	r.app.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) }, guard...)
+	r.request.Header["Authorization"] = []string{""}
+	return r
+}
+
+// another is the same route, for another goroutine.
+func (r *route) another() *route {
+	return &route{app: r.app, request: r.request.Clone(context.Background()), answer: unread{header: http.Header{}}}
+}
+
+func (r *route) ask(tb testing.TB, authorization string, want int) {
+	r.request.Header["Authorization"][0] = authorization
+	r.app.ServeHTTP(&r.answer, r.request)
+	if r.answer.status != want {
+		tb.Fatalf("status %d, want %d", r.answer.status, want)
+	}
+}
+
+// asking goes through the tokens in turn.
+func (r *route) asking(list []string) func(testing.TB) {
+	next := 0
+	return func(tb testing.TB) {
+		r.ask(tb, list[next%len(list)], http.StatusNoContent)
+		next++
+	}
+}
+
+var benchSigners = []struct {
+	alg    string
+	signer crypto.Signer
+}{{"ES256", ecKey}, {"RS256", rsaKey}, {"EdDSA", edKey}}
+
+// notRevoked is a Config.Revoked that costs what a look-up does.
+func notRevoked() func(context.Context, string, string, time.Time) (bool, error) {
+	revoked := map[string]bool{"x": true}
+	var mu sync.RWMutex
+	return func(_ context.Context, jti, clientID string, _ time.Time) (bool, error) {
+		mu.RLock()
+		defer mu.RUnlock()
+		return revoked[jti] || revoked[clientID], nil
+	}
+}
+
+func benchGuard(tb testing.TB, c Config) *Bearer {
+	tb.Helper()
+	c.Issuer, c.Audience = testIssuer, testAudience
+	b, err := New(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// tokens are n different good tokens, as they come in the header, of so many
+// clients.
+func tokens(tb testing.TB, keys *jwks.Keyring, n, clients int) []string {
+	tb.Helper()
+	return numbered(tb, keys, 0, n, clients)
+}
+
+func numbered(tb testing.TB, keys *jwks.Keyring, from, n, clients int) []string {
+	tb.Helper()
+	list := make([]string, n)
+	var work sync.WaitGroup
+	for w := range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for i := w; i < n; i += runtime.GOMAXPROCS(0) {
+				client := strconv.Quote(fmt.Sprintf("client-%d", (from+i)%clients))
+				list[i] = "Bearer " + sign(tb, keys, payload(map[string]string{
+					"jti": fmt.Sprintf(`"tJ5pbrYjFHXJ9-%08d"`, from+i), "sub": client, "client_id": client, "exp": strconv.FormatInt(time.Now().Unix()+100_000, 10),
+				}))
+			}
+		})
+	}
+	work.Wait()
+	return list
+}
+
+// firstSight asks with one token after another, each of which the guard sees for
+// the first time: before they come again, there is a new guard.
+type firstSight struct {
+	config Config
+	list   []string
+	route  *route
+	next   int
+}
+
+func (f *firstSight) ask(tb testing.TB) {
+	if f.next%len(f.list) == 0 {
+		f.route = newRoute(benchGuard(tb, f.config).Require("orders:read"))
+	}
+	f.route.ask(tb, f.list[f.next%len(f.list)], http.StatusNoContent)
+	f.next++
+}
+
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }
