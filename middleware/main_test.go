@@ -191,16 +191,26 @@ func (a *api) get(path string, authorization ...string) *httptest.ResponseRecord
 }
 
 func (a *api) do(method, path string, authorization ...string) *httptest.ResponseRecorder {
+	return ask(a, method, path, authorization...)
+}
+
+func (a *api) send(r *http.Request) *httptest.ResponseRecorder { return send(a, r) }
+
+func ask(h http.Handler, method, path string, authorization ...string) *httptest.ResponseRecorder {
+	return send(h, request(method, path, authorization...))
+}
+
+func request(method, path string, authorization ...string) *http.Request {
 	r := httptest.NewRequest(method, path, http.NoBody)
 	if len(authorization) > 0 {
 		r.Header["Authorization"] = authorization
 	}
-	return a.send(r)
+	return r
 }
 
-func (a *api) send(r *http.Request) *httptest.ResponseRecorder {
+func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	a.ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 	return w
 }
 
