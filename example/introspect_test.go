@@ -16,18 +16,18 @@ import (
 )
 
 // TestIntrospection is an API elsewhere that asks a running issuer whether a
-// token still stands.
+// token is still active.
 func TestIntrospection(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	p := start(t, "example", "DATA_DIR="+dir, "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	words := strings.Fields(clients(t, []string{"DATA_DIR=" + dir}, "add", "the-api", "-introspects", p.url+"/v1"))
-	keys := jwks.Discover(p.url, jwks.RemoteConfig{})
+	keys := jwks.NewIssuerRemote(p.url, jwks.RemoteConfig{})
 	t.Cleanup(func() { keys.Close() })
 	auth, err := bearer.New(bearer.Config{
 		Issuer: p.url, Audience: p.url + "/v1", Keys: keys,
-		Revoked: bearer.Introspect(bearer.Introspection{
+		Introspection: &bearer.Introspection{
 			Endpoint: p.url + "/introspect", ClientID: "the-api", ClientSecret: words[len(words)-1], CacheFor: 300 * time.Millisecond,
-		}),
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // reserved are the claims that Config.Claims must not set: those of RFC 9068
@@ -32,7 +32,7 @@ func (i *Issuer) appendCustom(ctx context.Context, payload []byte, g Grant) ([]b
 		return nil, serverError(event.ClaimsRefused, err)
 	}
 	// Such as half a surrogate pair in a json.RawMessage.
-	if _, err := jwks.ParseClaims(string(payload) + "}"); err != nil {
+	if _, err := jose.ParseObject(string(payload) + "}"); err != nil {
 		return nil, serverError(event.ClaimsRefused, fmt.Errorf("issuer: Config.Claims returned what verifiers refuse: %w", err))
 	}
 	return payload, nil

@@ -25,7 +25,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	keys, err := jwks.Static(key) // jwks.Open keeps keys, and rotates them
+	keys, err := jwks.NewKeyring(key) // jwks.Open keeps keys, and rotates them
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -81,7 +81,7 @@ func ExampleIssuer_Handler() {
 		fmt.Println(err)
 		return
 	}
-	keys, err := jwks.Static(key)
+	keys, err := jwks.NewKeyring(key)
 	if err != nil {
 		fmt.Println(err)
 		return

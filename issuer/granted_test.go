@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // granted is a token in all its forms.
@@ -86,18 +87,18 @@ func (s *service) wantToken(t *testing.T, w *httptest.ResponseRecorder) *granted
 
 func (g *granted) verify(t *testing.T, keys jwks.Source) {
 	t.Helper()
-	jws, err := jwks.Parse(g.token, 0)
+	jws, err := jose.Parse(g.token, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := keys.Key(t.Context(), jws.KeyID())
+	key, err := keys.Key(t.Context(), jws.KeyID(), jws.Algorithm())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if g.payload, err = jws.Verify(key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := jwks.ParseClaims(g.payload); err != nil {
+	if _, err := jose.ParseObject(g.payload); err != nil {
 		t.Fatalf("%v: %s", err, g.payload)
 	}
 	if err := json.Unmarshal([]byte(g.payload), &g.claims); err != nil {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 var errNotOurs = errors.New("issuer: not a token of this issuer that is valid now")
@@ -14,33 +14,33 @@ var errNotOurs = errors.New("issuer: not a token of this issuer that is valid no
 // jwks.ErrUnavailable means that it is not valid now.
 //
 // Not checked: that it was not revoked.
-func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jwks.Claims, error) {
-	parsed, err := jwks.Parse(token, maxToken)
+func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jose.Object, error) {
+	parsed, err := jose.Parse(token, maxToken)
 	if err != nil {
-		return jwks.Claims{}, err
+		return jose.Object{}, err
 	}
 	if parsed.Type() != tokenType {
-		return jwks.Claims{}, errNotOurs
+		return jose.Object{}, errNotOurs
 	}
-	key, err := i.keys.Key(ctx, parsed.KeyID())
+	key, err := i.keys.Key(ctx, parsed.KeyID(), parsed.Algorithm())
 	if err != nil {
-		return jwks.Claims{}, err
+		return jose.Object{}, err
 	}
 	payload, err := parsed.Verify(key)
 	if err != nil {
-		return jwks.Claims{}, err
+		return jose.Object{}, err
 	}
-	claims, err := jwks.ParseClaims(payload)
+	claims, err := jose.ParseObject(payload)
 	if err != nil {
-		return jwks.Claims{}, err
+		return jose.Object{}, err
 	}
 	issuer, _, err1 := claims.String("iss")
 	expiresAt, _, err2 := claims.Time("exp")
 	if err := errors.Join(err1, err2); err != nil {
-		return jwks.Claims{}, err
+		return jose.Object{}, err
 	}
 	if issuer != i.url || !time.Now().Before(expiresAt.Add(leeway)) {
-		return jwks.Claims{}, errNotOurs
+		return jose.Object{}, errNotOurs
 	}
 	return claims, nil
 }

@@ -25,7 +25,7 @@ type Config struct {
 	// The endpoints lie under it. http is accepted for loopback addresses.
 	Issuer string
 
-	// Keys sign the tokens: jwks.Open or jwks.Static.
+	// Keys sign the tokens: jwks.Open or jwks.NewKeyring.
 	Keys *jwks.Keyring
 
 	// Store has the clients.

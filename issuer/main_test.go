@@ -137,7 +137,7 @@ func (s *service) fastHashesIn(f func()) int {
 
 func newKeyring(tb testing.TB, signers ...crypto.Signer) *jwks.Keyring {
 	tb.Helper()
-	keys, err := jwks.Static(signers...)
+	keys, err := jwks.NewKeyring(signers...)
 	if err != nil {
 		tb.Fatal(err)
 	}

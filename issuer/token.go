@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -39,10 +40,12 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body, err := i.sign(q, payload)
+	token, err := i.sign(q.context(), payload)
 	if err != nil {
 		return answer{}, err
 	}
+	body := append(make([]byte, 0, len(token)+256), `{"access_token":"`...)
+	body = append(body, token...)
 	body = append(body, `","token_type":"Bearer","expires_in":`...)
 	body = strconv.AppendInt(body, c.lifetime, 10)
 	if len(scopes) > 0 {
@@ -52,20 +55,15 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	return answer{body: append(body, '}'), tokenID: c.id, audience: audience, scopes: scopes}, nil
 }
 
-// sign returns the start of the answer, the token in it, with room for the rest:
-// one buffer for all of it.
-func (i *Issuer) sign(q request, payload []byte) ([]byte, *Error) {
-	const before = `{"access_token":"`
-	const around = 600 // the header and the signature of the token, and the members beside it
-	body := append(make([]byte, 0, len(payload)*4/3+around), before...)
-	body, err := i.keys.AppendSign(q.context(), body, tokenType, payload)
+func (i *Issuer) sign(ctx context.Context, payload []byte) (string, *Error) {
+	token, err := i.keys.Sign(ctx, tokenType, payload)
 	switch {
 	case err != nil:
-		return nil, unavailable(event.KeysUnavailable, err) // no key may sign now, or a KMS does not answer
-	case len(body)-len(before) > maxToken:
-		return nil, serverError(event.Internal, errTokenTooLarge)
+		return "", unavailable(event.KeysUnavailable, err) // no key may sign now, or a KMS does not answer
+	case len(token) > maxToken:
+		return "", serverError(event.Internal, errTokenTooLarge)
 	}
-	return body, nil
+	return token, nil
 }
 
 // newTokenID returns a jti: 128 random bits.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // The tutorial case: a client and a secret that somebody chose, by form, over
@@ -195,7 +196,7 @@ func TestTokenContent(t *testing.T) {
 			if got := w.Body.String(); got != answer {
 				t.Errorf("%s: body %s, want %s", name, got, answer)
 			}
-			jws, err := jwks.Parse(g.token, 0)
+			jws, err := jose.Parse(g.token, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

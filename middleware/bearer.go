@@ -10,25 +10,26 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/middleware/internal/recent"
 )
 
 const (
 	defaultLeeway        = 30 * time.Second
 	maxLeeway            = 5 * time.Minute
 	defaultMaxTokenBytes = 16 << 10
-	defaultMaxVerdicts   = 10_000
-	mostVerdicts         = 10_000_000
+	defaultCacheSize     = 10_000
+	maxCacheSize         = 10_000_000
 )
 
-// Config says whose tokens are good here. Issuer and Audience are required; the
+// Config says whose tokens are valid here. Issuer and Audience are required; the
 // zero value of everything else is the safe default.
 type Config struct {
 	// Issuer is who must have issued the token: its iss, compared byte for byte
-	// (RFC 9068 §4), so a trailing slash counts. Required.
+	// (RFC 9068, section 4), so a trailing slash counts. Required.
 	Issuer string
 
 	// Audience is this resource server's name: it must be among the token's aud
-	// (RFC 9068 §4). Required. Other audiences may stand beside it.
+	// (RFC 9068, section 4). Required. The token may name other audiences too.
 	Audience string
 
 	// Keys finds the issuer's public keys: the issuer's own *jwks.Keyring in the
@@ -38,77 +39,67 @@ type Config struct {
 	Keys jwks.Source
 
 	// Revoked says whether a token, or its client since before issuedAt, has been
-	// revoked. It is asked last, about tokens valid in all else, and at every
+	// revoked. It is called last, for tokens valid in all else, and at every
 	// request. An error means "cannot tell" and is answered 503. Nil revokes
-	// nothing: a token is then good until it expires. It must be safe for
-	// concurrent use.
+	// nothing: a token is then valid until it expires. It must be safe for
+	// concurrent use. Set it or Introspection, not both.
 	Revoked func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
 
-	// MaxVerdicts is about how many verified tokens are remembered, so that one
-	// that goes on coming costs no signature check: from the third time on, for
-	// what comes once is not worth a place. What can change is checked at every
-	// request all the same. One client takes a quarter of the places at the most. A
-	// token that has come within a minute keeps its place; when all do, others are
-	// verified at each request. Expired ones go as others come.
+	// Introspection asks the issuer over HTTP whether a token is still active
+	// (RFC 7662), for an API that does not share the issuer's process. As with
+	// Revoked, the token has been verified by then, and an issuer that cannot be
+	// reached is answered 503. Nil asks nobody. [Bearer.Close] ends its requests.
+	Introspection *Introspection
+
+	// CacheSize is how many verified tokens are cached. A token is cached on its
+	// second use, and from its third use skips the signature check; all that can
+	// change is checked at every request. One client takes a quarter of the cache
+	// at most. A token used within the last minute keeps its slot; when all are,
+	// others are verified at each request. Default 10 000, at most 10 000 000;
+	// negative turns the cache off.
 	//
-	// A place takes some 300 B and the token's length, 800 B for a common token,
-	// and never more than 10 KiB: tokens longer than 4 KiB, or for more than 8
-	// audiences, are not remembered. Some 20 B of each are taken by New. Default
-	// 10 000, at most 10 000 000; negative remembers none.
-	MaxVerdicts int
+	// A cached token takes about 300 B and its length, 800 B for a common one, and
+	// never more than 10 KiB: tokens longer than 4 KiB, or for more than 8
+	// audiences, are not cached. New allocates 26 B for each.
+	CacheSize int
 
 	// Leeway is how far this clock and the issuer's may differ, applied to exp,
 	// nbf and iat. Default 30 s, at most 5 min; for none write time.Nanosecond.
 	Leeway time.Duration
 
-	// Realm is the realm of the challenge (RFC 9110 §11.5), printable ASCII.
-	// Default "api" where the challenge has nothing else to say, else none.
+	// Realm is the realm of the challenge (RFC 9110, section 11.5), printable
+	// ASCII. Default "api" where the challenge has nothing else to say, else none.
 	Realm string
 
 	// MaxTokenBytes bounds the length of a token, with any further spaces before
 	// it; a longer one is refused unread. Default 16 KiB.
 	MaxTokenBytes int
 
-	// Skipper, when it returns true, calls the next handler with no check at all
-	// and no token. Default never. Decide by c.Path(), the route: the raw path of
-	// a request has many spellings.
-	Skipper Skipper
-
-	// ErrorHandler turns a refusal into what the middleware returns. Headers are
-	// set by then. The handler behind is not called even if it returns nil; if
-	// it has not answered either, the refusal itself is returned.
-	// Default: the refusal itself, an *echo.HTTPError around an *[Error].
-	ErrorHandler ErrorHandler
-
-	// ContextKey is a name under which c.Get finds a *[Token], one for all handlers
-	// of a request, there also when its scopes were refused. Default none:
-	// [TokenFrom] makes one when a handler asks for it.
-	ContextKey string
-
-	// Observe hears of every decision, in the request's goroutine: keep it quick.
-	// It must be safe for concurrent use. Default none.
-	Observe func(ctx context.Context, event Event)
+	// Observe hears of every request once, in the request's goroutine: keep it
+	// quick. A refusal is reported before it is answered. A request that is let in
+	// is reported when its handler has returned, for until then a guard further in
+	// may refuse it. It must be safe for concurrent use. Default none.
+	Observe func(ctx context.Context, e Event)
 }
 
-// Bearer checks access tokens for one audience. It is made by [New], remembers tokens,
-// and safe for concurrent use. A nil or zero Bearer lets nobody in: its
-// middleware answers 500.
+// Bearer checks access tokens for one audience. It is made by [New], caches
+// verified tokens, and is safe for concurrent use. A nil or zero Bearer lets nobody
+// in: its guards answer 500.
 type Bearer struct {
 	issuer        string
 	audience      string
 	keys          jwks.Source
 	audiences     []string // audience alone, as most tokens have it
 	revoked       func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
-	verdicts      *verdicts
+	introspector  *introspector
+	cache         *recent.Table[verified]
 	leeway        time.Duration
 	realm         string
 	invalid       string // the challenge for every invalid token
 	maxTokenBytes int
-	skipper       Skipper
-	errorHandler  ErrorHandler
-	contextKey    string
-	observe       func(ctx context.Context, event Event)
+	observe       func(ctx context.Context, e Event)
 	closeKeys     func() error
+	routes        routeIndex // of the Echo apps that it guards
 }
 
 // New checks the configuration and copies it. It makes no request. The error
@@ -123,23 +114,27 @@ func New(c Config) (*Bearer, error) {
 		leeway:        cmp.Or(c.Leeway, defaultLeeway),
 		realm:         c.Realm,
 		maxTokenBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
-		skipper:       c.Skipper,
-		errorHandler:  c.ErrorHandler,
-		contextKey:    c.ContextKey,
 		observe:       c.Observe,
 		closeKeys:     func() error { return nil },
 	}
 	if err := b.validate(&c); err != nil {
 		return nil, err
 	}
-	b.invalid = challenge(b.realm, invalidToken(nil))
-	if limit := cmp.Or(c.MaxVerdicts, defaultMaxVerdicts); limit > 0 {
-		b.verdicts = newVerdicts(limit)
+	b.invalid = challenge(b.realm, invalidToken("", nil))
+	if size := cmp.Or(c.CacheSize, defaultCacheSize); size > 0 {
+		b.cache = recent.New[verified](size)
+	}
+	if c.Introspection != nil {
+		i, err := newIntrospector(*c.Introspection)
+		if err != nil {
+			return nil, err
+		}
+		b.introspector = i
 	}
 	if b.keys == nil {
-		remote := jwks.Discover(b.issuer, jwks.RemoteConfig{})
+		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{})
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
-			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.Discover(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
+			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}
 		b.keys, b.closeKeys = remote, remote.Close
 	}
@@ -158,14 +153,14 @@ func (b *Bearer) validate(c *Config) error {
 		return fmt.Errorf("middleware: Config.Audience %q has white space around it: it is compared byte for byte", b.audience)
 	case b.leeway < 0 || b.leeway > maxLeeway:
 		return fmt.Errorf("middleware: Config.Leeway is %v: write a time between 0 (for %v) and %v", b.leeway, defaultLeeway, maxLeeway)
-	case c.MaxVerdicts > mostVerdicts:
-		return fmt.Errorf("middleware: Config.MaxVerdicts is %d: write up to %d, or a negative number for none", c.MaxVerdicts, mostVerdicts)
+	case c.CacheSize > maxCacheSize:
+		return fmt.Errorf("middleware: Config.CacheSize is %d: write up to %d, or a negative number for none", c.CacheSize, maxCacheSize)
+	case c.Revoked != nil && c.Introspection != nil:
+		return errors.New("middleware: Config.Revoked and Config.Introspection are both set: write one of them")
 	case b.maxTokenBytes < 0:
 		return fmt.Errorf("middleware: Config.MaxTokenBytes is %d: write a number of bytes, or 0 for %d", b.maxTokenBytes, defaultMaxTokenBytes)
 	case !printable(b.realm):
 		return fmt.Errorf("middleware: Config.Realm %q: write printable ASCII", b.realm)
-	case b.contextKey == verdictKey:
-		return fmt.Errorf("middleware: Config.ContextKey %q is the package's own: write another", b.contextKey)
 	case isNilPointer(b.keys):
 		// The error of jwks.Open was ignored; found now and not at each request.
 		return fmt.Errorf("middleware: Config.Keys is a nil %T: check the error of what made it", b.keys)
@@ -173,12 +168,15 @@ func (b *Bearer) validate(c *Config) error {
 	return nil
 }
 
-// Close stops what New started: the key fetcher it made when Config.Keys was
-// nil. Keys the caller brought stay the caller's. It may be called more than
-// once; requests after it are answered 503 once keys are needed.
+// Close stops what New started: the key fetcher it made when Config.Keys was nil,
+// and introspection. Keys the caller brought stay the caller's. It may be called
+// more than once; requests after it are answered 503 once either is needed.
 func (b *Bearer) Close() error {
 	if !b.usable() {
 		return nil
+	}
+	if b.introspector != nil {
+		b.introspector.close()
 	}
 	return b.closeKeys()
 }

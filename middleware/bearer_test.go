@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -35,10 +36,13 @@ func TestNewRefuses(t *testing.T) {
 		"negative size":     {func(c *Config) { c.MaxTokenBytes = -1 }, "Config.MaxTokenBytes"},
 		"realm of two":      {func(c *Config) { c.Realm = "a\nb" }, "Config.Realm"},
 		"nil keyring":       {func(c *Config) { c.Keys = (*jwks.Keyring)(nil) }, "Config.Keys"},
-		"too many verdicts": {func(c *Config) { c.MaxVerdicts = math.MaxInt }, "Config.MaxVerdicts"},
-		"our context key":   {func(c *Config) { c.ContextKey = verdictKey }, "Config.ContextKey"},
-		"undiscoverable":    {func(c *Config) { c.Keys, c.Issuer = nil, "not a URL" }, "Config.Keys"},
-		"issuer over http":  {func(c *Config) { c.Keys, c.Issuer = nil, "http://auth.example.com" }, "Config.Keys"},
+		"large cache":       {func(c *Config) { c.CacheSize = math.MaxInt }, "Config.CacheSize"},
+		"two revocations": {func(c *Config) {
+			c.Revoked, c.Introspection = notRevoked(), &Introspection{Endpoint: "https://auth.example.com/introspect", ClientID: "api", ClientSecret: "s"}
+		}, "Config.Revoked"},
+		"zero introspection": {func(c *Config) { c.Introspection = &Introspection{} }, "Config.Introspection.Endpoint"},
+		"undiscoverable":     {func(c *Config) { c.Keys, c.Issuer = nil, "not a URL" }, "Config.Keys"},
+		"issuer over http":   {func(c *Config) { c.Keys, c.Issuer = nil, "http://auth.example.com" }, "Config.Keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good
@@ -118,7 +122,7 @@ func TestKeysUnavailable(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	token := goodToken(t, keys)
 	for name, tt := range map[string]struct {
-		key    *jwks.Key
+		key    *jose.Key
 		err    error
 		status int
 	}{
@@ -129,10 +133,10 @@ func TestKeysUnavailable(t *testing.T) {
 		"neither":         {nil, nil, 503},
 		"unknown":         {nil, jwks.ErrUnknownKey, 401},
 		"unknown, in one": {nil, fmt.Errorf("kid: %w", jwks.ErrUnknownKey), 401},
-		"zero key":        {&jwks.Key{}, nil, 401},
+		"zero key":        {&jose.Key{}, nil, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAPI(t, Config{Keys: sourceFunc(func(context.Context, string) (*jwks.Key, error) { return tt.key, tt.err })})
+			a := newAPI(t, Config{Keys: sourceFunc(func(context.Context, string) (*jose.Key, error) { return tt.key, tt.err })})
 			w := a.get("/", "Bearer "+token)
 			if w.Code != tt.status || len(a.tokens) > 0 {
 				t.Errorf("status %d, want %d; handler called %d times", w.Code, tt.status, len(a.tokens))
@@ -152,7 +156,7 @@ func TestKeysUnavailable(t *testing.T) {
 // The request's context is what a key source waits on.
 func TestKeysSeeTheRequestsContext(t *testing.T) {
 	keys := newKeyring(t, ecKey)
-	a := newAPI(t, Config{Keys: sourceFunc(func(ctx context.Context, _ string) (*jwks.Key, error) {
+	a := newAPI(t, Config{Keys: sourceFunc(func(ctx context.Context, _ string) (*jose.Key, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})})

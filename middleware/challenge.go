@@ -2,14 +2,11 @@ package middleware
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 )
 
-// retryAfter, in seconds, spreads callers out without making a short outage long.
-const retryAfter = "5"
-
-// announce sets the header that goes with a refusal: a challenge, or when to
-// come again.
+// announce sets the headers that go with a refusal: a challenge, and when to retry.
 func (b *Bearer) announce(h http.Header, e *Error) {
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
@@ -17,15 +14,16 @@ func (b *Bearer) announce(h http.Header, e *Error) {
 		if e.Code != codeInvalidToken || e.Description != notValid || e.Scope != "" {
 			text = challenge(b.realm, e)
 		}
-		h.Set("Www-Authenticate", text) // as Set would write it, which then costs nothing
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Www-Authenticate", text) // in canonical form, which costs nothing
+	}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
 }
 
 // challenge is the value of WWW-Authenticate. "If the request lacks any
 // authentication information […], the resource server SHOULD NOT include an error
-// code or other error information" (RFC 6750 §3.1).
+// code or other error information" (RFC 6750, section 3.1).
 func challenge(realm string, e *Error) string {
 	var b strings.Builder
 	b.WriteString("Bearer")
@@ -46,15 +44,15 @@ func challenge(realm string, e *Error) string {
 		separator = ", "
 	}
 	if separator == " " {
-		// The scheme "MUST be followed by one or more auth-param values" (§3), and
+		// The scheme "MUST be followed by one or more auth-param values", and
 		// a realm is the only one that says nothing about the request.
 		b.WriteString(` realm="api"`)
 	}
 	return b.String()
 }
 
-// quote writes a quoted-string (RFC 9110 §5.6.4). What no header may hold becomes
-// a question mark.
+// quote writes a quoted-string (RFC 9110, section 5.6.4). Bytes that no header
+// may hold become question marks.
 func quote(b *strings.Builder, s string) {
 	b.WriteByte('"')
 	for i := range len(s) {

@@ -14,9 +14,9 @@ func TestChallenge(t *testing.T) {
 	}{
 		"bare":       {"", noCredential(), `Bearer realm="api"`},
 		"bare realm": {"api", noCredential(), `Bearer realm="api"`},
-		"invalid": {"api", invalidToken(nil),
+		"invalid": {"api", invalidToken("", nil),
 			`Bearer realm="api", error="invalid_token", error_description="the access token is not valid"`},
-		"scope": {"", insufficientScope("a:read b", nil),
+		"scope": {"", insufficientScope("", "a:read b", nil),
 			`Bearer error="insufficient_scope", error_description="the access token does not permit this request", scope="a:read b"`},
 		"quotes": {`a"b\c`, &Error{Code: `x"`, Description: `say "hi", error="none`},
 			`Bearer realm="a\"b\\c", error="x\"", error_description="say \"hi\", error=\"none"`},
@@ -39,9 +39,9 @@ func TestAnnounce(t *testing.T) {
 	}{
 		{noCredential(), true, false},
 		{invalidRequest("x"), true, false},
-		{invalidToken(nil), true, false},
-		{insufficientScope("", nil), true, false},
-		{unavailable(nil), false, true},
+		{invalidToken("", nil), true, false},
+		{insufficientScope("", "", nil), true, false},
+		{unavailable("", nil), false, true},
 		{misconfigured(nil), false, false},
 	} {
 		h := http.Header{}
@@ -56,7 +56,7 @@ func TestAnnounce(t *testing.T) {
 func TestAnnounceOfAnother(t *testing.T) {
 	auth := newAPI(t, Config{Keys: newKeyring(t, ecKey), Realm: "api"}).auth
 	for want, e := range map[string]*Error{
-		`Bearer realm="api", error="invalid_token", error_description="the access token is not valid"`:              invalidToken(nil),
+		`Bearer realm="api", error="invalid_token", error_description="the access token is not valid"`:              invalidToken("", nil),
 		`Bearer realm="api", error="invalid_token", error_description="log in again"`:                               {Status: 401, Code: "invalid_token", Description: "log in again"},
 		`Bearer realm="api", error="invalid_token", error_description="the access token is not valid", scope="a b"`: {Status: 401, Code: "invalid_token", Description: notValid, Scope: "a b"},
 	} {

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// credential finds the token of a request. Other ways to send one are not
-// read; that they are there besides makes a request ambiguous.
+// credential finds the token of a request. It reads no other place that may hold
+// one, but refuses a request that has one there besides, which is ambiguous.
 func credential(r *http.Request, maxBytes int) (string, *Error) {
 	headers := r.Header["Authorization"]
 	if len(headers) == 0 {
@@ -17,8 +19,8 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 	if len(headers) > 1 {
 		return "", invalidRequest("%d Authorization headers", len(headers))
 	}
-	// credentials = "Bearer" 1*SP b64token (RFC 6750 §2.1); the name of a scheme
-	// is case-insensitive (RFC 9110 §11.1).
+	// credentials = "Bearer" 1*SP b64token (RFC 6750, section 2.1); the name of a scheme
+	// is case-insensitive (RFC 9110, section 11.1).
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	if scheme != "Bearer" && !strings.EqualFold(scheme, "Bearer") {
 		return "", noCredential()
@@ -27,7 +29,7 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 		return "", invalidRequest("access_token in the query beside the Authorization header")
 	}
 	if len(token) > maxBytes { // before anything walks it
-		return "", invalidToken(fmt.Errorf("middleware: token of %d bytes, more than %d", len(token), maxBytes))
+		return "", invalidToken(event.MalformedToken, fmt.Errorf("middleware: token of %d bytes, more than %d", len(token), maxBytes))
 	}
 	if token = strings.TrimLeft(token, " "); token == "" {
 		return "", invalidRequest("Bearer without a token")
@@ -35,8 +37,8 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 	return token, nil
 }
 
-// several refuses what looks like two header lines joined by a proxy. It is not
-// asked of a token that has been verified, which has nothing of the sort in it.
+// several refuses what looks like two header lines joined by a proxy. A token that
+// was verified needs no such check.
 func several(credential string) *Error {
 	if strings.IndexByte(credential, ' ') >= 0 || strings.IndexByte(credential, ',') >= 0 { // one byte at a time is quick
 		return invalidRequest("more than one token in the Authorization header")

@@ -1,6 +1,6 @@
-// Package middleware lets a request through to an Echo handler only with a valid
-// OAuth 2.0 access token and the scopes the route asks for. Echo has a package of
-// the same name, so import this one as bearer:
+// Package middleware lets a request through to a handler only with a valid OAuth 2.0
+// access token and the scopes that the route needs. Echo has a package of the same
+// name, so import this one as bearer:
 //
 //	import bearer "github.com/echo-m2m/m2m/middleware"
 //
@@ -15,47 +15,59 @@
 //	v1.GET("/orders", list, auth.Require("orders:read"))      // … and this scope
 //
 // Two names do the work. [New] turns a [Config] into a [Bearer], and
-// [Bearer.Require] is the middleware; in a handler [TokenFrom] says who called.
-// Require authenticates and checks scopes in one, so there is no order of
-// middleware in which a scope is checked on a token nobody verified.
+// [Bearer.Require] is the middleware; in a handler, [TokenFrom] returns the token of
+// the caller. Require authenticates and checks scopes in one, so no order of
+// middleware can check a scope on a token that nobody verified.
+//
+// Without Echo, [Bearer.Handler] is the guard and [TokenFromContext] returns the token:
+//
+//	mux.Handle("GET /orders", auth.Handler(list, "orders:read"))
+//
+// Handler also guards Echo 5, and other frameworks, wherever they take net/http
+// middleware. Habits of Echo's own middleware, such as a Skipper, are [EchoOptions].
 //
 // # What is checked
 //
-// A token is an RFC 9068 JWT access token, validated in the order of its §4: one
-// credential in the request, strict parse, typ, key, signature, iss, aud, exp,
-// nbf, iat, sub, client_id, jti, sender constraint, revocation, and last the
-// scopes of the route. Nothing a token says is believed before its signature.
+// A token is an RFC 9068 JWT access token, validated in the order of its section 4:
+// one credential in the request, strict parse, typ, key, signature, iss, aud, exp,
+// nbf, iat, sub, client_id, jti, sender constraint, revocation, and last the scopes
+// of the route. Nothing a token says is believed before its signature is checked.
 //
-// A token with a cnf claim is bound to a key of its client. There is no proof
-// check here yet, so such a token is refused: it is not a plain bearer token.
+// A token with a cnf claim is bound to a key of its client. There is no proof check
+// here yet, so such a token is refused: it is not a plain bearer token.
 //
-// # Tokens that come again
+// # Verified-token cache
 //
-// A token that was found valid twice is remembered ([Config.MaxVerdicts]): when
-// the same text comes again, its signature and claims are not read again. What can
-// have changed is checked at every request: time, whether the key is still the
-// issuer's, revocation, and the scopes of the route. (A second Require of the same
-// request looks at the scopes alone.) Invalid and revoked tokens are not
-// remembered, and a [Bearer] knows nothing of what another one has seen.
+// From its third use a token skips the signature check ([Config.CacheSize]). What can
+// change is checked at every request: time, whether the key is still the issuer's,
+// revocation, and the scopes of the route. A second guard of the same request checks
+// the scopes alone. Invalid and revoked tokens are not cached, and no two Bearers
+// share a cache.
+//
+// # Revocation
+//
+// A token is valid until it expires, unless revocation is looked up: in the same
+// process by [Config.Revoked], or at the issuer by [Config.Introspection].
 //
 // # Where a token may be
 //
-// In one Authorization header (RFC 6750 §2.1) and nowhere else. The access_token
-// parameter of a query is not read, for URLs end up in logs; next to a header it
-// makes the request ambiguous and is refused. Form bodies are never read: the
-// body belongs to the handler.
+// In one Authorization header (RFC 6750, section 2.1) and nowhere else. The
+// access_token parameter of a query is not read, for URLs end up in logs; next to a
+// header it makes the request ambiguous and is refused. Form bodies are never read:
+// the body belongs to the handler.
 //
 // # Answers
 //
-//   - 401 with a WWW-Authenticate challenge (RFC 6750 §3): bare when no token was
-//     sent, else invalid_token. Every invalid token gets the same words.
+//   - 401 with a WWW-Authenticate challenge (RFC 6750, section 3): bare when no token
+//     was sent, else invalid_token. Every invalid token gets the same words.
 //   - 403 insufficient_scope, naming the scopes needed.
 //   - 400 invalid_request when the request does not hold exactly one token.
 //   - 503 with Retry-After when keys or revocations cannot be had. Never 401 then:
-//     callers throw good tokens away on 401.
+//     callers throw valid tokens away on 401.
 //
-// Each is returned as an *echo.HTTPError around an [Error], so the body is the
-// app's error handler's. Why a token was refused goes to [Config.Observe] alone.
+// Require returns each as an *echo.HTTPError around an [Error], so the body is the
+// app's error handler's. Handler writes a JSON body with error and error_description.
+// Why a token was refused is told to [Config.Observe] alone.
 //
 // # Order of middleware
 //
@@ -64,8 +76,10 @@
 // on a route of an app guarded by e.Use asks for a token like any request.
 //
 // Echo gives every group with middleware a catch-all route for unknown paths.
-// Require sees that nothing stands behind it there and answers as Echo would
-// without the group: 404, 405 with Allow, or 204 to OPTIONS. When middleware
-// stands between Require and that route (a proxy, say), or the app has its own
-// RouteNotFound, there is something to protect and a token is asked for.
+// Require sees that it guards nothing there and answers as Echo would without the
+// group: 404, 405 with Allow, or 204 to OPTIONS, by the app's own
+// echo.NotFoundHandler and echo.MethodNotAllowedHandler if it has set them. So
+// Require goes last in a group. When other middleware follows it (a proxy, say), or
+// the app has its own RouteNotFound, there may be something to protect, and a token
+// is asked for.
 package middleware

@@ -1,210 +1,207 @@
 package middleware
 
 import (
-	"errors"
-	"fmt"
-	"net/http"
-	"reflect"
-	"slices"
-	"strings"
-
 	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Skipper decides whether to leave a request unchecked. Echo's own
-// middleware.Skipper fits.
-type Skipper = func(c echo.Context) bool
+// Where Echo's context keeps an admission. Their types are not exported, so nobody
+// else can put one there. It is cheaper in two halves, of which most need one.
+const (
+	tokenKey = "m2m.token" // *verified
+	watchKey = "m2m.watch" // *watch
+)
 
-// ErrorHandler turns a refusal into the error a middleware returns.
-type ErrorHandler = func(c echo.Context, err error) error
-
-// verdictKey is where the context keeps a *verdict. Its type is not exported, so
-// nobody else can put one there.
-const verdictKey = "m2m.verdict"
-
-// TokenFrom gives the valid token of this request, or nil when no Require has run
-// or a [Skipper] skipped it. Each call makes one. Outside the guarded handler, in
-// an [ErrorHandler] say, it is there also when its scopes were refused.
+// TokenFrom returns the valid token of this request, or nil when no guard has let
+// it in or a Skipper skipped it. Each call makes one. It also finds the token of a
+// [Bearer.Handler] that was put in by echo.WrapMiddleware. Outside the guarded
+// handler, in an ErrorHandler say, it is there also when its scopes were refused.
 func TokenFrom(c echo.Context) *Token {
-	if v, ok := c.Get(verdictKey).(*verdict); ok {
+	if c == nil {
+		return nil
+	}
+	if v, ok := c.Get(tokenKey).(*verified); ok {
 		return v.token()
 	}
-	return nil
+	if c.Request() == nil {
+		return nil
+	}
+	return TokenFromContext(c.Request().Context())
 }
 
 // Require lets a request in with a valid token that was granted all the scopes;
-// with none named, any valid token. A scope that cannot exist (RFC 6749 §3.3: the
-// empty one, or one with a space) lets nobody in.
+// with none named, any valid token. A scope that cannot exist (RFC 6749, section
+// 3.3: the empty one, or one with a space) lets nobody in.
 //
 // A second Require of the same Bearer on a route, such as a group's and a
 // handler's, verifies the token once. One of another Bearer verifies it anew.
 func (b *Bearer) Require(scopes ...string) echo.MiddlewareFunc {
-	return b.requireScopes(newScopeRule(scopes, false))
+	return b.Echo(EchoOptions{}).Require(scopes...)
 }
 
 // RequireAny lets a request in with a valid token that was granted at least one
 // of the scopes. With none named it lets nobody in.
 func (b *Bearer) RequireAny(scopes ...string) echo.MiddlewareFunc {
-	return b.requireScopes(newScopeRule(scopes, true))
+	return b.Echo(EchoOptions{}).RequireAny(scopes...)
 }
 
-func (b *Bearer) requireScopes(rule *scopeRule) echo.MiddlewareFunc {
-	return b.guard(func(_ echo.Context, v *verdict) error {
-		if e := rule.check(v.client.scope); e != nil {
+// RequireFunc lets a request in with a valid token for which check returns nil.
+// check runs after all validation. An *echo.HTTPError that it returns goes to Echo
+// as it is, an *[Error] is answered with its challenge, and any other error is a
+// 403 whose cause stays private.
+func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
+	return b.Echo(EchoOptions{}).RequireFunc(check)
+}
+
+// EchoOptions are habits of Echo's own middleware. All are optional.
+type EchoOptions struct {
+	// Skipper, when it returns true, calls the next handler with no check at all
+	// and no token. Default never. Decide by c.Path(), the route: the raw path of
+	// a request has many spellings. Echo's own middleware.Skipper fits.
+	Skipper func(c echo.Context) bool
+
+	// ErrorHandler turns a refusal into what the middleware returns. Headers are
+	// set by then. The handler behind is not called even if it returns nil; if
+	// it has not answered either, the refusal itself is returned.
+	// Default: the refusal itself, an *echo.HTTPError around an *[Error].
+	ErrorHandler func(c echo.Context, err error) error
+
+	// ContextKey is a name under which c.Get finds a *[Token], one for all handlers
+	// of a request, there also when its scopes were refused. Default none:
+	// [TokenFrom] makes one when a handler asks for it.
+	ContextKey string
+}
+
+// EchoGuard makes Echo middleware of one [Bearer] with [EchoOptions]. The zero
+// EchoGuard lets nobody in: its middleware answers 500.
+type EchoGuard struct {
+	bearer  *Bearer
+	options EchoOptions
+}
+
+// Echo returns an EchoGuard with these options. It shares the Bearer's cache, and
+// a token that one of them has verified is not verified again by the other.
+func (b *Bearer) Echo(options EchoOptions) EchoGuard {
+	return EchoGuard{bearer: b, options: options}
+}
+
+// Require is [Bearer.Require] with the options.
+func (g EchoGuard) Require(scopes ...string) echo.MiddlewareFunc {
+	return g.requireScopes(newScopeRule(scopes, false))
+}
+
+// RequireAny is [Bearer.RequireAny] with the options.
+func (g EchoGuard) RequireAny(scopes ...string) echo.MiddlewareFunc {
+	return g.requireScopes(newScopeRule(scopes, true))
+}
+
+func (g EchoGuard) requireScopes(rule *scopeRule) echo.MiddlewareFunc {
+	return g.guard(func(_ echo.Context, v *verified) error {
+		if e := rule.check(v.scope); e != nil {
 			return e
 		}
 		return nil
 	})
 }
 
-// RequireFunc lets a request in with a valid token for which check returns nil.
-// check runs after all validation, so the token is to be believed. An
-// *echo.HTTPError it returns goes to Echo as it is, an *[Error] is answered with
-// its challenge, and any other error is a 403 whose cause stays private.
-func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
+// RequireFunc is [Bearer.RequireFunc] with the options.
+func (g EchoGuard) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
 	if check == nil {
-		return refuseAll
+		return g.guard(func(echo.Context, *verified) error { return misconfigured(errNoCheck) })
 	}
-	return b.guard(func(c echo.Context, v *verdict) error { return check(c, v.token()) })
+	return g.guard(func(c echo.Context, v *verified) error { return check(c, v.token()) })
 }
 
-// guard is the middleware. Echo calls it at every request, not once a route, so
-// all it does is close over next.
-func (b *Bearer) guard(check func(c echo.Context, v *verdict) error) echo.MiddlewareFunc {
-	if !b.usable() {
+func (g EchoGuard) guard(check func(c echo.Context, v *verified) error) echo.MiddlewareFunc {
+	b := g.bearer
+	if key := g.options.ContextKey; !b.usable() || key == tokenKey || key == watchKey {
 		return refuseAll
 	}
+	made := &echoGuard{g.bearer, g.options, check}
+	// Echo calls this at every request, not once a route, so it does little.
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		if guardsNothing(next) {
-			return routeMissing
+		guarded := func(c echo.Context) error { return made.serve(c, next) }
+		if isMissing(next) {
+			return b.routes.missing(next, guarded)
 		}
-		return func(c echo.Context) error {
-			if b.skipper != nil && b.skipper(c) {
-				return next(c)
-			}
-			prior, _ := c.Get(verdictKey).(*verdict)
-			v, e := b.authenticate(c.Request(), prior)
-			if e != nil {
-				return b.refuse(c, nil, e)
-			}
-			if v != prior {
-				c.Set(verdictKey, v)
-				if b.contextKey != "" {
-					c.Set(b.contextKey, v.token())
-				}
-			}
-			if err := check(c, v); err != nil {
-				return b.refuse(c, v, err)
-			}
-			if b.observe != nil {
-				b.report(c.Request().Context(), v, 0, "", nil)
-			}
-			return next(c)
+		return guarded
+	}
+}
+
+// echoGuard is one Require, RequireAny or RequireFunc.
+type echoGuard struct {
+	bearer  *Bearer
+	options EchoOptions
+	check   func(c echo.Context, v *verified) error
+}
+
+func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
+	if g.options.Skipper != nil && g.options.Skipper(c) {
+		return next(c)
+	}
+	b, prior := g.bearer, g.prior(c)
+	a, e := b.admit(c.Request(), prior)
+	if e != nil {
+		return g.refuse(c, e)
+	}
+	g.keep(c, a, prior)
+	began := b.clock()
+	if err := g.check(c, a.token); err != nil {
+		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // Echo's handler looks no deeper either
+			b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
+			return he
 		}
+		e := refusal(err)
+		b.reportRefusal(c.Request().Context(), a, began, eventOf(e))
+		return g.refuse(c, e)
+	}
+	if a.watch != prior.watch {
+		defer b.reportAdmission(c.Request().Context(), a)
+	}
+	return next(c)
+}
+
+// prior is how the guard before this one let the request in.
+func (g *echoGuard) prior(c echo.Context) (a admission) {
+	a.token, _ = c.Get(tokenKey).(*verified)
+	if g.bearer.observe != nil {
+		a.watch, _ = c.Get(watchKey).(*watch)
+	}
+	return a
+}
+
+// keep is for handlers, and for the guards after this one.
+func (g *echoGuard) keep(c echo.Context, a, prior admission) {
+	if a.token != prior.token {
+		c.Set(tokenKey, a.token)
+	}
+	if a.watch != prior.watch {
+		c.Set(watchKey, a.watch)
+	}
+	if key := g.options.ContextKey; key != "" && (a.token != prior.token || c.Get(key) == nil) {
+		c.Set(key, a.token.token())
 	}
 }
 
 // refuse turns a refusal into what Echo's error handler knows how to answer.
-func (b *Bearer) refuse(c echo.Context, v *verdict, err error) error {
-	ctx := c.Request().Context()
-	if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // Echo's handler looks no deeper either
-		b.report(ctx, v, he.Code, "", he)
-		return he
-	}
-	e, ok := err.(*Error) //nolint:errorlint // a wrapped one was not meant as the answer
-	if isNilPointer(err) {
-		err = fmt.Errorf("middleware: the check of RequireFunc returned a nil %T as its error", err)
-	}
-	if !ok || e == nil || e.Status < 400 || e.Status > 599 {
-		e = insufficientScope("", err)
-	}
-	b.announce(c.Response().Header(), e)
-	b.report(ctx, v, e.Status, e.Code, e)
-	refusal := &echo.HTTPError{Code: e.Status, Message: e.Description, Internal: e}
-	if b.errorHandler != nil {
-		if err := b.errorHandler(c, refusal); err != nil || c.Response().Committed {
+func (g *echoGuard) refuse(c echo.Context, e *Error) error {
+	g.bearer.announce(c.Response().Header(), e)
+	refused := &echo.HTTPError{Code: e.Status, Message: e.Description, Internal: e}
+	if g.options.ErrorHandler != nil {
+		if err := g.options.ErrorHandler(c, refused); err != nil || c.Response().Committed {
 			return err
 		}
 		// It neither answered nor returned an error: that must not be a 200.
 	}
-	return refusal
+	return refused
 }
 
-// refuseAll stands where a guard could not be made. The app starts, for New's
-// error may have been ignored, but nothing behind it is served.
+// refuseAll is the guard where none could be made. The app starts, for New's error
+// may have been ignored, but nothing behind it is served.
 func refuseAll(echo.HandlerFunc) echo.HandlerFunc {
 	return func(echo.Context) error {
-		e := misconfigured(errors.New("middleware: Require of a nil Bearer, or RequireFunc of a nil func: check the error of New"))
+		e := misconfigured(errUnusable)
 		return echo.NewHTTPError(e.Status, e.Description).SetInternal(e)
 	}
-}
-
-// guardsNothing reports whether next is Echo's own "not found" or "method not
-// allowed", as they were when this package started, or our stand-in for them.
-// Group.Use registers catch-all routes of the former; guarded, they would turn
-// unknown paths, wrong methods and OPTIONS into 401. Functions that share code
-// cannot be told apart, so what is recognised here is never called, only answered
-// for: a mistake would be a 404, not a way past the guard.
-func guardsNothing(next echo.HandlerFunc) bool {
-	code := codeOf(next)
-	return code == echoNotFound || code == echoMethodNotAllowed || code == ourRouteMissing
-}
-
-var (
-	echoNotFound         = codeOf(echo.NotFoundHandler)
-	echoMethodNotAllowed = codeOf(echo.MethodNotAllowedHandler)
-	ourRouteMissing      = codeOf(routeMissing)
-)
-
-func codeOf(h echo.HandlerFunc) uintptr { return reflect.ValueOf(h).Pointer() }
-
-// routeMissing answers as Echo would had the group no catch-all routes.
-func routeMissing(c echo.Context) error {
-	allowed := allowedMethods(c)
-	if len(allowed) == 0 || slices.Contains(allowed, c.Request().Method) { // the latter is a route that says 404
-		return echo.ErrNotFound
-	}
-	c.Response().Header().Set(echo.HeaderAllow, "OPTIONS, "+strings.Join(allowed, ", "))
-	if c.Request().Method == http.MethodOptions {
-		return c.NoContent(http.StatusNoContent)
-	}
-	return echo.ErrMethodNotAllowed
-}
-
-// Echo lists OPTIONS first in Allow, and it is never among a route's own methods
-// here: had it been, the router would have found it.
-var methods = [...]string{
-	http.MethodConnect, http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch,
-	http.MethodPost, echo.PROPFIND, http.MethodPut, http.MethodTrace, echo.REPORT,
-}
-
-// allowedMethods asks the router that routed the request under which other
-// methods it would have found a handler.
-func allowedMethods(c echo.Context) []string {
-	e, r := c.Echo(), c.Request()
-	router, ok := e.Routers()[r.Host]
-	if !ok {
-		router = e.Router()
-	}
-	// A route of the very pattern of the catch-all cannot be told from it by what
-	// Find says; the list of routes can.
-	var samePattern []string
-	for _, route := range router.Routes() {
-		if route.Path == c.Path() {
-			samePattern = append(samePattern, route.Method)
-		}
-	}
-	probe := e.AcquireContext()
-	defer e.ReleaseContext(probe)
-	var allowed []string
-	for _, method := range methods {
-		probe.Reset(r, nil)
-		router.Find(method, echo.GetPath(r), probe)
-		found := probe.Path() != "" && probe.Path() != c.Path()
-		if found || slices.Contains(samePattern, method) {
-			allowed = append(allowed, method)
-		}
-	}
-	probe.Reset(nil, nil) // the pool must not keep the request alive
-	return allowed
 }

@@ -4,19 +4,21 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Error is a refusal, shaped like RFC 6750 §3. Everything in it is public; the
-// cause, which is not, is what Unwrap gives, and nothing prints it.
+// Error is a refusal, shaped like RFC 6750, section 3. Everything in it is public.
+// Unwrap returns the cause, which is private; nothing prints it.
 //
-// A check of [Bearer.RequireFunc] may return one of its own.
+// A check of [Bearer.HandlerFunc] or [Bearer.RequireFunc] may return one of its own.
 type Error struct {
 	// Status is the HTTP status: 400, 401, 403, 500 or 503.
 	Status int
 
-	// Code is the error code of RFC 6750 §3.1: invalid_request, invalid_token or
-	// insufficient_scope; temporarily_unavailable with 503 and server_error with
-	// 500, as in RFC 6749; empty when no token was sent.
+	// Code is the error code of RFC 6750, section 3.1: invalid_request,
+	// invalid_token or insufficient_scope; temporarily_unavailable with 503 and
+	// server_error with 500, as in RFC 6749; empty when no token was sent.
 	Code string
 
 	// Description is one sentence for the caller's developer.
@@ -26,20 +28,32 @@ type Error struct {
 	// there when no scope would do.
 	Scope string
 
-	cause error
+	// RetryAfter is the Retry-After header, in seconds. 0 sends none.
+	RetryAfter int
+
+	reason event.Reason
+	cause  error
 }
 
-// Error is the public text.
+// Error returns the public text.
 func (e *Error) Error() string {
+	if e == nil {
+		return "middleware: no error"
+	}
 	return "middleware: " + cmp.Or(e.Code, "no token") + ": " + e.Description
 }
 
-// Unwrap gives the private cause, such as jwks.ErrUnavailable. It may be nil.
+// Unwrap returns the private cause, such as jwks.ErrUnavailable. It may be nil.
 // Keep it from callers.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.cause
+}
 
 func noCredential() *Error {
-	return &Error{Status: http.StatusUnauthorized, Description: "an access token is required"}
+	return &Error{Status: http.StatusUnauthorized, Description: "an access token is required", reason: event.NoToken}
 }
 
 func invalidRequest(format string, args ...any) *Error {
@@ -47,6 +61,7 @@ func invalidRequest(format string, args ...any) *Error {
 		Status:      http.StatusBadRequest,
 		Code:        "invalid_request",
 		Description: "send exactly one access token, in one Authorization header",
+		reason:      event.MalformedRequest,
 		cause:       fmt.Errorf("middleware: "+format, args...),
 	}
 }
@@ -57,31 +72,38 @@ const (
 )
 
 // invalidToken has one description for every cause: which check failed would tell
-// a forger how far he got.
-func invalidToken(cause error) *Error {
+// a forger how far a forgery got.
+func invalidToken(reason event.Reason, cause error) *Error {
 	return &Error{
 		Status:      http.StatusUnauthorized,
 		Code:        codeInvalidToken,
 		Description: notValid,
+		reason:      reason,
 		cause:       cause,
 	}
 }
 
-func insufficientScope(scope string, cause error) *Error {
+func insufficientScope(reason event.Reason, scope string, cause error) *Error {
 	return &Error{
 		Status:      http.StatusForbidden,
 		Code:        "insufficient_scope",
 		Description: "the access token does not permit this request",
 		Scope:       scope,
+		reason:      reason,
 		cause:       cause,
 	}
 }
 
-func unavailable(cause error) *Error {
+// retryAfter, in seconds, spreads callers out without making a short outage long.
+const retryAfter = 5
+
+func unavailable(reason event.Reason, cause error) *Error {
 	return &Error{
 		Status:      http.StatusServiceUnavailable,
 		Code:        "temporarily_unavailable",
 		Description: "access tokens cannot be checked right now, try again",
+		RetryAfter:  retryAfter,
+		reason:      reason,
 		cause:       cause,
 	}
 }
@@ -91,6 +113,20 @@ func misconfigured(cause error) *Error {
 		Status:      http.StatusInternalServerError,
 		Code:        "server_error",
 		Description: "access to this route is not configured",
+		reason:      event.Misconfigured,
 		cause:       cause,
 	}
+}
+
+// refusal is the answer to what an app's own check returned. An error that is no
+// *Error, or one that cannot be an answer, is a 403 whose cause stays private.
+func refusal(err error) *Error {
+	e, ok := err.(*Error) //nolint:errorlint // a wrapped one was not meant as the answer
+	if isNilPointer(err) {
+		err = fmt.Errorf("middleware: the check returned a nil %T as its error", err)
+	}
+	if !ok || e == nil || e.Status < 400 || e.Status > 599 {
+		return insufficientScope(event.Forbidden, "", err)
+	}
+	return e
 }

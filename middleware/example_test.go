@@ -67,7 +67,7 @@ func ExampleBearer_RequireAny() {
 func ExampleBearer_RequireFunc() {
 	auth, token := exampleAuth(bearer.Config{
 		Observe: func(_ context.Context, event bearer.Event) {
-			fmt.Println("observed:", event.Status, event.ClientID, errors.Unwrap(event.Err))
+			fmt.Println("observed:", event.Status, event.ClientID, event.Reason, event.Err)
 		},
 	})
 	e := echo.New()
@@ -86,14 +86,15 @@ func ExampleBearer_RequireFunc() {
 	fmt.Println(call(e, "/tenants/acme/orders", token))
 	fmt.Println(call(e, "/tenants/other/orders", token))
 	// Output:
-	// observed: 0 app1 <nil>
+	// observed: 0 app1  <nil>
 	// 200 app1 lists orders
-	// observed: 403 app1 a token of tenant acme
+	// observed: 403 app1 forbidden a token of tenant acme
 	// 403 Bearer error="insufficient_scope", error_description="the access token does not permit this request"
 }
 
-func ExampleConfig_errorHandler() {
-	auth, _ := exampleAuth(bearer.Config{
+func ExampleBearer_Echo() {
+	auth, _ := exampleAuth(bearer.Config{})
+	guard := auth.Echo(bearer.EchoOptions{
 		ErrorHandler: func(c echo.Context, err error) error {
 			var refused *bearer.Error
 			if !errors.As(err, &refused) {
@@ -103,9 +104,26 @@ func ExampleConfig_errorHandler() {
 		},
 	})
 	e := echo.New()
-	e.GET("/orders", listOrders, auth.Require())
+	e.GET("/orders", listOrders, guard.Require())
 	fmt.Println(call(e, "/orders", "a.b.c"))
 	// Output: 401 Bearer error="invalid_token", error_description="the access token is not valid"
+}
+
+func ExampleBearer_Handler() {
+	auth, token := exampleAuth(bearer.Config{})
+	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, bearer.TokenFromContext(r.Context()).ClientID, " lists orders")
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", auth.Handler(orders, "orders:read"))
+	mux.Handle("GET /stock", auth.Handler(orders, "stock:read"))
+	fmt.Println(call(mux, "/orders", token))
+	fmt.Println(call(mux, "/stock", token))
+	fmt.Println(call(mux, "/orders", ""))
+	// Output:
+	// 200 app1 lists orders
+	// 403 Bearer error="insufficient_scope", error_description="the access token does not permit this request", scope="stock:read"
+	// 401 Bearer realm="api"
 }
 
 // listOrders is a handler behind a guard.
@@ -119,7 +137,7 @@ func exampleAuth(config bearer.Config) (*bearer.Bearer, string) {
 	if err != nil {
 		panic(err)
 	}
-	keys, err := jwks.Static(private)
+	keys, err := jwks.NewKeyring(private)
 	if err != nil {
 		panic(err)
 	}
@@ -139,13 +157,13 @@ func exampleAuth(config bearer.Config) (*bearer.Bearer, string) {
 }
 
 // call is the status of a GET, with the challenge or the body.
-func call(e *echo.Echo, path, token string) string {
+func call(h http.Handler, path, token string) string {
 	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
-	e.ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 	says := w.Header().Get("WWW-Authenticate")
 	if w.Code == http.StatusOK {
 		says = w.Body.String()

@@ -3,7 +3,6 @@ package middleware
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,14 +11,20 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/patrickmn/go-cache"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Introspection is how [Introspect] asks an issuer. Endpoint, ClientID and
-// ClientSecret are required.
+// Introspection is how an API asks its issuer about tokens, for
+// [Config.Introspection]. Endpoint, ClientID and ClientSecret are required.
+//
+// Answers are cached, at most 10 000 of them, and a token is asked about once,
+// however many requests bring it.
 type Introspection struct {
 	// Endpoint is the issuer's introspection endpoint: https, or http on the
 	// loopback, such as "https://auth.example.com/introspect".
@@ -27,11 +32,11 @@ type Introspection struct {
 
 	// ClientID and ClientSecret are this API's own credentials at the issuer
 	// (client_secret_basic). The client must be allowed to see the tokens that
-	// come here; for package issuer, by Client.Introspects.
+	// are presented here; for package issuer, by Client.Introspects.
 	ClientID, ClientSecret string
 
-	// CacheFor is how long an answer is kept, and so how late a revocation is
-	// noticed at the most. Default 10 s.
+	// CacheFor is how long an answer is cached, and so how late a revocation may be
+	// noticed. Default 10 s.
 	CacheFor time.Duration
 
 	// Timeout of a request. Default 2 s.
@@ -47,46 +52,22 @@ type Introspection struct {
 
 const (
 	maxIntrospected  = 10_000
-	maxIntrospection = 64 << 10
+	maxIntrospection = 64 << 10    // bytes of an answer
 	maxFlights       = 256         // tokens asked about at the same time
-	askAgain         = time.Second // after a failure, so that an issuer in trouble is left alone
+	pause            = time.Second // after a failure, so that an issuer in trouble is left alone
 )
-
-// Introspect makes a func for Config.Revoked that asks the issuer whether a
-// token still stands (RFC 7662), for a resource server that does not share the
-// issuer's process. The token has been verified by then; the issuer adds what
-// only it knows. Answers are kept for CacheFor, at most 10 000 of them, and a
-// token is asked about once, however many requests come with it.
-//
-// Call it before the first request: requests before it know of nobody who wants
-// their token.
-//
-// What is wrong with c is the error of every call, so that requests are answered
-// 503: a configuration that cannot ask never lets a token pass.
-func Introspect(c Introspection) func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error) {
-	c.CacheFor, c.Timeout = cmp.Or(c.CacheFor, 10*time.Second), cmp.Or(c.Timeout, 2*time.Second)
-	if c.Client == nil {
-		c.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
-	i := &introspector{
-		Introspection: c, refusal: c.validate(), flights: map[string]*introspected{},
-		answers: cache.New(c.CacheFor, cache.NoExpiration), // no janitor: keep sweeps
-	}
-	introspects.Store(true)
-	return i.revoked
-}
 
 func (c *Introspection) validate() error {
 	u, err := url.Parse(c.Endpoint)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil:
-		return fmt.Errorf(`middleware: Introspection.Endpoint %q: write the issuer's introspection endpoint, such as "https://auth.example.com/introspect"`, c.Endpoint)
+		return fmt.Errorf(`middleware: Config.Introspection.Endpoint %q: write the issuer's introspection endpoint, such as "https://auth.example.com/introspect"`, c.Endpoint)
 	case u.Scheme != "https" && (u.Scheme != "http" || !c.InsecureHTTP && !isLoopback(u.Hostname())):
-		return fmt.Errorf("middleware: Introspection.Endpoint %q: write https; http is for loopback only, unless InsecureHTTP is set", c.Endpoint)
+		return fmt.Errorf("middleware: Config.Introspection.Endpoint %q: write https; http is for loopback only, unless InsecureHTTP is set", c.Endpoint)
 	case c.ClientID == "" || c.ClientSecret == "":
-		return errors.New("middleware: Introspection.ClientID and ClientSecret: write this API's own credentials at the issuer")
+		return errors.New("middleware: Config.Introspection.ClientID and ClientSecret: write this API's own credentials at the issuer")
 	case c.CacheFor < 0 || c.Timeout < 0:
-		return errors.New("middleware: Introspection.CacheFor and Timeout: write positive durations, or leave them out")
+		return errors.New("middleware: Config.Introspection.CacheFor and Timeout: write positive durations, or leave them out")
 	}
 	return nil
 }
@@ -96,80 +77,104 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
+// introspector asks, and caches what it was told.
 type introspector struct {
 	Introspection
-	refusal error
 	answers *cache.Cache // jti → whether revoked
+	flights singleflight.Group
+	limit   *semaphore.Weighted
+	closed  context.Context
+	close   context.CancelFunc
 
 	mu      sync.Mutex
-	flights map[string]*introspected
 	failure error     // of the latest request
 	failed  time.Time // when that was; for a moment nothing more is asked
 }
 
-// introspected is an answer that is on its way.
-type introspected struct {
-	done    chan struct{}
-	revoked bool
-	err     error
+func newIntrospector(c Introspection) (*introspector, error) {
+	c.CacheFor, c.Timeout = cmp.Or(c.CacheFor, 10*time.Second), cmp.Or(c.Timeout, 2*time.Second)
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if c.Client == nil {
+		c.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	i := &introspector{
+		Introspection: c,
+		answers:       cache.New(c.CacheFor, 0), // no janitor, so nothing to stop: keep evicts
+		limit:         semaphore.NewWeighted(maxFlights),
+	}
+	i.closed, i.close = context.WithCancel(context.Background())
+	return i, nil
 }
 
-func (i *introspector) revoked(ctx context.Context, jti, _ string, _ time.Time) (bool, error) {
-	if i.refusal != nil {
-		return false, i.refusal
-	}
+// revoked reports whether the issuer says that a token, which has been verified, is
+// no longer active. Only an answer that says so clearly is no error.
+func (i *introspector) revoked(ctx context.Context, jti, token string) (bool, error) {
 	if revoked, ok := i.answers.Get(jti); ok {
 		return revoked == true, nil
 	}
-	token, ok := ctx.Value(credentialKey{}).(string)
-	if !ok {
-		return false, errors.New("middleware: Introspect works as Config.Revoked, with the context it is given there")
-	}
-	i.mu.Lock()
-	flight, flying := i.flights[jti]
-	if !flying {
-		if i.failure != nil && time.Since(i.failed) < askAgain {
-			defer i.mu.Unlock()
-			return false, i.failure
-		}
-		if len(i.flights) >= maxFlights {
-			defer i.mu.Unlock()
-			return false, errors.New("middleware: introspection: too many tokens are being asked about")
-		}
-		flight = &introspected{done: make(chan struct{})}
-		i.flights[jti] = flight
-		go i.fly(context.WithoutCancel(ctx), jti, token, flight) // ends after Timeout at the latest
-	}
-	i.mu.Unlock()
+	jti = strings.Clone(jti)               // what it is a part of need not be kept
+	detached := context.WithoutCancel(ctx) // one caller's leaving is not the others' concern
+	flight := i.flights.DoChan(jti, func() (any, error) { return i.fly(detached, jti, token) })
 	select {
-	case <-flight.done:
-		return flight.revoked, flight.err
+	case answer := <-flight:
+		return answer.Val == true, answer.Err
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
 }
 
-// fly asks, for all who wait, whoever of them leaves.
-func (i *introspector) fly(ctx context.Context, jti, token string, flight *introspected) {
-	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
-	defer cancel()
-	active, err := i.ask(ctx, token)
-	flight.revoked, flight.err = err == nil && !active, err
+// trouble returns the failure of the latest request, while nothing more is asked.
+func (i *introspector) trouble() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.failure, i.failed = err, time.Now(); err == nil {
-		if i.answers.ItemCount() >= maxIntrospected {
-			if i.answers.DeleteExpired(); i.answers.ItemCount() >= maxIntrospected {
-				i.answers.Flush()
-			}
-		}
-		i.answers.SetDefault(jti, flight.revoked)
+	if i.failure != nil && time.Since(i.failed) < pause {
+		return i.failure
 	}
-	delete(i.flights, jti)
-	close(flight.done)
+	return nil
 }
 
-// ask is one request of RFC 7662 §2.1.
+// fly asks for all who wait. It ends after Timeout at the latest, and by Close.
+func (i *introspector) fly(ctx context.Context, jti, token string) (revoked bool, err error) {
+	if err := i.trouble(); err != nil {
+		return false, err
+	}
+	if !i.limit.TryAcquire(1) {
+		return false, errors.New("middleware: introspection: too many tokens are being asked about")
+	}
+	defer i.limit.Release(1)
+	if known, ok := i.answers.Get(jti); ok { // since a moment ago
+		return known == true, nil
+	}
+	if err := i.closed.Err(); err != nil {
+		return false, errors.New("middleware: introspection: the Bearer was closed")
+	}
+	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
+	defer cancel()
+	defer context.AfterFunc(i.closed, cancel)()
+	active, err := i.ask(ctx, token)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.failure, i.failed = err, time.Now(); err != nil {
+		return false, err
+	}
+	i.keep(jti, !active)
+	return !active, nil
+}
+
+// keep caches an answer. A full cache drops its expired answers, or all of them if
+// none has expired.
+func (i *introspector) keep(jti string, revoked bool) {
+	if i.answers.ItemCount() >= maxIntrospected {
+		if i.answers.DeleteExpired(); i.answers.ItemCount() >= maxIntrospected {
+			i.answers.Flush()
+		}
+	}
+	i.answers.SetDefault(jti, revoked)
+}
+
+// ask is one request of RFC 7662, section 2.1.
 func (i *introspector) ask(ctx context.Context, token string) (active bool, err error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, i.Endpoint, strings.NewReader(form.Encode()))
@@ -178,7 +183,7 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	r.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret)) // RFC 6749 §2.3.1
+	r.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret)) // RFC 6749, section 2.3.1
 	answer, err := i.Client.Do(r)
 	if err != nil {
 		return false, fmt.Errorf("middleware: introspection: %w", err)
@@ -191,39 +196,21 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 	if answer.StatusCode != http.StatusOK {
 		return false, fmt.Errorf("middleware: introspection: %s answered %d", i.Endpoint, answer.StatusCode)
 	}
-	var said struct {
-		Active *bool `json:"active"`
-	}
-	if err := json.Unmarshal(body, &said); err != nil || said.Active == nil {
-		return false, fmt.Errorf("middleware: introspection: %s did not say whether the token is active", i.Endpoint)
-	}
-	return *said.Active, nil
+	return i.active(string(body))
 }
 
-// credentialKey finds the presented token in the context that Config.Revoked is
-// given.
-type credentialKey struct{}
-
-// introspects is whether anybody in this process can look for it: only Introspect
-// knows the key. It spares the others an allocation per request.
-var introspects atomic.Bool
-
-func withCredential(ctx context.Context, credential string) context.Context {
-	if !introspects.Load() {
-		return ctx
+// active reads the one member that decides (RFC 7662, section 2.2). The strict
+// reader takes no other spelling of its name, and no name twice.
+func (i *introspector) active(answer string) (bool, error) {
+	members, err := jose.ParseObject(answer)
+	if err != nil {
+		return false, fmt.Errorf("middleware: introspection: %s: %w", i.Endpoint, err)
 	}
-	return &revokedContext{ctx, credential}
-}
-
-// revokedContext is a request's context with its token in it.
-type revokedContext struct {
-	context.Context
-	credential string
-}
-
-func (c *revokedContext) Value(key any) any {
-	if key == (credentialKey{}) {
-		return c.credential
+	switch value, _ := members.Raw("active"); string(value) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
 	}
-	return c.Context.Value(key)
+	return false, fmt.Errorf("middleware: introspection: %s did not say whether the token is active", i.Endpoint)
 }

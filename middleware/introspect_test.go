@@ -26,7 +26,7 @@ func newIntrospectable(t *testing.T) *introspectable {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked.Add(1)
 		id, secret, _ := r.BasicAuth()
-		if r.Method != http.MethodPost || id != url.QueryEscape("a:pi") || secret != url.QueryEscape("s e+cret") || r.PostFormValue("token") != "the.token.itself" {
+		if r.Method != http.MethodPost || id != url.QueryEscape("a:pi") || secret != url.QueryEscape("s e+cret") || r.PostFormValue("token") != introspectedToken {
 			t.Errorf("%s by %q %q with %v", r.Method, id, secret, r.PostForm)
 		}
 		(*s.answer.Load())(w, r)
@@ -45,17 +45,26 @@ func (s *introspectable) config() Introspection {
 	return Introspection{Endpoint: s.URL, ClientID: "a:pi", ClientSecret: "s e+cret", Client: s.Client()}
 }
 
-func withToken(t *testing.T) context.Context {
-	return &revokedContext{t.Context(), "the.token.itself"}
+const introspectedToken = "the.token.itself"
+
+// introspecting is what the guard calls.
+func introspecting(t *testing.T, c Introspection) func(ctx context.Context, jti string) (bool, error) {
+	t.Helper()
+	i, err := newIntrospector(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(i.close)
+	return func(ctx context.Context, jti string) (bool, error) { return i.revoked(ctx, jti, introspectedToken) }
 }
 
 func TestIntrospect(t *testing.T) {
 	s := newIntrospectable(t)
 	c := s.config()
 	c.CacheFor = 200 * time.Millisecond
-	revoked := Introspect(c)
+	revoked := introspecting(t, c)
 	for range 5 {
-		if got, err := revoked(withToken(t), "one", "", time.Time{}); got || err != nil {
+		if got, err := revoked(t.Context(), "one"); got || err != nil {
 			t.Fatalf("active: %v %v", got, err)
 		}
 	}
@@ -64,7 +73,7 @@ func TestIntrospect(t *testing.T) {
 	}
 	s.says(`{"active":false}`)
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		got, err := revoked(withToken(t), "one", "", time.Time{})
+		got, err := revoked(t.Context(), "one")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,12 +105,12 @@ func TestIntrospectFails(t *testing.T) {
 			s.does(h)
 			c := s.config()
 			c.Client, c.Timeout = nil, 100*time.Millisecond
-			revoked := Introspect(c)
+			revoked := introspecting(t, c)
 			before := s.asked.Load()
 			for range 2 {
-				if got, err := revoked(withToken(t), "one", "", time.Time{}); got || err == nil {
+				if got, err := revoked(t.Context(), "one"); got || err == nil {
 					t.Errorf("%v %v, want an error: nothing is known", got, err)
-				} else if strings.Contains(err.Error(), "the.token.itself") || strings.Contains(err.Error(), "e+cret") {
+				} else if strings.Contains(err.Error(), introspectedToken) || strings.Contains(err.Error(), "e+cret") {
 					t.Errorf("the error tells a secret: %v", err)
 				}
 			}
@@ -109,8 +118,8 @@ func TestIntrospectFails(t *testing.T) {
 				t.Errorf("asked %d times, want 1: an issuer in trouble is left alone for a moment", got)
 			}
 			s.says(`{"active":true}`)
-			time.Sleep(askAgain)
-			if got, err := revoked(withToken(t), "one", "", time.Time{}); got || err != nil {
+			time.Sleep(pause)
+			if got, err := revoked(t.Context(), "one"); got || err != nil {
 				t.Errorf("after that: %v %v", got, err)
 			}
 		})
@@ -121,12 +130,12 @@ func TestIntrospectOnce(t *testing.T) {
 	s := newIntrospectable(t)
 	release := make(chan struct{})
 	s.does(func(w http.ResponseWriter, _ *http.Request) { <-release; fmt.Fprint(w, `{"active":true}`) })
-	revoked := Introspect(s.config())
+	revoked := introspecting(t, s.config())
 
-	leaving, leave := context.WithCancel(withToken(t))
+	leaving, leave := context.WithCancel(t.Context())
 	var first, crowd sync.WaitGroup
 	first.Go(func() {
-		if _, err := revoked(leaving, "one", "", time.Time{}); err == nil {
+		if _, err := revoked(leaving, "one"); err == nil {
 			t.Error("a caller that left got an answer")
 		}
 	})
@@ -135,7 +144,7 @@ func TestIntrospectOnce(t *testing.T) {
 	}
 	for range 100 {
 		crowd.Go(func() {
-			if got, err := revoked(withToken(t), "one", "", time.Time{}); got || err != nil {
+			if got, err := revoked(t.Context(), "one"); got || err != nil {
 				t.Errorf("%v %v: one caller's leaving is not the others' concern", got, err)
 			}
 		})
@@ -150,6 +159,7 @@ func TestIntrospectOnce(t *testing.T) {
 }
 
 func TestIntrospectMisconfigured(t *testing.T) {
+	keys := newKeyring(t, ecKey)
 	good := Introspection{Endpoint: "https://auth.example.com/introspect", ClientID: "api", ClientSecret: "s"}
 	for name, change := range map[string]func(*Introspection){
 		"Endpoint":     func(c *Introspection) { c.Endpoint = "" },
@@ -161,12 +171,116 @@ func TestIntrospectMisconfigured(t *testing.T) {
 	} {
 		c := good
 		change(&c)
-		got, err := Introspect(c)(withToken(t), "one", "", time.Time{})
-		if got || err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v %v", name, got, err)
+		_, err := New(Config{Issuer: testIssuer, Audience: testAudience, Keys: keys, Introspection: &c})
+		if err == nil || !strings.HasPrefix(err.Error(), "middleware: Config.Introspection.") || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if got, err := Introspect(good)(t.Context(), "one", "", time.Time{}); got || err == nil {
-		t.Errorf("without a token in the context: %v %v", got, err)
+}
+
+// The guard asks about the token it was sent, about no token that is not valid, and
+// goes by the answer.
+func TestIntrospection(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	var presented, answer atomic.Pointer[string]
+	var asked atomic.Int64
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		token := r.PostFormValue("token")
+		presented.Store(&token)
+		fmt.Fprint(w, *answer.Load())
+	}))
+	defer issuer.Close()
+	c := Introspection{Endpoint: issuer.URL, ClientID: "api", ClientSecret: "s", Client: issuer.Client()}
+	for name, tt := range map[string]struct {
+		answer string
+		status int
+	}{
+		"active":             {`{"active":true,"scope":"x"}`, 200},
+		"inactive":           {`{"active":false}`, 401},
+		"another case":       {`{"active":false,"Active":true}`, 401},
+		"another case alone": {`{"Active":true}`, 503},
+		"twice":              {`{"active":false,"active":true}`, 503},
+		"null":               {`{"active":null}`, 503},
+		"number":             {`{"active":1}`, 503},
+		"array":              {`[{"active":true}]`, 503},
+		"two documents":      {`{"active":true}{"active":true}`, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer.Store(&tt.answer)
+			a := newAPI(t, Config{Keys: keys, Introspection: &c})
+			token := goodToken(t, keys)
+			for range 3 { // the third is a hit in the cache of verified tokens
+				if w := a.get("/", "Bearer "+token); w.Code != tt.status {
+					t.Errorf("status %d, want %d: %s", w.Code, tt.status, a.cause())
+				}
+			}
+			if *presented.Load() != token {
+				t.Error("asked about another token")
+			}
+			before := asked.Load()
+			a.get("/", "Bearer "+token[:len(token)-8]+"AAAAAAAA")
+			a.get("/", "Bearer "+sign(t, keys, payload(map[string]string{"exp": "1"})))
+			if asked.Load() != before {
+				t.Error("asked about a token that is not valid")
+			}
+			if err := a.auth.Close(); err != nil {
+				t.Error(err)
+			}
+			if w := a.get("/", "Bearer "+sign(t, keys, payload(map[string]string{"jti": `"another"`}))); w.Code != http.StatusServiceUnavailable {
+				t.Errorf("status %d after Close", w.Code)
+			}
+		})
 	}
+}
+
+// Close ends a request that is under way, and who waits for it is answered.
+func TestCloseEndsIntrospection(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	asked := make(chan struct{}, 1)
+	issuer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // so that the server notices when the client leaves
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer issuer.Close()
+	a := newAPI(t, Config{Keys: keys, Introspection: &Introspection{Endpoint: issuer.URL, ClientID: "api", ClientSecret: "s", Client: issuer.Client(), Timeout: time.Hour}})
+	go func() {
+		<-asked
+		_ = a.auth.Close()
+	}()
+	if w := a.get("/", "Bearer "+goodToken(t, keys)); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+// As many tokens as may be asked about at the same time are; one more is refused
+// at once.
+func TestIntrospectionIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	s := newIntrospectable(t)
+	s.does(func(w http.ResponseWriter, _ *http.Request) { <-release; fmt.Fprint(w, `{"active":true}`) })
+	c := s.config()
+	c.Timeout = time.Minute
+	revoked := introspecting(t, c)
+	var crowd sync.WaitGroup
+	for n := range maxFlights {
+		crowd.Go(func() {
+			if got, err := revoked(t.Context(), fmt.Sprint(n)); got || err != nil {
+				t.Errorf("%v %v", got, err)
+			}
+		})
+	}
+	for s.asked.Load() < maxFlights {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := revoked(t.Context(), "one more"); err == nil {
+		t.Error("one more was asked about")
+	}
+	close(release)
+	crowd.Wait()
+	if got, err := revoked(t.Context(), "one more"); got || err != nil {
+		t.Errorf("after that: %v %v", got, err)
+	}
+	s.CloseClientConnections()
 }

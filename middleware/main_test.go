@@ -21,12 +21,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // TestMain fails the run when goroutines are left behind.
@@ -45,8 +47,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// CI runs all tests a second time with -verdicts=-1, which remembers none.
-var maxVerdicts = flag.Int("verdicts", 0, "the Config.MaxVerdicts of tests that set none")
+// CI runs all tests a second time with -cache=-1, which turns the cache off.
+var cacheSize = flag.Int("cache", 0, "the Config.CacheSize of tests that set none")
 
 const (
 	testIssuer   = "https://auth.example.com"
@@ -62,7 +64,7 @@ var (
 
 func newKeyring(tb testing.TB, signers ...crypto.Signer) *jwks.Keyring {
 	tb.Helper()
-	keys, err := jwks.Static(signers...)
+	keys, err := jwks.NewKeyring(signers...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -136,7 +138,7 @@ func forge(tb testing.TB, header, payload string, key crypto.Signer) string {
 // kidOf is the kid under which a keyring publishes its signing key.
 func kidOf(tb testing.TB, keys *jwks.Keyring) string {
 	tb.Helper()
-	jws, err := jwks.Parse(goodToken(tb, keys), 0)
+	jws, err := jose.Parse(goodToken(tb, keys), 0)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -144,9 +146,9 @@ func kidOf(tb testing.TB, keys *jwks.Keyring) string {
 }
 
 // sourceFunc is a key source of one func.
-type sourceFunc func(ctx context.Context, kid string) (*jwks.Key, error)
+type sourceFunc func(ctx context.Context, kid string) (*jose.Key, error)
 
-func (f sourceFunc) Key(ctx context.Context, kid, _ string) (*jwks.Key, error) { return f(ctx, kid) }
+func (f sourceFunc) Key(ctx context.Context, kid, _ string) (*jose.Key, error) { return f(ctx, kid) }
 
 // api is an app with one guarded route, and a record of what reached it.
 type api struct {
@@ -166,7 +168,7 @@ func newAPI(tb testing.TB, c Config, scopes ...string) *api {
 	if c.Audience == "" {
 		c.Audience = testAudience
 	}
-	c.MaxVerdicts = cmp.Or(c.MaxVerdicts, *maxVerdicts)
+	c.CacheSize = cmp.Or(c.CacheSize, *cacheSize)
 	if c.Observe == nil {
 		c.Observe = func(_ context.Context, event Event) { a.events = append(a.events, event) }
 	}
@@ -190,29 +192,35 @@ func (a *api) get(path string, authorization ...string) *httptest.ResponseRecord
 }
 
 func (a *api) do(method, path string, authorization ...string) *httptest.ResponseRecorder {
+	return ask(a, method, path, authorization...)
+}
+
+func (a *api) send(r *http.Request) *httptest.ResponseRecorder { return send(a, r) }
+
+func ask(h http.Handler, method, path string, authorization ...string) *httptest.ResponseRecorder {
+	return send(h, request(method, path, authorization...))
+}
+
+func request(method, path string, authorization ...string) *http.Request {
 	r := httptest.NewRequest(method, path, http.NoBody)
 	if len(authorization) > 0 {
 		r.Header["Authorization"] = authorization
 	}
-	return a.send(r)
+	return r
 }
 
-func (a *api) send(r *http.Request) *httptest.ResponseRecorder {
+func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	a.ServeHTTP(w, r)
+	h.ServeHTTP(w, r)
 	return w
 }
 
 // cause is the private cause of the last event.
 func (a *api) cause() string {
-	if len(a.events) == 0 {
+	if len(a.events) == 0 || a.events[len(a.events)-1].Err == nil {
 		return ""
 	}
-	e, ok := a.events[len(a.events)-1].Err.(*Error)
-	if !ok || e.Unwrap() == nil {
-		return ""
-	}
-	return e.Unwrap().Error()
+	return a.events[len(a.events)-1].Err.Error()
 }
 
 // wantInvalid checks the one answer for whatever is wrong with a token, and that
@@ -247,4 +255,126 @@ func (a *api) wantServed(t *testing.T, token string) *Token {
 		t.Fatalf("status %d: %s", w.Code, a.cause())
 	}
 	return a.tokens[served]
+}
+
+// unread is a ResponseWriter that keeps nothing but the status.
+type unread struct {
+	header http.Header
+	status int
+}
+
+func (u *unread) Header() http.Header         { return u.header }
+func (u *unread) WriteHeader(status int)      { u.status = status }
+func (u *unread) Write(p []byte) (int, error) { return len(p), nil }
+
+// route is an app of one route, asked without a network.
+type route struct {
+	app     *echo.Echo
+	request *http.Request
+	answer  unread
+}
+
+func newRoute(guard ...echo.MiddlewareFunc) *route {
+	r := &route{app: echo.New(), request: httptest.NewRequest(http.MethodGet, "/", http.NoBody), answer: unread{header: http.Header{}}}
+	r.app.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) }, guard...)
+	r.request.Header["Authorization"] = []string{""}
+	return r
+}
+
+// another is the same route, for another goroutine.
+func (r *route) another() *route {
+	return &route{app: r.app, request: r.request.Clone(context.Background()), answer: unread{header: http.Header{}}}
+}
+
+func (r *route) ask(tb testing.TB, authorization string, want int) {
+	r.request.Header["Authorization"][0] = authorization
+	r.app.ServeHTTP(&r.answer, r.request)
+	if r.answer.status != want {
+		tb.Fatalf("status %d, want %d", r.answer.status, want)
+	}
+}
+
+// asking goes through the tokens in turn.
+func (r *route) asking(list []string) func(testing.TB) {
+	next := 0
+	return func(tb testing.TB) {
+		r.ask(tb, list[next%len(list)], http.StatusNoContent)
+		next++
+	}
+}
+
+var benchSigners = []struct {
+	alg    string
+	signer crypto.Signer
+}{{"ES256", ecKey}, {"RS256", rsaKey}, {"EdDSA", edKey}}
+
+// notRevoked is a Config.Revoked that costs what a look-up does.
+func notRevoked() func(context.Context, string, string, time.Time) (bool, error) {
+	revoked := map[string]bool{"x": true}
+	var mu sync.RWMutex
+	return func(_ context.Context, jti, clientID string, _ time.Time) (bool, error) {
+		mu.RLock()
+		defer mu.RUnlock()
+		return revoked[jti] || revoked[clientID], nil
+	}
+}
+
+func benchGuard(tb testing.TB, c Config) *Bearer {
+	tb.Helper()
+	c.Issuer, c.Audience = testIssuer, testAudience
+	b, err := New(c)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// tokens are n different good tokens, as they come in the header, of so many
+// clients.
+func tokens(tb testing.TB, keys *jwks.Keyring, n, clients int) []string {
+	tb.Helper()
+	return numbered(tb, keys, 0, n, clients)
+}
+
+func numbered(tb testing.TB, keys *jwks.Keyring, from, n, clients int) []string {
+	tb.Helper()
+	list := make([]string, n)
+	var work sync.WaitGroup
+	for w := range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for i := w; i < n; i += runtime.GOMAXPROCS(0) {
+				client := strconv.Quote(fmt.Sprintf("client-%d", (from+i)%clients))
+				list[i] = "Bearer " + sign(tb, keys, payload(map[string]string{
+					"jti": fmt.Sprintf(`"tJ5pbrYjFHXJ9-%08d"`, from+i), "sub": client, "client_id": client, "exp": strconv.FormatInt(time.Now().Unix()+100_000, 10),
+				}))
+			}
+		})
+	}
+	work.Wait()
+	return list
+}
+
+// firstSight asks with one token after another, each of which the guard sees for
+// the first time: before they come again, there is a new guard.
+type firstSight struct {
+	config Config
+	list   []string
+	route  *route
+	next   int
+}
+
+func (f *firstSight) ask(tb testing.TB) {
+	if f.next%len(f.list) == 0 {
+		f.route = newRoute(benchGuard(tb, f.config).Require("orders:read"))
+	}
+	f.route.ask(tb, f.list[f.next%len(f.list)], http.StatusNoContent)
+	f.next++
+}
+
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }

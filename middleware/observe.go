@@ -1,34 +1,79 @@
 package middleware
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+	"time"
 
-// Event is one decision of one Require. It never holds a token or a secret, and
-// is not for callers' eyes: Err says why.
-type Event struct {
-	// Status is the status answered, or 0 when the request was let in.
-	Status int
+	"github.com/echo-m2m/m2m/jwks/event"
+)
 
-	// Code is the answer's error code, as in [Error]. Empty when the request was
-	// let in, and when no token was sent.
-	Code string
+// Event is what [Config.Observe] hears of a request: its Op is event.OpRequest. Of
+// a request that was let in, Status is 0; of a refused one, Reason says why, and
+// Status and Code what was answered. ClientID and TokenID are of verified tokens
+// only, among them those that lack a scope. Duration is how long the checks took.
+type Event = event.Event
 
-	// Err is the refusal with its private cause behind Unwrap, or what a check of
-	// [Bearer.RequireFunc] returned. Nil when the request was let in.
-	Err error
-
-	// ClientID and TokenID are the client_id and jti of a token that is valid in
-	// all but, perhaps, its scopes. Empty for any other: what a token says before
-	// it is verified is anybody's.
-	ClientID, TokenID string
+// watch sees to it that an observed request is reported once, whether one guard
+// decides or several. The outermost makes it and reports an admission, when the
+// handler has returned; a guard further in that refuses reports that instead.
+type watch struct {
+	took    time.Duration // of the outermost guard's verification
+	decided atomic.Bool   // the request has been reported
 }
 
-func (b *Bearer) report(ctx context.Context, v *verdict, status int, code string, err error) {
+// watched returns the watch of a request that has just been let in: that of a guard
+// further out, or a new one.
+func (b *Bearer) watched(prior *watch, began time.Time) *watch {
+	if prior != nil || b.observe == nil {
+		return prior
+	}
+	return &watch{took: time.Since(began)}
+}
+
+// decide reports whether the request is still to be reported. It says so once.
+func (w *watch) decide() bool { return w == nil || w.decided.CompareAndSwap(false, true) }
+
+// clock reads the time for a Duration, which only an observer wants to know.
+func (b *Bearer) clock() time.Time {
 	if b.observe == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// reportRefusal reports a request that a guard refuses. a is how it was let in
+// before that, as far as it was.
+func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time, e Event) {
+	if b.observe == nil || !a.watch.decide() {
 		return
 	}
-	event := Event{Status: status, Code: code, Err: err}
-	if v != nil {
-		event.ClientID, event.TokenID = v.client.id, v.id
+	e.Op, e.Duration = event.OpRequest, time.Since(began)
+	if a.watch != nil {
+		e.Duration += a.watch.took
 	}
-	b.observe(ctx, event)
+	if a.token != nil {
+		e.ClientID, e.TokenID = a.token.clientID, a.token.id
+	}
+	b.observe(ctx, e)
+}
+
+// eventOf is what an event says of a refusal. Err is its cause: an observer wants
+// to know what no caller is told.
+func eventOf(e *Error) Event {
+	reported := Event{Reason: e.reason, Status: e.Status, Code: e.Code, Err: e.cause}
+	if e.reason == "" { // an app's own
+		reported.Reason = event.Forbidden
+	}
+	if e.cause == nil {
+		reported.Err = e
+	}
+	return reported
+}
+
+// reportAdmission reports a request that all guards have let in.
+func (b *Bearer) reportAdmission(ctx context.Context, a admission) {
+	if a.watch.decide() {
+		b.observe(ctx, Event{Op: event.OpRequest, ClientID: a.token.clientID, TokenID: a.token.id, Duration: a.watch.took})
+	}
 }

@@ -1,9 +1,12 @@
 package middleware
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // scopeRule is what one route asks for.
@@ -16,6 +19,10 @@ type scopeRule struct {
 
 func newScopeRule(scopes []string, anyOf bool) *scopeRule {
 	rule := &scopeRule{scopes: slices.Clone(scopes), any: anyOf}
+	if anyOf && len(scopes) == 0 {
+		rule.cause = errors.New("middleware: any of no scopes")
+		return rule
+	}
 	for _, s := range rule.scopes {
 		if !isScope(s) {
 			rule.cause = fmt.Errorf("middleware: no token can have the scope %q", s)
@@ -26,7 +33,7 @@ func newScopeRule(scopes []string, anyOf bool) *scopeRule {
 	return rule
 }
 
-// isScope holds a scope against RFC 6749 §3.3:
+// isScope reports whether a scope can exist (RFC 6749, section 3.3):
 // scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
 func isScope(s string) bool {
 	for i := range len(s) {
@@ -40,17 +47,17 @@ func isScope(s string) bool {
 // check lets a token with this scope claim through or says what it lacks.
 func (s *scopeRule) check(claim string) *Error {
 	if s.cause != nil {
-		return insufficientScope("", s.cause)
+		return insufficientScope(event.Misconfigured, "", s.cause)
 	}
 	if s.any {
 		if !slices.ContainsFunc(s.scopes, func(scope string) bool { return hasScope(claim, scope) }) {
-			return insufficientScope(s.needed, fmt.Errorf("middleware: none of the scopes %q granted", s.scopes))
+			return insufficientScope(event.InsufficientScope, s.needed, fmt.Errorf("middleware: none of the scopes %q granted", s.scopes))
 		}
 		return nil
 	}
 	for _, scope := range s.scopes {
 		if !hasScope(claim, scope) {
-			return insufficientScope(s.needed, fmt.Errorf("middleware: scope %q not granted", scope))
+			return insufficientScope(event.InsufficientScope, s.needed, fmt.Errorf("middleware: scope %q not granted", scope))
 		}
 	}
 	return nil

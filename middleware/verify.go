@@ -10,87 +10,78 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// authenticate finds and verifies the token of a request. prior is what an
-// earlier Require of the same request verified, or nil; it counts only if this
-// very Bearer verified this very credential.
-func (b *Bearer) authenticate(r *http.Request, prior *verdict) (*verdict, *Error) {
+// authenticate finds and verifies the token of a request. prior is what an earlier
+// guard of this Bearer verified, or nil; it counts only for this very credential.
+func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Error) {
 	raw, e := credential(r, b.maxTokenBytes)
 	if e != nil {
 		return nil, e
 	}
-	if prior != nil && prior.by == b && prior.raw == raw {
+	if prior != nil && prior.raw == raw {
 		return prior, nil
 	}
 	ctx := r.Context()
-	v, now, e := b.known(ctx, raw)
+	cached := b.cache.Get(raw)
+	if cached != nil {
+		key, e := b.key(ctx, cached.Value.kid, cached.Value.alg)
+		if e != nil {
+			return nil, e
+		}
+		if key != cached.Value.key { // the issuer has another key of that id by now
+			cached = nil
+		}
+	}
+	if cached != nil {
+		v, now := &cached.Value, time.Now() // after the key, which may take a while
+		if e := b.current(ctx, v, now); e != nil {
+			return nil, e
+		}
+		cached.Touch(now)
+		return v, nil
+	}
+	v, e := b.verify(ctx, raw)
 	if e != nil {
 		return nil, e
 	}
-	fresh := v == nil
-	if fresh {
-		if v, e = b.verify(ctx, raw); e != nil {
-			return nil, e
-		}
-		now = time.Now()
-	}
+	now := time.Now()
 	if e := b.current(ctx, v, now); e != nil {
 		return nil, e
 	}
-	if fresh {
-		b.verdicts.put(v, now)
-	} else {
-		v.comes(now)
-	}
+	b.remember(v, now)
 	return v, nil
 }
 
-// known is what was found when this token was verified, and the time. It is nil if
-// it has not been, or if the issuer has another key of that id by now.
-func (b *Bearer) known(ctx context.Context, raw string) (*verdict, time.Time, *Error) {
-	v := b.verdicts.get(raw)
-	if v == nil {
-		return nil, time.Time{}, nil
-	}
-	now := time.Now()
-	if jwks.Stands(b.keys, v.key, now) {
-		return v, now, nil
-	}
-	key, e := b.key(ctx, v.kid, v.key.Algorithm()) // which may wait
-	if e != nil || key != v.key {
-		return nil, time.Time{}, e
-	}
-	return v, time.Now(), nil
-}
-
 // key asks for the key that a token names.
-func (b *Bearer) key(ctx context.Context, kid, alg string) (*jwks.Key, *Error) {
+func (b *Bearer) key(ctx context.Context, kid, alg string) (*jose.Key, *Error) {
 	key, err := b.keys.Key(ctx, kid, alg)
 	if errors.Is(err, jwks.ErrUnknownKey) {
-		return nil, invalidToken(err)
+		return nil, invalidToken(event.UnknownKey, err)
 	}
 	if err == nil && key == nil {
 		err = errors.New("middleware: Config.Keys returned neither a key nor an error")
 	}
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, unavailable(event.KeysUnavailable, err)
 	}
 	return key, nil
 }
 
-// verify is the part of RFC 9068 §4 that is settled as long as the key stands:
-// form, type, key, signature, and every claim that time does not change.
-func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
+// verify is the part of RFC 9068, section 4, that is settled as long as the issuer
+// has the key: form, type, key, signature, and every claim that time does not change.
+func (b *Bearer) verify(ctx context.Context, raw string) (*verified, *Error) {
 	if e := several(raw); e != nil {
 		return nil, e
 	}
-	jws, err := jwks.Parse(raw, b.maxTokenBytes)
+	jws, err := jose.Parse(raw, b.maxTokenBytes)
 	if err != nil {
-		return nil, invalidToken(err)
+		return nil, invalidToken(event.MalformedToken, err)
 	}
 	if !isAccessTokenType(jws.Type()) {
-		return nil, invalidToken(fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
+		return nil, invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
 	key, e := b.key(ctx, jws.KeyID(), jws.Algorithm())
 	if e != nil {
@@ -98,90 +89,95 @@ func (b *Bearer) verify(ctx context.Context, raw string) (*verdict, *Error) {
 	}
 	payload, err := jws.Verify(key)
 	if err != nil {
-		return nil, invalidToken(err)
+		return nil, invalidToken(event.BadSignature, err)
 	}
-	claims, err := jwks.ParseClaims(payload)
+	claims, err := jose.ParseObject(payload)
 	if err != nil {
-		return nil, invalidToken(err)
+		return nil, invalidToken(event.InvalidClaims, err)
 	}
-	v, err := b.read(&claims)
-	if err != nil {
-		return nil, invalidToken(err)
+	v, e := b.read(&claims)
+	if e != nil {
+		return nil, e
 	}
-	v.by, v.key, v.kid, v.raw = b, key, jws.KeyID(), raw
+	v.by, v.key, v.kid, v.alg, v.raw = b, key, jws.KeyID(), jws.Algorithm(), raw
 	return v, nil
 }
 
-// isAccessTokenType is RFC 9068 §4 step 1. A media type compares without case,
-// and "application/" may be left out (RFC 7515 §4.1.9).
+// isAccessTokenType is RFC 9068, section 4, step 1. A media type compares without
+// case, and "application/" may be left out (RFC 7515, section 4.1.9).
 func isAccessTokenType(typ string) bool {
 	return strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt")
 }
 
-// read takes the claims of RFC 9068 §2.2, of which all but nbf and scope are
-// mandatory, and holds iss and aud against the configuration.
-func (b *Bearer) read(c *jwks.Claims) (*verdict, error) {
+// read takes the claims of RFC 9068, section 2.2, of which all but nbf and scope
+// are mandatory, and compares iss and aud with the configuration.
+func (b *Bearer) read(c *jose.Object) (*verified, *Error) {
 	r := reader{claims: c}
-	v := &verdict{}
+	v := &verified{}
 	if issuer := r.text("iss"); r.err == nil && issuer != b.issuer {
-		return nil, fmt.Errorf("middleware: iss is %q, not %q", issuer, b.issuer)
+		return nil, invalidToken(event.WrongIssuer, fmt.Errorf("middleware: iss is %q, not %q", issuer, b.issuer))
 	}
 	if audience, _, err := c.String("aud"); err != nil || audience != b.audience {
-		audiences := r.texts("aud")
-		if r.err == nil && !slices.Contains(audiences, b.audience) {
-			return nil, fmt.Errorf("middleware: aud is %q, without %q", audiences, b.audience)
+		v.audiences = r.texts("aud")
+		if r.err == nil && !slices.Contains(v.audiences, b.audience) {
+			return nil, invalidToken(event.WrongAudience, fmt.Errorf("middleware: aud is %q, without %q", v.audiences, b.audience))
 		}
-		v.audiences = &audiences
 	}
 	v.expiresAt = r.date("exp", true)
 	v.notBefore = r.date("nbf", false)
 	v.issuedAt = r.date("iat", true)
 	v.subject = r.text("sub")
-	v.client = &client{id: r.text("client_id")}
+	v.clientID = r.text("client_id")
 	v.id = r.text("jti")
-	v.client.scope = r.optionalText("scope")
+	v.scope = r.optionalText("scope")
 	if r.err != nil {
-		return nil, r.err
+		return nil, invalidToken(event.InvalidClaims, r.err)
 	}
 	// RFC 7800: bound to a key its presenter must prove to hold. Nothing here can
 	// check a proof, and without one it is not a bearer token.
 	if c.Has("cnf") {
-		return nil, errors.New("middleware: cnf: the token is sender-constrained")
+		return nil, invalidToken(event.SenderConstrained, errors.New("middleware: cnf: the token is sender-constrained"))
 	}
 	return v, nil
 }
 
 // current is the part of the check that changes while a token lives.
-func (b *Bearer) current(ctx context.Context, v *verdict, now time.Time) *Error {
+func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error {
 	switch {
 	case v.expired(now):
-		return invalidToken(fmt.Errorf("middleware: exp: expired at %v", time.Unix(v.expiresAt, 0).UTC()))
+		return invalidToken(event.Expired, fmt.Errorf("middleware: exp: expired at %v", time.Unix(v.expiresAt, 0).UTC()))
 	case b.ahead(v.notBefore, now):
-		return invalidToken(fmt.Errorf("middleware: nbf: not valid before %v", time.Unix(v.notBefore, 0).UTC()))
+		return invalidToken(event.NotYetValid, fmt.Errorf("middleware: nbf: not valid before %v", time.Unix(v.notBefore, 0).UTC()))
 	case b.ahead(v.issuedAt, now):
-		return invalidToken(fmt.Errorf("middleware: iat: issued in the future, at %v", time.Unix(v.issuedAt, 0).UTC()))
+		return invalidToken(event.NotYetValid, fmt.Errorf("middleware: iat: issued in the future, at %v", time.Unix(v.issuedAt, 0).UTC()))
 	}
-	if b.revoked == nil {
-		return nil
+	var revoked bool
+	var err error
+	switch {
+	case b.revoked != nil:
+		if revoked, err = b.revoked(ctx, v.id, v.clientID, time.Unix(v.issuedAt, 0)); err != nil {
+			err = fmt.Errorf("middleware: Config.Revoked: %w", err)
+		}
+	case b.introspector != nil:
+		revoked, err = b.introspector.revoked(ctx, v.id, v.raw)
 	}
-	revoked, err := b.revoked(withCredential(ctx, v.raw), v.id, v.client.id, time.Unix(v.issuedAt, 0))
 	if err != nil {
-		return unavailable(fmt.Errorf("middleware: Config.Revoked: %w", err))
+		return unavailable(event.RevocationsUnavailable, err)
 	}
 	if revoked {
-		return invalidToken(errors.New("middleware: revoked"))
+		return invalidToken(event.Revoked, errors.New("middleware: revoked"))
 	}
 	return nil
 }
 
-// ahead reports whether a second is still to come, leeway included.
+// ahead reports whether a second lies in the future, leeway included.
 func (b *Bearer) ahead(second int64, now time.Time) bool {
 	return now.Unix() < second && now.Add(b.leeway).Unix() < second
 }
 
 // reader reads one claim after another and keeps the first error.
 type reader struct {
-	claims *jwks.Claims
+	claims *jose.Object
 	err    error
 }
 

@@ -39,7 +39,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	keys := jwks.Discover(issuerURL, remote)
+	keys := jwks.NewIssuerRemote(issuerURL, remote)
 	if url := service.Env("JWKS_URL", ""); url != "" {
 		keys = jwks.NewRemote(url, remote)
 	}

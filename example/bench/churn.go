@@ -37,7 +37,7 @@ func newChurn(w *world, verdicts int) (*churn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sets[i], err = jwks.Static(w.signer, other); err != nil {
+		if sets[i], err = jwks.NewKeyring(w.signer, other); err != nil {
 			return nil, err
 		}
 	}

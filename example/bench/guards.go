@@ -37,9 +37,9 @@ type guard struct {
 
 // m2mGuard is the middleware as shipped, with everything that an app can ask for:
 // real keys, real revocations, a scope.
-func m2mGuard(iss *issuer.Issuer, keys jwks.Source, maxVerdicts int) (echo.MiddlewareFunc, error) {
+func m2mGuard(iss *issuer.Issuer, keys jwks.Source, cacheSize int) (echo.MiddlewareFunc, error) {
 	auth, err := bearer.New(bearer.Config{
-		Issuer: issuerURL, Audience: audience, Keys: keys, Revoked: iss.Revoked, MaxVerdicts: maxVerdicts,
+		Issuer: issuerURL, Audience: audience, Keys: keys, Revoked: iss.Revoked, CacheSize: cacheSize,
 	})
 	if err != nil {
 		return nil, err

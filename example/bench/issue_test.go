@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Every issuer grants a token that is signed with the office's key and lives as
@@ -72,7 +72,7 @@ func checkGrant(t *testing.T, o *office, g grantor) {
 	if a.ExpiresIn < 899 || a.ExpiresIn > 900 || !strings.EqualFold(a.TokenType, "bearer") {
 		t.Errorf("%s: %+v", g.name, a)
 	}
-	parsed, err := jwks.Parse(a.AccessToken, 0)
+	parsed, err := jose.Parse(a.AccessToken, 0)
 	if err != nil {
 		t.Errorf("%s: %v", g.name, err)
 		return
@@ -82,7 +82,7 @@ func checkGrant(t *testing.T, o *office, g grantor) {
 		t.Errorf("%s: %v", g.name, err)
 		return
 	}
-	token := must(jwks.ParseClaims(payload))
+	token := must(jose.ParseObject(payload))
 	subject, _, _ := token.String("sub")
 	expires, _, _ := token.Time("exp")
 	if time.Until(expires).Round(time.Minute) != tokenLifetime {

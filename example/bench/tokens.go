@@ -19,6 +19,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const (
@@ -46,7 +47,7 @@ func newWorld(alg string) (*world, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a key for %s: %w", alg, err)
 	}
-	keys, err := jwks.Static(signer)
+	keys, err := jwks.NewKeyring(signer)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func newWorld(alg string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := jwks.Parse(token, 0)
+	parsed, err := jose.Parse(token, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // office is an app with an issuer and its admin API, unguarded.
@@ -251,13 +252,13 @@ func TestAdminRefuses(t *testing.T) {
 	}
 }
 
-func decodeClaims(t *testing.T, payload string) jwks.Claims {
+func decodeClaims(t *testing.T, payload string) jose.Object {
 	t.Helper()
 	decoded, err := base64.RawURLEncoding.DecodeString(payload)
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims, err := jwks.ParseClaims(string(decoded))
+	claims, err := jose.ParseObject(string(decoded))
 	if err != nil {
 		t.Fatal(err)
 	}

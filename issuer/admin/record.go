@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Record is a client and a secret for it, as [ReadRecords] reads them.
@@ -141,7 +141,7 @@ const maxSeconds = int64(365 * 24 * time.Hour / time.Second)
 // that the struct does not have are refused, as are names that encoding/json
 // would take for another: all of ours are of lower case letters and _.
 func unmarshal(doc []byte, v any) error {
-	if _, err := jwks.ParseClaims(string(doc)); err != nil {
+	if _, err := jose.ParseObject(string(doc)); err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "jwks: "))
 	}
 	var members map[string]json.RawMessage

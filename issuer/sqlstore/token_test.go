@@ -96,7 +96,7 @@ const benchForm = "grant_type=client_credentials&scope=orders%3Aread+orders%3Awr
 
 func newEndpoint(tb testing.TB, signer crypto.Signer, store registry.Store) *endpoint {
 	tb.Helper()
-	keys, err := jwks.Static(signer)
+	keys, err := jwks.NewKeyring(signer)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -199,26 +200,116 @@ func TestCatchAllThatServesIsGuarded(t *testing.T) {
 	}
 }
 
-// The app's own NotFoundHandler may show something, so it is guarded where it
-// stands behind a guard. It cannot be taken for Echo's, nor can a func of the
-// same code.
-func TestOwnNotFoundHandlerIsGuarded(t *testing.T) {
+// What the app says of missing routes is said in a guarded group too, when main sets
+// it after this package was initialised, before or after the group is made.
+func TestOwnNotFoundHandlers(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	auth := newAPI(t, Config{Keys: keys}).auth
+	notFound, notAllowed := echo.NotFoundHandler, echo.MethodNotAllowedHandler
+	restore := func() { echo.NotFoundHandler, echo.MethodNotAllowedHandler = notFound, notAllowed }
+	defer restore()
+	page := func(status int, text string) echo.HandlerFunc {
+		return func(c echo.Context) error { return c.String(status, text) }
+	}
+	set := func() {
+		echo.NotFoundHandler, echo.MethodNotAllowedHandler = page(404, "no such page here"), page(405, "not like that")
+	}
+	layouts := map[string]func(e *echo.Echo, h echo.HandlerFunc){
+		"group": func(e *echo.Echo, h echo.HandlerFunc) { e.Group("/v1", auth.Require()).GET("/orders", h) },
+		"guarded twice": func(e *echo.Echo, h echo.HandlerFunc) {
+			e.Group("/v1", auth.Require(), auth.Require()).GET("/orders", h)
+		},
+		"nested": func(e *echo.Echo, h echo.HandlerFunc) {
+			e.Group("", auth.Require()).Group("/v1", auth.Require()).GET("/orders", h)
+		},
+		"app": func(e *echo.Echo, h echo.HandlerFunc) { e.Use(auth.Require()); e.GET("/v1/orders", h) },
+	}
+	for name, register := range layouts {
+		for _, before := range []bool{true, false} {
+			a := &api{Echo: echo.New()}
+			if restore(); before {
+				set()
+			}
+			// A handler of the same code as the app's "not found" is a route all the same.
+			register(a.Echo, page(200, "orders"))
+			if !before {
+				set()
+			}
+			for _, tt := range []struct {
+				method, path, token string
+				status              int
+				body                string
+			}{
+				{"GET", "/v1/unknown", "", 404, "no such page here"},
+				{"POST", "/v1/orders", "", 405, "not like that"},
+				{"OPTIONS", "/v1/orders", "", 204, ""},
+				{"GET", "/v1/orders", "", 401, `{"message":"an access token is required"}`},
+				{"GET", "/v1/orders", "Bearer " + goodToken(t, keys), 200, "orders"},
+			} {
+				if name == "app" && tt.method == "OPTIONS" {
+					continue // it asks for a token, as the package comment says
+				}
+				var authorization []string
+				if tt.token != "" {
+					authorization = append(authorization, tt.token)
+				}
+				w := a.do(tt.method, tt.path, authorization...)
+				if w.Code != tt.status || strings.TrimSpace(w.Body.String()) != tt.body {
+					t.Errorf("%s, set before %v: %s %s: %d %s, want %d %s", name, before, tt.method, tt.path, w.Code, w.Body, tt.status, tt.body)
+				}
+			}
+		}
+	}
+}
+
+// A handler that the app has set to nil is answered for too.
+func TestNilNotFoundHandler(t *testing.T) {
+	auth := newAPI(t, Config{Keys: newKeyring(t, ecKey)}).auth
+	a := &api{Echo: echo.New()}
+	a.Group("/v1", auth.Require()).GET("/orders", a.serve)
 	original := echo.NotFoundHandler
 	defer func() { echo.NotFoundHandler = original }()
-	shown := 0
-	echo.NotFoundHandler = func(c echo.Context) error {
-		shown++
-		return c.String(http.StatusNotFound, "my page")
+	echo.NotFoundHandler = nil
+	if w := a.get("/v1/unknown"); w.Code != http.StatusNotFound {
+		t.Errorf("status %d", w.Code)
 	}
-	a := &api{Echo: echo.New()}
-	a.Group("/v1", auth.Require())
-	if w := a.get("/v1/unknown"); w.Code != http.StatusUnauthorized || shown > 0 {
-		t.Errorf("status %d, shown %d times", w.Code, shown)
+}
+
+// A request for a missing route costs the same however many routes there are.
+func TestMissingRouteAmongMany(t *testing.T) {
+	cost := map[int]float64{}
+	for _, n := range []int{2, 2000} {
+		r := missingRoute(t, n)
+		r.ask(t, "", http.StatusNotFound)
+		cost[n] = testing.AllocsPerRun(100, func() { r.ask(t, "", http.StatusNotFound) })
 	}
-	if w := a.get("/v1/unknown", "Bearer "+goodToken(t, keys)); w.Code != http.StatusNotFound || shown != 1 {
-		t.Errorf("with a token: status %d, shown %d times", w.Code, shown)
+	if cost[2000] > cost[2] {
+		t.Errorf("%v allocations among 2000 routes, %v among 2", cost[2000], cost[2])
+	}
+}
+
+// missingRoute asks for an unknown path in a guarded group of n routes.
+func missingRoute(tb testing.TB, n int) *route {
+	tb.Helper()
+	r := &route{app: echo.New(), request: httptest.NewRequest(http.MethodGet, "/v1/unknown/path", http.NoBody), answer: unread{header: http.Header{}}}
+	r.request.Header["Authorization"] = []string{""}
+	r.app.HTTPErrorHandler = func(err error, c echo.Context) { c.Response().WriteHeader(err.(*echo.HTTPError).Code) }
+	g := r.app.Group("/v1", benchGuard(tb, Config{Keys: newKeyring(tb, ecKey)}).Require())
+	for i := range n {
+		g.GET("/route-"+strconv.Itoa(i)+"/:id", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
+	}
+	return r
+}
+
+func BenchmarkMissingRoute(b *testing.B) {
+	for _, n := range []int{2, 2000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			r := missingRoute(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.ask(b, "", http.StatusNotFound)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,111 @@
+package middleware
+
+import (
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
+)
+
+// verified is a token whose signature and claims were found valid, and what it
+// says. It does not change, and nobody outside this package gets at it.
+type verified struct {
+	by       *Bearer   // another one has another audience, or other keys
+	key      *jose.Key // that the signature was checked with
+	kid, alg string    // by which the token asks for it
+	raw      string    // the token as presented
+
+	id, subject, clientID string
+	scope                 string   // the claim
+	audiences             []string // nil: the Bearer's own alone, as most tokens have it
+
+	expiresAt, issuedAt, notBefore int64 // in Unix seconds; notBefore 0: none
+}
+
+// Longer tokens, and those for more audiences, are not cached.
+const (
+	maxCachedBytes     = 4096
+	maxCachedAudiences = 8
+)
+
+// remember has a token cached that was verified a moment ago.
+func (b *Bearer) remember(v *verified, now time.Time) {
+	if b.cache == nil || len(v.raw) > maxCachedBytes || len(v.audiences) > maxCachedAudiences {
+		return
+	}
+	b.cache.Put(v.raw, v.clientID, time.Unix(v.expiresAt, 0).Add(b.leeway), now, v.detached)
+}
+
+// detached is a copy in memory of its own, of which raw and clientID are given: it
+// keeps neither the request nor the token's payload alive.
+func (v *verified) detached(raw, clientID string) verified {
+	d := *v
+	d.raw, d.clientID = raw, clientID
+	d.kid, d.alg, d.subject = detach(v.kid, v.key.ID()), detach(v.alg, v.key.Algorithm()), detach(v.subject, clientID)
+	both := v.id + v.scope // in one piece
+	d.id, d.scope = both[:len(v.id)], both[len(v.id):]
+	if v.audiences == nil {
+		return d
+	}
+	d.audiences = make([]string, len(v.audiences))
+	for i, a := range v.audiences {
+		d.audiences[i] = strings.Clone(a)
+	}
+	return d
+}
+
+// detach is a copy of s, or the equal string that is kept anyway.
+func detach(s, kept string) string {
+	if s == kept {
+		return kept
+	}
+	return strings.Clone(s)
+}
+
+// expired reports whether the token is, leeway included.
+func (v *verified) expired(now time.Time) bool {
+	return now.Unix() >= v.expiresAt && now.Add(-v.by.leeway).Unix() >= v.expiresAt
+}
+
+func (v *verified) audience() []string {
+	if v.audiences == nil {
+		return v.by.audiences
+	}
+	return v.audiences
+}
+
+// token is a Token of it for a handler to keep.
+func (v *verified) token() *Token {
+	var copied struct { // in one piece, mostly
+		Token
+		audience [1]string
+		scopes   [4]string
+	}
+	t := &copied.Token
+	*t = Token{
+		Issuer: v.by.issuer, Subject: v.subject, ClientID: v.clientID, ID: v.id,
+		Audience: append(copied.audience[:0], v.audience()...),
+		IssuedAt: time.Unix(v.issuedAt, 0), ExpiresAt: time.Unix(v.expiresAt, 0),
+		granted: v.scope, encoded: v.claims,
+	}
+	if v.notBefore != 0 {
+		t.NotBefore = time.Unix(v.notBefore, 0)
+	}
+	if t.granted == "" {
+		return t
+	}
+	t.Scopes = copied.scopes[:0]
+	for scope := range strings.SplitSeq(t.granted, " ") {
+		if scope != "" {
+			t.Scopes = append(t.Scopes, scope)
+		}
+	}
+	return t
+}
+
+// claims are the token's, encoded.
+func (v *verified) claims() string {
+	_, rest, _ := strings.Cut(v.raw, ".")
+	claims, _, _ := strings.Cut(rest, ".")
+	return claims
+}
