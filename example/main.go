@@ -11,11 +11,22 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
 	"os"
-	"strings"
+	"path/filepath"
+	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/example/orders"
+	"github.com/echo-m2m/m2m/example/seed"
 	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -31,39 +42,80 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	issuerURL := service.Env("ISSUER", url)
-	audience := service.Env("AUDIENCE", strings.TrimSuffix(issuerURL, "/")+"/v1")
+	set, err := service.Load(url)
+	if err != nil {
+		return err
+	}
 
-	iss, err := service.NewIssuer(ctx, issuerURL)
+	store, keyStore, err := open(ctx, set)
 	if err != nil {
 		return err
 	}
-	defer iss.Close()
-	defer service.RotateOnSignal(ctx, iss.Keys)()
-	secret, err := service.RegisterClients(ctx, iss.Storage, audience)
+	defer store.Close()
+	keys, err := jwks.Open(ctx, keyStore, set.Policy)
 	if err != nil {
 		return err
 	}
-	auth, err := bearer.New(bearer.Config{
-		Issuer:   issuerURL,
-		Audience: audience,
-		Keys:     iss.Keys,    // the same process: no HTTP call to ourselves
-		Revoked:  iss.Revoked, // what is revoked stops at the next request
+	defer keys.Close()
+	defer service.RotateOnSignal(ctx, keys)()
+
+	iss, err := issuer.New(issuer.Config{
+		Issuer:          set.Issuer,
+		Keys:            keys,
+		Store:           store,
+		TokenTTL:        set.TokenTTL,
+		FailedAttempts:  set.FailedAttempts,
+		ImportedSecrets: true, // CLIENT_SECRET may be anything
 	})
 	if err != nil {
 		return err
 	}
-	api, err := admin.New(admin.Config{Issuer: iss.Issuer, Manager: iss.Storage})
+	defer iss.Close()
+	secret, err := seed.Clients(ctx, store, set.Audience)
+	if err != nil {
+		return err
+	}
+	auth, err := bearer.New(bearer.Config{
+		Issuer:   set.Issuer,
+		Audience: set.Audience,
+		Keys:     keys,        // the same process: no HTTP call to ourselves
+		Revoked:  iss.Revoked, // a revoked token or client stops at the next request
+	})
+	if err != nil {
+		return err
+	}
+	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 	if err != nil {
 		return err
 	}
 
-	e := service.New()
+	e := echo.New()
+	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	iss.Mount(e)
-	api.Mount(e.Group("/admin", auth.Require("clients:admin")))
-	service.Orders(e, auth)
-	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", issuerURL, audience, os.Getpid(), listener.Addr(), session(issuerURL, secret))
+	clients.Mount(e.Group("/admin", auth.Require("clients:admin")))
+	orders.Mount(e, auth)
+	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", set.Issuer, set.Audience, os.Getpid(), listener.Addr(), session(set.Issuer, secret))
 	return service.Serve(e, listener)
+}
+
+// open opens the store of clients and that of keys: PostgreSQL, which replicas
+// share, or files of this machine.
+func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyStore, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if set.DatabaseURL != "" {
+		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL})
+		if err != nil {
+			return nil, nil, err
+		}
+		keyStore, err := store.KeyStore(set.KeyEncryptionKey)
+		return store, keyStore, err
+	}
+	if err := os.MkdirAll(set.DataDir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	store, err := sqlite.Open(ctx, filepath.Join(set.DataDir, "issuer.db"))
+	return store, jwks.File(filepath.Join(set.DataDir, "keys.json")), err
 }
 
 // session shows how to use the client that was just made, if one was.

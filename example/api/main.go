@@ -15,6 +15,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/echo-m2m/m2m/example/orders"
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
@@ -32,27 +33,26 @@ func run() error {
 		return err
 	}
 	defer listener.Close()
-	issuerURL := service.Env("ISSUER", "http://127.0.0.1:8080")
-	audience := service.Env("AUDIENCE", issuerURL+"/v1")
-
-	remote, err := service.Remote()
+	set, err := service.Load("http://127.0.0.1:8080")
 	if err != nil {
 		return err
 	}
-	keys := jwks.NewIssuerRemote(issuerURL, remote)
-	if url := service.Env("JWKS_URL", ""); url != "" {
-		keys = jwks.NewRemote(url, remote)
+
+	keys := jwks.NewIssuerRemote(set.Issuer, set.Remote)
+	if set.JWKSURL != "" {
+		keys = jwks.NewRemote(set.JWKSURL, set.Remote)
 	}
 	defer keys.Close()
 
-	auth, err := bearer.New(bearer.Config{Issuer: issuerURL, Audience: audience, Keys: keys})
+	auth, err := bearer.New(bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys})
 	if err != nil {
 		return err
 	}
-	e := service.New()
+	e := echo.New()
+	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.GET("/readyz", ready(keys))
-	service.Orders(e, auth)
-	fmt.Printf("API audience %s, trusting %s, listening on %s\n", audience, issuerURL, listener.Addr())
+	orders.Mount(e, auth)
+	fmt.Printf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr())
 	return service.Serve(e, listener)
 }
 

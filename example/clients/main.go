@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -12,14 +13,18 @@ import (
 	"io"
 	"log"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
 
-	"github.com/echo-m2m/m2m/example/service"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
+
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 const help = `clients manages the clients of an issuer.
@@ -52,7 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err := fmt.Fprint(out, help)
 		return err
 	}
-	verbs := map[string]func(context.Context, *service.Storage, []string, io.Writer) error{
+	verbs := map[string]func(context.Context, registry.Manager, []string, io.Writer) error{
 		"list": list, "add": add, "show": show, "rotate-secret": rotateSecret,
 		"disable": disable, "enable": enable, "revoke": revoke, "delete": remove,
 	}
@@ -60,12 +65,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if !ok {
 		return fmt.Errorf("there is no verb %q; see: clients help", args[0])
 	}
-	storage, err := service.OpenStorage(ctx)
+	store, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	defer storage.Close()
-	err = verb(ctx, storage, args[1:], out)
+	defer store.Close()
+	err = verb(ctx, store, args[1:], out)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return errors.New("there is no such client")
@@ -73,6 +78,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("the id is taken, or somebody else changed the client in this moment")
 	}
 	return err
+}
+
+// open opens the store where the issuer has it.
+func open(ctx context.Context) (*sqlstore.Store, error) {
+	if url := os.Getenv("DATABASE_URL"); url != "" {
+		return sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: url, MaxConns: 4})
+	}
+	dir := cmp.Or(os.Getenv("DATA_DIR"), "data")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return sqlite.Open(ctx, filepath.Join(dir, "issuer.db"))
 }
 
 // parse reads flags, and the one id that stands before or behind them.
@@ -94,7 +111,7 @@ func parse(flags *flag.FlagSet, args []string) (id string, err error) {
 	return id, nil
 }
 
-func list(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func list(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	var q registry.Query
 	flags := flag.NewFlagSet("list", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -127,7 +144,7 @@ func list(ctx context.Context, s *service.Storage, args []string, out io.Writer)
 	return w.Flush()
 }
 
-func show(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func show(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	id, err := parse(flag.NewFlagSet("show", flag.ContinueOnError), args)
 	if err != nil {
 		return err
@@ -152,7 +169,7 @@ func show(ctx context.Context, s *service.Storage, args []string, out io.Writer)
 	return w.Flush()
 }
 
-func add(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func add(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	var c registry.Client
 	var scope, audiences, introspects string
 	flags := flag.NewFlagSet("add", flag.ContinueOnError)
@@ -179,7 +196,7 @@ func add(ctx context.Context, s *service.Storage, args []string, out io.Writer) 
 	return err
 }
 
-func rotateSecret(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func rotateSecret(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("rotate-secret", flag.ContinueOnError)
 	overlap := flags.Duration("overlap", 24*time.Hour, "")
 	label := flags.String("label", "", "")
@@ -195,15 +212,15 @@ func rotateSecret(ctx context.Context, s *service.Storage, args []string, out io
 	return err
 }
 
-func disable(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func disable(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	return setDisabled(ctx, s, args, out, true)
 }
 
-func enable(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func enable(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	return setDisabled(ctx, s, args, out, false)
 }
 
-func setDisabled(ctx context.Context, s *service.Storage, args []string, out io.Writer, disabled bool) error {
+func setDisabled(ctx context.Context, s registry.Manager, args []string, out io.Writer, disabled bool) error {
 	id, err := parse(flag.NewFlagSet("disable", flag.ContinueOnError), args)
 	if err != nil {
 		return err
@@ -225,7 +242,7 @@ func setDisabled(ctx context.Context, s *service.Storage, args []string, out io.
 	return err
 }
 
-func revoke(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func revoke(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	id, err := parse(flag.NewFlagSet("revoke", flag.ContinueOnError), args)
 	if err != nil {
 		return err
@@ -241,7 +258,7 @@ func revoke(ctx context.Context, s *service.Storage, args []string, out io.Write
 	return err
 }
 
-func remove(ctx context.Context, s *service.Storage, args []string, out io.Writer) error {
+func remove(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
 	id, err := parse(flag.NewFlagSet("delete", flag.ContinueOnError), args)
 	if err != nil {
 		return err

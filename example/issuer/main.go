@@ -12,9 +12,21 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/example/seed"
 	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -30,33 +42,75 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	issuerURL := service.Env("ISSUER", url)
+	set, err := service.Load(url)
+	if err != nil {
+		return err
+	}
 
-	iss, err := service.NewIssuer(ctx, issuerURL)
+	store, keyStore, err := open(ctx, set)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	keys, err := jwks.Open(ctx, keyStore, set.Policy)
+	if err != nil {
+		return err
+	}
+	defer keys.Close()
+	defer service.RotateOnSignal(ctx, keys)()
+
+	iss, err := issuer.New(issuer.Config{
+		Issuer:          set.Issuer,
+		Keys:            keys,
+		Store:           store,
+		TokenTTL:        set.TokenTTL,
+		FailedAttempts:  set.FailedAttempts,
+		ImportedSecrets: true, // CLIENT_SECRET may be anything
+	})
 	if err != nil {
 		return err
 	}
 	defer iss.Close()
-	defer service.RotateOnSignal(ctx, iss.Keys)()
-	secret, err := service.RegisterClients(ctx, iss.Storage, service.Env("AUDIENCE", issuerURL+"/v1"))
+	secret, err := seed.Clients(ctx, store, set.Audience)
 	if err != nil {
 		return err
 	}
-	auth, err := bearer.New(bearer.Config{Issuer: issuerURL, Audience: issuerURL + "/admin", Keys: iss.Keys, Revoked: iss.Revoked})
+	auth, err := bearer.New(bearer.Config{Issuer: set.Issuer, Audience: set.Issuer + "/admin", Keys: keys, Revoked: iss.Revoked})
 	if err != nil {
 		return err
 	}
-	api, err := admin.New(admin.Config{Issuer: iss.Issuer, Manager: iss.Storage})
+	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 	if err != nil {
 		return err
 	}
 
-	e := service.New()
+	e := echo.New()
+	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	iss.Mount(e)
-	api.Mount(e.Group("/admin", auth.Require("clients:admin")))
-	fmt.Printf("issuer %s, listening on %s\n", issuerURL, listener.Addr())
+	clients.Mount(e.Group("/admin", auth.Require("clients:admin")))
+	fmt.Printf("issuer %s, listening on %s\n", set.Issuer, listener.Addr())
 	if secret != "" {
 		fmt.Printf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)
 	}
 	return service.Serve(e, listener)
+}
+
+// open opens the store of clients and that of keys: PostgreSQL, which replicas
+// share, or files of this machine.
+func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyStore, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if set.DatabaseURL != "" {
+		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL})
+		if err != nil {
+			return nil, nil, err
+		}
+		keyStore, err := store.KeyStore(set.KeyEncryptionKey)
+		return store, keyStore, err
+	}
+	if err := os.MkdirAll(set.DataDir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	store, err := sqlite.Open(ctx, filepath.Join(set.DataDir, "issuer.db"))
+	return store, jwks.File(filepath.Join(set.DataDir, "keys.json")), err
 }

@@ -1,67 +1,67 @@
-// Package service is what the example programs have in common: settings from
-// the environment, the orders API, and serving until SIGTERM.
+// Package service is what the example programs have in common beside the library:
+// settings from the environment, and serving until SIGTERM. It links no web
+// framework.
 package service
 
 import (
 	"cmp"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
+	"log"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Env is an environment variable, or what it is when not set.
-func Env(name, fallback string) string { return cmp.Or(os.Getenv(name), fallback) }
+// Settings are the environment variables of the README's table.
+type Settings struct {
+	Issuer   string // ISSUER
+	Audience string // AUDIENCE
 
-// Listen listens on ADDR and gives the URL under which this machine reaches it.
-func Listen(fallback string) (net.Listener, string, error) {
-	listener, err := net.Listen("tcp", Env("ADDR", fallback))
-	if err != nil {
-		return nil, "", fmt.Errorf("ADDR: %w", err)
-	}
-	address, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return nil, "", fmt.Errorf("listening on %v, which is not TCP", listener.Addr())
-	}
-	host := address.IP.String()
-	if address.IP.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return listener, "http://" + net.JoinHostPort(host, fmt.Sprint(address.Port)), nil
+	DataDir          string // DATA_DIR
+	DatabaseURL      string // DATABASE_URL; "" for files in DataDir
+	KeyEncryptionKey []byte // KEY_ENCRYPTION_KEY; with DatabaseURL only
+
+	Policy         jwks.Policy   // KEY_ALGORITHM, KEY_ROTATE_EVERY, KEY_ANNOUNCE, KEY_RETAIN, KEY_MAX_AGE
+	TokenTTL       time.Duration // TOKEN_TTL; 0 for the issuer's default
+	FailedAttempts int           // FAILED_ATTEMPTS; 0 for the issuer's default, negative for no limit
+
+	JWKSURL string            // JWKS_URL; "" to find it through the issuer's metadata
+	Remote  jwks.RemoteConfig // JWKS_COOLDOWN, JWKS_MAX_STALE
 }
 
-// KeyPolicy is the timetable of the issuer's keys, from KEY_ALGORITHM,
-// KEY_ROTATE_EVERY, KEY_ANNOUNCE, KEY_RETAIN and KEY_MAX_AGE.
-func KeyPolicy() (jwks.Policy, error) {
-	p := jwks.Policy{Algorithm: os.Getenv("KEY_ALGORITHM")}
+// Load reads the settings. The error names every variable that is wrong. issuer
+// is the default of ISSUER.
+func Load(issuer string) (Settings, error) {
+	s := Settings{
+		Issuer:      env("ISSUER", issuer),
+		DataDir:     env("DATA_DIR", "data"),
+		DatabaseURL: os.Getenv("DATABASE_URL"),
+		JWKSURL:     os.Getenv("JWKS_URL"),
+	}
+	s.Audience = env("AUDIENCE", strings.TrimSuffix(s.Issuer, "/")+"/v1")
+	s.Policy.Algorithm = os.Getenv("KEY_ALGORITHM")
 	err := errors.Join(
-		duration("KEY_ROTATE_EVERY", &p.RotateEvery),
-		duration("KEY_ANNOUNCE", &p.Announce),
-		duration("KEY_RETAIN", &p.Retain),
-		duration("KEY_MAX_AGE", &p.MaxAge),
+		keyEncryptionKey(s.DatabaseURL, &s.KeyEncryptionKey),
+		duration("KEY_ROTATE_EVERY", &s.Policy.RotateEvery),
+		duration("KEY_ANNOUNCE", &s.Policy.Announce),
+		duration("KEY_RETAIN", &s.Policy.Retain),
+		duration("KEY_MAX_AGE", &s.Policy.MaxAge),
+		duration("TOKEN_TTL", &s.TokenTTL),
+		failedAttempts(&s.FailedAttempts),
+		duration("JWKS_COOLDOWN", &s.Remote.Cooldown),
+		duration("JWKS_MAX_STALE", &s.Remote.MaxStale),
 	)
-	return p, err
+	return s, err
 }
 
-// Remote is how a resource server fetches keys, from JWKS_COOLDOWN and
-// JWKS_MAX_STALE.
-func Remote() (jwks.RemoteConfig, error) {
-	var c jwks.RemoteConfig
-	err := errors.Join(
-		duration("JWKS_COOLDOWN", &c.Cooldown),
-		duration("JWKS_MAX_STALE", &c.MaxStale),
-	)
-	return c, err
-}
-
-// TokenTTL is the lifetime of tokens, from TOKEN_TTL; 0 for the issuer's own.
-func TokenTTL() (ttl time.Duration, err error) {
-	err = duration("TOKEN_TTL", &ttl)
-	return ttl, err
-}
+func env(name, fallback string) string { return cmp.Or(os.Getenv(name), fallback) }
 
 func duration(name string, d *time.Duration) error {
 	value := os.Getenv(name)
@@ -74,4 +74,37 @@ func duration(name string, d *time.Duration) error {
 	}
 	*d = parsed
 	return nil
+}
+
+func failedAttempts(n *int) error {
+	text := os.Getenv("FAILED_ATTEMPTS")
+	if text == "" {
+		return nil
+	}
+	parsed, err := strconv.Atoi(text)
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("FAILED_ATTEMPTS=%q: write a number, 0 for no limit", text)
+	}
+	if parsed == 0 {
+		parsed = -1
+	}
+	*n = parsed
+	return nil
+}
+
+// keyEncryptionKey reads the key that seals the signing keys in the database, so
+// that a copy of the database cannot sign. Replicas need the same one.
+func keyEncryptionKey(databaseURL string, kek *[]byte) (err error) {
+	text := os.Getenv("KEY_ENCRYPTION_KEY")
+	switch {
+	case text != "":
+		*kek, err = hex.DecodeString(text)
+		if err != nil || len(*kek) != 32 {
+			return errors.New("KEY_ENCRYPTION_KEY: write 64 hex digits, such as `openssl rand -hex 32` prints")
+		}
+	case databaseURL != "":
+		log.Print("KEY_ENCRYPTION_KEY is not set: the key that seals the signing keys is derived from DATABASE_URL; set it in production")
+		*kek, err = hkdf.Key(sha256.New, []byte(databaseURL), nil, "m2m example key-encryption key", 32)
+	}
+	return err
 }

@@ -1,4 +1,5 @@
-package service
+// Package orders is the protected API of the example programs.
+package orders
 
 import (
 	"net/http"
@@ -17,9 +18,9 @@ type order struct {
 	PlacedBy string `json:"placed_by"`
 }
 
-// Orders adds the protected API: any valid token gets into /v1, and each route
-// says which scope it wants.
-func Orders(e *echo.Echo, auth *bearer.Bearer) {
+// Mount adds the API to an app: any valid token gets into /v1, and each route says
+// which scope it wants.
+func Mount(e *echo.Echo, auth *bearer.Bearer) {
 	var mu sync.Mutex
 	orders := []order{{ID: 1, Item: "a dozen eggs", Quantity: 2, PlacedBy: "the-example"}}
 

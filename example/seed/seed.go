@@ -1,0 +1,124 @@
+// Package seed registers the clients that the environment of an example names.
+package seed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// Clients makes the clients of the environment what it says they are:
+//
+//   - those of CLIENTS, a path to a JSON array of records in the form of package
+//     admin, each with a client_secret;
+//   - CLIENT_ID with CLIENT_SECRET, which may read and write orders, and CLIENT2_ID
+//     with CLIENT2_SECRET, which may read them.
+//
+// A client that names no audience is for audience. A client that was disabled
+// stays disabled: a restart undoes no decision of an operator's.
+//
+// If the environment names none and the store has none, Clients makes the client
+// demo, and returns its secret, which nobody else knows.
+func Clients(ctx context.Context, store registry.Manager, audience string) (demoSecret string, err error) {
+	records, err := named(audience)
+	if err != nil {
+		return "", err
+	}
+	for _, r := range records {
+		if len(r.Client.Audiences) == 0 {
+			r.Client.Audiences = []string{audience}
+		}
+		if err := makeSo(ctx, store, r); err != nil {
+			return "", fmt.Errorf("client %q: %w", r.Client.ID, err)
+		}
+	}
+	if len(records) > 0 {
+		return "", nil
+	}
+	if clients, err := store.List(ctx, registry.Query{Limit: 1}); err != nil || len(clients) > 0 {
+		return "", err
+	}
+	return registry.Ensure(ctx, store, registry.Client{ID: "demo", Scopes: []string{"orders:read", "orders:write"}, Audiences: []string{audience}})
+}
+
+// named returns the clients that the environment names.
+func named(audience string) (records []admin.Record, err error) {
+	if path := os.Getenv("CLIENTS"); path != "" {
+		doc, err := os.ReadFile(path) //nolint:gosec // the path is a setting, not a request's
+		if err == nil {
+			records, err = admin.ReadRecords(doc)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("CLIENTS: %w", err)
+		}
+	}
+	for prefix, scopes := range map[string][]string{"CLIENT": {"orders:read", "orders:write"}, "CLIENT2": {"orders:read"}} {
+		id, secret := os.Getenv(prefix+"_ID"), os.Getenv(prefix+"_SECRET")
+		switch {
+		case id == "" && secret == "":
+			continue
+		case id == "" || secret == "":
+			return nil, fmt.Errorf("%[1]s_ID and %[1]s_SECRET: set both", prefix)
+		case slices.ContainsFunc(records, func(r admin.Record) bool { return r.Client.ID == id }):
+			return nil, fmt.Errorf("CLIENT_ID, CLIENT2_ID and CLIENTS name the client %q twice", id)
+		}
+		c := registry.Client{ID: id, Scopes: scopes, Audiences: []string{audience}}
+		records = append(records, admin.Record{Client: c, Secret: secret})
+	}
+	return records, nil
+}
+
+// makeSo makes the client what the record says. Replicas that start together do
+// this at the same time.
+func makeSo(ctx context.Context, store registry.Manager, r admin.Record) error {
+	var secrets []registry.Secret
+	if r.Secret != "" {
+		secret, err := registry.HashSecret(r.Secret)
+		if err != nil {
+			return err
+		}
+		secrets = append(secrets, secret)
+	}
+	fresh := r.Client
+	fresh.Secrets = secrets
+	if _, err := store.Register(ctx, fresh); !errors.Is(err, registry.ErrConflict) {
+		return err
+	}
+	known, err := store.Client(ctx, r.Client.ID)
+	if err != nil {
+		return err
+	}
+	changed := r.Client
+	changed.Version, changed.Disabled = known.Version, changed.Disabled || known.Disabled
+	if _, err := store.Update(ctx, changed); err != nil && !errors.Is(err, registry.ErrConflict) {
+		return err // at a conflict another replica makes it so
+	}
+	if r.Secret == "" {
+		return nil
+	}
+	return onlySecret(ctx, store, known, r.Secret, secrets[0])
+}
+
+// onlySecret makes the secret the client's only one.
+func onlySecret(ctx context.Context, store registry.Manager, known *registry.Client, plain string, hashed registry.Secret) error {
+	kept := slices.IndexFunc(known.Secrets, func(s registry.Secret) bool { return s.ExpiresAt.IsZero() && s.Matches(plain) })
+	if kept < 0 {
+		if err := store.AddSecret(ctx, known.ID, hashed); err != nil {
+			return err
+		}
+	}
+	for i, s := range known.Secrets {
+		if i == kept {
+			continue
+		}
+		if err := store.RemoveSecret(ctx, known.ID, s.ID); err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
