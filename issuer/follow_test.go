@@ -197,8 +197,7 @@ func TestFeedSetBack(t *testing.T) {
 			put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: jti})
 		}
 		wantRevoked(t, i, "c", "app", now, true)
-		synctest.Wait()
-		store.Memory = newStore(t, app())
+		store.swap(newStore(t, app()))
 		put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: "d"})
 		time.Sleep(2 * time.Second)
 		wantRevoked(t, i, "c", "app", now, true)

@@ -60,6 +60,7 @@ func (r *revoked) add(c registry.Change) {
 		known := shard.cut[c.ClientID]
 		shard.cut[c.ClientID] = cutOff{max(c.NotBefore.Unix(), known.notBefore), max(until, known.until)}
 		shard.some.Store(true)
+	case registry.ClientChanged: // revokes nothing
 	}
 }
 

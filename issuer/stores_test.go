@@ -42,7 +42,7 @@ func (w *watched) Client(ctx context.Context, id string) (*registry.Client, erro
 	if err := w.before(ctx, "Client"); err != nil {
 		return nil, err
 	}
-	return w.Memory.Client(ctx, id)
+	return w.memory().Client(ctx, id)
 }
 
 func (w *watched) Revoke(ctx context.Context, c registry.Change) (int64, error) {
@@ -50,7 +50,7 @@ func (w *watched) Revoke(ctx context.Context, c registry.Change) (int64, error) 
 	if err := w.before(ctx, "Revoke"); err != nil {
 		return 0, err
 	}
-	return w.Memory.Revoke(ctx, c)
+	return w.memory().Revoke(ctx, c)
 }
 
 func (w *watched) Changes(ctx context.Context, since int64) (registry.Page, error) {
@@ -58,7 +58,21 @@ func (w *watched) Changes(ctx context.Context, since int64) (registry.Page, erro
 	if err := w.before(ctx, "Changes"); err != nil {
 		return registry.Page{}, err
 	}
-	return w.Memory.Changes(ctx, since)
+	return w.memory().Changes(ctx, since)
+}
+
+// memory is the store behind.
+func (w *watched) memory() *registry.Memory {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.Memory
+}
+
+// swap puts another store behind.
+func (w *watched) swap(m *registry.Memory) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Memory = m
 }
 
 func (w *watched) before(ctx context.Context, method string) error {

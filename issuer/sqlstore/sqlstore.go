@@ -42,8 +42,8 @@ func (s *Store) ready() error {
 // Close stops the removal of expired rows, waiting for a step under way (5 s at
 // most), and closes the connections. What has been written is safe without it.
 func (s *Store) Close() error {
-	if s.ready() != nil {
-		return nil
+	if err := s.ready(); err != nil {
+		return wrap("closing the database", err)
 	}
 	s.sweeper.close()
 	return wrap("closing the database", errors.Join(s.operator.db.Close(), s.requests.db.Close()))

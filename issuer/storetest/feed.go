@@ -47,11 +47,13 @@ func feedOrder(t *testing.T, open opener) {
 	want := []registry.Change{
 		ofClient, cutOff("a", now, now.Add(2*time.Hour)), changed("a", now.Add(time.Hour)), token("jti-2", now.Add(time.Hour)), numbered, odd,
 	}
+	last := int64(0)
 	for i, c := range want {
 		want[i].Sequence = revoke(t, store, c)
-		if i > 0 && want[i].Sequence <= want[i-1].Sequence {
-			t.Errorf("Revoke returned the sequence %d after %d", want[i].Sequence, want[i-1].Sequence)
+		if want[i].Sequence <= last {
+			t.Errorf("Revoke returned the sequence %d after %d", want[i].Sequence, last)
 		}
+		last = want[i].Sequence
 	}
 	got := follow(t, store, 0)
 	if len(got) != len(want) {
