@@ -110,7 +110,7 @@ func TestRoomsLink(t *testing.T) {
 func TestConfined(t *testing.T) {
 	for dependency, may := range map[string][]string{
 		jwxPkg:                          {"jwks/jose/jwk.go"},
-		echoPkg:                         {"issuer/echo.go", "middleware/echo.go", "middleware/notfound.go"},
+		echoPkg:                         {"issuer/admin/echo.go", "issuer/echo.go", "middleware/echo.go", "middleware/notfound.go"},
 		"github.com/patrickmn/go-cache": {"issuer/bounded.go", "middleware/introspect.go"},
 	} {
 		var found []string

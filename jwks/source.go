@@ -32,6 +32,7 @@ var ErrUnavailable = errors.New("jwks: keys unavailable")
 // request, by many goroutines: a key in a current set should be found without a
 // lock, an allocation or a wait.
 type Source interface {
+	// Key returns the key with this kid for this alg.
 	Key(ctx context.Context, kid, alg string) (*jose.Key, error)
 }
 

@@ -168,7 +168,7 @@ func unmarshal(doc []byte, v any) error {
 func object(doc []byte) (map[string]json.RawMessage, error) {
 	claims, err := jose.ParseObject(string(doc))
 	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "jwks: "))
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "jose: "))
 	}
 	var members map[string]json.RawMessage
 	err = claims.Unmarshal(&members)

@@ -34,7 +34,7 @@ func (k Kind) String() string {
 // Change is an entry of the feed that all replicas follow.
 type Change struct {
 	Sequence int64 // its place in the feed, from 1; set by the store
-	Kind     Kind
+	Kind     Kind  // what it means; required
 
 	// TokenID is the jti of a revoked token: of TokenRevoked alone, at most 512
 	// bytes.

@@ -44,11 +44,12 @@ type Store interface {
 // The issuer passes uses in batches, at most a minute late, never while a client
 // waits. Uses of clients and secrets that are gone are ignored.
 type UseRecorder interface {
+	// SecretsUsed records the latest of the times given and those it has.
 	SecretsUsed(ctx context.Context, uses []SecretUse) error
 }
 
 // SecretUse says when a secret last got a token.
 type SecretUse struct {
-	ClientID, SecretID string
-	At                 time.Time
+	ClientID, SecretID string    // the client, and the secret it used
+	At                 time.Time // when
 }

@@ -44,7 +44,7 @@ func (c *Client) allowsHTTP() bool { return c != nil && c.insecure }
 
 // Request is one GET.
 type Request struct {
-	URL  string
+	URL  string // what to fetch
 	ETag string // of the document that the caller holds, for If-None-Match
 
 	// Revalidate asks caches on the way for a document as the server has it now.
@@ -53,7 +53,7 @@ type Request struct {
 
 // Document is what a server answered.
 type Document struct {
-	Body      []byte
+	Body      []byte        // as decompressed, at most 1 MiB
 	Unchanged bool          // 304: the document with Request.ETag is current, Body is empty
 	ETag      string        // "" when there is none, or one of more than 1 KiB
 	MaxAge    time.Duration // lifetime by Cache-Control (RFC 9111, section 5.2.2), if Stated
@@ -63,8 +63,8 @@ type Document struct {
 
 // StatusError is an answer other than a document.
 type StatusError struct {
-	URL        string
-	Status     int
+	URL        string        // what was fetched
+	Status     int           // the HTTP status of the answer
 	RetryAfter time.Duration // 0 when the server did not say
 }
 

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/fetch"
+	"github.com/echo-m2m/m2m/jwks/jose"
+	bearer "github.com/echo-m2m/m2m/middleware"
+)
+
+// zeroValues has a pointer to the zero value of every exported type.
+var zeroValues = map[string]any{
+	"issuer.Config":               new(issuer.Config),
+	"issuer.Error":                new(issuer.Error),
+	"issuer.Event":                new(issuer.Event),
+	"issuer.Grant":                new(issuer.Grant),
+	"issuer.Issuer":               new(issuer.Issuer),
+	"issuer/admin.API":            new(admin.API),
+	"issuer/admin.Config":         new(admin.Config),
+	"issuer/admin.Event":          new(admin.Event),
+	"issuer/admin.Record":         new(admin.Record),
+	"issuer/registry.Change":      new(registry.Change),
+	"issuer/registry.Client":      new(registry.Client),
+	"issuer/registry.Kind":        new(registry.Kind),
+	"issuer/registry.Manager":     new(registry.Manager),
+	"issuer/registry.Memory":      new(registry.Memory),
+	"issuer/registry.Page":        new(registry.Page),
+	"issuer/registry.Query":       new(registry.Query),
+	"issuer/registry.Secret":      new(registry.Secret),
+	"issuer/registry.SecretUse":   new(registry.SecretUse),
+	"issuer/registry.Store":       new(registry.Store),
+	"issuer/registry.UseRecorder": new(registry.UseRecorder),
+	"issuer/sqlstore.Config":      new(sqlstore.Config),
+	"issuer/sqlstore.Store":       new(sqlstore.Store),
+	"jwks.Event":                  new(jwks.Event),
+	"jwks.Fixed":                  new(jwks.Fixed),
+	"jwks.KeyStore":               new(jwks.KeyStore),
+	"jwks.Keyring":                new(jwks.Keyring),
+	"jwks.Policy":                 new(jwks.Policy),
+	"jwks.Remote":                 new(jwks.Remote),
+	"jwks.RemoteConfig":           new(jwks.RemoteConfig),
+	"jwks.RemoteStatus":           new(jwks.RemoteStatus),
+	"jwks.Source":                 new(jwks.Source),
+	"jwks/event.Event":            new(event.Event),
+	"jwks/event.Op":               new(event.Op),
+	"jwks/event.Reason":           new(event.Reason),
+	"jwks/fetch.Client":           new(fetch.Client),
+	"jwks/fetch.Document":         new(fetch.Document),
+	"jwks/fetch.Metadata":         new(fetch.Metadata),
+	"jwks/fetch.Request":          new(fetch.Request),
+	"jwks/fetch.StatusError":      new(fetch.StatusError),
+	"jwks/jose.JWS":               new(jose.JWS),
+	"jwks/jose.Key":               new(jose.Key),
+	"jwks/jose.Object":            new(jose.Object),
+	"jwks/jose.Set":               new(jose.Set),
+	"jwks/jose.Signer":            new(jose.Signer),
+	"jwks/jose.Skipped":           new(jose.Skipped),
+	"middleware.Bearer":           new(bearer.Bearer),
+	"middleware.Config":           new(bearer.Config),
+	"middleware.EchoGuard":        new(bearer.EchoGuard),
+	"middleware.EchoOptions":      new(bearer.EchoOptions),
+	"middleware.Error":            new(bearer.Error),
+	"middleware.Event":            new(bearer.Event),
+	"middleware.Introspection":    new(bearer.Introspection),
+	"middleware.Token":            new(bearer.Token),
+}
+
+// plainData are types of data, whose methods a nil pointer need not have.
+var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "middleware.Error"}
+
+// TestZeroValues calls every method of the zero value of every exported type of
+// the library, and of a nil pointer to it, if it is more than data. Whatever they
+// answer, none may panic, hang or let a request in.
+func TestZeroValues(t *testing.T) {
+	var types []string
+	for name, e := range exported(t) {
+		if e.isType {
+			types = append(types, name)
+		}
+	}
+	slices.Sort(types)
+	if listed := slices.Sorted(maps.Keys(zeroValues)); !slices.Equal(types, listed) {
+		for _, name := range types {
+			if !slices.Contains(listed, name) {
+				t.Errorf("zeroValues lacks %s", name)
+			}
+		}
+		for _, name := range listed {
+			if !slices.Contains(types, name) {
+				t.Errorf("zeroValues has %s, which is no exported type", name)
+			}
+		}
+	}
+	methods := 0
+	for name, pointer := range zeroValues {
+		of := reflect.ValueOf(pointer)
+		if of.Elem().Kind() == reflect.Interface {
+			continue // its zero value is nil
+		}
+		for i := range of.NumMethod() {
+			methods++
+			method := of.Type().Method(i).Name
+			callZero(t, name+"."+method+" of the zero value", reflect.New(of.Type().Elem()).Method(i))
+			if _, byValue := of.Type().Elem().MethodByName(method); !byValue && !slices.Contains(plainData, name) {
+				callZero(t, name+"."+method+" of nil", reflect.Zero(of.Type()).Method(i))
+			}
+		}
+	}
+	if methods < 50 {
+		t.Errorf("%d methods were called: the test has lost its subject", methods)
+	}
+}
+
+// callZero calls a method with harmless arguments and reports a panic or a hang.
+func callZero(t *testing.T, what string, method reflect.Value) {
+	t.Helper()
+	ended := make(chan any, 1)
+	go func() {
+		defer func() { ended <- recover() }()
+		results := method.Call(arguments(t, method.Type()))
+		for _, result := range results {
+			serve(result) // a handler, or a middleware's, is called too
+		}
+	}()
+	select {
+	case panicked := <-ended:
+		if panicked != nil {
+			t.Errorf("%s: panic: %v", what, panicked)
+		}
+	case <-time.After(5 * time.Second):
+		t.Errorf("%s: no answer in 5 s", what)
+	}
+}
+
+// serve sends a request through a handler, or through a middleware of Echo's.
+func serve(result reflect.Value) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	switch result := result.Interface().(type) {
+	case http.Handler:
+		if !isNil(reflect.ValueOf(result)) {
+			result.ServeHTTP(httptest.NewRecorder(), r)
+		}
+	case echo.MiddlewareFunc:
+		e := echo.New()
+		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusTeapot) }, result)
+		w := httptest.NewRecorder()
+		if e.ServeHTTP(w, r); w.Code < 400 || w.Code == http.StatusTeapot {
+			panic("a guard that was not set up let a request in")
+		}
+	}
+}
+
+func isNil(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return v.IsNil()
+	}
+	return false
+}
+
+// arguments are harmless values for the parameters of a method.
+func arguments(t *testing.T, of reflect.Type) (in []reflect.Value) {
+	e := echo.New()
+	usual := []any{httptest.NewRequest(http.MethodGet, "/", nil), e, e.Group("/group")}
+	for i := range of.NumIn() {
+		typ := of.In(i)
+		switch {
+		case of.IsVariadic() && i == of.NumIn()-1:
+			return in
+		case typ == reflect.TypeFor[context.Context]():
+			in = append(in, reflect.ValueOf(t.Context()))
+		case typ == reflect.TypeFor[http.ResponseWriter]():
+			in = append(in, reflect.ValueOf(httptest.NewRecorder()))
+		case typ == reflect.TypeFor[http.Handler]():
+			in = append(in, reflect.ValueOf(http.NotFoundHandler()))
+		default:
+			value := reflect.Zero(typ)
+			for _, u := range usual {
+				if reflect.TypeOf(u) == typ {
+					value = reflect.ValueOf(u)
+				}
+			}
+			in = append(in, value)
+		}
+	}
+	return in
+}
