@@ -548,7 +548,7 @@ func TestRequestAllocations(t *testing.T) {
 		}
 		miss := firstSight{config: Config{Keys: keys, Revoked: revoked}, list: list}
 		miss.ask(t)
-		if n := testing.AllocsPerRun(len(list)-2, func() { miss.ask(t) }); n > 36 {
+		if n := testing.AllocsPerRun(len(list)-2, func() { miss.ask(t) }); n > 25 {
 			t.Errorf("%s: a first sight allocates %v times", s.alg, n)
 		}
 	}

@@ -1,8 +1,8 @@
 package jose
 
 import (
+	"bytes"
 	"errors"
-	"math/big"
 
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
@@ -19,12 +19,23 @@ func (a *algorithm) toASN1(signature []byte) ([]byte, error) {
 	if len(signature) != 2*size {
 		return nil, errSignature
 	}
-	var b cryptobyte.Builder
+	b := cryptobyte.NewBuilder(make([]byte, 0, len(signature)+16))
 	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1BigInt(new(big.Int).SetBytes(signature[:size]))
-		b.AddASN1BigInt(new(big.Int).SetBytes(signature[size:]))
+		addInteger(b, signature[:size])
+		addInteger(b, signature[size:])
 	})
 	return b.Bytes()
+}
+
+// addInteger writes a number that is not negative, big-endian.
+func addInteger(b *cryptobyte.Builder, n []byte) {
+	n = bytes.TrimLeft(n, "\x00")
+	b.AddASN1(asn1.INTEGER, func(b *cryptobyte.Builder) {
+		if len(n) == 0 || n[0]&0x80 != 0 { // else it would be read as a negative one
+			b.AddUint8(0)
+		}
+		b.AddBytes(n)
+	})
 }
 
 // fromASN1 reads the ASN.1 of a signature into r || s.
