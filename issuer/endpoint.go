@@ -62,7 +62,7 @@ func (e endpoint) serve(q *request) (a answer, claimed string, err *Error) {
 	if q.form, err = readParameters(q.http); err != nil {
 		return answer{}, "", err
 	}
-	if err = e.check(q.form); err != nil {
+	if err := e.check(q.form); err != nil {
 		return answer{}, "", err
 	}
 	q.address = e.clientIP(q.http)

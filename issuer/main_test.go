@@ -121,20 +121,6 @@ func (c *comparisons) watch(stored *registry.Secret, plain string) bool {
 	return stored.Matches(plain)
 }
 
-// slowHashesIn counts the slow hashes that f takes.
-func (s *service) slowHashesIn(f func()) int {
-	before := len(s.compared.slow)
-	f()
-	return len(s.compared.slow) - before
-}
-
-// fastHashesIn counts the others.
-func (s *service) fastHashesIn(f func()) int {
-	before := len(s.compared.fast)
-	f()
-	return len(s.compared.fast) - before
-}
-
 func newKeyring(tb testing.TB, signers ...crypto.Signer) *jwks.Keyring {
 	tb.Helper()
 	keys, err := jwks.Static(signers...)
@@ -164,6 +150,20 @@ type service struct {
 	header atomic.Bool // the latest request had an Authorization header
 
 	compared comparisons
+}
+
+// slowHashesIn counts the slow hashes that f takes.
+func (s *service) slowHashesIn(f func()) int {
+	before := len(s.compared.slow)
+	f()
+	return len(s.compared.slow) - before
+}
+
+// fastHashesIn counts the others.
+func (s *service) fastHashesIn(f func()) int {
+	before := len(s.compared.fast)
+	f()
+	return len(s.compared.fast) - before
 }
 
 // newService fills in what the config leaves out. Without a store it has the

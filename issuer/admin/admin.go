@@ -43,8 +43,7 @@ type Config struct {
 	Actor func(r *http.Request) string
 
 	// Observe is told of every action and every refusal of one. It is called before
-	// the answer is sent, so it must be quick, and safe for concurrent use. That
-	// the tokens of a client were revoked is an event of the issuer's, too.
+	// the answer is sent, so it must be quick, and safe for concurrent use.
 	Observe func(ctx context.Context, e Event)
 }
 

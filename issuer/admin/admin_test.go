@@ -136,7 +136,7 @@ func TestAdmin(t *testing.T) {
 
 func testAdmin(t *testing.T, base string) {
 	o := newOffice(t)
-	made := o.do("POST", base, `{"client_id":"a/b c?%","client_name":"Nightly job","scope":"orders:read orders:write","audiences":["https://api.example.com"],"token_ttl":300}`, 201)
+	made := o.do("POST", base, `{"client_id":"a/b c?%","client_name":"Nightly job","scope":"orders:read orders:write","audiences":["https://api.example.com"],"token_ttl":300,"metadata":{"tenant":"acme"}}`, 201)
 	secret, _ := made["client_secret"].(string)
 	if made["client_id"] != "a/b c?%" || made["scope"] != "orders:read orders:write" || made["token_ttl"] != 300.0 ||
 		made["client_secret_expires_at"] != 0.0 || made["client_id_issued_at"] == nil || made["version"] != 1.0 || secret == "" {
@@ -147,7 +147,7 @@ func testAdmin(t *testing.T, base string) {
 	if status != 200 {
 		t.Fatal(status)
 	}
-	if got := o.do("GET", one, "", 200); got["client_name"] != "Nightly job" || got["client_secret"] != nil {
+	if got := o.do("GET", one, "", 200); got["client_name"] != "Nightly job" || got["client_secret"] != nil || fmt.Sprint(got["metadata"]) != "map[tenant:acme]" {
 		t.Errorf("%v", got)
 	}
 	o.do("POST", base, `{"client_id":"a/b c?%","audiences":["https://x"]}`, 409)

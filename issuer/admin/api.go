@@ -153,14 +153,17 @@ func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
 	return http.StatusOK, struct{}{}, nil
 }
 
+// revokeTokens revokes every token that the client has been granted up to now.
 func (a *API) revokeTokens(r *http.Request, _ *Event) (int, any, error) {
 	id := r.PathValue("id")
-	if _, err := a.manager.Client(r.Context(), id); err != nil {
+	c, err := a.manager.Client(r.Context(), id)
+	if err != nil {
 		return 0, nil, err
 	}
-	if err := a.issuer.RevokeClient(r.Context(), id); err != nil {
+	if _, err := a.manager.Revoke(r.Context(), registry.CutOff(id, time.Now(), c.TokenTTL)); err != nil {
 		return 0, nil, err
 	}
+	a.sync(r.Context())
 	return http.StatusOK, struct{}{}, nil
 }
 

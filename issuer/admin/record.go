@@ -68,18 +68,19 @@ type record struct {
 	Secret   string `json:"client_secret,omitempty"` // at registration, once
 	IssuedAt int64  `json:"client_id_issued_at,omitempty"`
 	// SecretExpiresAt is 0 for never, and required where there is a secret.
-	SecretExpiresAt *int64         `json:"client_secret_expires_at,omitempty"`
-	Name            string         `json:"client_name,omitempty"`
-	AuthMethod      string         `json:"token_endpoint_auth_method,omitempty"`
-	GrantTypes      []string       `json:"grant_types,omitempty"`
-	Scope           string         `json:"scope,omitempty"`
-	Audiences       []string       `json:"audiences,omitempty"`
-	DefaultAudience string         `json:"default_audience,omitempty"`
-	Introspects     []string       `json:"introspects,omitempty"`
-	TokenTTL        int64          `json:"token_ttl,omitempty"` // seconds
-	Disabled        bool           `json:"disabled,omitempty"`
-	Version         int64          `json:"version,omitempty"`
-	Secrets         []secretRecord `json:"secrets,omitempty"`
+	SecretExpiresAt *int64            `json:"client_secret_expires_at,omitempty"`
+	Name            string            `json:"client_name,omitempty"`
+	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty"`
+	GrantTypes      []string          `json:"grant_types,omitempty"`
+	Scope           string            `json:"scope,omitempty"`
+	Audiences       []string          `json:"audiences,omitempty"`
+	DefaultAudience string            `json:"default_audience,omitempty"`
+	Introspects     []string          `json:"introspects,omitempty"`
+	TokenTTL        int64             `json:"token_ttl,omitempty"` // seconds
+	Disabled        bool              `json:"disabled,omitempty"`
+	Metadata        map[string]string `json:"metadata,omitempty"`
+	Version         int64             `json:"version,omitempty"`
+	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
 
 type secretRecord struct {
@@ -95,7 +96,7 @@ func recordOf(c registry.Client) record {
 	r := record{
 		ID: c.ID, Name: c.Name, AuthMethod: c.AuthMethod, GrantTypes: []string{grantType},
 		Scope: strings.Join(c.Scopes, " "), Audiences: c.Audiences, DefaultAudience: c.DefaultAudience,
-		Introspects: c.Introspects, TokenTTL: int64(c.TokenTTL / time.Second), Disabled: c.Disabled, Version: c.Version,
+		Introspects: c.Introspects, TokenTTL: int64(c.TokenTTL / time.Second), Disabled: c.Disabled, Metadata: c.Metadata, Version: c.Version,
 	}
 	if !c.CreatedAt.IsZero() {
 		r.IssuedAt = c.CreatedAt.Unix()
@@ -117,7 +118,7 @@ func (r record) client() (registry.Client, *refusal) {
 	}
 	c := registry.Client{
 		ID: r.ID, Name: r.Name, AuthMethod: r.AuthMethod, Audiences: r.Audiences, DefaultAudience: r.DefaultAudience,
-		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Disabled: r.Disabled, Version: r.Version,
+		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Disabled: r.Disabled, Metadata: r.Metadata, Version: r.Version,
 	}
 	if r.Scope != "" {
 		scopes, err := registry.ParseScope(r.Scope)
@@ -141,16 +142,18 @@ const maxSeconds = int64(365 * 24 * time.Hour / time.Second)
 // that the struct does not have are refused, as are names that encoding/json
 // would take for another: all of ours are of lower case letters and _.
 func unmarshal(doc []byte, v any) error {
-	if _, err := jwks.ParseClaims(string(doc)); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "jwks: "))
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(doc, &members); err != nil {
+	members, err := object(doc)
+	if err != nil {
 		return err
 	}
-	for name := range members {
+	for name, value := range members {
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
 			return fmt.Errorf("unknown member %q", name)
+		}
+		if value[0] == '{' { // metadata
+			if _, err := object(value); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
 	decoder := json.NewDecoder(strings.NewReader(string(doc)))
@@ -159,4 +162,15 @@ func unmarshal(doc []byte, v any) error {
 		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return nil
+}
+
+// object reads the members of one JSON object, which have unique names.
+func object(doc []byte) (map[string]json.RawMessage, error) {
+	claims, err := jwks.ParseClaims(string(doc))
+	if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "jwks: "))
+	}
+	var members map[string]json.RawMessage
+	err = claims.Unmarshal(&members)
+	return members, err
 }
