@@ -26,7 +26,7 @@ func secretOf(id string) string {
 
 // A client at work costs one query in 10 s, and no statement per token; one that
 // does not exist costs no more.
-func TestRegistryWarm(t *testing.T) {
+func TestClientCacheWarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		s := newService(t, Config{Store: store, FailedAttempts: -1})
@@ -59,7 +59,7 @@ func TestRegistryWarm(t *testing.T) {
 }
 
 // A thousand requests at once are one query, also when the first of them leaves.
-func TestRegistryOneRead(t *testing.T) {
+func TestClientCacheOneRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		s := newService(t, Config{Store: store})
@@ -103,7 +103,7 @@ func TestRegistryOneRead(t *testing.T) {
 // While the store is away, a client that was at work gets tokens for 5 minutes
 // from when its record was read, and not a second longer; others are told to
 // come again, never that they are unknown; and all is well when it is back.
-func TestRegistryOutage(t *testing.T) {
+func TestClientCacheOutage(t *testing.T) {
 	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestRegistryOutage(t *testing.T) {
 
 // While the store hangs, one request a second waits for it, and the rest of
 // a busy issuer's notice nothing.
-func TestRegistryHungStore(t *testing.T) {
+func TestClientCacheHungStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 10
 		all := make([]registry.Client, clients)
@@ -199,7 +199,7 @@ func TestRegistryHungStore(t *testing.T) {
 
 // A store that fails is tried once a second, however many ask, and is trusted
 // again after one answer.
-func TestRegistryProbe(t *testing.T) {
+func TestClientCacheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		s := newService(t, Config{Store: store})
@@ -222,7 +222,7 @@ func TestRegistryProbe(t *testing.T) {
 
 // A change elsewhere counts here within 2 s, by the feed; the follower starts
 // with the first request that could make use of it.
-func TestRegistryFollows(t *testing.T) {
+func TestClientCacheFollows(t *testing.T) {
 	for name, entry := range map[string]registry.Change{
 		"Put":     {},
 		"change":  {Kind: registry.ClientChanged},
@@ -262,7 +262,7 @@ func TestRegistryFollows(t *testing.T) {
 
 // When a record changes while it is being read, what was read is not cached,
 // whatever order the two end in.
-func TestRegistryChangeWhileReading(t *testing.T) {
+func TestClientCacheChangeWhileReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		memory := newStore(t, app())
 		read, release := make(chan struct{}), make(chan struct{})
@@ -307,7 +307,7 @@ func TestRegistryChangeWhileReading(t *testing.T) {
 }
 
 // A flood of unknown ids takes bounded memory and evicts no client.
-func TestRegistryFlood(t *testing.T) {
+func TestClientCacheFlood(t *testing.T) {
 	floods := 4 * maxCached
 	if testing.Short() {
 		floods = 2 * maxCached
