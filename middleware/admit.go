@@ -9,12 +9,18 @@ type admission struct {
 	watch *watch // nil without Observe
 }
 
-// admit authenticates a request that earlier guards let in as prior, which is zero
-// if there were none. A refusal is reported here.
-func (b *Bearer) admit(r *http.Request, prior admission) (admission, *Error) {
-	if prior.token != nil && prior.token.by != b {
-		prior = admission{}
+// own is the admission if a guard of this Bearer made it. What another one has
+// verified, for another audience perhaps, is nothing to this one.
+func (b *Bearer) own(a admission) admission {
+	if a.token == nil || a.token.by != b {
+		return admission{}
 	}
+	return a
+}
+
+// admit authenticates a request. prior is how a guard of the same Bearer further out
+// let it in; zero if none did. A refusal is reported here.
+func (b *Bearer) admit(r *http.Request, prior admission) (admission, *Error) {
 	began := b.clock()
 	v, e := b.authenticate(r, prior.token)
 	if e != nil {

@@ -78,7 +78,9 @@ type Config struct {
 	// Observe hears of every request once, in the request's goroutine: keep it
 	// quick. A refusal is reported before it is answered. A request that is let in
 	// is reported when its handler has returned, for until then a guard further in
-	// may refuse it. It must be safe for concurrent use. Default none.
+	// may refuse it. Guards of two Bearers report one event each, and so do a Require
+	// and a Handler that echo.WrapMiddleware puts around it. It must be safe for
+	// concurrent use. Default none.
 	Observe func(ctx context.Context, e Event)
 }
 

@@ -162,13 +162,13 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	return next(c)
 }
 
-// prior is how the guard before this one let the request in.
+// prior is how an earlier guard of the same Bearer let the request in.
 func (g *echoGuard) prior(c echo.Context) (a admission) {
 	a.token, _ = c.Get(tokenKey).(*verified)
 	if g.bearer.observe != nil {
 		a.watch, _ = c.Get(watchKey).(*watch)
 	}
-	return a
+	return g.bearer.own(a)
 }
 
 // keep is for handlers, and for the guards after this one.

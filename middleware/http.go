@@ -88,7 +88,7 @@ func (b *Bearer) handler(next http.Handler, check func(r *http.Request, v *verif
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, misconfigured(errUnusable)) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		prior := admissionOf(r.Context())
+		prior := b.own(admissionOf(r.Context()))
 		a, e := b.admit(r, prior)
 		in := r
 		if e == nil && a != prior {

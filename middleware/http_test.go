@@ -40,7 +40,7 @@ func TestHandler(t *testing.T) {
 		"any token":   {auth.Handler(next), good, 204, "", "", ""},
 		"scope":       {auth.Handler(next, "orders:read"), good, 204, "", "", ""},
 		"any scope":   {auth.HandlerAny(next, "admin", "orders:read"), good, 204, "", "", ""},
-		"check":       {auth.HandlerFunc(next, func(_ *http.Request, tok *Token) error { return nil }), good, 204, "", "", ""},
+		"check":       {auth.HandlerFunc(next, func(*http.Request, *Token) error { return nil }), good, 204, "", "", ""},
 		"no token":    {auth.Handler(next), "", 401, `Bearer realm="api"`, "", "an access token is required"},
 		"bad token":   {auth.Handler(next), "Bearer x", 401, `Bearer error="invalid_token", error_description="the access token is not valid"`, "invalid_token", "the access token is not valid"},
 		"no scope":    {auth.Handler(next, "orders:read", "admin"), good, 403, `Bearer error="insufficient_scope", error_description="` + refused + `", scope="orders:read admin"`, "insufficient_scope", refused},
@@ -126,7 +126,7 @@ func TestFilesOfAFormAreDeleted(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	keys := newKeyring(t, ecKey)
 	auth := newAPI(t, Config{Keys: keys}).auth
-	server := httptest.NewServer(auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(auth.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if err := r.ParseMultipartForm(1); err != nil {
 			t.Error(err)
 		}

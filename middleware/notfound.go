@@ -38,6 +38,15 @@ var (
 
 func codeOf(h echo.HandlerFunc) uintptr { return reflect.ValueOf(h).Pointer() }
 
+// routeIndex says which methods a pattern has. Echo can only list all routes, so
+// each router is read once, at the first request for a missing route. Echo's routers
+// must not be changed while they serve; a route that is added all the same may be
+// missing from Allow.
+type routeIndex struct {
+	mu      sync.Mutex
+	routers map[*echo.Router]map[string][]string
+}
+
 // missing answers for a route that does not exist.
 type missing struct {
 	index   *routeIndex
@@ -108,15 +117,6 @@ func allowedMethods(c echo.Context, router *echo.Router, own []string) []string 
 	}
 	probe.Reset(nil, nil) // the pool must not keep the request alive
 	return allowed
-}
-
-// routeIndex says which methods a pattern has. Echo can only list all routes, so
-// each router is read once, at the first request for a missing route. Echo's routers
-// must not be changed while they serve; a route that is added all the same may be
-// missing from Allow.
-type routeIndex struct {
-	mu      sync.Mutex
-	routers map[*echo.Router]map[string][]string
 }
 
 func (i *routeIndex) methods(router *echo.Router, pattern string) []string {

@@ -217,7 +217,7 @@ func TestOwnNotFoundHandlers(t *testing.T) {
 	layouts := map[string]func(e *echo.Echo, h echo.HandlerFunc){
 		"group": func(e *echo.Echo, h echo.HandlerFunc) { e.Group("/v1", auth.Require()).GET("/orders", h) },
 		"guarded twice": func(e *echo.Echo, h echo.HandlerFunc) {
-			e.Group("/v1", auth.Require(), auth.Require()).GET("/orders", h)
+			e.Group("/v1", auth.Require(), auth.Require("orders:read")).GET("/orders", h)
 		},
 		"nested": func(e *echo.Echo, h echo.HandlerFunc) {
 			e.Group("", auth.Require()).Group("/v1", auth.Require()).GET("/orders", h)

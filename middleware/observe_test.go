@@ -166,6 +166,17 @@ func TestOneEventPerRequest(t *testing.T) {
 			t.Errorf("%s %s: reported before the handler was done", tt.face, tt.path)
 		}
 	}
+	// A Bearer that is not observed reports nothing, and hides nothing.
+	quiet := benchGuard(t, Config{Keys: keys})
+	a.GET("/quiet", serve, a.auth.Require(), quiet.Require())
+	a.GET("/quiet-first", serve, quiet.Require(), a.auth.Require())
+	for path, h := range map[string]http.Handler{
+		"/quiet": a, "/quiet-first": a, "/handler": a.auth.Handler(quiet.Handler(h)), "/handler-first": quiet.Handler(a.auth.Handler(h)),
+	} {
+		if events = nil; ask(h, http.MethodGet, path, token).Code != http.StatusOK || len(events) != 1 {
+			t.Errorf("%s: events %+v", path, events)
+		}
+	}
 	// Two Bearers decide both.
 	other := newAPI(t, Config{Keys: keys, Observe: func(_ context.Context, e Event) { events = append(events, e) }})
 	a.GET("/both", serve, a.auth.Require(), other.auth.Require("orders:read"))
@@ -185,7 +196,7 @@ func TestOneEventOfTwoCredentials(t *testing.T) {
 			return next(c)
 		}
 	}
-	a.GET("/swap", a.serve, a.auth.Require(), swap, a.auth.Require(), a.auth.Require("orders:read"))
+	a.GET("/swap", a.serve, a.auth.Require(), swap, a.auth.RequireFunc(func(echo.Context, *Token) error { return nil }), a.auth.Require("orders:read"))
 	if w := a.get("/swap", "Bearer "+goodToken(t, keys)); w.Code != http.StatusForbidden || len(a.events) != 1 || a.events[0].Status != 403 {
 		t.Errorf("status %d, events %+v", w.Code, a.events)
 	}

@@ -28,8 +28,8 @@ const (
 	maxCachedAudiences = 8
 )
 
-// remember has a token cached that was verified a moment ago.
-func (b *Bearer) remember(v *verified, now time.Time) {
+// store caches a token that was verified a moment ago.
+func (b *Bearer) store(v *verified, now time.Time) {
 	if b.cache == nil || len(v.raw) > maxCachedBytes || len(v.audiences) > maxCachedAudiences {
 		return
 	}

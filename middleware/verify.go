@@ -51,7 +51,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Err
 	if e := b.current(ctx, v, now); e != nil {
 		return nil, e
 	}
-	b.remember(v, now)
+	b.store(v, now)
 	return v, nil
 }
 

@@ -122,7 +122,7 @@ func TestKeysThatEndAlike(t *testing.T) {
 func TestHashIsTheTablesOwn(t *testing.T) {
 	same := 0
 	for range 20 {
-		if New[string](1000).hash("key") == New[string](1000).hash("key") {
+		if one, another := New[string](1000), New[string](1000); one.hash("key") == another.hash("key") {
 			same++
 		}
 	}
