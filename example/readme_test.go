@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -49,21 +50,31 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// fragment is a program around some lines that make an auth or an iss.
+// declared finds what a fragment declares, at the start of a line.
+var declared = regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? :=`)
+
+// fragment is a program around some lines. What they declare counts as used.
 func fragment(block string) string {
-	made := "auth"
-	if strings.Contains(block, "iss, err") {
-		made = "iss"
+	var used strings.Builder
+	for _, names := range declared.FindAllStringSubmatch(block, -1) {
+		for _, name := range names[1:] {
+			if name != "" {
+				used.WriteString("\t_ = " + name + "\n")
+			}
+		}
 	}
 	return `package main
 
 import (
 	"context"
+	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -72,17 +83,21 @@ const authURL = "https://auth.example.com"
 var (
 	ctx              = context.Background()
 	keyEncryptionKey []byte
+	iss              *issuer.Issuer
+	auth             *bearer.Bearer
+	orders           http.Handler
 
 	_ = os.Getenv
+	_ = slog.Info
 	_ = issuer.New
 	_ = sqlstore.Open
 	_ = jwks.Open
+	_ = event.Reasons
 	_ = bearer.New
 )
 
 func main() {
-` + block + `
-	_, _ = err, ` + made + `
+` + block + used.String() + `
 }
 `
 }
