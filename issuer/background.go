@@ -13,22 +13,23 @@ const (
 
 // background owns the goroutines of an issuer, which start at its first use.
 type background struct {
+	loops    []func(context.Context)
 	starting sync.Once
 	running  context.Context
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 }
 
-func newBackground() *background {
-	b := &background{}
+func newBackground(loops ...func(context.Context)) *background {
+	b := &background{loops: loops}
 	b.running, b.stop = context.WithCancel(context.Background())
 	return b
 }
 
 // start starts the loops, once, unless close was called before.
-func (b *background) start(loops ...func(context.Context)) {
+func (b *background) start() {
 	b.starting.Do(func() {
-		for _, loop := range loops {
+		for _, loop := range b.loops {
 			b.done.Go(func() { loop(b.running) })
 		}
 	})
@@ -44,7 +45,7 @@ func (b *background) close() {
 // background starts to follow the feed, on which the cache of clients depends, and
 // to keep house.
 func (i *Issuer) background() {
-	i.loops.start(i.feed.run, i.housekeep)
+	i.loops.start()
 }
 
 // housekeep does what may take long, apart from the follower.

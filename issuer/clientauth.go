@@ -26,12 +26,13 @@ type credential interface {
 	// claimedID returns the client that the caller claims to be.
 	claimedID() string
 
-	// verify returns the client once the credential is proven to be its own. find
-	// reads the record of a client; a mechanism that limits attempts does so around
-	// both. The error is 401 when the credential is refused, and 503 when that
-	// cannot be told now. A client that does not exist must be answered as a wrong
-	// credential is, after the same work.
-	verify(ctx context.Context, find finder) (caller, *Error)
+	// verify returns the client once the credential is proven to be its own. The
+	// mechanism reads the record of the client with a finder, and decides with
+	// account.admit; one that limits attempts does so around both. The error is 401
+	// when the credential is refused, and 503 when that cannot be told now. A client
+	// that does not exist must be answered as a wrong credential is, after the same
+	// work.
+	verify(ctx context.Context) (caller, *Error)
 }
 
 // caller is a client that has authenticated.
@@ -61,7 +62,7 @@ func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 	if err != nil {
 		return caller{}, "", err
 	}
-	who, err := c.verify(q.context(), i.find)
+	who, err := c.verify(q.context())
 	if err != nil {
 		return caller{}, loggable(c.claimedID()), err
 	}

@@ -172,11 +172,12 @@ func New(c Config) (*Issuer, error) {
 	for audience, scopes := range i.resources {
 		i.resources[audience] = slices.Clone(scopes)
 	}
-	if i.secrets, err = newSecretAuth(i.uses, c.FailedAttempts, c.ImportedSecrets); err != nil {
+	if i.secrets, err = newSecretAuth(i.find, i.uses, c.FailedAttempts, c.ImportedSecrets); err != nil {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.revoked, i.feed, i.loops = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply), newBackground()
+	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply)
+	i.loops = newBackground(i.feed.run, i.housekeep)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
 	return i, err

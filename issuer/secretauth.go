@@ -15,14 +15,15 @@ import (
 // secretAuth checks client secrets, for client_secret_basic and
 // client_secret_post. It alone limits attempts and computes slow hashes.
 type secretAuth struct {
+	find    finder
 	lockout *lockout    // nil: failures are not counted
 	slow    *slowHashes // nil: chosen secrets are not accepted
 	uses    *uses
 	matches func(stored *registry.Secret, plain string) bool // of a generated secret
 }
 
-func newSecretAuth(u *uses, failedAttempts int, importedSecrets bool) (*secretAuth, error) {
-	s := &secretAuth{uses: u, matches: (*registry.Secret).Matches}
+func newSecretAuth(find finder, u *uses, failedAttempts int, importedSecrets bool) (*secretAuth, error) {
+	s := &secretAuth{find: find, uses: u, matches: (*registry.Secret).Matches}
 	if failedAttempts > 0 {
 		s.lockout = newLockout(failedAttempts)
 	}
@@ -106,7 +107,7 @@ func (c *secretCredential) claimedID() string { return c.clientID }
 
 // verify finds the client and checks the secret. Every way to fail is the same
 // answer after the same work, until there have been too many failures.
-func (c *secretCredential) verify(ctx context.Context, find finder) (caller, *Error) {
+func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	if !registry.ValidID(c.clientID) || !registry.ValidSecret(c.secret) {
 		return caller{}, invalidClient(event.MalformedCredential, errMalformed)
 	}
@@ -118,7 +119,7 @@ func (c *secretCredential) verify(ctx context.Context, find finder) (caller, *Er
 	)
 	err := c.lockout.attempt(attempt{clientID: c.clientID, address: c.address, unlimited: generated},
 		func() (exists bool, err *Error) {
-			found, err = find(ctx, c.clientID)
+			found, err = c.find(ctx, c.clientID)
 			return found.client != nil, err
 		},
 		func() (err *Error) {

@@ -122,7 +122,7 @@ func TestBcryptSecret(t *testing.T) {
 // nobody in (go-oauth2).
 func TestDamagedHash(t *testing.T) {
 	for _, hash := range []string{
-		"", "x", "sha256:", "sha256:00", "sha256:" + strings.Repeat("g", 64), appStored.Hash + "00", strings.ToUpper(appStored.Hash), "$argon2id$", "$2b$10$", "$argon2id$v=19$m=0,t=0,p=0$$",
+		"", "x", "sha256:", "sha256:00", "sha256:" + strings.Repeat("g", 64), "sha256:" + strings.ToUpper(strings.TrimPrefix(appStored.Hash, "sha256:")), appStored.Hash + "00", strings.ToUpper(appStored.Hash), "$argon2id$", "$2b$10$", "$argon2id$v=19$m=0,t=0,p=0$$",
 	} {
 		c := app()
 		c.Secrets = []registry.Secret{{ID: appStored.ID, Hash: hash}}
