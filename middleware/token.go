@@ -37,8 +37,9 @@ func (t *Token) HasScope(scope string) bool { return t != nil && hasScope(t.gran
 // scope = scope-token *( SP scope-token ), RFC 6749, section 3.3. The space alone divides,
 // so no other character can split one scope into two.
 func hasScope(claim, scope string) bool {
-	for granted := range strings.SplitSeq(claim, " ") {
-		if granted == scope {
+	for claim != "" {
+		var granted string
+		if granted, claim, _ = strings.Cut(claim, " "); granted == scope {
 			return scope != ""
 		}
 	}

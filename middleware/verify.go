@@ -58,16 +58,15 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Err
 // key asks for the key that a token names.
 func (b *Bearer) key(ctx context.Context, kid, alg string) (*jose.Key, *Error) {
 	key, err := b.keys.Key(ctx, kid, alg)
-	if errors.Is(err, jwks.ErrUnknownKey) {
+	switch {
+	case err == nil && key != nil:
+		return key, nil
+	case err == nil:
+		err = errors.New("middleware: Config.Keys returned neither a key nor an error")
+	case errors.Is(err, jwks.ErrUnknownKey):
 		return nil, invalidToken(event.UnknownKey, err)
 	}
-	if err == nil && key == nil {
-		err = errors.New("middleware: Config.Keys returned neither a key nor an error")
-	}
-	if err != nil {
-		return nil, unavailable(event.KeysUnavailable, err)
-	}
-	return key, nil
+	return nil, unavailable(event.KeysUnavailable, err)
 }
 
 // verify is the part of RFC 9068, section 4, that is settled as long as the issuer
