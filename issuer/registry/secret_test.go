@@ -278,3 +278,16 @@ func TestChecksum(t *testing.T) {
 		}
 	}
 }
+
+// A stored hash that is damaged matches nothing, and nothing panics.
+func TestMatchesDamagedHash(t *testing.T) {
+	plain, stored := GenerateSecret()
+	for _, hash := range []string{stored.Hash + "00", stored.Hash[:len(stored.Hash)-2], stored.Hash[:len(stored.Hash)-1] + "g", fastPrefix, ""} {
+		if s := (Secret{ID: stored.ID, Hash: hash}); s.Matches(plain) {
+			t.Errorf("%q matches", hash)
+		}
+	}
+	if !stored.Matches(plain) || stored.Matches(plain+"x") {
+		t.Error("the hash of a secret does not tell it from another")
+	}
+}
