@@ -62,7 +62,11 @@ func GenerateSecret() (string, Secret) {
 
 // checksum is CRC-32 (IEEE) in base32.
 func checksum(s string) string {
-	return lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
+	var sum [4]byte
+	var encoded [checksumLen]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(s)))
+	lowerBase32.Encode(encoded[:], sum[:])
+	return string(encoded[:])
 }
 
 // SecretID returns the id that a secret of [GenerateSecret] carries, and false for
