@@ -44,7 +44,14 @@ func run() error {
 	}
 	defer keys.Close()
 
-	auth, err := bearer.New(bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys})
+	config := bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys}
+	if set.IntrospectionURL != "" { // else a token is good until it expires
+		config.Introspection = &bearer.Introspection{
+			Endpoint: set.IntrospectionURL, ClientID: set.IntrospectionID, ClientSecret: set.IntrospectionSecret,
+			CacheFor: set.IntrospectionCache,
+		}
+	}
+	auth, err := bearer.New(config)
 	if err != nil {
 		return err
 	}

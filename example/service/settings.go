@@ -34,6 +34,11 @@ type Settings struct {
 
 	JWKSURL string            // JWKS_URL; "" to find it through the issuer's metadata
 	Remote  jwks.RemoteConfig // JWKS_COOLDOWN, JWKS_MAX_STALE
+
+	IntrospectionURL    string        // INTROSPECTION_URL; "" for no introspection
+	IntrospectionID     string        // INTROSPECTION_ID: the API's own client at the issuer
+	IntrospectionSecret string        // INTROSPECTION_SECRET
+	IntrospectionCache  time.Duration // INTROSPECTION_CACHE; 0 for the default
 }
 
 // Load reads the settings. The error names every variable that is wrong. issuer
@@ -44,6 +49,10 @@ func Load(issuer string) (Settings, error) {
 		DataDir:     env("DATA_DIR", "data"),
 		DatabaseURL: os.Getenv("DATABASE_URL"),
 		JWKSURL:     os.Getenv("JWKS_URL"),
+
+		IntrospectionURL:    os.Getenv("INTROSPECTION_URL"),
+		IntrospectionID:     os.Getenv("INTROSPECTION_ID"),
+		IntrospectionSecret: os.Getenv("INTROSPECTION_SECRET"),
 	}
 	s.Audience = env("AUDIENCE", strings.TrimSuffix(s.Issuer, "/")+"/v1")
 	s.Policy.Algorithm = os.Getenv("KEY_ALGORITHM")
@@ -57,6 +66,7 @@ func Load(issuer string) (Settings, error) {
 		failedAttempts(&s.FailedAttempts),
 		duration("JWKS_COOLDOWN", &s.Remote.Cooldown),
 		duration("JWKS_MAX_STALE", &s.Remote.MaxStale),
+		duration("INTROSPECTION_CACHE", &s.IntrospectionCache),
 	)
 	return s, err
 }
