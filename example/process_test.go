@@ -55,7 +55,13 @@ func start(t *testing.T, name string, env ...string) *process {
 	if err != nil {
 		t.Fatalf("building the examples: %v\n%s", err, dir)
 	}
-	p := &process{Cmd: exec.Command(filepath.Join(dir, name)), done: make(chan struct{})}
+	return startBinary(t, filepath.Join(dir, name), env...)
+}
+
+// startBinary is start for a binary that a test has built.
+func startBinary(t *testing.T, name string, env ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(name), done: make(chan struct{})}
 	p.Env = append([]string{"ADDR=127.0.0.1:0", "PATH=" + os.Getenv("PATH")}, env...)
 	p.Dir = t.TempDir()
 	pipe, err := p.StdoutPipe()
