@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -143,7 +144,7 @@ func New(c Config) (*Issuer, error) {
 	switch {
 	case c.Keys == nil:
 		return nil, errors.New(`issuer: Config.Keys is missing: write jwks.Open(ctx, jwks.File("keys.json"), jwks.Policy{})`)
-	case c.Store == nil || c.Store == (*registry.Memory)(nil):
+	case c.Store == nil || isNilPointer(c.Store): // the error of what made it was ignored
 		return nil, errors.New("issuer: Config.Store is missing: write registry.NewMemory(clients...), or a store that lasts")
 	case !strings.HasPrefix(c.TokenPath, "/") || strings.ContainsAny(c.TokenPath, "?#:* "):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q: write a path such as "/token"`, c.TokenPath)
@@ -241,6 +242,11 @@ func checkIssuer(issuer string, insecure bool) error {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+func isNilPointer(v any) bool {
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 // pathOf returns the path of a URL that checkIssuer has accepted, as it is

@@ -47,6 +47,7 @@ func TestNewRefuses(t *testing.T) {
 		"no keys":                  {func(c *Config) { c.Keys = nil }, "Config.Keys"},
 		"no store":                 {func(c *Config) { c.Store = nil }, "Config.Store"},
 		"nil memory store":         {func(c *Config) { c.Store = (*registry.Memory)(nil) }, "Config.Store"},
+		"nil store of another":     {func(c *Config) { c.Store = (*watched)(nil) }, "Config.Store"},
 		"relative token path":      {func(c *Config) { c.TokenPath = "token" }, "Config.TokenPath"},
 		"token path with query":    {func(c *Config) { c.TokenPath = "/token?a" }, "Config.TokenPath"},
 		"token path with fragment": {func(c *Config) { c.TokenPath = "/token#a" }, "Config.TokenPath"},
