@@ -1,6 +1,8 @@
 package middleware
 
 import (
+	"errors"
+
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -69,7 +71,8 @@ type EchoOptions struct {
 
 	// ContextKey is a name under which c.Get finds a *[Token], one for all handlers
 	// of a request, there also when its scopes were refused. Default none:
-	// [TokenFrom] makes one when a handler asks for it.
+	// [TokenFrom] makes one when a handler asks for it. With a name that this
+	// package uses ("m2m.token", "m2m.watch") the guard answers 500.
 	ContextKey string
 }
 
@@ -115,8 +118,11 @@ func (g EchoGuard) RequireFunc(check func(c echo.Context, t *Token) error) echo.
 
 func (g EchoGuard) guard(check func(c echo.Context, v *verified) error) echo.MiddlewareFunc {
 	b := g.bearer
-	if key := g.options.ContextKey; !b.usable() || key == tokenKey || key == watchKey {
-		return refuseAll
+	if !b.usable() {
+		return refuseAll(errUnusable)
+	}
+	if key := g.options.ContextKey; key == tokenKey || key == watchKey {
+		return refuseAll(errContextKey)
 	}
 	made := &echoGuard{g.bearer, g.options, check}
 	// Echo calls this at every request, not once a route, so it does little.
@@ -197,11 +203,15 @@ func (g *echoGuard) refuse(c echo.Context, e *Error) error {
 	return refused
 }
 
+var errContextKey = errors.New("middleware: EchoOptions.ContextKey is a name that this package uses: write another one")
+
 // refuseAll is the guard where none could be made. The app starts, for New's error
 // may have been ignored, but nothing behind it is served.
-func refuseAll(echo.HandlerFunc) echo.HandlerFunc {
-	return func(echo.Context) error {
-		e := misconfigured(errUnusable)
-		return echo.NewHTTPError(e.Status, e.Description).SetInternal(e)
+func refuseAll(cause error) echo.MiddlewareFunc {
+	return func(echo.HandlerFunc) echo.HandlerFunc {
+		return func(echo.Context) error {
+			e := misconfigured(cause)
+			return echo.NewHTTPError(e.Status, e.Description).SetInternal(e)
+		}
 	}
 }

@@ -44,6 +44,9 @@ func TestZeroValues(t *testing.T) {
 		if w := a.get("/guard"+kind, "Bearer x"); w.Code != http.StatusInternalServerError || len(a.tokens) > 0 {
 			t.Errorf("zero EchoGuard: %s: status %d", kind, w.Code)
 		}
+		if refused := m(a.serve)(a.NewContext(nil, nil)); errors.Is(refused, errContextKey) != (kind == "-key") {
+			t.Errorf("zero EchoGuard: %s: %v", kind, refused)
+		}
 	}
 	var token *Token
 	for name, tok := range map[string]*Token{"nil": token, "zero": {}} {
