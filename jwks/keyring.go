@@ -95,17 +95,17 @@ func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 		}
 		s.Keys = append(s.Keys, stateKey{Signer: signer})
 	}
-	s.Keys[0].Signs = time.Unix(0, 0).UTC() // and the others never
+	s.Keys[0].Signs = time.Unix(0, 0).UTC() // always; the others never sign
 	policy, err := Policy{}.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	view, err := newSnapshot(s, forever, forever, forever)
+	only, err := newSnapshot(s, forever, forever, forever)
 	if err != nil {
 		return nil, err
 	}
 	r := &Keyring{policy: policy}
-	r.snapshot.Store(view)
+	r.snapshot.Store(only)
 	return r, nil
 }
 

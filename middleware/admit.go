@@ -9,8 +9,8 @@ type admission struct {
 	watch *watch // nil without Observe
 }
 
-// own is the admission if a guard of this Bearer made it. What another one has
-// verified, for another audience perhaps, is nothing to this one.
+// own returns the admission if a guard of this Bearer made it, else none: another
+// Bearer may have verified for another audience.
 func (b *Bearer) own(a admission) admission {
 	if a.token == nil || a.token.by != b {
 		return admission{}

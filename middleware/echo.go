@@ -8,8 +8,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Where Echo's context keeps an admission. Their types are not exported, so nobody
-// else can put one there. It is cheaper in two halves, of which most need one.
+// Where Echo's context keeps an admission. Other packages cannot put one there, for
+// its types are not exported. They are two pointers, since a struct would be
+// allocated at each request.
 const (
 	tokenKey = "m2m.token" // *verified
 	watchKey = "m2m.watch" // *watch

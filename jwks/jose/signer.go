@@ -82,14 +82,15 @@ func isType(typ string) bool {
 }
 
 // ParseSigner reads a private JWK that [Signer.MarshalPrivate] wrote: its kid must
-// be its thumbprint, its alg one of this package's. The private half must be that
+// be its thumbprint, its alg one of this package's. A missing alg means the default
+// that [NewKey] chooses. The private half must be that
 // of the public half, which one signature proves. No error quotes the key.
 func ParseSigner(jwk []byte) (*Signer, error) {
 	private, err := readPrivate(jwk)
 	if err != nil {
 		return nil, fmt.Errorf("jose: %w", err)
 	}
-	// No errors.Join of what is read: a kid or alg of the wrong type is not one.
+	// A kid or alg that is not a string counts as missing.
 	members, err := ParseObject(string(jwk))
 	if err != nil {
 		return nil, err
