@@ -131,13 +131,3 @@ var (
 	errDisabled      = errors.New("issuer: the client is disabled")
 	errWrongMethod   = errors.New("issuer: the client may not authenticate this way")
 )
-
-// assertionAuth refuses client assertions (RFC 7521, section 4.2): no client here
-// authenticates with one.
-type assertionAuth struct{}
-
-func (assertionAuth) presented(q request) bool { return q.form.clientAssertion != "" }
-
-func (assertionAuth) read(request) (credential, *Error) {
-	return nil, invalidClient(event.WrongMethod, errWrongMethod)
-}

@@ -1,0 +1,13 @@
+package issuer
+
+import "github.com/echo-m2m/m2m/jwks/event"
+
+// assertionAuth refuses client assertions (RFC 7521, section 4.2): no client here
+// authenticates with one.
+type assertionAuth struct{}
+
+func (assertionAuth) presented(q request) bool { return q.form.clientAssertion != "" }
+
+func (assertionAuth) read(request) (credential, *Error) {
+	return nil, invalidClient(event.WrongMethod, errWrongMethod)
+}
