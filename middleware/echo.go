@@ -122,7 +122,7 @@ func (g EchoGuard) guard(check func(c echo.Context, v *verified) error) echo.Mid
 	// Echo calls this at every request, not once a route, so it does little.
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := func(c echo.Context) error { return made.serve(c, next) }
-		if b.routes.isMissing(next) {
+		if isMissing(next) {
 			return b.routes.missing(next, guarded)
 		}
 		return guarded

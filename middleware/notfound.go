@@ -16,16 +16,15 @@ import (
 // group: 404, 405 with Allow, or 204 to OPTIONS.
 
 // isMissing reports whether next is what Echo calls for a missing route: its own
-// handlers, those that the app has set in their place before the first request, or
-// our answer in front of one of them.
+// handlers, those that the app has set in their place, or our answer in front of
+// one of them.
 //
 // Functions are compared by code pointer, which closures share. So a match is not
 // called, only answered for, unless it is a route: a mistake hides a route but
 // opens none.
-func (i *routeIndex) isMissing(next echo.HandlerFunc) bool {
-	i.first.Do(func() { i.notFound, i.notAllowed = codeOf(echo.NotFoundHandler), codeOf(echo.MethodNotAllowedHandler) })
+func isMissing(next echo.HandlerFunc) bool {
 	switch codeOf(next) {
-	case echoNotFound, echoMethodNotAllowed, ourAnswer, i.notFound, i.notAllowed:
+	case echoNotFound, echoMethodNotAllowed, ourAnswer, codeOf(echo.NotFoundHandler), codeOf(echo.MethodNotAllowedHandler):
 		return true
 	}
 	return false
@@ -44,9 +43,6 @@ func codeOf(h echo.HandlerFunc) uintptr { return reflect.ValueOf(h).Pointer() }
 // must not be changed while they serve; a route that is added all the same may be
 // missing from Allow.
 type routeIndex struct {
-	first                sync.Once // request
-	notFound, notAllowed uintptr   // Echo's handlers at that time
-
 	mu      sync.Mutex
 	routers map[*echo.Router]map[string][]string
 }
