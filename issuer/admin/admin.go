@@ -9,8 +9,46 @@
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
 //	api.Mount(e.Group("/admin", auth.Require("clients:admin")))     // Echo
 //
-// Members have the names of RFC 7591 where it has one, errors the form of RFC
-// 6749, section 5.2. [ReadRecords] reads clients in the same form from a file.
+// [ReadRecords] reads clients in the same form from a file.
+//
+// # Requests
+//
+//	GET    /clients                        list: {"clients": […]}; ?search=, ?after= and ?limit= are those of registry.Query
+//	POST   /clients                        register; the answer has the generated client_secret, this once
+//	GET    /clients/{id}                   read
+//	PUT    /clients/{id}                   replace all but the secrets; what is left out is cleared
+//	DELETE /clients/{id}                   delete, and revoke its tokens
+//	POST   /clients/{id}/secrets           generate another secret; {"overlap": 3600, "label": "blue"} is optional
+//	DELETE /clients/{id}/secrets/{secret}  remove the secret with this secret_id
+//	POST   /clients/{id}/revoke            revoke its tokens; it can get new ones
+//
+// Bodies are application/json. The other secrets end overlap seconds after the new
+// one is generated, by default after a day. A PUT names the version that was read;
+// another version is a conflict (409). A PUT that disables also revokes.
+//
+// # A client
+//
+// Members have the names of RFC 7591 where it has one. Only client_id is required,
+// and POST makes one up. A client without audiences gets no token.
+//
+//	{
+//	  "client_id": "reports",
+//	  "client_name": "Monthly reports",
+//	  "scope": "orders:read orders:write",
+//	  "audiences": ["https://api.example.com"],
+//	  "default_audience": "https://api.example.com",
+//	  "introspects": ["https://api.example.com"],
+//	  "token_endpoint_auth_method": "client_secret_basic",
+//	  "token_ttl": 300,
+//	  "metadata": {"tenant": "acme"},
+//	  "disabled": false,
+//	  "version": 1
+//	}
+//
+// token_ttl is in seconds. What each member means is in registry.Client, whose own
+// JSON is another form. Answers add client_id_issued_at, grant_types and secrets:
+// their secret_id, label and times, never a hash. Errors have the form of RFC 6749,
+// section 5.2.
 package admin
 
 import (

@@ -17,10 +17,12 @@ type Record struct {
 	Secret string          // to be hashed by registry.HashSecret; empty for none
 }
 
-// ReadRecords reads a JSON array of clients in the form of this API, each with a
-// client_secret, which may be any that registry.HashSecret takes. Members that
-// are unknown or repeated are refused, as are two clients of one id. version is
-// ignored.
+// ReadRecords reads a JSON array of clients in the form of this API. Each may have
+// a client_secret: any that registry.HashSecret takes. Members that are unknown or
+// repeated are refused, as are two clients of one id.
+//
+// Ignored: version, client_id_issued_at and client_secret_expires_at. A secret from
+// a file does not expire.
 func ReadRecords(doc []byte) ([]Record, error) {
 	var entries []json.RawMessage
 	if err := json.Unmarshal(doc, &entries); err != nil {
