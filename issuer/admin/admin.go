@@ -56,6 +56,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer"
@@ -122,10 +123,24 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		internal(errNotMade).write(w)
 		return
 	}
+	// ServeMux would redirect these to a path outside the group or prefix.
+	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
+		refusalOf(registry.ErrNotFound).write(w)
+		return
+	}
 	a.mux.ServeHTTP(w, r)
 }
 
 var errNotMade = errors.New("admin: the API was not made by New")
+
+// loggable returns an id of a request if it is one that can be logged. A secret in
+// its place, by mistake, cannot.
+func loggable(id string) string {
+	if _, secret := registry.SecretID(id); secret || !registry.ValidID(id) {
+		return ""
+	}
+	return id
+}
 
 // action does what a request asks, and returns the answer. It notes in the event
 // what it was about.
@@ -137,7 +152,7 @@ func (a *API) handle(pattern string, op event.Op, do action) {
 		if a.observe != nil {
 			began = time.Now()
 		}
-		e := Event{Op: op, Target: r.PathValue("id")}
+		e := Event{Op: op, Target: loggable(r.PathValue("id"))}
 		status, answer, err := do(r, &e)
 		var body []byte
 		if err == nil {

@@ -25,7 +25,11 @@ type Record struct {
 // a file does not expire.
 func ReadRecords(doc []byte) ([]Record, error) {
 	var entries []json.RawMessage
-	if err := json.Unmarshal(doc, &entries); err != nil {
+	err := json.Unmarshal(doc, &entries)
+	if err == nil && entries == nil {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("admin: not a JSON array of client records: %w", err)
 	}
 	records := make([]Record, 0, len(entries))
@@ -51,6 +55,9 @@ func readRecord(doc []byte) (Record, error) {
 	}
 	if r.Secrets != nil {
 		return Record{}, errors.New("secrets: write client_secret")
+	}
+	if r.expires() {
+		return Record{}, errors.New(secretsNeverExpire)
 	}
 	if r.Secret != "" && !registry.ValidSecret(r.Secret) {
 		return Record{}, errors.New("client_secret: write 1 to 1024 characters of printable ASCII")
@@ -84,6 +91,12 @@ type record struct {
 	Version         int64             `json:"version,omitempty"`
 	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
+
+// expires reports whether the record asks for a secret that expires. None does
+// here, and one that goes on for ever in silence is not what was asked for.
+func (r *record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
+
+const secretsNeverExpire = "client_secret_expires_at: write 0, for never, or leave it out"
 
 type secretRecord struct {
 	ID         string    `json:"secret_id"`
