@@ -94,7 +94,7 @@ type record struct {
 
 // expires reports whether the record asks for a secret that expires. None does
 // here, and one that goes on for ever in silence is not what was asked for.
-func (r *record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
+func (r record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
 
 const secretsNeverExpire = "client_secret_expires_at: write 0, for never, or leave it out"
 
