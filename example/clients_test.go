@@ -28,7 +28,7 @@ func TestClientsTool(t *testing.T) {
 	if found := clients(t, env, "list", "-search", "BILL"); !strings.Contains(found, "billing") || strings.Contains(found, "myapp123") {
 		t.Errorf("search:\n%s", found)
 	}
-	if shown := clients(t, env, "show", "billing"); !strings.Contains(shown, "LAST USED") || strings.Contains(shown, "sha256:") || strings.Contains(shown, secret) {
+	if shown := clients(t, env, "show", "billing"); !strings.Contains(shown, "LAST USED") || !strings.Contains(shown, "5m0s") || strings.Contains(shown, "sha256:") || strings.Contains(shown, secret) {
 		t.Errorf("show:\n%s", shown)
 	}
 
@@ -58,6 +58,7 @@ func TestClientsTool(t *testing.T) {
 		"clients add ID":        {"help"},
 		"no verb":               {"frobnicate"},
 		"no such client":        {"show", "nobody"},
+		"list takes no id":      {"list", "billing"},
 		"id is taken":           {"add", "myapp123", "-audience", "https://api.example.com"},
 		"name an -audience":     {"add", "other"},
 		"name one client id":    {"revoke"},

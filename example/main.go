@@ -112,7 +112,7 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 		return store, keyStore, err
 	}
 	if err := os.MkdirAll(set.DataDir, 0o700); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("DATA_DIR: %w", err)
 	}
 	store, err := sqlite.Open(ctx, filepath.Join(set.DataDir, "issuer.db"))
 	return store, jwks.File(filepath.Join(set.DataDir, "keys.json")), err

@@ -169,8 +169,9 @@ func isNil(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
 		return v.IsNil()
+	default:
+		return false
 	}
-	return false
 }
 
 // arguments are harmless values for the parameters of a method.

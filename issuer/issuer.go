@@ -146,7 +146,7 @@ func New(c Config) (*Issuer, error) {
 		return nil, errors.New(`issuer: Config.Keys is missing: write jwks.Open(ctx, jwks.File("keys.json"), jwks.Policy{})`)
 	case c.Store == nil || isNilPointer(c.Store): // the error of what made it was ignored
 		return nil, errors.New("issuer: Config.Store is missing: write registry.NewMemory(clients...), or a store that lasts")
-	case !strings.HasPrefix(c.TokenPath, "/") || strings.ContainsAny(c.TokenPath, "?#:* "):
+	case !strings.HasPrefix(c.TokenPath, "/") || strings.ContainsAny(c.TokenPath, "?#:*% "):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q: write a path such as "/token"`, c.TokenPath)
 	case slices.Contains([]string{revokePath, introspectPath, jwksPath, metadataPath}, c.TokenPath):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q is another endpoint's: write a path such as "/token"`, c.TokenPath)

@@ -53,6 +53,7 @@ func TestNewRefuses(t *testing.T) {
 		"token path with fragment": {func(c *Config) { c.TokenPath = "/token#a" }, "Config.TokenPath"},
 		"token path of a pattern":  {func(c *Config) { c.TokenPath = "/:token" }, "Config.TokenPath"},
 		"token path with a star":   {func(c *Config) { c.TokenPath = "/*" }, "Config.TokenPath"},
+		"token path with escapes":  {func(c *Config) { c.TokenPath = "/%74oken" }, "Config.TokenPath"},
 		"token path and space":     {func(c *Config) { c.TokenPath = "/token " }, "Config.TokenPath"},
 		"token path of another":    {func(c *Config) { c.TokenPath = "/revoke" }, "Config.TokenPath"},
 		"token path of the keys":   {func(c *Config) { c.TokenPath = "/.well-known/jwks.json" }, "Config.TokenPath"},

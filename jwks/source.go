@@ -45,6 +45,9 @@ type Fixed struct{ set *jose.Set }
 
 // NewFixed makes a Source of a set, from [jose.NewSet] or [jose.ParseSet]. To
 // change the keys, make another Source.
+//
+// Not checked: that the set has keys. ParseSet skips entries that it cannot use,
+// such as private keys: see [jose.Set.Skipped].
 func NewFixed(set *jose.Set) *Fixed { return &Fixed{set} }
 
 // Key returns the key with this kid for this alg.

@@ -33,9 +33,9 @@ type Config struct {
 	Audience string
 
 	// Keys finds the issuer's public keys: the issuer's own *jwks.Keyring in the
-	// same process, or a *jwks.Remote. Nil finds them over HTTPS through the
-	// issuer's metadata (RFC 8414), at the first request; then call
-	// [Bearer.Close] when done.
+	// same process, a *jwks.Remote, or pinned keys of jwks.NewFixed. Nil finds them
+	// over HTTPS through the issuer's metadata (RFC 8414), at the first request;
+	// then call [Bearer.Close] when done.
 	Keys jwks.Source
 
 	// Revoked says whether a token, or its client since before issuedAt, has been

@@ -78,8 +78,9 @@
 // Echo gives every group with middleware a catch-all route for unknown paths.
 // Require sees that it guards nothing there and answers as Echo would without the
 // group: 404, 405 with Allow, or 204 to OPTIONS, by the app's own
-// echo.NotFoundHandler and echo.MethodNotAllowedHandler if it has set them. So
-// Require goes last in a group. When other middleware follows it (a proxy, say), or
-// the app has its own RouteNotFound, there may be something to protect, and a token
-// is asked for.
+// echo.NotFoundHandler and echo.MethodNotAllowedHandler if it has set them. In a
+// group these are called without a token: what needs one must be a route. So Require
+// goes last in a group. When other middleware follows it (a proxy, say), or the app
+// has its own RouteNotFound, there may be something to protect, and a token is asked
+// for. So it is under e.Use(auth.Require()) when the app has set handlers of its own.
 package middleware

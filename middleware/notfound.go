@@ -69,7 +69,7 @@ func (m *missing) answer(c echo.Context) error {
 	}
 	own := m.index.methods(router, c.Path())
 	exists := slices.Contains(own, r.Method)
-	if exists && m.guarded != nil {
+	if m.guarded != nil && (exists || servesOwn(c)) {
 		return m.guarded(c)
 	}
 	allowed := allowedMethods(c, router, own)
@@ -83,6 +83,18 @@ func (m *missing) answer(c echo.Context) error {
 	}
 	c.Set(echo.ContextKeyHeaderAllow, allow) // where Echo's router puts it, and its handler finds it
 	return orElse(echo.MethodNotAllowedHandler, echo.ErrMethodNotAllowed)(c)
+}
+
+// servesOwn reports whether the router chose the app's own handler for a missing
+// route, in no group: the guard is one of Echo.Use, and what the app serves there,
+// such as a proxy, is behind it.
+func servesOwn(c echo.Context) bool {
+	switch code := codeOf(c.Handler()); code {
+	case echoNotFound, echoMethodNotAllowed:
+		return false
+	default:
+		return code == codeOf(echo.NotFoundHandler) || code == codeOf(echo.MethodNotAllowedHandler)
+	}
 }
 
 func orElse(h echo.HandlerFunc, err error) echo.HandlerFunc {

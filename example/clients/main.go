@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -34,12 +36,18 @@ const help = `clients manages the clients of an issuer.
               [-default-audience URI] [-ttl 15m] [-introspects URI[,URI…]]
   clients show ID
   clients rotate-secret ID [-overlap 24h] [-label TEXT]
-  clients disable ID | enable ID
+  clients disable ID         and revoke its tokens
+  clients enable ID
   clients revoke ID          every token the client has; it can get new ones
   clients delete ID          and revoke its tokens
 
 The storage is DATABASE_URL, or DATA_DIR (default ./data). Running issuers
 follow every change within 2 s.
+
+A client with metadata, or with an authentication method, is made by the admin
+API or by CLIENTS. The first client of the admin API of ./example is made here:
+
+  clients add operator -scope clients:admin -audience http://127.0.0.1:8080/v1
 `
 
 func main() {
@@ -121,6 +129,9 @@ func list(ctx context.Context, s registry.Manager, args []string, out io.Writer)
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("%w; see: clients help", err)
 	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("list takes no id: write -search %q; see: clients help", flags.Arg(0))
+	}
 	clients, err := s.List(ctx, q)
 	if err != nil {
 		return err
@@ -157,7 +168,8 @@ func show(ctx context.Context, s registry.Manager, args []string, out io.Writer)
 	for _, line := range [][2]string{
 		{"id", c.ID}, {"name", dash(c.Name)}, {"disabled", fmt.Sprint(c.Disabled)}, {"scope", dash(strings.Join(c.Scopes, " "))},
 		{"audiences", dash(strings.Join(c.Audiences, " "))}, {"default audience", dash(c.DefaultAudience)},
-		{"introspects", dash(strings.Join(c.Introspects, " "))}, {"version", fmt.Sprint(c.Version)},
+		{"introspects", dash(strings.Join(c.Introspects, " "))}, {"token ttl", lifetime(c.TokenTTL)}, {"auth method", cmp.Or(c.AuthMethod, "any")},
+		{"metadata", metadata(c.Metadata)}, {"version", fmt.Sprint(c.Version)},
 		{"created", when(c.CreatedAt, "-")}, {"updated", when(c.UpdatedAt, "-")},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
@@ -284,6 +296,22 @@ func dash(s string) string {
 		return strconv.Quote(s)
 	}
 	return s
+}
+
+// metadata prints the entries in the order of their keys.
+func metadata(m map[string]string) string {
+	entries := make([]string, 0, len(m))
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		entries = append(entries, dash(key)+"="+dash(m[key]))
+	}
+	return dash(strings.Join(entries, " "))
+}
+
+func lifetime(d time.Duration) string {
+	if d == 0 {
+		return "the issuer's"
+	}
+	return d.String()
 }
 
 func when(t time.Time, zero string) string {

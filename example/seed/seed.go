@@ -15,12 +15,13 @@ import (
 // Clients makes the clients of the environment what it says they are:
 //
 //   - those of CLIENTS, a path to a JSON array of records in the form of package
-//     admin, each with a client_secret;
+//     admin; one without a client_secret keeps the secrets that it has;
 //   - CLIENT_ID with CLIENT_SECRET, which may read and write orders, and CLIENT2_ID
 //     with CLIENT2_SECRET, which may read them.
 //
 // A client that names no audience is for audience. A client that was disabled
-// stays disabled: a restart undoes no decision of an operator's.
+// stays disabled: a restart undoes no decision of an operator's. A client that the
+// environment no longer names stays too: delete it with ./example/clients.
 //
 // If the environment names none and the store has none, Clients makes the client
 // demo, and returns its secret, which nobody else knows.

@@ -18,7 +18,7 @@ import (
 func Listen(address string) (net.Listener, string, error) {
 	listener, err := net.Listen("tcp", env("ADDR", address))
 	if err != nil {
-		return nil, "", fmt.Errorf("ADDR: %w", err)
+		return nil, "", fmt.Errorf("ADDR: write an address that is free, such as 127.0.0.1:8080: %w", err)
 	}
 	tcp, ok := listener.Addr().(*net.TCPAddr)
 	if !ok {

@@ -9,8 +9,46 @@
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
 //	api.Mount(e.Group("/admin", auth.Require("clients:admin")))     // Echo
 //
-// Members have the names of RFC 7591 where it has one, errors the form of RFC
-// 6749, section 5.2. [ReadRecords] reads clients in the same form from a file.
+// [ReadRecords] reads clients in the same form from a file.
+//
+// # Requests
+//
+//	GET    /clients                        list: {"clients": […]}; ?search=, ?after= and ?limit= are those of registry.Query
+//	POST   /clients                        register; the answer has the generated client_secret, this once
+//	GET    /clients/{id}                   read
+//	PUT    /clients/{id}                   replace all but the secrets; what is left out is cleared
+//	DELETE /clients/{id}                   delete, and revoke its tokens
+//	POST   /clients/{id}/secrets           generate another secret; {"overlap": 3600, "label": "blue"} is optional
+//	DELETE /clients/{id}/secrets/{secret}  remove the secret with this secret_id
+//	POST   /clients/{id}/revoke            revoke its tokens; it can get new ones
+//
+// Bodies are application/json. The other secrets end overlap seconds after the new
+// one is generated, by default after a day. A PUT names the version that was read;
+// another version is a conflict (409). A PUT that disables also revokes.
+//
+// # A client
+//
+// Members have the names of RFC 7591 where it has one. Only client_id is required,
+// and POST makes one up. A client without audiences gets no token.
+//
+//	{
+//	  "client_id": "reports",
+//	  "client_name": "Monthly reports",
+//	  "scope": "orders:read orders:write",
+//	  "audiences": ["https://api.example.com"],
+//	  "default_audience": "https://api.example.com",
+//	  "introspects": ["https://api.example.com"],
+//	  "token_endpoint_auth_method": "client_secret_basic",
+//	  "token_ttl": 300,
+//	  "metadata": {"tenant": "acme"},
+//	  "disabled": false,
+//	  "version": 1
+//	}
+//
+// token_ttl is in seconds. What each member means is in registry.Client, whose own
+// JSON is another form. Answers add client_id_issued_at, grant_types and secrets:
+// their secret_id, label and times, never a hash. Errors have the form of RFC 6749,
+// section 5.2.
 package admin
 
 import (
@@ -18,6 +56,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer"
@@ -84,10 +123,24 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		internal(errNotMade).write(w)
 		return
 	}
+	// ServeMux would redirect these to a path outside the group or prefix.
+	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
+		refusalOf(registry.ErrNotFound).write(w)
+		return
+	}
 	a.mux.ServeHTTP(w, r)
 }
 
 var errNotMade = errors.New("admin: the API was not made by New")
+
+// loggable returns an id of a request if it is one that can be logged. A secret in
+// its place, by mistake, cannot.
+func loggable(id string) string {
+	if _, secret := registry.SecretID(id); secret || !registry.ValidID(id) {
+		return ""
+	}
+	return id
+}
 
 // action does what a request asks, and returns the answer. It notes in the event
 // what it was about.
@@ -99,7 +152,7 @@ func (a *API) handle(pattern string, op event.Op, do action) {
 		if a.observe != nil {
 			began = time.Now()
 		}
-		e := Event{Op: op, Target: r.PathValue("id")}
+		e := Event{Op: op, Target: loggable(r.PathValue("id"))}
 		status, answer, err := do(r, &e)
 		var body []byte
 		if err == nil {

@@ -16,8 +16,9 @@ import (
 
 func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 	e.Target = "*"
-	q := registry.Query{Search: r.FormValue("search"), After: r.FormValue("after")}
-	if limit := r.FormValue("limit"); limit != "" {
+	asked := r.URL.Query() // and not FormValue, which reads a multipart body, without a bound
+	q := registry.Query{Search: asked.Get("search"), After: asked.Get("after")}
+	if limit := asked.Get("limit"); limit != "" {
 		n, err := strconv.Atoi(limit)
 		if err != nil || n < 1 || n > 500 {
 			return 0, nil, malformed("limit is not a number from 1 to 500")
@@ -45,6 +46,9 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	if asked.Secret != "" || asked.Secrets != nil {
 		return 0, nil, invalidMetadata("client_secret: the issuer generates it")
 	}
+	if asked.expires() {
+		return 0, nil, invalidMetadata(secretsNeverExpire)
+	}
 	if asked.ID == "" {
 		asked.ID = newClientID()
 	}
@@ -54,7 +58,7 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	}
 	plain, secret := registry.GenerateSecret()
 	c.Secrets = []registry.Secret{secret}
-	e.Target, e.SecretID = c.ID, secret.ID
+	e.Target, e.SecretID = loggable(c.ID), secret.ID
 	c, err := a.manager.Register(r.Context(), c)
 	if err != nil {
 		return 0, nil, err
@@ -143,9 +147,7 @@ func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 }
 
 func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
-	if _, secret := registry.SecretID(r.PathValue("secret")); !secret {
-		e.SecretID = r.PathValue("secret") // and not a secret itself, by mistake
-	}
+	e.SecretID = loggable(r.PathValue("secret"))
 	if err := a.manager.RemoveSecret(r.Context(), r.PathValue("id"), r.PathValue("secret")); err != nil {
 		return 0, nil, err
 	}

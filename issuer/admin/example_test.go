@@ -85,15 +85,16 @@ func ExampleAPI_Mount() {
 // Clients of a file, in the form of the API.
 func ExampleReadRecords() {
 	records, err := admin.ReadRecords([]byte(`[
-		{"client_id": "reports", "client_secret": "correct horse", "scope": "orders:read", "audiences": ["https://api.example.com"]}
+		{"client_id": "reports", "client_secret": "correct horse", "scope": "orders:read",
+		 "audiences": ["https://api.example.com"], "token_ttl": 300, "metadata": {"tenant": "acme"}}
 	]`))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	for _, r := range records {
-		fmt.Println(r.Client.ID, r.Client.Scopes, r.Client.Audiences, len(r.Secret))
+		fmt.Println(r.Client.ID, r.Client.Scopes, r.Client.Audiences, r.Client.TokenTTL, r.Client.Metadata, len(r.Secret))
 	}
 	// Output:
-	// reports [orders:read] [https://api.example.com] 13
+	// reports [orders:read] [https://api.example.com] 5m0s map[tenant:acme] 13
 }

@@ -17,13 +17,19 @@ type Record struct {
 	Secret string          // to be hashed by registry.HashSecret; empty for none
 }
 
-// ReadRecords reads a JSON array of clients in the form of this API, each with a
-// client_secret, which may be any that registry.HashSecret takes. Members that
-// are unknown or repeated are refused, as are two clients of one id. version is
-// ignored.
+// ReadRecords reads a JSON array of clients in the form of this API. Each may have
+// a client_secret: any that registry.HashSecret takes. Members that are unknown or
+// repeated are refused, as are two clients of one id.
+//
+// Ignored: version, client_id_issued_at and client_secret_expires_at. A secret from
+// a file does not expire.
 func ReadRecords(doc []byte) ([]Record, error) {
 	var entries []json.RawMessage
-	if err := json.Unmarshal(doc, &entries); err != nil {
+	err := json.Unmarshal(doc, &entries)
+	if err == nil && entries == nil {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("admin: not a JSON array of client records: %w", err)
 	}
 	records := make([]Record, 0, len(entries))
@@ -49,6 +55,9 @@ func readRecord(doc []byte) (Record, error) {
 	}
 	if r.Secrets != nil {
 		return Record{}, errors.New("secrets: write client_secret")
+	}
+	if r.expires() {
+		return Record{}, errors.New(secretsNeverExpire)
 	}
 	if r.Secret != "" && !registry.ValidSecret(r.Secret) {
 		return Record{}, errors.New("client_secret: write 1 to 1024 characters of printable ASCII")
@@ -82,6 +91,12 @@ type record struct {
 	Version         int64             `json:"version,omitempty"`
 	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
+
+// expires reports whether the record asks for a secret that expires. None does
+// here, and one that goes on for ever in silence is not what was asked for.
+func (r record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
+
+const secretsNeverExpire = "client_secret_expires_at: write 0, for never, or leave it out"
 
 type secretRecord struct {
 	ID         string    `json:"secret_id"`

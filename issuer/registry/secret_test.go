@@ -282,7 +282,7 @@ func TestChecksum(t *testing.T) {
 // A stored hash that is damaged matches nothing, and nothing panics.
 func TestMatchesDamagedHash(t *testing.T) {
 	plain, stored := GenerateSecret()
-	for _, hash := range []string{stored.Hash + "00", stored.Hash[:len(stored.Hash)-2], stored.Hash[:len(stored.Hash)-1] + "g", fastPrefix, ""} {
+	for _, hash := range []string{stored.Hash + "00", stored.Hash[:len(stored.Hash)-2], stored.Hash[:len(stored.Hash)-1] + "g", fastPrefix + strings.ToUpper(stored.Hash[len(fastPrefix):]), fastPrefix, ""} {
 		if s := (Secret{ID: stored.ID, Hash: hash}); s.Matches(plain) {
 			t.Errorf("%q matches", hash)
 		}

@@ -21,10 +21,13 @@ import (
 // Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
 // and that of [registry.Manager] where the store is one. Each calls open, with its
 // own t, for a store of its own that holds the clients given and nothing else;
-// open closes it by t.Cleanup. It takes some seconds, and is best run with -race.
+// open closes it by t.Cleanup. The suite changes the clients after open returns, so
+// a store in memory holds clones (registry.Client.Clone). It takes some seconds,
+// and is best run with -race.
 //
-// It tests the contract in the documentation of package registry, and that times
-// are returned rounded by less than a millisecond, those of changes upwards.
+// It tests the contract in the documentation of package registry, that Revoke
+// refuses what registry.Change.Validate refuses, and that times are returned
+// rounded by less than a millisecond, those of changes upwards.
 //
 // Not checked: that what was acknowledged survives a crash, and that other
 // processes see it.

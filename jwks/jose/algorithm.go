@@ -80,6 +80,10 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 		if a.kind != 'E' || p == nil || p.Curve != a.curve {
 			break
 		}
+		//lint:ignore SA1019 without a point, every method of the key panics
+		if p.X == nil || p.Y == nil { //nolint:staticcheck // SA1019: without a point, every method of the key panics
+			return errors.New("the key has no point")
+		}
 		if _, err := p.ECDH(); err != nil { // refuses a point off the curve
 			return errors.New("the point is not on the curve")
 		}
@@ -96,8 +100,8 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 		if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 			return fmt.Errorf("RSA keys have %d to %d bits, this one %d", minRSABits, maxRSABits, bits)
 		}
-		if p.N.Bit(0) == 0 {
-			return errors.New("the RSA modulus is even")
+		if p.N.Sign() < 0 || p.N.Bit(0) == 0 {
+			return errors.New("the RSA modulus is negative or even")
 		}
 		if p.E < 3 || p.E&1 == 0 || p.E > 1<<31-1 { // as crypto/rsa wants it
 			return errors.New("the RSA exponent is not an odd number from 3 to 2^31-1")

@@ -48,7 +48,8 @@ func NewSet(keys ...*Key) (*Set, error) {
 // is an error. An entry that cannot be used is skipped alone, since an issuer may
 // publish keys for other purposes: an unknown type, a symmetric or private key, a
 // key for encryption, a weak one. So are two different keys with the same id and
-// the same algorithm, because it cannot be told which one is meant.
+// the same algorithm, because it cannot be told which one is meant. [Set.Skipped]
+// says which were skipped and why. A set without a usable key is no error.
 //
 // Keys that are unchanged since previous keep their pointers. previous may be nil.
 func ParseSet(document []byte, previous *Set) (*Set, error) {

@@ -2,6 +2,7 @@ package jose
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"reflect"
@@ -29,6 +30,9 @@ type encodedHeader struct{ typ, text string }
 func NewSigner(private crypto.Signer, alg string) (*Signer, error) {
 	if v := reflect.ValueOf(private); private == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("jose: nil signer")
+	}
+	if k, ok := private.(ed25519.PrivateKey); ok && len(k) != ed25519.PrivateKeySize { // Public would panic
+		return nil, fmt.Errorf("jose: an Ed25519 key of %d bytes", len(k))
 	}
 	key, err := newKey(private.Public(), alg, "")
 	if err != nil {

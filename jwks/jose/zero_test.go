@@ -1,6 +1,12 @@
 package jose
 
-import "testing"
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"testing"
+)
 
 // What nobody has made has no key, no member and no signature, and says so.
 func TestZeroValues(t *testing.T) {
@@ -19,6 +25,11 @@ func TestZeroValues(t *testing.T) {
 		}
 		if raw, err := s.MarshalPrivate(); raw != nil || err == nil {
 			t.Errorf("wrote %q, %v", raw, err)
+		}
+	}
+	for _, private := range []crypto.Signer{nil, (*ecdsa.PrivateKey)(nil), &ecdsa.PrivateKey{}, &rsa.PrivateKey{}, ed25519.PrivateKey(nil), make(ed25519.PrivateKey, 40)} {
+		if s, err := NewSigner(private, ""); s != nil || err == nil {
+			t.Errorf("made a signer of %#v", private)
 		}
 	}
 	for _, s := range []*Set{nil, {}} {

@@ -120,7 +120,7 @@ func (t *Table[V]) hash(key string) uint64 {
 // set takes the set from the upper bits of a hash and the tag from the lower ones.
 func (t *Table[V]) set(hash uint64) (s *set[V], tag uint32) {
 	at, _ := bits.Mul64(hash, uint64(len(t.sets)))
-	return &t.sets[at], uint32(hash) | 1 //nolint:gosec // the lower half is what is wanted
+	return &t.sets[at], uint32(hash) | 1
 }
 
 // Put caches a value that has just been computed, if the doorkeeper admits its key
