@@ -58,7 +58,7 @@ func TestCustomClaims(t *testing.T) {
 	}
 }
 
-// A name is refused, whatever stands beside it, and only Observe hears why.
+// A reserved or malformed name is refused, and only Observe hears why.
 func TestClaimNames(t *testing.T) {
 	names := map[string]string{
 		"a quote":          `a","sub":"root`,

@@ -11,7 +11,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// The cause is for whoever unwraps, and in no text.
+// Unwrap returns the cause. No text holds it.
 func TestError(t *testing.T) {
 	e := unavailable(event.StoreUnavailable, errBroken)
 	if got := e.Error(); got != "issuer: temporarily_unavailable: try again in a moment" {

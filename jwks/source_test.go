@@ -29,7 +29,7 @@ func TestFixed(t *testing.T) {
 	}
 }
 
-// What nobody has made answers ErrUnavailable, and 503. It does not panic.
+// Zero values answer ErrUnavailable, and 503. They do not panic.
 func TestZeroValues(t *testing.T) {
 	ctx := t.Context()
 	for name, source := range map[string]Source{

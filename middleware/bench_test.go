@@ -150,7 +150,7 @@ func BenchmarkJunk(b *testing.B) {
 	}
 }
 
-// fill has the Bearer verify and remember n tokens of a thousand clients.
+// fill has the Bearer verify and cache n tokens of a thousand clients.
 func fill(b *testing.B, auth *Bearer, keys *jwks.Keyring, n int) {
 	b.Helper()
 	const batch = 10_000 // so that they are not all there at the same time
@@ -194,9 +194,8 @@ func BenchmarkCached(b *testing.B) {
 	}
 }
 
-// BenchmarkReaderStall is how long a request with a remembered token takes at the
-// worst, beside one that does nothing else but bring new tokens, each of which
-// drops another of so many that are remembered.
+// BenchmarkReaderStall is the longest time of a request with a cached token while
+// another goroutine puts new tokens, each of which evicts one from a full cache.
 func BenchmarkReaderStall(b *testing.B) {
 	for _, n := range []int{defaultCacheSize, 1_000_000} {
 		for _, churning := range []bool{false, true} {

@@ -202,7 +202,7 @@ func TestHitAsksTheSource(t *testing.T) {
 	}
 }
 
-// Whoever waits for a key goes by the time when it is there.
+// A request that waited for a key is judged by the time when it has the key.
 func TestTokenThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := newKeyring(t, ecKey)

@@ -19,7 +19,7 @@ func pad(part string) string { return part + strings.Repeat("=", (4-len(part)%4)
 
 func standard(part string) string { return strings.NewReplacer("-", "+", "_", "/").Replace(part) }
 
-// One token has one spelling. Each of these is signed as it stands, so nothing
+// One token has one spelling. Each of these has a valid signature, so nothing
 // but its form can be the reason to refuse it.
 func TestParseSpelling(t *testing.T) {
 	k := testKeys()["ES256"]
@@ -290,8 +290,8 @@ func TestParseGives(t *testing.T) {
 	}
 }
 
-// Keys in a header are not looked at: the attacker's key there helps nobody, and
-// whatever stands there does no harm to a token that a known key signed.
+// Keys in a header are ignored: an attacker's key there verifies nothing, and a token
+// that a known key signed is accepted with any such member.
 func TestParseEmbeddedKeys(t *testing.T) {
 	k, attacker := testKeys()["ES256"], strangers()["ES256"]
 	jwk := published(attacker.key)

@@ -77,8 +77,8 @@ func TestVerifyHoldsTheHeaderAgainstTheKey(t *testing.T) {
 	}
 }
 
-// A signature has two numbers of the curve's length. A zero more, wherever it
-// stands, would be another spelling of the token.
+// A signature has two numbers of the curve's length. An extra zero
+// would be another spelling of the token.
 func TestVerifySignatureLength(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "ES512"} {
 		k := testKeys()[alg]

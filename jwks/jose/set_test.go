@@ -285,8 +285,7 @@ func TestParseSet(t *testing.T) {
 	}
 }
 
-// A key keeps its pointer while it stands, and loses it as soon as anything of
-// it changes.
+// A key keeps its pointer while it is unchanged.
 func TestParseSetKeepsPointers(t *testing.T) {
 	document := func(changes map[string]any) []byte {
 		return sure(json.Marshal(map[string]any{"keys": []any{

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What nobody has made has no key, no member and no signature, and says so.
+// Zero values have no key, no member and no signature. Their methods return errors.
 func TestZeroValues(t *testing.T) {
 	good := testKeys()["ES256"]
 	for _, k := range []*Key{nil, {}} {
