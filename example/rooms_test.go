@@ -163,7 +163,7 @@ func packages(t *testing.T) (found []room) {
 		fields := strings.Split(line, "|")
 		p := room{path: fields[0], imports: strings.Fields(fields[1])}
 		below := strings.TrimPrefix(strings.TrimPrefix(p.path, module), "/")
-		for _, file := range strings.FieldsSeq(fields[3]) {
+		for file := range strings.FieldsSeq(fields[3]) {
 			p.files = append(p.files, filepath.Join("..", filepath.FromSlash(below), file))
 		}
 		found = append(found, p)
