@@ -24,7 +24,7 @@ func (b *Bearer) admit(r *http.Request, prior admission) (admission, *Error) {
 	began := b.clock()
 	v, e := b.authenticate(r, prior.token)
 	if e != nil {
-		b.reportRefusal(r.Context(), admission{watch: prior.watch}, began, eventOf(e))
+		b.reportRefusal(r.Context(), admission{v, prior.watch}, began, eventOf(e))
 		return admission{}, e
 	}
 	return admission{v, b.watched(prior.watch, began)}, nil

@@ -11,7 +11,8 @@ import (
 // Event is what [Config.Observe] hears of a request: its Op is event.OpRequest. Of
 // a request that was let in, Status is 0; of a refused one, Reason says why, and
 // Status and Code what was answered. ClientID and TokenID are of verified tokens
-// only, among them those that lack a scope. Duration is how long the checks took.
+// only, among them those that have expired, were revoked or lack a scope. Duration is
+// how long the checks took.
 type Event = event.Event
 
 // watch sees to it that an observed request is reported once, whether one guard

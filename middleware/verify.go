@@ -16,6 +16,8 @@ import (
 
 // authenticate finds and verifies the token of a request. prior is what an earlier
 // guard of this Bearer verified, or nil; it counts only for this very credential.
+// With an error it returns the token only if that is the issuer's, and refused for
+// its time or because it was revoked.
 func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Error) {
 	raw, e := credential(r, b.maxTokenBytes)
 	if e != nil {
@@ -38,7 +40,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Err
 	if cached != nil {
 		v, now := &cached.Value, time.Now() // after the key, which may take a while
 		if e := b.current(ctx, v, now); e != nil {
-			return nil, e
+			return v, e
 		}
 		cached.Touch(now)
 		return v, nil
@@ -49,7 +51,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Err
 	}
 	now := time.Now()
 	if e := b.current(ctx, v, now); e != nil {
-		return nil, e
+		return v, e
 	}
 	b.store(v, now)
 	return v, nil
