@@ -20,9 +20,9 @@ import (
 // document that decides something.
 type Object struct {
 	doc   string
-	few   [12]member // most objects fit, and then cost no allocation
-	count int        // of those in few
-	more  []member   // when few is full
+	few   [12]member     // most objects fit, and then cost no allocation
+	count int            // of those in few
+	more  []member       // when few is full
 	index map[string]int // where a name is in more, from indexed members on
 }
 
