@@ -3,7 +3,6 @@ package middleware
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -13,41 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 )
-
-// judge is an introspection endpoint that a test speaks to without a network. It
-// answers for a token, which it is told in full, and keeps a record of who was asked.
-type judge struct {
-	says func(token string) (status int, header http.Header, body string)
-
-	mu    sync.Mutex
-	asked []string
-}
-
-func (j *judge) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, err
-	}
-	token := r.PostForm.Get("token")
-	j.mu.Lock()
-	j.asked = append(j.asked, token)
-	j.mu.Unlock()
-	status, header, body := j.says(token)
-	if status == 0 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
-}
-
-// questions is how often was asked since the last time.
-func (j *judge) questions() int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	n := len(j.asked)
-	j.asked = nil
-	return n
-}
-
-func active(string) (int, http.Header, string) { return http.StatusOK, nil, `{"active":true}` }
 
 func (j *judge) introspector(t *testing.T) *introspector {
 	t.Helper()
@@ -219,50 +183,6 @@ func TestIntrospectionShares(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 	})
-}
-
-// The same through the guard, in which the share is by client_id.
-func TestGuardIntrospectsInShares(t *testing.T) {
-	keys := newKeyring(t, ecKey)
-	token := func(client string, n int) string {
-		return sign(t, keys, payload(map[string]string{"client_id": strconv.Quote(client), "sub": strconv.Quote(client), "jti": strconv.Quote(fmt.Sprint(client, n))}))
-	}
-	release := make(chan struct{})
-	j := &judge{says: func(token string) (int, http.Header, string) {
-		<-release
-		return active(token)
-	}}
-	auth := benchGuard(t, Config{Keys: keys, Introspection: &Introspection{
-		Endpoint: "https://auth.example.com/introspect", ClientID: "api", ClientSecret: "s", Client: &http.Client{Transport: j}, Timeout: time.Minute,
-	}})
-	defer auth.Close()
-	guarded := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
-	var hostile sync.WaitGroup
-	answered := make(chan int, maxFlights+1)
-	for n := range maxFlights + 1 {
-		hostile.Go(func() { answered <- ask(guarded, http.MethodGet, "/", "Bearer "+token("hostile", n)).Code })
-	}
-	asked := 0
-	until := func(n int) { // so many are either answered or asked about
-		for asked += j.questions(); asked+len(answered) < n; asked += j.questions() {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	until(maxFlights + 1)
-	if asked != maxFlights/4 {
-		t.Errorf("%d tokens of one client are asked about", asked)
-	}
-	good := make(chan int, 1)
-	go func() { good <- ask(guarded, http.MethodGet, "/", "Bearer "+token("good", 0)).Code }()
-	for asked < maxFlights/4+1 && len(good) == 0 {
-		asked += j.questions()
-		time.Sleep(time.Millisecond)
-	}
-	close(release)
-	if code := <-good; code != http.StatusNoContent {
-		t.Errorf("another client's token: status %d", code)
-	}
-	hostile.Wait()
 }
 
 // A full cache evicts its oldest answers, one for each new one.
