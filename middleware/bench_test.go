@@ -130,12 +130,13 @@ func BenchmarkFirstSight(b *testing.B) {
 	}
 }
 
-// BenchmarkJunk is a whole refusal of what has no form of a token.
+// BenchmarkJunk is a whole refusal of what has no form of a token, or a hostile header.
 func BenchmarkJunk(b *testing.B) {
 	guarded := newRoute(benchGuard(b, Config{Keys: newKeyring(b, ecKey)}).Require())
 	guarded.app.HTTPErrorHandler = func(err error, c echo.Context) { c.Response().WriteHeader(err.(*echo.HTTPError).Code) }
 	for name, junk := range map[string]string{
 		"letters": strings.Repeat("a", 8<<10), "dots": strings.Repeat(".", 8<<10), "parts": strings.Repeat("a.", 4<<10), "spaces": strings.Repeat(" ", 8<<10),
+		"members": encode(`{"alg":"ES256","typ":"at+jwt"`+strings.Repeat(`,"\u0061aaaaaaaaaaaaaaaaaaaa":0`, 250)+"}") + ".e30.AAAA", // refused at the 17th, at the latest
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
