@@ -18,6 +18,10 @@ const (
 	firstRetry   = time.Second
 	longestRetry = time.Minute
 	blindRetry   = 5 * time.Second // while there is nothing to serve
+
+	// maxWaiting bounds the calls that wait for one fetch because the held set lacks
+	// their key. Anybody can invent key ids, and each of these calls holds a request.
+	maxWaiting = 64
 )
 
 // heldSet is a key set with its times. It is immutable.
@@ -35,6 +39,7 @@ type heldSet struct {
 type wanted struct {
 	kid, alg string
 	called   time.Time
+	unknown  bool // to the set that is held: it counts among those that wait
 }
 
 // flight is one fetch.
@@ -42,13 +47,14 @@ type flight struct {
 	began     time.Time
 	cancel    context.CancelFunc
 	scheduled bool // the schedule wanted it, not only an unknown key
+	waiting   int  // calls for unknown keys
 	done      chan struct{}
 	err       error // set before done is closed
 }
 
 // step decides a call that the held set alone could not: it returns the answer, or
 // the flight to wait for. ended is the flight that the call has waited for.
-func (r *Remote) step(ctx context.Context, w wanted, ended *flight) (*jose.Key, *flight, error) {
+func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key, *flight, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refusal != nil {
@@ -80,14 +86,32 @@ func (r *Remote) step(ctx context.Context, w wanted, ended *flight) (*jose.Key, 
 		r.askAfter = now.Add(r.cooldown)
 		r.begin(ctx, now, false)
 	}
+	w.unknown = usable && w.kid != "" && s.set.Find(w.kid, w.alg) == nil
 	switch {
+	case r.flight != nil && w.unknown && r.flight.waiting >= maxWaiting:
+		return nil, nil, errCrowded
 	case r.flight != nil:
+		if w.unknown {
+			r.flight.waiting++
+		}
 		return nil, r.flight, nil
 	case r.lastErr != nil:
 		return nil, nil, r.lastErr
 	default:
 		return nil, nil, ErrUnknownKey
 	}
+}
+
+var errCrowded = fmt.Errorf("%w: %d calls for unknown keys wait for the fetch already", ErrUnavailable, maxWaiting)
+
+// leave is for a call that waits no longer.
+func (r *Remote) leave(f *flight, w *wanted) {
+	if !w.unknown {
+		return
+	}
+	r.mu.Lock()
+	f.waiting--
+	r.mu.Unlock()
 }
 
 // begin starts a fetch unless one is under way. The schedule is content with a

@@ -63,7 +63,10 @@ type RemoteConfig struct {
 // 5 s while nothing can be served. Retry-After can make it later, within that
 // minute. The set that is held serves up to MaxStale past its lifetime. A key that
 // is not in the set causes a fetch of its own, at most one in a Cooldown, which
-// delays neither calls for other keys nor the refresh.
+// delays neither calls for other keys nor the refresh. While a set is held, at most 64
+// calls for keys that it lacks wait for a fetch. More are answered [ErrUnavailable] at
+// once, and not [ErrUnknownKey]: among many forged ids there may be a new key. The
+// bound is over all callers, for a Remote knows no network.
 //
 // At most one fetch is under way. It belongs to no caller: a caller whose context
 // ends leaves, the others get the answer. There is no goroutine but that of the
@@ -144,8 +147,8 @@ func (r *Remote) refuse(err error) {
 // The error is [ErrUnknownKey] when the set is current and has no such key; the
 // context's, when that ended before an answer came; otherwise [ErrUnavailable], with
 // its cause. ErrUnavailable means that no set could be fetched in time, or that one
-// is held but the latest fetch failed, so it cannot be told whether a missing key is
-// a new one. Test for ErrUnavailable first: a fetch that timed out is a
+// is held but the latest fetch failed or too many calls wait for the next, so it
+// cannot be told whether a missing key is a new one. Test for ErrUnavailable first: a fetch that timed out is a
 // [context.DeadlineExceeded] as well.
 //
 // An empty kid is in no set, and never causes a fetch for its own sake.
@@ -159,9 +162,10 @@ func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 			return key, nil
 		}
 	}
+	w := wanted{kid: kid, alg: alg, called: called}
 	var ended *flight
 	for {
-		key, wait, err := r.step(ctx, wanted{kid, alg, called}, ended)
+		key, wait, err := r.step(ctx, &w, ended)
 		if wait == nil {
 			return key, err
 		}
@@ -169,6 +173,7 @@ func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 		case <-wait.done:
 			ended = wait
 		case <-ctx.Done():
+			r.leave(wait, &w)
 			return nil, fmt.Errorf("jwks: waiting for the key set: %w", ctx.Err())
 		}
 	}

@@ -130,12 +130,17 @@ func BenchmarkFirstSight(b *testing.B) {
 	}
 }
 
-// BenchmarkJunk is a whole refusal of what has no form of a token.
+// BenchmarkJunk is a whole refusal of what has no form of a token, or a hostile header.
 func BenchmarkJunk(b *testing.B) {
 	guarded := newRoute(benchGuard(b, Config{Keys: newKeyring(b, ecKey)}).Require())
 	guarded.app.HTTPErrorHandler = func(err error, c echo.Context) { c.Response().WriteHeader(err.(*echo.HTTPError).Code) }
+	var members strings.Builder
+	for n := range 250 {
+		fmt.Fprintf(&members, `,"\u0061%020d":0`, n)
+	}
 	for name, junk := range map[string]string{
 		"letters": strings.Repeat("a", 8<<10), "dots": strings.Repeat(".", 8<<10), "parts": strings.Repeat("a.", 4<<10), "spaces": strings.Repeat(" ", 8<<10),
+		"members": encode(`{"alg":"ES256"`+members.String()+"}") + ".e30.AAAA",
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

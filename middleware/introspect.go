@@ -13,10 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/patrickmn/go-cache"
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
@@ -24,7 +23,16 @@ import (
 // [Config.Introspection]. Endpoint, ClientID and ClientSecret are required.
 //
 // Answers are cached, at most 10 000 of them, and a token is asked about once,
-// however many requests bring it.
+// however many requests bring it. At most 256 tokens are asked about at the same time.
+// One client, by the client_id of its tokens, takes at most a quarter of each: its
+// further tokens are answered 503, and its own oldest answers are evicted.
+//
+// A token that the issuer refuses to judge (a 4xx status, or an answer that cannot be
+// read) is answered 503 and not asked about for a second. Other tokens are: what is
+// wrong with one concerns that one. When the issuer fails (no answer, any other status
+// than 200 and 4xx, or 401 and 429, which are about this API) no token is asked about
+// for a second, or as long as Retry-After says with 429 and 503, up to a minute. Cached
+// answers serve on.
 type Introspection struct {
 	// Endpoint is the issuer's introspection endpoint: https, or http on the
 	// loopback, such as "https://auth.example.com/introspect".
@@ -51,10 +59,11 @@ type Introspection struct {
 }
 
 const (
-	maxIntrospected  = 10_000
-	maxIntrospection = 64 << 10    // bytes of an answer
-	maxFlights       = 256         // tokens asked about at the same time
-	pause            = time.Second // after a failure, so that an issuer in trouble is left alone
+	maxIntrospection = 64 << 10       // bytes of an answer
+	maxFlights       = 256            // tokens asked about at the same time
+	maxOwnFlights    = maxFlights / 4 // of one client
+	pause            = time.Second    // after a failure, so that an issuer in trouble is left alone
+	longestPause     = time.Minute    // that Retry-After can ask for
 )
 
 func (c *Introspection) validate() error {
@@ -80,15 +89,21 @@ func isLoopback(host string) bool {
 // introspector asks, and caches what it was told.
 type introspector struct {
 	Introspection
-	answers *cache.Cache // jti → whether revoked
 	flights singleflight.Group
-	limit   *semaphore.Weighted
 	closed  context.Context
 	close   context.CancelFunc
 
 	mu      sync.Mutex
-	failure error     // of the latest request
-	failed  time.Time // when that was; for a moment nothing more is asked
+	answers *answers
+	flying  int // requests under way
+	trouble trouble
+}
+
+// trouble is a failure of the issuer. Until its end no token is asked about.
+type trouble struct {
+	err  error
+	ends time.Time
+	told bool // by the issuer, so a request that was under way does not end it
 }
 
 func newIntrospector(c Introspection) (*introspector, error) {
@@ -99,24 +114,20 @@ func newIntrospector(c Introspection) (*introspector, error) {
 	if c.Client == nil {
 		c.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
-	i := &introspector{
-		Introspection: c,
-		answers:       cache.New(c.CacheFor, 0), // no janitor, so nothing to stop: keep evicts
-		limit:         semaphore.NewWeighted(maxFlights),
-	}
+	i := &introspector{Introspection: c, answers: newAnswers()}
 	i.closed, i.close = context.WithCancel(context.Background())
 	return i, nil
 }
 
 // revoked reports whether the issuer says that a token, which has been verified, is
 // no longer active. Only an answer that says so clearly is no error.
-func (i *introspector) revoked(ctx context.Context, jti, token string) (bool, error) {
-	if revoked, ok := i.answers.Get(jti); ok {
-		return revoked == true, nil
+func (i *introspector) revoked(ctx context.Context, jti, clientID, token string) (bool, error) {
+	id := digest(jti)
+	if known, ok := i.answers.get(id); ok {
+		return known.revoked, known.err
 	}
-	jti = strings.Clone(jti)               // what it is a part of need not be kept
 	detached := context.WithoutCancel(ctx) // one caller's leaving is not the others' concern
-	flight := i.flights.DoChan(jti, func() (any, error) { return i.fly(detached, jti, token) })
+	flight := i.flights.DoChan(id, func() (any, error) { return i.fly(detached, id, digest(clientID), token) })
 	select {
 	case answer := <-flight:
 		return answer.Val == true, answer.Err
@@ -125,53 +136,90 @@ func (i *introspector) revoked(ctx context.Context, jti, token string) (bool, er
 	}
 }
 
-// trouble returns the failure of the latest request, while nothing more is asked.
-func (i *introspector) trouble() error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.failure != nil && time.Since(i.failed) < pause {
-		return i.failure
-	}
-	return nil
-}
-
 // fly asks for all who wait. It ends after Timeout at the latest, and by Close.
-func (i *introspector) fly(ctx context.Context, jti, token string) (revoked bool, err error) {
-	if err := i.trouble(); err != nil {
+func (i *introspector) fly(ctx context.Context, id, client, token string) (revoked bool, err error) {
+	s, known, err := i.depart(id, client)
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if !i.limit.TryAcquire(1) {
-		return false, errors.New("middleware: introspection: too many tokens are being asked about")
-	}
-	defer i.limit.Release(1)
-	if known, ok := i.answers.Get(jti); ok { // since a moment ago
-		return known == true, nil
-	}
-	if err := i.closed.Err(); err != nil {
-		return false, errors.New("middleware: introspection: the Bearer was closed")
+	case known != nil:
+		return known.revoked, known.err
 	}
 	ctx, cancel := context.WithTimeout(ctx, i.Timeout)
 	defer cancel()
 	defer context.AfterFunc(i.closed, cancel)()
 	active, err := i.ask(ctx, token)
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.failure, i.failed = err, time.Now(); err != nil {
-		return false, err
-	}
-	i.keep(jti, !active)
-	return !active, nil
+	i.arrive(id, s, !active, err)
+	return err == nil && !active, err
 }
 
-// keep caches an answer. A full cache drops its expired answers, or all of them if
-// none has expired.
-func (i *introspector) keep(jti string, revoked bool) {
-	if i.answers.ItemCount() >= maxIntrospected {
-		if i.answers.DeleteExpired(); i.answers.ItemCount() >= maxIntrospected {
-			i.answers.Flush()
+var (
+	errClosed     = errors.New("middleware: introspection: the Bearer was closed")
+	errManyTokens = errors.New("middleware: introspection: too many tokens are being asked about")
+	errManyOfOne  = errors.New("middleware: introspection: too many tokens of this client are being asked about")
+)
+
+// depart counts a request of a client, unless it is not to be made or, since a moment
+// ago, its answer is known.
+func (i *introspector) depart(id, client string) (*share, *cachedAnswer, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if known, ok := i.answers.get(id); ok {
+		return nil, known, nil
+	}
+	switch {
+	case i.closed.Err() != nil:
+		return nil, nil, errClosed
+	case i.trouble.err != nil && time.Now().Before(i.trouble.ends):
+		return nil, nil, i.trouble.err
+	case i.flying >= maxFlights:
+		return nil, nil, errManyTokens
+	}
+	s := i.answers.share(client)
+	if s.flying >= maxOwnFlights {
+		return nil, nil, errManyOfOne
+	}
+	i.flying++
+	s.flying++
+	return s, nil, nil
+}
+
+// arrive takes over what a request brought: an answer about its token, or a failure
+// that is the issuer's.
+func (i *introspector) arrive(id string, s *share, revoked bool, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	now := time.Now()
+	switch {
+	case err == nil:
+		i.answers.put(id, s, revoked, nil, i.CacheFor)
+		if !i.trouble.told {
+			i.trouble = trouble{}
+		}
+	case isAboutToken(err):
+		i.answers.put(id, s, false, err, pause)
+	default:
+		next := trouble{err: err, ends: now.Add(pause)}
+		if status, ok := errors.AsType[*fetch.StatusError](err); ok && status.RetryAfter > 0 {
+			next.ends, next.told = now.Add(min(max(status.RetryAfter, pause), longestPause)), true
+		}
+		if next.ends.After(i.trouble.ends) {
+			i.trouble = next
 		}
 	}
-	i.answers.SetDefault(jti, revoked)
+	i.flying--
+	s.flying--
+	i.answers.release(s)
+}
+
+// tokenError is what is wrong with an answer about one token.
+type tokenError struct{ error }
+
+func (e tokenError) Unwrap() error { return e.error }
+
+func isAboutToken(err error) bool {
+	_, ok := errors.AsType[tokenError](err)
+	return ok
 }
 
 // ask is one request of RFC 7662, section 2.1.
@@ -190,13 +238,30 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxIntrospection))
-	if err != nil {
+	switch {
+	case answer.StatusCode != http.StatusOK:
+		return false, i.refused(answer)
+	case err != nil:
 		return false, fmt.Errorf("middleware: introspection: %w", err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		return false, fmt.Errorf("middleware: introspection: %s answered %d", i.Endpoint, answer.StatusCode)
+	if active, err = i.active(string(body)); err != nil {
+		return false, tokenError{fmt.Errorf("middleware: introspection: %s: %w", i.Endpoint, err)}
 	}
-	return i.active(string(body))
+	return active, nil
+}
+
+// refused is the error of a status other than 200. 401 and 429 are about this API, and
+// Retry-After counts with 429 and 503.
+func (i *introspector) refused(answer *http.Response) error {
+	failure := &fetch.StatusError{URL: i.Endpoint, Status: answer.StatusCode}
+	err := fmt.Errorf("middleware: introspection: %w", failure)
+	switch status := answer.StatusCode; {
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		failure.RetryAfter = fetch.RetryAfter(answer.Header)
+	case status/100 == 4 && status != http.StatusUnauthorized:
+		return tokenError{err}
+	}
+	return err
 }
 
 // active reads the one member that decides (RFC 7662, section 2.2). The strict
@@ -204,7 +269,7 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 func (i *introspector) active(answer string) (bool, error) {
 	members, err := jose.ParseObject(answer)
 	if err != nil {
-		return false, fmt.Errorf("middleware: introspection: %s: %w", i.Endpoint, err)
+		return false, err
 	}
 	switch value, _ := members.Raw("active"); string(value) {
 	case "true":
@@ -212,5 +277,5 @@ func (i *introspector) active(answer string) (bool, error) {
 	case "false":
 		return false, nil
 	}
-	return false, fmt.Errorf("middleware: introspection: %s did not say whether the token is active", i.Endpoint)
+	return false, errors.New("the answer does not say whether the token is active")
 }

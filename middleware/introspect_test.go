@@ -55,7 +55,9 @@ func introspecting(t *testing.T, c Introspection) func(ctx context.Context, jti 
 		t.Fatal(err)
 	}
 	t.Cleanup(i.close)
-	return func(ctx context.Context, jti string) (bool, error) { return i.revoked(ctx, jti, introspectedToken) }
+	return func(ctx context.Context, jti string) (bool, error) {
+		return i.revoked(ctx, jti, "client of "+jti, introspectedToken)
+	}
 }
 
 func TestIntrospect(t *testing.T) {

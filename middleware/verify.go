@@ -160,7 +160,7 @@ func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error
 			err = fmt.Errorf("middleware: Config.Revoked: %w", err)
 		}
 	case b.introspector != nil:
-		revoked, err = b.introspector.revoked(ctx, v.id, v.raw)
+		revoked, err = b.introspector.revoked(ctx, v.id, v.clientID, v.raw)
 	}
 	if err != nil {
 		return unavailable(event.RevocationsUnavailable, err)

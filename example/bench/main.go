@@ -50,6 +50,7 @@ var sections = []section{
 	{"junk", refusals},
 	{"issuance", issuance},
 	{"growth", growth},
+	{"cores", cores},
 	{"stalls", stalls},
 	{"fetches", fetches},
 	{"attack", attack},

@@ -103,7 +103,7 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	defer func() { _ = res.Body.Close() }() // what is needed of it has been read
 	doc := &Document{Unchanged: res.StatusCode == http.StatusNotModified && r.ETag != ""}
 	if res.StatusCode != http.StatusOK && !doc.Unchanged {
-		return nil, &StatusError{URL: r.URL, Status: res.StatusCode, RetryAfter: retryAfter(res.Header)}
+		return nil, &StatusError{URL: r.URL, Status: res.StatusCode, RetryAfter: RetryAfter(res.Header)}
 	}
 	if !doc.Unchanged {
 		doc.Body, err = io.ReadAll(io.LimitReader(res.Body, maxDocument+1))
@@ -139,8 +139,9 @@ func freshness(h http.Header) (d time.Duration, stated bool) {
 	return d, stated
 }
 
-// retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date.
-func retryAfter(h http.Header) time.Duration {
+// RetryAfter returns what Retry-After asks for (RFC 9110, section 10.2.3), in seconds or
+// as a date: 0 when there is none that can be read, negative for a date in the past.
+func RetryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if at, err := http.ParseTime(value); err == nil {
 		return time.Until(at)

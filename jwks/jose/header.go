@@ -12,12 +12,15 @@ type header struct {
 }
 
 func parseHeader(encoded string) (header, error) {
+	if len(encoded) > maxHeader {
+		return header{}, fmt.Errorf("more than %d bytes", maxHeader)
+	}
 	var buffer [512]byte
 	decoded, err := base64url.AppendDecode(buffer[:0], []byte(encoded))
 	if err != nil {
 		return header{}, err
 	}
-	members, err := ParseObject(string(decoded))
+	members, err := parseObject(string(decoded), limits{maxHeaderMembers, maxHeaderValues})
 	if err != nil {
 		return header{}, err
 	}

@@ -1,20 +1,26 @@
 package jose
 
 import (
-	"encoding/json"
-	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 const (
-	maxDepth = 32
-
-	// maxMembers bounds the search for duplicate names, which compares each name
-	// with each other.
+	maxDepth   = 32
 	maxMembers = 256
+
+	// The header of a token is read before anything is known of its sender. With
+	// these bounds it costs less than the signature check that a forger can cause
+	// anyway (BenchmarkHostileHeader).
+	maxHeader        = 8 << 10 // bytes, encoded
+	maxHeaderMembers = 16
+	maxHeaderValues  = 64 // at all levels
 )
+
+// limits bound the members at the top level of a document, and its values at all
+// levels.
+type limits struct{ members, values int }
 
 // unquote decodes a JSON string that the scanner accepted.
 func unquote(raw string) (string, bool) {
@@ -25,9 +31,21 @@ func unquote(raw string) (string, bool) {
 	if strings.IndexByte(inner, '\\') < 0 {
 		return inner, true
 	}
-	var value string
-	err := json.Unmarshal([]byte(raw), &value)
-	return value, err == nil
+	s := scanner{doc: inner}
+	decoded := make([]byte, 0, len(inner)) // an escape is never shorter than what it means
+	for {
+		run := strings.IndexByte(inner[s.at:], '\\')
+		if run < 0 {
+			return string(append(decoded, inner[s.at:]...)), true
+		}
+		decoded = append(decoded, inner[s.at:s.at+run]...)
+		s.at += run
+		r, ok := s.escape()
+		if !ok {
+			return "", false
+		}
+		decoded = utf8.AppendRune(decoded, r)
+	}
 }
 
 // scanner reads RFC 8259 JSON. Each method moves at past what it is named for and
@@ -35,6 +53,7 @@ func unquote(raw string) (string, bool) {
 type scanner struct {
 	doc     string
 	at      int
+	values  int  // how many more may follow; not used when strings alone are read
 	escaped bool // a string had an escape in it
 }
 
@@ -64,8 +83,8 @@ func (s *scanner) space() {
 	}
 }
 
-// object reads an object. It adds the members to o unless o is nil.
-func (s *scanner) object(o *Object, depth int) bool {
+// object reads an object. It adds the members to o, at most so many, unless o is nil.
+func (s *scanner) object(o *Object, members, depth int) bool {
 	if !s.byte('{') {
 		return false
 	}
@@ -93,10 +112,9 @@ func (s *scanner) object(o *Object, depth int) bool {
 			if !plain {
 				name, ok = unquote(s.doc[start:end])
 			}
-			if !ok || o.Has(name) || o.count+len(o.more) >= maxMembers {
+			if !ok || o.count+len(o.more) >= members || !o.add(member{name, s.doc[from:s.at]}) {
 				return false
 			}
-			o.add(member{name, s.doc[from:s.at]})
 		}
 		s.space()
 		if s.byte('}') {
@@ -110,14 +128,14 @@ func (s *scanner) object(o *Object, depth int) bool {
 }
 
 func (s *scanner) value(depth int) bool {
-	if depth > maxDepth {
+	if s.values--; s.values < 0 || depth > maxDepth {
 		return false
 	}
 	switch c := s.peek(); {
 	case c == '"':
 		return s.string()
 	case c == '{':
-		return s.object(nil, depth)
+		return s.object(nil, 0, depth)
 	case c == '[':
 		return s.array(depth)
 	case c == '-' || (c >= '0' && c <= '9'):
@@ -167,7 +185,7 @@ func (s *scanner) string() bool {
 			return false
 		case c == '\\':
 			s.at, s.escaped = at, true
-			if !s.escape() {
+			if _, ok := s.escape(); !ok {
 				return false
 			}
 			at = s.at - 1
@@ -176,34 +194,60 @@ func (s *scanner) string() bool {
 	return false
 }
 
-// escape reads one escape sequence, or the two of a surrogate pair. Half a pair is
-// refused: decoders replace it, which makes two names equal.
-func (s *scanner) escape() bool {
+// escape reads one escape sequence, or the two of a surrogate pair, and returns what
+// it means. Half a pair is refused: decoders replace it, which makes two names equal.
+func (s *scanner) escape() (rune, bool) {
 	s.at++
 	c := s.peek()
 	s.at++
-	if c != 'u' {
-		return c != 0 && strings.IndexByte(`"\/bfnrt`, c) >= 0
+	switch c {
+	case '"', '\\', '/':
+		return rune(c), true
+	case 'b':
+		return '\b', true
+	case 'f':
+		return '\f', true
+	case 'n':
+		return '\n', true
+	case 'r':
+		return '\r', true
+	case 't':
+		return '\t', true
+	case 'u':
+	default:
+		return 0, false
 	}
 	r, ok := s.hex()
 	if !ok || !utf16.IsSurrogate(r) {
-		return ok
+		return r, ok
 	}
 	if !s.byte('\\') || !s.byte('u') {
-		return false
+		return 0, false
 	}
 	low, ok := s.hex()
-	return ok && utf16.DecodeRune(r, low) != utf8.RuneError
+	r = utf16.DecodeRune(r, low)
+	return r, ok && r != utf8.RuneError
 }
 
-func (s *scanner) hex() (rune, bool) {
+func (s *scanner) hex() (r rune, ok bool) {
 	if s.at+4 > len(s.doc) {
 		return 0, false
 	}
-	digits := s.doc[s.at : s.at+4]
+	for _, c := range []byte(s.doc[s.at : s.at+4]) {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
 	s.at += 4
-	n, err := strconv.ParseUint(digits, 16, 16)
-	return rune(n), err == nil
+	return r, true
 }
 
 func (s *scanner) number() bool {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -19,24 +20,33 @@ import (
 // document that decides something.
 type Object struct {
 	doc   string
-	few   [12]member // most objects fit, and then cost no allocation
-	count int        // of those in few
-	more  []member   // when few is full
+	few   [12]member     // most objects fit, and then cost no allocation
+	count int            // of those in few
+	more  []member       // when few is full
+	index map[string]int // where a name is in more, from indexed members on
 }
+
+// indexed is from how many members on more has an index of their names. Fewer are
+// compared one by one in less time.
+const indexed = 20
 
 type member struct{ name, value string } // name decoded, value as written
 
 // ParseObject reads a JSON object, such as the payload that [JWS.Verify] returns.
 // It has at most 256 members and 32 levels.
 func ParseObject(doc string) (Object, error) {
+	return parseObject(doc, limits{maxMembers, math.MaxInt})
+}
+
+func parseObject(doc string, l limits) (Object, error) {
 	if !utf8.ValidString(doc) {
 		return Object{}, errors.New("jose: JSON is not valid UTF-8")
 	}
-	s := scanner{doc: doc}
+	s := scanner{doc: doc, values: l.values}
 	o := Object{doc: doc}
 	s.space()
-	if !s.object(&o, 0) {
-		return Object{}, fmt.Errorf("jose: not one JSON object with unique names (at byte %d)", s.at)
+	if !s.object(&o, l.members, 0) {
+		return Object{}, fmt.Errorf("jose: not one JSON object with unique names, or with too many (at byte %d)", s.at)
 	}
 	if s.space(); s.at != len(doc) {
 		return Object{}, fmt.Errorf("jose: something follows the JSON object (at byte %d)", s.at)
@@ -53,6 +63,13 @@ func (o *Object) get(name string) (string, bool) {
 			return o.few[i].value, true
 		}
 	}
+	if o.index != nil {
+		i, ok := o.index[name]
+		if !ok {
+			return "", false
+		}
+		return o.more[i].value, true
+	}
 	for i := range o.more {
 		if o.more[i].name == name {
 			return o.more[i].value, true
@@ -61,13 +78,27 @@ func (o *Object) get(name string) (string, bool) {
 	return "", false
 }
 
-func (o *Object) add(m member) {
-	if o.count == len(o.few) {
-		o.more = append(o.more, m)
-		return
+// add reports whether the name is new. If not it adds nothing.
+func (o *Object) add(m member) bool {
+	if o.Has(m.name) {
+		return false
 	}
-	o.few[o.count] = m
-	o.count++
+	if o.count < len(o.few) {
+		o.few[o.count] = m
+		o.count++
+		return true
+	}
+	o.more = append(o.more, m)
+	switch n := len(o.more); {
+	case n > indexed:
+		o.index[m.name] = n - 1
+	case n == indexed:
+		o.index = make(map[string]int, 2*indexed)
+		for i := range o.more {
+			o.index[o.more[i].name] = i
+		}
+	}
+	return true
 }
 
 // Has reports whether the object has a member with the name, null included.
@@ -111,7 +142,7 @@ func (o *Object) Strings(name string) (values []string, ok bool, err error) {
 	if raw[0] != '[' {
 		return nil, true, wrong
 	}
-	s := scanner{doc: raw, at: 1}
+	s := scanner{doc: raw, at: 1, values: math.MaxInt}
 	for s.space(); raw[s.at] != ']'; s.space() {
 		if raw[s.at] == ',' {
 			s.at++

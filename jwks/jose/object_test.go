@@ -306,7 +306,7 @@ func TestObjectTime(t *testing.T) {
 // An object with more members than most is read like any other.
 func TestObjectOfMany(t *testing.T) {
 	few := len(Object{}.few)
-	for _, n := range []int{few - 1, few, few + 1, 2*few + 1, maxMembers} {
+	for _, n := range []int{few - 1, few, few + 1, 2*few + 1, few + indexed - 1, few + indexed, few + indexed + 1, 100, maxMembers} {
 		members := make([]string, n)
 		for i := range members {
 			members[i] = fmt.Sprintf(`"m%d":"v%d"`, i, i)
@@ -320,7 +320,7 @@ func TestObjectOfMany(t *testing.T) {
 		if c.Has("m") || c.Has(fmt.Sprintf("m%d", n)) {
 			t.Errorf("of %d members, there is one more", n)
 		}
-		for _, twice := range []int{0, few - 1, few, n - 1} {
+		for _, twice := range []int{0, few - 1, few, few + indexed - 1, few + indexed, n - 1} {
 			if twice >= n || n == maxMembers {
 				continue
 			}

@@ -1,0 +1,131 @@
+package middleware
+
+import (
+	"container/list"
+	"crypto/sha256"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/patrickmn/go-cache"
+)
+
+const (
+	maxAnswers      = 10_000
+	maxOwnAnswers   = maxAnswers / 4 // of one client
+	shrinkFromCount = 1000           // a smaller cache is not worth making anew
+)
+
+// answers caches what the issuer said about tokens, and knows what each client has of
+// the cache and of the requests under way. go-cache has no capacity, and its map keeps
+// its size: a full cache evicts its oldest answer here, a client at its quota its own
+// oldest, and a cache that has become a quarter as full is made anew. get needs no lock
+// of the caller, the rest does.
+type answers struct {
+	cached  atomic.Pointer[cache.Cache] // digest of a jti → *cachedAnswer
+	order   *list.List                  // of *cachedAnswer, oldest first
+	shares  map[string]*share           // by digest of a client id
+	largest int                         // that cached has been
+}
+
+// cachedAnswer is what is known of one token: whether it is revoked, or why the issuer would
+// not say.
+type cachedAnswer struct {
+	revoked bool
+	err     error
+
+	id      string
+	until   time.Time
+	of      *share
+	in, own *list.Element // in order, and in of.order
+}
+
+// share is what one client has.
+type share struct {
+	client string     // digest
+	flying int        // requests under way
+	order  *list.List // of its *cachedAnswer, oldest first
+}
+
+// digest is as long for every jti and client id: a token may bring long ones.
+func digest(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return string(sum[:])
+}
+
+func newAnswers() *answers {
+	a := &answers{order: list.New(), shares: map[string]*share{}}
+	a.cached.Store(newAnswerCache())
+	return a
+}
+
+// newAnswerCache has no janitor, so there is nothing to stop.
+func newAnswerCache() *cache.Cache { return cache.New(cache.NoExpiration, cache.NoExpiration) }
+
+func (a *answers) get(id string) (known *cachedAnswer, ok bool) {
+	found, _ := a.cached.Load().Get(id)
+	known, ok = found.(*cachedAnswer)
+	return known, ok
+}
+
+// share is that of a client. It is kept as long as the client has something.
+func (a *answers) share(client string) *share {
+	s := a.shares[client]
+	if s == nil {
+		s = &share{client: client, order: list.New()}
+		a.shares[client] = s
+	}
+	return s
+}
+
+func (a *answers) release(s *share) {
+	if s.flying == 0 && s.order.Len() == 0 {
+		delete(a.shares, s.client)
+	}
+}
+
+// put caches an answer about a token of s for some time.
+func (a *answers) put(id string, s *share, revoked bool, err error, ttl time.Duration) {
+	now := time.Now()
+	for front := a.order.Front(); front != nil; front = a.order.Front() {
+		if oldest := front.Value.(*cachedAnswer); a.order.Len() >= maxAnswers || !now.Before(oldest.until) {
+			a.remove(oldest)
+			continue
+		}
+		break
+	}
+	if s.order.Len() >= maxOwnAnswers {
+		a.remove(s.order.Front().Value.(*cachedAnswer))
+	}
+	added := &cachedAnswer{revoked: revoked, err: err, id: id, until: now.Add(ttl), of: s}
+	added.in, added.own = a.order.PushBack(added), s.order.PushBack(added)
+	a.cached.Load().Set(id, added, ttl)
+	a.largest = max(a.largest, a.order.Len())
+	a.shrink(now)
+}
+
+func (a *answers) remove(old *cachedAnswer) {
+	a.order.Remove(old.in)
+	old.of.order.Remove(old.own)
+	if kept, ok := a.get(old.id); !ok || kept == old { // and not a later one
+		a.cached.Load().Delete(old.id)
+	}
+	a.release(old.of)
+}
+
+// shrink gives memory back.
+func (a *answers) shrink(now time.Time) {
+	if a.largest < shrinkFromCount || a.order.Len() > a.largest/4 {
+		return
+	}
+	smaller := newAnswerCache()
+	for e := a.order.Front(); e != nil; e = e.Next() {
+		if kept := e.Value.(*cachedAnswer); now.Before(kept.until) {
+			smaller.Set(kept.id, kept, kept.until.Sub(now))
+		}
+	}
+	a.cached.Store(smaller)
+	shares := make(map[string]*share, len(a.shares))
+	maps.Copy(shares, a.shares)
+	a.shares, a.largest = shares, a.order.Len()
+}
