@@ -46,6 +46,9 @@ func newRevoked() *revoked {
 // takes nothing back.
 func (r *revoked) add(c registry.Change) {
 	until := c.ExpiresAt.Unix() + 1
+	if c.Kind != registry.TokenRevoked {
+		until = time.Now().Add(c.Kind.Lifetime()).Unix() + 1
+	}
 	switch c.Kind {
 	case registry.TokenRevoked:
 		shard := &r.tokens[r.shard(c.TokenID)]
@@ -58,9 +61,9 @@ func (r *revoked) add(c registry.Change) {
 		shard.Lock()
 		defer shard.Unlock()
 		known := shard.cut[c.ClientID]
-		shard.cut[c.ClientID] = cutOff{max(c.NotBefore.Unix(), known.notBefore), max(until, known.until)}
+		shard.cut[c.ClientID] = cutOff{max(time.Now().Unix(), known.notBefore), max(until, known.until)}
 		shard.some.Store(true)
-	case registry.ClientChanged: // revokes nothing
+	case registry.SecretCutOff, registry.AllCutOff, registry.ClientChanged: // revokes nothing
 	}
 }
 
