@@ -68,7 +68,7 @@ func (i *Issuer) RevokeClient(ctx context.Context, clientID string) error {
 		return errors.New("issuer: RevokeClient without a client id")
 	}
 	o := i.observation()
-	err := i.revoke(ctx, registry.CutOff(clientID, time.Now(), i.maxTTL))
+	err := i.revoke(ctx, registry.CutOff(clientID))
 	o.reportRevocation(ctx, Event{Target: clientID}, err)
 	return err
 }

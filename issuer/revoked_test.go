@@ -123,7 +123,7 @@ func TestRevokeClient(t *testing.T) {
 		check(there)
 
 		// A later cut-off counts, an earlier one that is heard of late does not.
-		put(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "app", NotBefore: second.Add(-time.Hour), ExpiresAt: time.Now().Add(time.Minute)})
+		put(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "app", ExpiresAt: time.Now().Add(time.Minute)})
 		time.Sleep(2 * time.Second)
 		check(there)
 		time.Sleep(3 * sweepEvery)
@@ -366,7 +366,7 @@ func BenchmarkRevokedStall(b *testing.B) {
 			until := time.Now().Add(time.Hour)
 			for n := range 500_000 {
 				i.apply(registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(n), ExpiresAt: until})
-				i.apply(registry.Change{Kind: registry.ClientCutOff, ClientID: strconv.Itoa(n), NotBefore: until, ExpiresAt: until})
+				i.apply(registry.Change{Kind: registry.ClientCutOff, ClientID: strconv.Itoa(n), ExpiresAt: until})
 			}
 			stop := make(chan struct{})
 			var sweeps sync.WaitGroup

@@ -204,7 +204,7 @@ func rotateSecret(ctx context.Context, s registry.Manager, args []string, out io
 	if err != nil {
 		return err
 	}
-	plain, err := s.RotateSecret(ctx, id, *overlap, *label)
+	plain, err := s.RotateSecret(ctx, id, registry.Rotation{Overlap: *overlap, Label: *label})
 	if err != nil {
 		return err
 	}
@@ -247,11 +247,10 @@ func revoke(ctx context.Context, s registry.Manager, args []string, out io.Write
 	if err != nil {
 		return err
 	}
-	c, err := s.Client(ctx, id)
-	if err != nil {
+	if _, err := s.Client(ctx, id); err != nil {
 		return err
 	}
-	if _, err := s.Revoke(ctx, registry.CutOff(id, time.Now(), c.TokenTTL)); err != nil {
+	if _, err := s.Revoke(ctx, registry.CutOff(id)); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "the tokens of client %s are revoked\n", id)

@@ -133,7 +133,7 @@ func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 		overlap = time.Duration(*asked.Overlap) * time.Second
 	}
 	id := r.PathValue("id")
-	plain, err := a.manager.RotateSecret(r.Context(), id, overlap, asked.Label)
+	plain, err := a.manager.RotateSecret(r.Context(), id, registry.Rotation{Overlap: overlap, Label: asked.Label})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -146,7 +146,7 @@ func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
 	if _, secret := registry.SecretID(r.PathValue("secret")); !secret {
 		e.SecretID = r.PathValue("secret") // and not a secret itself, by mistake
 	}
-	if err := a.manager.RemoveSecret(r.Context(), r.PathValue("id"), r.PathValue("secret")); err != nil {
+	if err := a.manager.RemoveSecret(r.Context(), r.PathValue("id"), r.PathValue("secret"), false); err != nil {
 		return 0, nil, err
 	}
 	a.sync(r.Context())
@@ -156,11 +156,10 @@ func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
 // revokeTokens revokes every token that the client has been granted up to now.
 func (a *API) revokeTokens(r *http.Request, _ *Event) (int, any, error) {
 	id := r.PathValue("id")
-	c, err := a.manager.Client(r.Context(), id)
-	if err != nil {
+	if _, err := a.manager.Client(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
-	if _, err := a.manager.Revoke(r.Context(), registry.CutOff(id, time.Now(), c.TokenTTL)); err != nil {
+	if _, err := a.manager.Revoke(r.Context(), registry.CutOff(id)); err != nil {
 		return 0, nil, err
 	}
 	a.sync(r.Context())

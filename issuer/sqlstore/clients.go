@@ -146,7 +146,7 @@ WHERE id = $1 AND version = $13`,
 			return registry.ErrConflict
 		}
 		if c.Disabled {
-			return t.cutOff(ctx, c.ID, now, c.TokenTTL) // it says that the record has changed, too
+			return t.cutOff(ctx, c.ID, now) // it says that the record has changed, too
 		}
 		return t.announce(ctx, c.ID, now)
 	})
@@ -169,8 +169,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	now := time.Now()
 	defer s.wrote()
 	return wrap("deleting a client", s.write(ctx, s.operator, func(t *tx) error {
-		ttl, err := t.lock(ctx, id, now)
-		if err != nil {
+		if _, err := t.lock(ctx, id, now); err != nil {
 			return err
 		}
 		if _, err := t.exec(ctx, "DELETE FROM m2m_secrets WHERE client_id = $1", id); err != nil {
@@ -179,7 +178,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		if _, err := t.exec(ctx, "DELETE FROM m2m_clients WHERE id = $1", id); err != nil {
 			return err
 		}
-		return t.cutOff(ctx, id, now, ttl)
+		return t.cutOff(ctx, id, now)
 	}))
 }
 

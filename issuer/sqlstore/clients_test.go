@@ -157,7 +157,7 @@ func TestUpdate(t *testing.T) {
 		if _, err := store.Update(t.Context(), registry.Client{ID: "c", Version: 2, TokenTTL: time.Millisecond}); err == nil {
 			t.Error("a client that is not valid was taken")
 		}
-		if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
+		if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{}); err != nil {
 			t.Fatal(err)
 		}
 		updated.Name = "after a rotation"

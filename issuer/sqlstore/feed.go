@@ -36,7 +36,7 @@ func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, 
 		p = s.requests // clients revoke their own
 	}
 	err = s.write(ctx, p, func(t *tx) (err error) {
-		sequence, err = t.revoke(ctx, c)
+		sequence, err = t.revoke(ctx, c, time.Now())
 		return err
 	})
 	if err != nil {
@@ -47,19 +47,27 @@ func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, 
 
 // announce tells the other replicas that the client's record has changed.
 func (t *tx) announce(ctx context.Context, clientID string, now time.Time) error {
-	_, err := t.revoke(ctx, registry.Change{Kind: registry.ClientChanged, ClientID: clientID, ExpiresAt: now.Add(changedFor)})
+	_, err := t.revoke(ctx, registry.Change{Kind: registry.ClientChanged, ClientID: clientID}, now)
 	return err
 }
 
 // cutOff revokes all tokens of a client that gets no more.
-func (t *tx) cutOff(ctx context.Context, clientID string, now time.Time, ttl time.Duration) error {
-	_, err := t.revoke(ctx, registry.CutOff(clientID, now.Add(registry.CutOffMargin), ttl))
+func (t *tx) cutOff(ctx context.Context, clientID string, now time.Time) error {
+	_, err := t.revoke(ctx, registry.CutOff(clientID), now)
 	return err
 }
 
 // revoke is the last thing that a transaction does: from the taking of a number
 // to the commit, all others who need one wait.
-func (t *tx) revoke(ctx context.Context, c registry.Change) (sequence int64, err error) {
+func (t *tx) revoke(ctx context.Context, c registry.Change, now time.Time) (sequence int64, err error) {
+	cutOff := c.Kind != registry.TokenRevoked && c.Kind != registry.ClientChanged
+	var notBefore time.Time
+	if cutOff {
+		notBefore = now
+	}
+	if c.Kind != registry.TokenRevoked {
+		c.ExpiresAt = now.Add(c.Kind.Lifetime())
+	}
 	// Numbers follow the clock where that is ahead, so that a database that was set
 	// back (a restored backup, a failover that lost commits) does not give anew
 	// the ones that followers have seen.
@@ -74,11 +82,11 @@ INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, not_before, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (token_id, client_id, cutoff) DO UPDATE SET
   seq = CASE WHEN excluded.not_before > m2m_feed.not_before OR excluded.expires_at > m2m_feed.expires_at
-    OR (excluded.token_id = '' AND NOT excluded.cutoff) THEN excluded.seq ELSE m2m_feed.seq END,
+    OR excluded.cutoff OR excluded.token_id = '' THEN excluded.seq ELSE m2m_feed.seq END,
   not_before = CASE WHEN excluded.not_before > m2m_feed.not_before THEN excluded.not_before ELSE m2m_feed.not_before END,
   expires_at = CASE WHEN excluded.expires_at > m2m_feed.expires_at THEN excluded.expires_at ELSE m2m_feed.expires_at END
 RETURNING seq`,
-		sequence, c.TokenID, c.ClientID, c.Kind == registry.ClientCutOff, millis(c.NotBefore), millis(c.ExpiresAt)).Scan(&sequence)
+		sequence, c.TokenID+c.SecretID, c.ClientID, cutOff, millis(notBefore), millis(c.ExpiresAt)).Scan(&sequence)
 	return sequence, err
 }
 
@@ -122,20 +130,27 @@ ORDER BY f.seq`), since, now.UnixMilli(), maxPage+1)
 			return registry.Page{}, err
 		}
 		if c.Sequence != 0 {
-			c.Kind = kindOf(c.TokenID, cutOff)
-			c.NotBefore, c.ExpiresAt = fromMillis(notBefore), fromMillis(expires)
+			c.Kind = kindOf(c.TokenID, c.ClientID, cutOff)
+			if c.Kind == registry.SecretCutOff {
+				c.TokenID, c.SecretID = "", c.TokenID
+			}
+			c.ExpiresAt = fromMillis(expires)
 			page.Changes = append(page.Changes, c)
 		}
 	}
 	return page, rows.Err()
 }
 
-func kindOf(tokenID string, cutOff bool) registry.Kind {
+func kindOf(tokenID, clientID string, cutOff bool) registry.Kind {
 	switch {
-	case tokenID != "":
-		return registry.TokenRevoked
+	case cutOff && tokenID != "":
+		return registry.SecretCutOff
+	case cutOff && clientID == "":
+		return registry.AllCutOff
 	case cutOff:
 		return registry.ClientCutOff
+	case tokenID != "":
+		return registry.TokenRevoked
 	}
 	return registry.ClientChanged
 }

@@ -135,7 +135,7 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 			} {
 				revoke(t, store, c)
 			}
-			if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
+			if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -27,7 +27,7 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.
 	if err := check(&registry.Client{ID: clientID, Secrets: []registry.Secret{secret}}); err != nil {
 		return wrap("adding a secret", err)
 	}
-	return wrap("adding a secret", s.changeSecrets(ctx, clientID, now, func(t *tx) error {
+	return wrap("adding a secret", s.changeSecrets(ctx, registry.Change{Kind: registry.ClientChanged, ClientID: clientID}, now, func(t *tx) error {
 		added, err := t.addSecret(ctx, clientID, &secret)
 		if err == nil && !added {
 			return registry.ErrConflict
@@ -44,23 +44,27 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.
 //
 // Rotations of a client wait for each other: each secret returned is in force
 // until it is rotated out in turn.
-func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.Duration, label string) (plain string, err error) {
+func (s *Store) RotateSecret(ctx context.Context, clientID string, r registry.Rotation) (plain string, err error) {
 	if err := s.ready(); err != nil {
 		return "", wrap("rotating a secret", err)
 	}
-	if overlap < 0 {
-		return "", fmt.Errorf("sqlstore: rotating a secret: overlap is %v: write 0 or more", overlap)
+	if err := r.Validate(); err != nil {
+		return "", wrap("rotating a secret", err)
 	}
 	now := time.Now()
 	plain, secret := registry.GenerateSecret()
-	secret.Label = label
+	secret.Label = r.Label
 	secret = asStored(secret, now)
 	if err := check(&registry.Client{ID: clientID, Secrets: []registry.Secret{secret}}); err != nil {
 		return "", wrap("rotating a secret", err)
 	}
-	err = s.changeSecrets(ctx, clientID, now, func(t *tx) error {
+	written := registry.Change{Kind: registry.ClientChanged, ClientID: clientID}
+	if r.Revoke {
+		written = registry.CutOff(clientID)
+	}
+	err = s.changeSecrets(ctx, written, now, func(t *tx) error {
 		_, err := t.exec(ctx, "UPDATE m2m_secrets SET expires_at = $2 WHERE client_id = $1 AND (expires_at = 0 OR expires_at > $2)",
-			clientID, max(1, now.Add(overlap).UnixMilli())) // down to the millisecond, so that no overlap is none
+			clientID, max(1, now.Add(r.Overlap).UnixMilli())) // down to the millisecond, so that no overlap is none
 		if err != nil {
 			return err
 		}
@@ -76,14 +80,18 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, overlap time.
 // RemoveSecret takes a secret from a client at once. The error is
 // [registry.ErrNotFound] when there is no such client or it has no such secret.
 // Tokens that were granted for it stay valid.
-func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string) error {
+func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string, revoke bool) error {
 	if err := s.ready(); err != nil {
 		return wrap("removing a secret", err)
 	}
 	if !storable(secretID) {
 		return wrap("removing a secret", registry.ErrNotFound)
 	}
-	return wrap("removing a secret", s.changeSecrets(ctx, clientID, time.Now(), func(t *tx) error {
+	written := registry.Change{Kind: registry.ClientChanged, ClientID: clientID}
+	if revoke {
+		written = registry.Change{Kind: registry.SecretCutOff, ClientID: clientID, SecretID: secretID}
+	}
+	return wrap("removing a secret", s.changeSecrets(ctx, written, time.Now(), func(t *tx) error {
 		removed, err := t.exec(ctx, "DELETE FROM m2m_secrets WHERE client_id = $1 AND id = $2", clientID, secretID)
 		if err == nil && removed == 0 {
 			return registry.ErrNotFound
@@ -93,16 +101,17 @@ func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string) err
 }
 
 // changeSecrets runs do with the client to itself, and tells the replicas.
-func (s *Store) changeSecrets(ctx context.Context, clientID string, now time.Time, do func(*tx) error) error {
+func (s *Store) changeSecrets(ctx context.Context, written registry.Change, now time.Time, do func(*tx) error) error {
 	defer s.wrote()
 	return s.write(ctx, s.operator, func(t *tx) error {
-		if _, err := t.lock(ctx, clientID, now); err != nil {
+		if _, err := t.lock(ctx, written.ClientID, now); err != nil {
 			return err
 		}
 		if err := do(t); err != nil {
 			return err
 		}
-		return t.announce(ctx, clientID, now)
+		_, err := t.revoke(ctx, written, now)
+		return err
 	})
 }
 

@@ -83,7 +83,7 @@ func TestSecretsUsedWhileRotating(t *testing.T) {
 			})
 			group.Go(func() {
 				for n := range 10 {
-					if _, err := stores[i%2].RotateSecret(t.Context(), fmt.Sprint((n*7+i)%10), time.Hour, ""); err != nil {
+					if _, err := stores[i%2].RotateSecret(t.Context(), fmt.Sprint((n*7+i)%10), registry.Rotation{Overlap: time.Hour}); err != nil {
 						t.Error(err)
 					}
 				}

@@ -19,12 +19,14 @@ import (
 )
 
 // Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
-// and that of [registry.Manager] where the store is one. Each calls open, with its
+// and those of [registry.Manager] and [registry.NetworkRecorder] where the store is
+// one. Each calls open, with its
 // own t, for a store of its own that holds the clients given and nothing else;
 // open closes it by t.Cleanup. It takes some seconds, and is best run with -race.
 //
 // It tests the contract in the documentation of package registry, and that times
-// are returned rounded by less than a millisecond, those of changes upwards.
+// are returned rounded by less than a millisecond, those of changes upwards. The
+// store's clock must be within a minute of the test's.
 //
 // Not checked: that what was acknowledged survives a crash, and that other
 // processes see it.
@@ -51,7 +53,9 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Manager/delete":       managed(managerDelete),
 		"Manager/secrets":      managed(managerSecrets),
 		"Manager/rotate":       managed(managerRotate),
+		"Manager/revoking":     managed(managerRevokingSecrets),
 		"Manager/50 at once":   managed(managerRacers),
+		"NetworkRecorder":      networks,
 		"Manager/50 ensure":    managed(managerEnsure),
 	} {
 		t.Run(name, func(t *testing.T) {
