@@ -14,9 +14,9 @@ import (
 
 // follower polls the store's feed of changes and applies each.
 //
-// One poll runs at a time, and at most one waits for it. Whoever needs a poll
-// that begins later joins that one, so callers of Sync, however many, do not
-// delay the follower's own.
+// One poll runs at a time, and at most one waits for it. All who need a poll that
+// begins later share that one, so callers of Sync, however many, do not delay the
+// follower's own.
 type follower struct {
 	store   registry.Store
 	maxLag  time.Duration
@@ -32,19 +32,12 @@ type follower struct {
 	closed  bool
 	flights sync.WaitGroup
 
-	sequence int64 // of the last change read; of the poll that runs
-	timeouts int   // in a row; of the poll that runs
-	failing  bool  // of the poll that runs
+	timeouts int  // in a row; of the poll that runs
+	failing  bool // of the poll that runs
 
-	position atomic.Pointer[position] // of the last poll that reached the end of the feed; nil: none has
-	failure  atomic.Value             // error, of the last poll that failed
-}
-
-// position is how far the feed has been followed: the sequence of the last change
-// read, and when the poll began that found no more.
-type position struct {
-	sequence int64
-	at       time.Time
+	sequence atomic.Int64              // of the last change read
+	current  atomic.Pointer[time.Time] // when the last poll that reached the end of the feed began; nil: none has
+	failure  atomic.Value              // error, of the last poll that failed
 }
 
 // flight is a poll that is running, or the one after it.
@@ -168,67 +161,78 @@ func (f *follower) read() error {
 
 func (f *follower) readPages() error {
 	for restarted := false; ; {
-		begun := time.Now()
-		page, err := f.readPage()
+		begun, since := time.Now(), f.sequence.Load()
+		page, err := f.readPage(since)
 		switch {
 		case err != nil:
 			return err
-		case page.End < f.sequence && restarted:
+		case page.End < since && restarted:
 			return errSetBack
-		case page.End < f.sequence:
+		case page.End < since:
 			// Read it from the start; what is known stays known.
-			f.sequence, restarted = 0, true
+			f.sequence.Store(0)
+			restarted = true
 			continue
-		case page.More && (len(page.Changes) == 0 || page.Changes[len(page.Changes)-1].Sequence <= f.sequence):
+		case page.More && (len(page.Changes) == 0 || page.Changes[len(page.Changes)-1].Sequence <= since):
 			return errNoPage
 		}
 		for _, change := range page.Changes {
+			since = max(since, change.Sequence)
+		}
+		// First the sequence, then the evictions: a record that is read after an
+		// eviction, and cached, has a number that is not below it.
+		f.sequence.Store(since)
+		for _, change := range page.Changes {
 			f.apply(change)
-			f.sequence = max(f.sequence, change.Sequence)
 		}
 		if !page.More {
-			f.position.Store(&position{f.sequence, begun})
+			f.current.Store(&begun)
 			return nil
 		}
 	}
 }
 
-func (f *follower) readPage() (registry.Page, error) {
+func (f *follower) readPage(since int64) (registry.Page, error) {
 	bound, cancel := context.WithTimeoutCause(f.life, f.timeout(), errStoreStalled)
 	defer cancel()
-	return f.store.Changes(bound, f.sequence)
+	return f.store.Changes(bound, since)
 }
 
 // timeout is that of the next page. There is no promise to keep before the first
 // poll. A store that is too slow to keep it is given more time after two
 // timeouts, up to that of every other query, so that it can be followed at all.
 func (f *follower) timeout() time.Duration {
-	if f.position.Load() == nil {
+	if f.current.Load() == nil {
 		return storeTimeout
 	}
 	return min(followTimeout<<min(max(f.timeouts-1, 0), 3), storeTimeout)
 }
 
-// follow returns how far the feed has been followed. It waits for the first poll.
-// The error says that no poll has succeeded for maxLag.
-func (f *follower) follow(ctx context.Context) (position, time.Time, error) {
-	p := f.position.Load()
-	if p == nil {
-		bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
-		defer cancel()
-		if err := f.join(bound, false); err != nil {
-			return position{}, time.Time{}, fmt.Errorf("%w: %w", errLag, err)
-		}
-		if p = f.position.Load(); p == nil {
-			return position{}, time.Time{}, errLag
+// lag returns for how long the feed may not have been followed, and the time. It
+// waits for the first poll. The error says that it is longer than maxLag.
+func (f *follower) lag(ctx context.Context) (lag time.Duration, now time.Time, err error) {
+	current := f.current.Load()
+	if current == nil {
+		if current, err = f.first(ctx); err != nil {
+			return 0, time.Time{}, fmt.Errorf("%w: %w", errLag, err)
 		}
 	}
 	// The clock is read each time: a process that was stopped serves requests again
 	// before a timer could say so.
-	now := time.Now()
-	if lag := now.Sub(p.at); lag > f.maxLag {
-		err, _ := f.failure.Load().(error)
-		return *p, now, fmt.Errorf("%w for %v: %w", errLag, lag.Round(time.Second), cmp.Or[error](err, errStoreStalled))
+	now = time.Now()
+	if lag = now.Sub(*current); lag > f.maxLag {
+		cause, _ := f.failure.Load().(error)
+		return lag, now, fmt.Errorf("%w for %v: %w", errLag, lag.Round(time.Second), cmp.Or[error](cause, errStoreStalled))
 	}
-	return *p, now, nil
+	return lag, now, nil
+}
+
+// first waits for the first poll that succeeds.
+func (f *follower) first(ctx context.Context) (*time.Time, error) {
+	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
+	defer cancel()
+	if err := f.join(bound, false); err != nil {
+		return nil, err
+	}
+	return f.current.Load(), nil
 }

@@ -127,6 +127,7 @@ type Issuer struct {
 	secrets    *secretAuth
 	feed       *follower
 	revoked    *revoked
+	writing    *writing // revocations of clients
 	loops      *background
 }
 
@@ -166,7 +167,7 @@ func New(c Config) (*Issuer, error) {
 		}
 	}
 	i := &Issuer{
-		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, clients: newClientCache(c.Store), uses: newUses(c.Store),
+		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
 		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe,
 	}
 	for audience, scopes := range i.resources {
@@ -176,7 +177,8 @@ func New(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply)
+	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportFollowing)
+	i.clients, i.writing = newClientCache(c.Store, i.feed), newWriting()
 	i.loops = newBackground(i.feed.run, i.housekeep)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
@@ -192,6 +194,7 @@ func (i *Issuer) Close() error {
 		return errNotMade
 	}
 	i.loops.close()
+	i.feed.close()
 	i.uses.flush(context.Background())
 	return nil
 }
@@ -201,6 +204,9 @@ func longestTTL(c Config) (time.Duration, error) {
 	limit := c.MaxTokenTTL
 	if limit == 0 {
 		limit = max(time.Hour, c.TokenTTL)
+	}
+	if limit > registry.MaxTokenLifetime {
+		return 0, fmt.Errorf("issuer: Config.TokenTTL or MaxTokenTTL is %v: write at most %v, as no cut-off is kept for longer", limit, registry.MaxTokenLifetime)
 	}
 	if limit < c.TokenTTL {
 		return 0, fmt.Errorf("issuer: Config.MaxTokenTTL is %v: write at least TokenTTL = %v", limit, c.TokenTTL)

@@ -50,3 +50,13 @@ func (o observation) reportRevocation(ctx context.Context, e Event, err error) {
 	}
 	o.report(ctx, e, nil)
 }
+
+// reportFollowing sends the event of polls of the feed that begin to fail, and,
+// with a nil error, of the first one that succeeds again.
+func (i *Issuer) reportFollowing(err error) {
+	e := Event{Op: event.OpFollow, Err: err}
+	if err != nil {
+		e.Reason = event.StoreUnavailable
+	}
+	i.observation().report(context.Background(), e, nil)
+}

@@ -2,8 +2,6 @@ package issuer
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"strconv"
 	"time"
@@ -34,7 +32,7 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if client.TokenTTL > 0 {
 		ttl = min(client.TokenTTL, i.maxTTL)
 	}
-	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(), time.Now().Unix(), int64(ttl / time.Second)}
+	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(tokenID{q.caller.number, secretTag(q.caller.secretID)}), time.Now().Unix(), int64(ttl / time.Second)}
 	var room [512]byte
 	payload, err := i.appendPayload(q.context(), room[:0], &c)
 	if err != nil {
@@ -64,13 +62,4 @@ func (i *Issuer) sign(ctx context.Context, payload []byte) (string, *Error) {
 		return "", serverError(event.Internal, errTokenTooLarge)
 	}
 	return token, nil
-}
-
-// newTokenID returns a jti: 128 random bits.
-func newTokenID() string {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	var id [22]byte
-	base64.RawURLEncoding.Encode(id[:], random[:])
-	return string(id[:])
 }
