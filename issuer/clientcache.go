@@ -64,14 +64,11 @@ type found struct {
 	stale bool
 }
 
-// client finds a client. The error means that this cannot be told: the store is
-// away, or the feed has not been followed for MaxRevocationLag. While the feed is
-// not followed, no eviction can be relied on, so records are read again.
+// client finds a client. The error means that the store cannot tell. While the
+// feed is not followed, no eviction can be relied on, so records are read again;
+// after MaxRevocationLag, or before the first poll, a cached one counts no more.
 func (c *clientCache) client(ctx context.Context, id string) (found, error) {
-	lag, now, err := c.feed.lag(ctx)
-	if err != nil {
-		return found{}, err
-	}
+	lag, behind := c.feed.lag(ctx)
 	cached, ok := c.clients.get(id)
 	if !ok {
 		cached, ok = c.unknown.get(id)
@@ -80,7 +77,7 @@ func (c *clientCache) client(ctx context.Context, id string) (found, error) {
 	if lag > followPromise {
 		fresh = clientBlind
 	}
-	if ok && now.Sub(cached.read) < fresh {
+	if ok && behind == nil && time.Since(cached.read) < fresh {
 		return found{cached.client, cached.number, false}, nil
 	}
 	read, err := c.refresh(ctx, id)
@@ -90,8 +87,8 @@ func (c *clientCache) client(ctx context.Context, id string) (found, error) {
 	if !ok || cached.client == nil || time.Since(cached.read) >= clientStale {
 		return found{}, err
 	}
-	if _, _, err := c.feed.lag(ctx); err != nil {
-		return found{}, err // the query took that long
+	if _, behind := c.feed.lag(ctx); behind != nil { // the query may have taken that long
+		return found{}, err
 	}
 	return found{cached.client, cached.number, true}, nil
 }

@@ -217,7 +217,7 @@ func TestClientCacheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		s := newService(t, Config{Store: store})
-		store.does(down)
+		store.does(at("Client", down))
 		for range 100 {
 			s.wantUnavailable(t, s.post(appForm))
 		}

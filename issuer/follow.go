@@ -208,23 +208,28 @@ func (f *follower) timeout() time.Duration {
 	return min(followTimeout<<min(max(f.timeouts-1, 0), 3), storeTimeout)
 }
 
-// lag returns for how long the feed may not have been followed, and the time. It
-// waits for the first poll. The error says that it is longer than maxLag.
-func (f *follower) lag(ctx context.Context) (lag time.Duration, now time.Time, err error) {
+// lag returns for how long the feed may not have been followed. It waits for the
+// first poll. The error says that there was none, or none for maxLag.
+func (f *follower) lag(ctx context.Context) (time.Duration, error) {
 	current := f.current.Load()
 	if current == nil {
+		var err error
 		if current, err = f.first(ctx); err != nil {
-			return 0, time.Time{}, fmt.Errorf("%w: %w", errLag, err)
+			return 0, fmt.Errorf("%w: %w", errLag, err)
 		}
 	}
 	// The clock is read each time: a process that was stopped serves requests again
-	// before a timer could say so.
-	now = time.Now()
-	if lag = now.Sub(*current); lag > f.maxLag {
-		cause, _ := f.failure.Load().(error)
-		return lag, now, fmt.Errorf("%w for %v: %w", errLag, lag.Round(time.Second), cmp.Or[error](cause, errStoreStalled))
+	// before a timer could say so. Since is the quicker half of Now.
+	lag := time.Since(*current)
+	if lag > f.maxLag {
+		return lag, f.lagging(lag)
 	}
-	return lag, now, nil
+	return lag, nil
+}
+
+func (f *follower) lagging(lag time.Duration) error {
+	cause, _ := f.failure.Load().(error)
+	return fmt.Errorf("%w for %v: %w", errLag, lag.Round(time.Second), cmp.Or[error](cause, errStoreStalled))
 }
 
 // first waits for the first poll that succeeds.

@@ -43,6 +43,9 @@ type hashKey struct {
 
 func (k hashKey) shard() uint64 { return k.key >> 56 }
 
+// maxEntry is how long an entry is kept at the most.
+const maxEntry = 100 * 365 * 24 * time.Hour
+
 // minSlots is the size of the smallest shard.
 const minSlots = 8
 
@@ -59,6 +62,25 @@ func (t *hashTable) hashBytes(id []byte) hashKey {
 }
 
 func (t *hashTable) empty() bool { return t.size.Load() == 0 }
+
+// find returns the value of the entry of an id. Of one that has none it computes
+// only the first hash.
+func (t *hashTable) find(id string) (value int64, found bool) {
+	first := maphash.String(t.seeds[0], id) | 1
+	slots := t.shards[first>>56].slots.Load()
+	if slots == nil {
+		return 0, false
+	}
+	mask := uint64(len(*slots) - 1)
+	for n := first >> 1; ; n++ {
+		switch (*slots)[n&mask].key.Load() {
+		case 0:
+			return 0, false
+		case first:
+			return t.get(t.hash(id))
+		}
+	}
+}
 
 // get returns the value of an entry.
 func (t *hashTable) get(k hashKey) (value int64, found bool) {
@@ -116,8 +138,8 @@ func (t *hashTable) put(k hashKey, value int64, until time.Time) (added bool) {
 // clock: a wall clock that steps ahead later ends no entry.
 func (t *hashTable) seconds(at time.Time) uint64 {
 	now := time.Now()
-	left := int64(at.Sub(now)/time.Second) + 1
-	return uint64(min(max(t.now(now)+left, 0), math.MaxUint32))
+	left := min(at.Sub(now), maxEntry)
+	return uint64(max(now.Sub(t.began)+left, 0)/time.Second) + 1
 }
 
 func (t *hashTable) now(now time.Time) int64 { return int64(now.Sub(t.began) / time.Second) }

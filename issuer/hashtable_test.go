@@ -30,7 +30,7 @@ func TestHashTable(t *testing.T) {
 			for n := range 6000 {
 				id := strconv.Itoa(n)
 				known, found := want[id]
-				if value, ok := table.get(table.hash(id)); ok != found || value != known.value {
+				if value, ok := table.find(id); ok != found || value != known.value {
 					t.Fatalf("%s: %d, %v, want %d, %v", id, value, ok, known.value, found)
 				}
 			}
@@ -40,7 +40,7 @@ func TestHashTable(t *testing.T) {
 			for id, entry := range want {
 				if entry.until.Before(time.Now().Add(-time.Second)) {
 					delete(want, id)
-				} else if _, found := table.get(table.hash(id)); !found {
+				} else if _, found := table.find(id); !found {
 					delete(want, id)
 					if entry.until.After(time.Now()) {
 						t.Errorf("%s is dropped %v too early", id, time.Until(entry.until))
@@ -65,7 +65,7 @@ func TestHashTableEnds(t *testing.T) {
 	table.put(table.hash("past"), 1, time.Time{})
 	table.put(table.hash("future"), 1, time.Unix(1<<40, 0))
 	table.sweep(func(int64) {})
-	if _, found := table.get(table.hash("future")); !found {
+	if _, found := table.find("future"); !found {
 		t.Error("an entry of the far future is gone")
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestHashTableConcurrently(t *testing.T) {
 		})
 		group.Go(func() {
 			for n := range 20_000 {
-				if value, found := table.get(table.hash("l" + strconv.Itoa(n%lasting))); !found || value != int64(n%lasting) {
+				if value, found := table.find("l" + strconv.Itoa(n%lasting)); !found || value != int64(n%lasting) {
 					t.Error(n, value, found)
 				}
 			}

@@ -25,7 +25,7 @@ func (i *Issuer) Revoked(ctx context.Context, jti, clientID string, _ time.Time)
 		return false, errNotMade
 	}
 	i.background()
-	if _, _, err := i.feed.lag(ctx); err != nil {
+	if _, err := i.feed.lag(ctx); err != nil {
 		return false, err
 	}
 	return i.revoked.has(jti, clientID), nil
@@ -49,7 +49,7 @@ func (i *Issuer) tokenRevoked(jti, clientID string, expiresAt time.Time) registr
 	if expiresAt.IsZero() && i.made() {
 		expiresAt = time.Now().Add(i.maxTTL)
 	}
-	return registry.Change{Kind: registry.TokenRevoked, TokenID: jti, ClientID: clientID, ExpiresAt: expiresAt}
+	return registry.Change{Kind: registry.TokenRevoked, TokenID: jti, ClientID: clientID, ExpiresAt: expiresAt.Add(afterExpiry)}
 }
 
 // RevokeClient revokes every token that the client has been granted so far, as

@@ -32,7 +32,7 @@ func (r *revoked) add(c registry.Change) {
 	case registry.TokenRevoked:
 		owner := r.owner(c.ClientID)
 		r.count(owner, 1) // before a sweep can drop it
-		if !r.tokens.put(r.tokens.hash(c.TokenID), owner, c.ExpiresAt.Add(afterExpiry)) {
+		if !r.tokens.put(r.tokens.hash(c.TokenID), owner, c.ExpiresAt) {
 			r.count(owner, -1)
 		}
 	case registry.ClientCutOff:
@@ -53,7 +53,7 @@ func (r *revoked) add(c registry.Change) {
 // has reports whether the token is revoked, as far as the feed has been read.
 func (r *revoked) has(jti, clientID string) bool {
 	if !r.tokens.empty() {
-		if _, found := r.tokens.get(r.tokens.hash(jti)); found {
+		if _, found := r.tokens.find(jti); found {
 			return true
 		}
 	}
@@ -61,7 +61,7 @@ func (r *revoked) has(jti, clientID string) bool {
 		return true
 	}
 	if !r.clients.empty() {
-		if cutOff, found := r.clients.get(r.clients.hash(clientID)); found && parseTokenID(jti).number < cutOff {
+		if cutOff, found := r.clients.find(clientID); found && parseTokenID(jti).number < cutOff {
 			return true
 		}
 	}

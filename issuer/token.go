@@ -19,6 +19,10 @@ var errTokenTooLarge = errors.New("issuer: the token, with its scopes and what C
 // grant makes the token for an authenticated client, and the body that hands it
 // over (RFC 6749, section 5.1).
 func (i *Issuer) grant(q request) (answer, *Error) {
+	// A client that was cut off could get tokens from a replica that does not know.
+	if _, behind := i.feed.lag(q.context()); behind != nil {
+		return answer{}, unavailable(event.StoreUnavailable, behind)
+	}
 	client := q.caller.client
 	audience, err := i.audience(client, q.form.resource)
 	if err != nil {
