@@ -69,31 +69,29 @@ func (s *Store) wrote(entry *registry.Change, sequence int64) {
 	}
 	w.running = true
 	w.done.Go(func() {
-		for s.sweepClients(); due; due = false {
+		if due {
 			s.sweep()
 		}
-		w.mu.Lock()
-		w.running = false
-		w.mu.Unlock()
+		for {
+			clientID, sequence, more := w.next()
+			if !more {
+				return
+			}
+			s.sweepAll(sweepCovered, clientID, sequence)
+		}
 	})
 }
 
-// sweepClients removes what cut-offs of clients have replaced.
-func (s *Store) sweepClients() {
-	for {
-		s.sweeper.mu.Lock()
-		var clientID string
-		var sequence int64
-		for clientID, sequence = range s.sweeper.covered {
-			delete(s.sweeper.covered, clientID)
-			break
-		}
-		s.sweeper.mu.Unlock()
-		if sequence == 0 {
-			return
-		}
-		s.sweepAll(sweepCovered, clientID, sequence)
+// next takes a client that was cut off; when there is none the goroutine ends.
+func (w *sweeper) next() (clientID string, sequence int64, more bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for clientID, sequence = range w.covered {
+		delete(w.covered, clientID)
+		return clientID, sequence, true
 	}
+	w.running = false
+	return "", 0, false
 }
 
 // sweep removes what has expired.
