@@ -84,7 +84,7 @@ func TestRevokeRefuses(t *testing.T) {
 		store := d.open(t)
 		later := time.Now().Add(time.Hour)
 		for what, c := range map[string]registry.Change{
-			"nothing":   {ExpiresAt: later, NotBefore: time.Now()},
+			"nothing":   {ExpiresAt: later},
 			"no kind":   {TokenID: "x", ExpiresAt: later},
 			"no expiry": {Kind: registry.TokenRevoked, TokenID: "x"},
 			"too long":  token(strings.Repeat("x", 513), later),
@@ -98,10 +98,10 @@ func TestRevokeRefuses(t *testing.T) {
 		longest := token(strings.Repeat("é", 256), later)
 		longest.ClientID = strings.Repeat("x", 256)
 		before := revoke(t, store, longest)
-		// A cut-off long ago revokes nothing, and is no change of the record.
-		revoke(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later})
+		secret := registry.Change{Kind: registry.SecretCutOff, ClientID: strings.Repeat("x", 256), SecretID: strings.Repeat("é", 512)}
+		revoke(t, store, secret)
 		page, err := store.Changes(t.Context(), before)
-		if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != registry.ClientCutOff || page.Changes[0].NotBefore.IsZero() || page.Changes[0].NotBefore.Unix() > 0 {
+		if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != secret.Kind || page.Changes[0].SecretID != secret.SecretID {
 			t.Errorf("got %+v, %v", page, err)
 		}
 	})
@@ -131,7 +131,8 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 		later := time.Now().Add(time.Hour)
 		for range 10 {
 			for _, c := range []registry.Change{
-				token("t", later), registry.CutOff("c", time.Now(), 0), {Kind: registry.ClientChanged, ClientID: "c", ExpiresAt: later},
+				token("t", later), registry.CutOff("c"), {Kind: registry.ClientChanged, ClientID: "c"}, {Kind: registry.AllCutOff},
+				{Kind: registry.SecretCutOff, ClientID: "c", SecretID: "s"}, {Kind: registry.SecretCutOff, ClientID: "c", SecretID: "t"},
 			} {
 				revoke(t, store, c)
 			}
@@ -139,8 +140,8 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := count(t, d.raw(t), "m2m_feed"); n != 3 {
-			t.Errorf("%d rows, want 3", n)
+		if n := count(t, d.raw(t), "m2m_feed"); n != 6 {
+			t.Errorf("%d rows, want 6", n)
 		}
 	})
 }
@@ -150,7 +151,7 @@ func TestSweep(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		db := d.raw(t)
-		past, later := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+		past, later := time.Now().Add(-time.Second-registry.TokenGrace), time.Now().Add(time.Hour)
 		const n = 3*sqlstore.SweepRows + 7
 		insertFeed(t, db, 1, n, past)
 		insertFeed(t, db, n+1, 5, later)
