@@ -28,6 +28,7 @@ func secretOf(id string) string {
 func newCache(t *testing.T, store registry.Store) *clientCache {
 	t.Helper()
 	feed := newFollower(store, time.Minute, func(registry.Change) {}, func(error) {})
+	go feed.run(feed.life)
 	t.Cleanup(feed.close)
 	return newClientCache(store, feed)
 }

@@ -34,8 +34,8 @@ type Config struct {
 	// TokenTTL is the lifetime of tokens, in whole seconds. Default 15 min.
 	TokenTTL time.Duration
 
-	// MaxTokenTTL cuts the lifetime that a client asks for in Client.TokenTTL.
-	// Default 1 h, or less where the keyring's Policy.Retain covers less; a
+	// MaxTokenTTL cuts the lifetime that a client asks for in Client.TokenTTL. At
+	// most registry.MaxTokenLifetime, as no cut-off is kept for longer. Default 1 h, or less where the keyring's Policy.Retain covers less; a
 	// value that Retain does not cover is refused, since such a token would
 	// outlive its key.
 	MaxTokenTTL time.Duration
@@ -77,9 +77,12 @@ type Config struct {
 	// replica counts for itself.
 	FailedAttempts int
 
-	// MaxRevocationLag is how long the store's revocations may be out of reach
-	// before Issuer.Revoked answers with an error, and a guard with 503, rather
-	// than guess. Default 1 min, at least 2 s.
+	// MaxRevocationLag is how long the store's feed may be out of reach before this
+	// process refuses to guess: Issuer.Revoked returns an error, a guard answers
+	// 503, and so does the token endpoint. What is revoked elsewhere counts here
+	// within 2 s while the feed is read, and within MaxRevocationLag at the latest.
+	// Default 1 min, at least 2 s; 2 s makes "within 2 s" true without a condition,
+	// and an outage of the store one of the APIs at once.
 	MaxRevocationLag time.Duration
 
 	// TokenPath is the path of the token endpoint below Issuer.
@@ -91,8 +94,10 @@ type Config struct {
 	InsecureHTTP bool
 
 	// Observe is told of every request to the token, revocation and introspection
-	// endpoints, and of every call of RevokeToken and RevokeClient. It is called
-	// before the answer is sent, so it must be quick, and safe for concurrent use.
+	// endpoints, of every call of RevokeToken, RevokeClient, RevokeSecret and
+	// RevokeAll, and when the store's feed cannot be followed, or can again. It is
+	// called before the answer is sent, so it must be quick, and safe for concurrent
+	// use.
 	Observe func(ctx context.Context, e Event)
 }
 

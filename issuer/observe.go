@@ -8,8 +8,9 @@ import (
 )
 
 // Event is what Config.Observe is told: one for each request to the token,
-// revocation and introspection endpoints, and one for each call of RevokeToken
-// and RevokeClient.
+// revocation and introspection endpoints, one for each call of RevokeToken,
+// RevokeClient, RevokeSecret and RevokeAll, and one when the store's feed cannot be
+// followed, or can again.
 type Event = event.Event
 
 // observation is an operation under way, for the event that reports it. Without

@@ -127,7 +127,7 @@ func (i *Issuer) revoke(ctx context.Context, c registry.Change) (err error) {
 // Sync reads the store's feed to its end, now: when it returns nil, every change
 // that was written before the call counts in this process. Call it after a write
 // to the store that requests to this process are to see at once; without it they
-// do within 2 s.
+// do within 2 s, while the store answers.
 func (i *Issuer) Sync(ctx context.Context) error {
 	if !i.made() {
 		return errNotMade
