@@ -151,6 +151,25 @@ func TestRevokeAgainReturnsThePlace(t *testing.T) {
 	})
 }
 
+// A cut-off that is repeated reaches further than the one there, also when that one
+// was written while the database's clock was ahead.
+func TestCutOffAgainReachesFurther(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		for _, c := range []registry.Change{
+			registry.CutOff("c"), {Kind: registry.AllCutOff}, {Kind: registry.ClientChanged, ClientID: "c"}, {Kind: registry.SecretCutOff, ClientID: "c", SecretID: "s"},
+		} {
+			first := revoke(t, store, c)
+			mustExec(t, d.raw(t), "UPDATE m2m_feed SET expires_at = expires_at + 1000000000")
+			again := revoke(t, store, c)
+			page, err := store.Changes(t.Context(), first)
+			if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != c.Kind || page.Changes[0].Sequence != again || again <= first {
+				t.Errorf("%v again: %d after %d, %+v, %v", c.Kind, again, first, page, err)
+			}
+		}
+	})
+}
+
 // However often the same is revoked, it takes one row.
 func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
