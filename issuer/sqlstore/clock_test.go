@@ -1,6 +1,7 @@
 package sqlstore_test
 
 import (
+	"fmt"
 	"net/url"
 	"testing"
 	"time"
@@ -113,10 +114,18 @@ func TestReadOnly(t *testing.T) {
 func TestSerializableByDefault(t *testing.T) {
 	t.Parallel()
 	d := with(t, postgres(t), "default_transaction_isolation", "serializable")
-	stores := []*sqlstore.Store{d.open(t), d.open(t)}
+	stores := []*sqlstore.Store{d.open(t), d.open(t), d.open(t), d.open(t)}
+	register(t, stores[0], registry.Client{ID: "c"})
 	byMany(t, func(i int) error {
-		_, err := stores[i%2].Revoke(t.Context(), token(string(rune('A'+i)), time.Now().Add(time.Hour)))
-		return err
+		for n := range 5 {
+			if _, err := stores[i%4].Revoke(t.Context(), token(fmt.Sprint(i, n), time.Now().Add(time.Hour))); err != nil {
+				return err
+			}
+			if _, err := stores[i%4].Revoke(t.Context(), registry.CutOff("c")); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

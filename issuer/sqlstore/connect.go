@@ -25,17 +25,15 @@ const (
 // would call for each pool.
 type connector struct {
 	driver.Connector
-	session atomic.Pointer[[]string] // what is run on each new connection
+	session atomic.Pointer[string] // the statement that is run on each new connection
 }
 
 // limit sets the limits of connections that are made from now on.
 func (c *connector) limit(statement time.Duration) {
-	c.session.Store(&[]string{
-		"SET default_transaction_isolation = 'read committed'",
-		fmt.Sprintf("SET statement_timeout = %d", statement.Milliseconds()),
-		fmt.Sprintf("SET lock_timeout = %d", lockTimeout.Milliseconds()),
-		fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", idleInTransaction.Milliseconds()),
-	})
+	session := fmt.Sprintf("SELECT set_config('statement_timeout', '%d', false), set_config('lock_timeout', '%d', false),"+
+		" set_config('idle_in_transaction_session_timeout', '%d', false), set_config('default_transaction_isolation', 'read committed', false)",
+		statement.Milliseconds(), lockTimeout.Milliseconds(), idleInTransaction.Milliseconds())
+	c.session.Store(&session)
 }
 
 // Connect makes a connection and sets its limits.
@@ -44,19 +42,15 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	session := c.session.Load()
-	if session == nil {
-		return conn, nil
-	}
-	for _, statement := range *session {
-		if err := run(ctx, conn, statement); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", statement, err), conn.Close())
+	if session := c.session.Load(); session != nil {
+		if err := run(ctx, conn, *session); err != nil {
+			return nil, errors.Join(fmt.Errorf("setting the limits of a connection: %w", err), conn.Close())
 		}
 	}
 	return conn, nil
 }
 
-// run runs a statement without arguments or result.
+// run runs a statement without arguments, and drops its result.
 func run(ctx context.Context, conn driver.Conn, statement string) error {
 	if e, ok := conn.(driver.ExecerContext); ok {
 		if _, err := e.ExecContext(ctx, statement, nil); !errors.Is(err, driver.ErrSkip) {

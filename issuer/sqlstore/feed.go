@@ -37,37 +37,34 @@ func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, 
 	return sequence, nil
 }
 
-// Changes returns the changes after a sequence, in order, at most 10 000, without
-// those that have expired by the database's clock. It is one statement, so End is
-// of the same moment.
+// Changes returns the changes after a sequence, in order, at most 10 000. It leaves
+// out those that have expired by the database's clock, but for the last of a page
+// that would be empty and is not the end. It is one statement, so End is of the same
+// moment, and reads a page of rows, however many have expired.
 func (s *Store) Changes(ctx context.Context, since int64) (registry.Page, error) {
 	if err := s.ready(); err != nil {
 		return registry.Page{}, wrap("reading the feed", err)
 	}
 	page, err := s.readFeed(ctx, since)
-	if err != nil {
-		return registry.Page{}, wrap("reading the feed", err)
-	}
-	if page.More = len(page.Changes) > maxPage; page.More {
-		page.Changes = page.Changes[:maxPage]
-	}
-	return page, nil
+	return page, wrap("reading the feed", err)
 }
 
-// readFeed reads one more than a page has. The + 0 keeps planners that know no
-// better from the index on expires_at, by which every page would sort the whole
-// feed.
+// readFeed reads one row more than a page has.
 func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, err error) {
 	scan := func(rows *sql.Rows) error {
-		for rows.Next() {
+		for read := 1; rows.Next(); read++ {
 			var c registry.Change
-			var cutOff bool
+			var cutOff, live bool
 			var expires int64
-			if err := rows.Scan(&page.End, &c.Sequence, &c.TokenID, &c.ClientID, &cutOff, &expires); err != nil {
+			if err := rows.Scan(&page.End, &c.Sequence, &c.TokenID, &c.ClientID, &cutOff, &expires, &live); err != nil {
 				return err
 			}
-			if c.Sequence == 0 {
-				continue // there is no change: End alone
+			if read > maxPage {
+				page.More = true
+				break
+			}
+			if !live && (read < maxPage || len(page.Changes) > 0) {
+				continue // expired, or no change but End alone
 			}
 			c.ExpiresAt = fromMillis(expires)
 			if c.Kind = kindOf(c.TokenID, c.ClientID, cutOff); c.Kind == registry.SecretCutOff {
@@ -78,11 +75,15 @@ func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, 
 		return rows.Err()
 	}
 	err = s.query(ctx, s.follower, scan, `
-SELECT n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.cutoff, FALSE), COALESCE(f.expires_at, 0)
+SELECT n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.cutoff, FALSE), COALESCE(f.expires_at, 0),
+  COALESCE(f.expires_at > (SELECT NOW_MS), FALSE)
 FROM m2m_feed_seq n LEFT JOIN (
-  SELECT seq, token_id, client_id, cutoff, expires_at FROM m2m_feed WHERE seq > $1 AND expires_at + 0 > (SELECT NOW_MS) ORDER BY seq LIMIT $2
+  SELECT seq, token_id, client_id, cutoff, expires_at FROM m2m_feed WHERE seq > $1 ORDER BY seq LIMIT $2
 ) f ON TRUE
 WHERE n.id = 1
 ORDER BY f.seq`, since, maxPage+1)
-	return page, err
+	if err != nil {
+		return registry.Page{}, err
+	}
+	return page, nil
 }

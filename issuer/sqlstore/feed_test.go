@@ -48,6 +48,34 @@ func TestFeedByPages(t *testing.T) {
 	})
 }
 
+// A reader gets past any number of changes that have expired and are still kept, in
+// statements that read a page each.
+func TestFeedOfExpired(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		const expired = 2*sqlstore.MaxPage + 3
+		insertFeed(t, d.raw(t), 1, expired, time.Now().Add(-time.Hour))
+		if page, err := store.Changes(t.Context(), expired-1); err != nil || len(page.Changes) != 0 || page.More || page.End != expired {
+			t.Errorf("the last alone: %+v, %v", page, err)
+		}
+		live := revoke(t, store, token("live", time.Now().Add(time.Hour)))
+		var since int64
+		for pages := 1; ; pages++ {
+			page, err := store.Changes(t.Context(), since)
+			if err != nil || page.End != live || len(page.Changes) != 1 {
+				t.Fatalf("after %d: %d changes, %v", since, len(page.Changes), err)
+			}
+			if since = page.Changes[0].Sequence; page.More {
+				continue
+			}
+			if since != live || pages != 3 {
+				t.Errorf("%d pages, to %+v", pages, page.Changes)
+			}
+			break
+		}
+	})
+}
+
 // A database that was restored to an earlier time says so; a follower that
 // waited for new numbers would miss what was revoked meanwhile.
 func TestFeedSetBack(t *testing.T) {
@@ -119,6 +147,25 @@ func TestRevokeAgainReturnsThePlace(t *testing.T) {
 		}
 		if longer := revoke(t, store, token("a", later.Add(time.Hour))); longer <= first {
 			t.Errorf("for longer: %d, want more than %d", longer, first)
+		}
+	})
+}
+
+// A cut-off that is repeated reaches further than the one there, also when that one
+// was written while the database's clock was ahead.
+func TestCutOffAgainReachesFurther(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		for _, c := range []registry.Change{
+			registry.CutOff("c"), {Kind: registry.AllCutOff}, {Kind: registry.ClientChanged, ClientID: "c"}, {Kind: registry.SecretCutOff, ClientID: "c", SecretID: "s"},
+		} {
+			first := revoke(t, store, c)
+			mustExec(t, d.raw(t), "UPDATE m2m_feed SET expires_at = expires_at + 1000000000")
+			again := revoke(t, store, c)
+			page, err := store.Changes(t.Context(), first)
+			if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != c.Kind || page.Changes[0].Sequence != again || again <= first {
+				t.Errorf("%v again: %d after %d, %+v, %v", c.Kind, again, first, page, err)
+			}
 		}
 	})
 }
