@@ -51,3 +51,9 @@ func (b *bounded[V]) set(key string, value V) {
 }
 
 func (b *bounded[V]) remove(key string) { b.shard(key).Delete(key) }
+
+func (b *bounded[V]) clear() {
+	for _, shard := range b.shards {
+		shard.Flush()
+	}
+}

@@ -8,8 +8,9 @@ import (
 )
 
 // Event is what Config.Observe is told: one for each request to the token,
-// revocation and introspection endpoints, and one for each call of RevokeToken
-// and RevokeClient.
+// revocation and introspection endpoints, one for each call of RevokeToken,
+// RevokeClient, RevokeSecret and RevokeAll, and one when the store's feed cannot be
+// followed, or can again.
 type Event = event.Event
 
 // observation is an operation under way, for the event that reports it. Without
@@ -49,4 +50,14 @@ func (o observation) reportRevocation(ctx context.Context, e Event, err error) {
 		e.Reason, e.Err = event.StoreUnavailable, err
 	}
 	o.report(ctx, e, nil)
+}
+
+// reportFollowing sends the event of polls of the feed that begin to fail, and,
+// with a nil error, of the first one that succeeds again.
+func (i *Issuer) reportFollowing(err error) {
+	e := Event{Op: event.OpFollow, Err: err}
+	if err != nil {
+		e.Reason = event.StoreUnavailable
+	}
+	i.observation().report(context.Background(), e, nil)
 }

@@ -135,7 +135,7 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 		return caller{}, err
 	}
 	c.uses.note(c.clientID, secret.ID, now)
-	return caller{found.client, secret.ID}, nil
+	return caller{found.client, found.number, secret.ID}, nil
 }
 
 // checkGenerated returns the client's secret of that id if it matches. It costs

@@ -117,7 +117,7 @@ func onlySecret(ctx context.Context, store registry.Manager, known *registry.Cli
 		if i == kept {
 			continue
 		}
-		if err := store.RemoveSecret(ctx, known.ID, s.ID); err != nil && !errors.Is(err, registry.ErrNotFound) {
+		if err := store.RemoveSecret(ctx, known.ID, s.ID, false); err != nil && !errors.Is(err, registry.ErrNotFound) {
 			return err
 		}
 	}

@@ -11,11 +11,15 @@ import (
 // Kind says what a [Change] means. The zero Kind is none.
 type Kind uint8
 
-// The kinds of changes.
+// The kinds of changes. A cut-off at sequence S refuses the tokens that were
+// granted by a replica which had not read the feed up to S. Replicas evict their
+// copies of the records that a cut-off or ClientChanged is about.
 const (
 	TokenRevoked  Kind = iota + 1 // the token TokenID is revoked
-	ClientCutOff                  // every token of ClientID issued up to NotBefore is revoked; the record may have changed too
-	ClientChanged                 // the record of ClientID has changed: replicas evict their copy
+	ClientCutOff                  // the earlier tokens of ClientID are revoked; its record may have changed too
+	SecretCutOff                  // the earlier tokens that ClientID got with SecretID are revoked; the record may have changed too
+	AllCutOff                     // the earlier tokens of all clients are revoked
+	ClientChanged                 // the record of ClientID has changed
 )
 
 // String returns the kind's name.
@@ -25,10 +29,26 @@ func (k Kind) String() string {
 		return "token revoked"
 	case ClientCutOff:
 		return "client cut off"
+	case SecretCutOff:
+		return "secret cut off"
+	case AllCutOff:
+		return "all cut off"
 	case ClientChanged:
 		return "client changed"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+// Lifetime returns how long a change of the kind stays in the feed, from when it
+// is written. It is 0 for TokenRevoked, whose ExpiresAt says that.
+func (k Kind) Lifetime() time.Duration {
+	switch k {
+	case ClientCutOff, SecretCutOff, AllCutOff:
+		return CutOffLifetime
+	case ClientChanged:
+		return changedLifetime
+	}
+	return 0
 }
 
 // Change is an entry of the feed that all replicas follow.
@@ -40,15 +60,17 @@ type Change struct {
 	// bytes.
 	TokenID string
 
-	// ClientID is the client that the change is about. TokenRevoked may leave it
-	// empty.
+	// ClientID is the client that the change is about, at most 512 bytes.
+	// TokenRevoked may leave it empty, AllCutOff must.
 	ClientID string
 
-	// NotBefore is the time up to which a client's tokens are revoked, to the
-	// second: of ClientCutOff alone.
-	NotBefore time.Time
+	// SecretID is the secret whose tokens are revoked: of SecretCutOff alone, at
+	// most 1024 bytes.
+	SecretID string
 
-	ExpiresAt time.Time // when the change means nothing any more; required
+	// ExpiresAt is when a revoked token has expired: required for TokenRevoked. Of
+	// other kinds the store sets it, to [Kind.Lifetime] after its own clock.
+	ExpiresAt time.Time
 }
 
 // Page is a part of the feed at one moment.
@@ -67,56 +89,55 @@ type Page struct {
 }
 
 const (
-	// CutOffMargin is how far ahead [Manager].Update and Delete cut off a client
-	// that is disabled or deleted. Until then a replica that has not read the feed
-	// may still grant tokens.
-	CutOffMargin = 5 * time.Second
+	// MaxTokenLifetime is the longest lifetime that an issuer may give a token.
+	MaxTokenLifetime = 90 * 24 * time.Hour
 
-	// cutOffFor is how long a cut-off stays in the feed at least: longer than any
-	// token lives that an earlier configuration may have granted.
-	cutOffFor = 90 * 24 * time.Hour
+	// CutOffLifetime is how long a cut-off stays in the feed: longer than any token
+	// lives that it is about, with the time that a replica may lag behind the feed
+	// and the difference of clocks.
+	CutOffLifetime = MaxTokenLifetime + 2*24*time.Hour
 
-	// longestLeeway is how long after its expiry a verifier may still take a token.
-	longestLeeway = 5 * time.Minute
+	// TokenGrace is how long a store keeps a TokenRevoked after its ExpiresAt.
+	TokenGrace = 24 * time.Hour
+
+	// changedLifetime is longer than any replica keeps a copy of a record.
+	changedLifetime = time.Hour
 )
 
-// CutOff returns the change that revokes every token that the client was granted
-// up to notBefore. It stays in the feed for 90 days, or for ttl if the client's
-// tokens live longer, and 5 min.
-func CutOff(clientID string, notBefore time.Time, ttl time.Duration) Change {
-	return Change{
-		Kind: ClientCutOff, ClientID: clientID, NotBefore: notBefore,
-		ExpiresAt: notBefore.Add(max(ttl, cutOffFor) + longestLeeway),
-	}
-}
+// CutOff returns the change that revokes every token that the client has been
+// granted so far.
+func CutOff(clientID string) Change { return Change{Kind: ClientCutOff, ClientID: clientID} }
 
-// changedFor is how long a ClientChanged stays in the feed: longer than any
-// replica keeps a copy of the record.
-const changedFor = time.Hour
-
-// maxChangeID is how long the ids of a change may be.
-const maxChangeID = 512
+// The longest ids of a change.
+const (
+	maxChangeID       = 512
+	maxChangeSecretID = 1024
+)
 
 // Validate returns what is wrong with the change, naming the field. A [Store]
 // calls it in Revoke.
 func (c *Change) Validate() error {
 	switch {
 	case c.Kind < TokenRevoked || c.Kind > ClientChanged:
-		return errors.New("registry: Change.Kind is missing: write TokenRevoked, ClientCutOff or ClientChanged")
+		return errors.New("registry: Change.Kind is missing: write TokenRevoked, ClientCutOff, SecretCutOff, AllCutOff or ClientChanged")
 	case c.Kind == TokenRevoked && c.TokenID == "":
 		return errors.New("registry: Change.TokenID is missing: write the jti of the revoked token")
-	case c.Kind != TokenRevoked && c.ClientID == "":
-		return errors.New("registry: Change.ClientID is missing: write the id of the client")
 	case c.Kind != TokenRevoked && c.TokenID != "":
 		return fmt.Errorf("registry: Change.TokenID is of %v alone", TokenRevoked)
-	case c.Kind == ClientCutOff && c.NotBefore.IsZero():
-		return errors.New("registry: Change.NotBefore is zero: write the time up to which tokens are revoked")
-	case c.Kind != ClientCutOff && !c.NotBefore.IsZero():
-		return fmt.Errorf("registry: Change.NotBefore is of %v alone", ClientCutOff)
-	case c.ExpiresAt.IsZero():
-		return errors.New("registry: Change.ExpiresAt is zero: write when the revoked tokens expire")
+	case c.Kind == AllCutOff && c.ClientID != "":
+		return fmt.Errorf("registry: Change.ClientID is not of %v", AllCutOff)
+	case c.Kind != TokenRevoked && c.Kind != AllCutOff && c.ClientID == "":
+		return errors.New("registry: Change.ClientID is missing: write the id of the client")
+	case c.Kind == SecretCutOff && c.SecretID == "":
+		return errors.New("registry: Change.SecretID is missing: write the id of the secret")
+	case c.Kind != SecretCutOff && c.SecretID != "":
+		return fmt.Errorf("registry: Change.SecretID is of %v alone", SecretCutOff)
+	case c.Kind == TokenRevoked && c.ExpiresAt.IsZero():
+		return errors.New("registry: Change.ExpiresAt is zero: write when the revoked token expires")
 	case !isText(c.TokenID, maxChangeID) || !isText(c.ClientID, maxChangeID):
 		return fmt.Errorf("registry: Change.TokenID and ClientID are UTF-8 without NUL, at most %d bytes", maxChangeID)
+	case !isText(c.SecretID, maxChangeSecretID):
+		return fmt.Errorf("registry: Change.SecretID is UTF-8 without NUL, at most %d bytes", maxChangeSecretID)
 	}
 	return nil
 }

@@ -14,26 +14,32 @@ func TestChangeValidate(t *testing.T) {
 	}{
 		"token":                 {Change{Kind: TokenRevoked, TokenID: "a", ExpiresAt: later}, ""},
 		"token of a client":     {Change{Kind: TokenRevoked, TokenID: "a", ClientID: "c", ExpiresAt: later}, ""},
-		"cut-off":               {CutOff("c", time.Now(), 0), ""},
-		"cut-off long ago":      {Change{Kind: ClientCutOff, ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later}, ""},
-		"changed":               {Change{Kind: ClientChanged, ClientID: "c", ExpiresAt: later}, ""},
+		"cut-off":               {CutOff("c"), ""},
+		"cut-off of a secret":   {Change{Kind: SecretCutOff, ClientID: "c", SecretID: "s"}, ""},
+		"cut-off of all":        {Change{Kind: AllCutOff}, ""},
+		"changed":               {Change{Kind: ClientChanged, ClientID: "c"}, ""},
+		"changed, with expiry":  {Change{Kind: ClientChanged, ClientID: "c", ExpiresAt: later}, ""},
 		"longest":               {Change{Kind: TokenRevoked, TokenID: strings.Repeat("é", 256), ClientID: strings.Repeat("x", 256), ExpiresAt: later}, ""},
 		"no kind":               {Change{TokenID: "a", ExpiresAt: later}, "Kind"},
 		"unknown kind":          {Change{Kind: 9, TokenID: "a", ExpiresAt: later}, "Kind"},
 		"nothing":               {Change{}, "Kind"},
 		"token without jti":     {Change{Kind: TokenRevoked, ClientID: "c", ExpiresAt: later}, "TokenID"},
-		"cut-off of nobody":     {Change{Kind: ClientCutOff, NotBefore: later, ExpiresAt: later}, "ClientID"},
-		"cut-off of a token":    {Change{Kind: ClientCutOff, ClientID: "c", TokenID: "a", NotBefore: later, ExpiresAt: later}, "TokenID"},
-		"cut-off without time":  {Change{Kind: ClientCutOff, ClientID: "c", ExpiresAt: later}, "NotBefore"},
-		"change with a time":    {Change{Kind: ClientChanged, ClientID: "c", NotBefore: later, ExpiresAt: later}, "NotBefore"},
-		"change with a token":   {Change{Kind: ClientChanged, ClientID: "c", TokenID: "a", ExpiresAt: later}, "TokenID"},
-		"change of nobody":      {Change{Kind: ClientChanged, ExpiresAt: later}, "ClientID"},
-		"token with a time":     {Change{Kind: TokenRevoked, TokenID: "a", NotBefore: later, ExpiresAt: later}, "NotBefore"},
+		"token of a secret":     {Change{Kind: TokenRevoked, TokenID: "a", ClientID: "c", SecretID: "s", ExpiresAt: later}, "SecretID"},
+		"cut-off of nobody":     {Change{Kind: ClientCutOff}, "ClientID"},
+		"cut-off of a token":    {Change{Kind: ClientCutOff, ClientID: "c", TokenID: "a"}, "TokenID"},
+		"cut-off with a secret": {Change{Kind: ClientCutOff, ClientID: "c", SecretID: "s"}, "SecretID"},
+		"secret of nobody":      {Change{Kind: SecretCutOff, SecretID: "s"}, "ClientID"},
+		"no secret":             {Change{Kind: SecretCutOff, ClientID: "c"}, "SecretID"},
+		"all of a client":       {Change{Kind: AllCutOff, ClientID: "c"}, "ClientID"},
+		"all of a secret":       {Change{Kind: AllCutOff, SecretID: "s"}, "SecretID"},
+		"change with a token":   {Change{Kind: ClientChanged, ClientID: "c", TokenID: "a"}, "TokenID"},
+		"change of nobody":      {Change{Kind: ClientChanged}, "ClientID"},
 		"without expiry":        {Change{Kind: TokenRevoked, TokenID: "a"}, "ExpiresAt"},
 		"too long":              {Change{Kind: TokenRevoked, TokenID: strings.Repeat("x", 513), ExpiresAt: later}, "TokenID"},
 		"NUL":                   {Change{Kind: TokenRevoked, TokenID: "\x00", ExpiresAt: later}, "TokenID"},
-		"client id not UTF-8":   {Change{Kind: ClientChanged, ClientID: "\xff", ExpiresAt: later}, "TokenID and ClientID"},
-		"client id is too long": {Change{Kind: ClientChanged, ClientID: strings.Repeat("x", 513), ExpiresAt: later}, "TokenID and ClientID"},
+		"NUL in a secret id":    {Change{Kind: SecretCutOff, ClientID: "c", SecretID: "\x00"}, "SecretID"},
+		"client id not UTF-8":   {Change{Kind: ClientChanged, ClientID: "\xff"}, "TokenID and ClientID"},
+		"client id is too long": {Change{Kind: ClientChanged, ClientID: strings.Repeat("x", 513)}, "TokenID and ClientID"},
 	} {
 		err := tt.change.Validate()
 		if (err == nil) != (tt.field == "") || err != nil && !strings.HasPrefix(err.Error(), "registry: Change."+tt.field) {
@@ -42,20 +48,28 @@ func TestChangeValidate(t *testing.T) {
 	}
 }
 
-// A cut-off outlives the tokens it is about, however long those live.
-func TestCutOff(t *testing.T) {
-	now := time.Now()
-	const day = 24 * time.Hour
-	for ttl, want := range map[time.Duration]time.Duration{0: 90 * day, time.Hour: 90 * day, 100 * day: 100 * day} {
-		c := CutOff("c", now, ttl)
-		if c.Kind != ClientCutOff || c.ClientID != "c" || !c.NotBefore.Equal(now) || c.ExpiresAt.Sub(now) < want || c.ExpiresAt.Sub(now) > want+time.Hour {
-			t.Errorf("%v: %+v", ttl, c)
+// A cut-off outlives the tokens it is about.
+func TestKindLifetime(t *testing.T) {
+	for kind := range ClientChanged + 2 {
+		switch got := kind.Lifetime(); kind {
+		case ClientCutOff, SecretCutOff, AllCutOff:
+			if got != CutOffLifetime || got <= MaxTokenLifetime {
+				t.Errorf("%v: %v", kind, got)
+			}
+		case ClientChanged:
+			if got < 10*time.Minute || got > 24*time.Hour {
+				t.Errorf("%v: %v", kind, got)
+			}
+		default:
+			if got != 0 {
+				t.Errorf("%v: %v", kind, got)
+			}
 		}
 	}
 }
 
 func TestKindString(t *testing.T) {
-	for kind, want := range map[Kind]string{0: "kind 0", TokenRevoked: "token revoked", ClientCutOff: "client cut off", ClientChanged: "client changed", 9: "kind 9"} {
+	for kind, want := range map[Kind]string{0: "kind 0", TokenRevoked: "token revoked", ClientCutOff: "client cut off", SecretCutOff: "secret cut off", AllCutOff: "all cut off", ClientChanged: "client changed", 9: "kind 9"} {
 		if got := kind.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}

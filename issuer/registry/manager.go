@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -23,11 +24,11 @@ type Manager interface {
 	// Update replaces everything of the client but its secrets and CreatedAt, and
 	// returns it as stored. The error is [ErrConflict] when c.Version is not the
 	// stored one, and [ErrNotFound] when there is no such client. When c.Disabled
-	// is set, its tokens are cut off, [CutOffMargin] ahead.
+	// is set, the change in the feed is a ClientCutOff.
 	Update(ctx context.Context, c Client) (Client, error)
 
-	// Delete removes the client and cuts off its tokens, [CutOffMargin] ahead. The
-	// error is [ErrNotFound] when there is no such client.
+	// Delete removes the client; the change in the feed is a ClientCutOff. The error
+	// is [ErrNotFound] when there is no such client.
 	Delete(ctx context.Context, id string) error
 
 	// AddSecret adds a secret to a client, and sets its CreatedAt. The error is
@@ -35,14 +36,43 @@ type Manager interface {
 	// secret with that ID. Secrets have no part in Client.Version.
 	AddSecret(ctx context.Context, clientID string, secret Secret) error
 
-	// RotateSecret generates a secret and returns it, to be shown once. The others
-	// expire after overlap, or when they would have if that is sooner; with an
-	// overlap of 0, now. The error is [ErrNotFound] when there is no such client.
-	RotateSecret(ctx context.Context, clientID string, overlap time.Duration, label string) (plain string, err error)
+	// RotateSecret generates a secret and returns it, to be shown once. What becomes
+	// of the others, and of the tokens granted for them, is in [Rotation]. The error
+	// is [ErrNotFound] when there is no such client.
+	RotateSecret(ctx context.Context, clientID string, r Rotation) (plain string, err error)
 
-	// RemoveSecret removes a secret at once. The error is [ErrNotFound] when there
-	// is no such client or secret. Tokens that were granted for it stay valid.
-	RemoveSecret(ctx context.Context, clientID, secretID string) error
+	// RemoveSecret removes a secret at once. With revoke the tokens that the client
+	// got with it are revoked: the change in the feed is a SecretCutOff. Otherwise
+	// they stay valid. The error is [ErrNotFound] when there is no such client or
+	// secret.
+	RemoveSecret(ctx context.Context, clientID, secretID string, revoke bool) error
+}
+
+// Rotation says how [Manager].RotateSecret replaces the secrets of a client. The
+// zero value takes the others away at once, and revokes nothing.
+type Rotation struct {
+	// Overlap is how long the others stay in force, if they do not expire sooner;
+	// 0 removes them at once.
+	Overlap time.Duration
+
+	// Label is the new secret's.
+	Label string
+
+	// Revoke also revokes the tokens that the client got so far: the change in the
+	// feed is a ClientCutOff. Overlap must be 0.
+	Revoke bool
+}
+
+// Validate returns what is wrong with the rotation, naming the field. A [Manager]
+// calls it in RotateSecret.
+func (r Rotation) Validate() error {
+	switch {
+	case r.Overlap < 0:
+		return fmt.Errorf("registry: Rotation.Overlap is %v: write 0 or more", r.Overlap)
+	case r.Revoke && r.Overlap != 0:
+		return fmt.Errorf("registry: Rotation.Revoke with an Overlap of %v: write 0, as secrets whose tokens are revoked must go at once", r.Overlap)
+	}
+	return nil
 }
 
 // Query selects a page of clients.

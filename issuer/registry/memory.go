@@ -20,10 +20,14 @@ type Memory struct {
 	sequence int64
 	feed     []Change
 	once     map[[2]string]time.Time
+	networks map[string][]ClientNetwork // of a client, the latest first
 	swept    time.Time
 }
 
-var _ Manager = (*Memory)(nil)
+var (
+	_ Manager         = (*Memory)(nil)
+	_ NetworkRecorder = (*Memory)(nil)
+)
 
 // NewMemory returns a store of the clients. The error says what is wrong with one
 // of them.
@@ -50,7 +54,7 @@ func (m *Memory) lock() error {
 	}
 	m.mu.Lock()
 	if m.clients == nil {
-		m.clients, m.once = map[string]*Client{}, map[[2]string]time.Time{}
+		m.clients, m.once, m.networks = map[string]*Client{}, map[[2]string]time.Time{}, map[string][]ClientNetwork{}
 	}
 	m.sweep()
 	return nil
@@ -103,17 +107,22 @@ func (m *Memory) Revoke(_ context.Context, c Change) (int64, error) {
 	return m.write(c), nil
 }
 
-// write adds a change to the feed.
+// write adds a change to the feed. Sequences follow the clock, so that a cut-off
+// has a greater one than the tokens of an earlier process.
 func (m *Memory) write(c Change) int64 {
-	m.sequence++
+	now := time.Now()
+	m.sequence = max(m.sequence+1, now.UnixMicro())
 	c.Sequence = m.sequence
+	if c.Kind != TokenRevoked {
+		c.ExpiresAt = now.Add(c.Kind.Lifetime())
+	}
 	m.feed = append(m.feed, c)
 	return c.Sequence
 }
 
 // announce writes that the client's record has changed.
 func (m *Memory) announce(clientID string) {
-	m.write(Change{Kind: ClientChanged, ClientID: clientID, ExpiresAt: time.Now().Add(changedFor)})
+	m.write(Change{Kind: ClientChanged, ClientID: clientID})
 }
 
 // maxPage is how many changes a page has.
@@ -166,6 +175,7 @@ func (m *Memory) sweep() {
 		return
 	}
 	m.swept = now
-	m.feed = slices.DeleteFunc(m.feed, func(c Change) bool { return !c.ExpiresAt.After(now) })
+	m.feed = slices.DeleteFunc(m.feed, func(c Change) bool { return !c.ExpiresAt.After(now.Add(-TokenGrace)) })
+	m.sweepNetworks(now)
 	maps.DeleteFunc(m.once, func(_ [2]string, until time.Time) bool { return !until.After(now) })
 }

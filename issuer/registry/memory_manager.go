@@ -72,7 +72,7 @@ func (m *Memory) Update(_ context.Context, c Client) (Client, error) {
 	stored.Version, stored.CreatedAt, stored.UpdatedAt = old.Version+1, old.CreatedAt, time.Now()
 	m.clients[c.ID] = stored
 	if c.Disabled {
-		m.write(CutOff(c.ID, time.Now().Add(CutOffMargin), max(old.TokenTTL, c.TokenTTL)))
+		m.write(CutOff(c.ID))
 	} else {
 		m.announce(c.ID)
 	}
@@ -85,12 +85,12 @@ func (m *Memory) Delete(_ context.Context, id string) error {
 		return err
 	}
 	defer m.mu.Unlock()
-	c := m.clients[id]
-	if c == nil {
+	if m.clients[id] == nil {
 		return ErrNotFound
 	}
 	delete(m.clients, id)
-	m.write(CutOff(id, time.Now().Add(CutOffMargin), c.TokenTTL))
+	delete(m.networks, id)
+	m.write(CutOff(id))
 	return nil
 }
 
@@ -99,7 +99,8 @@ func (m *Memory) AddSecret(_ context.Context, clientID string, secret Secret) er
 	if err := secret.validate(); err != nil {
 		return fmt.Errorf("registry: adding a secret: %w", err)
 	}
-	return m.changeSecrets(clientID, func(c *Client, now time.Time) error {
+	changed := Change{Kind: ClientChanged, ClientID: clientID}
+	return m.changeSecrets(changed, func(c *Client, now time.Time) error {
 		if slices.ContainsFunc(c.Secrets, func(s Secret) bool { return s.ID == secret.ID }) {
 			return ErrConflict
 		}
@@ -109,19 +110,26 @@ func (m *Memory) AddSecret(_ context.Context, clientID string, secret Secret) er
 	})
 }
 
-// RotateSecret generates a secret and lets the others expire.
-func (m *Memory) RotateSecret(_ context.Context, clientID string, overlap time.Duration, label string) (plain string, err error) {
-	if overlap < 0 {
-		return "", fmt.Errorf("registry: rotating a secret: overlap is %v: write 0 or more", overlap)
+// RotateSecret generates a secret, and removes the others or lets them expire.
+func (m *Memory) RotateSecret(_ context.Context, clientID string, r Rotation) (plain string, err error) {
+	if err := r.Validate(); err != nil {
+		return "", err
 	}
 	plain, secret := GenerateSecret()
-	err = m.changeSecrets(clientID, func(c *Client, now time.Time) error {
+	written := Change{Kind: ClientChanged, ClientID: clientID}
+	if r.Revoke {
+		written = CutOff(clientID)
+	}
+	err = m.changeSecrets(written, func(c *Client, now time.Time) error {
+		if r.Overlap == 0 {
+			c.Secrets = nil
+		}
 		for i := range c.Secrets {
-			if s := &c.Secrets[i]; s.ExpiresAt.IsZero() || s.ExpiresAt.After(now.Add(overlap)) {
-				s.ExpiresAt = now.Add(overlap)
+			if s := &c.Secrets[i]; s.ExpiresAt.IsZero() || s.ExpiresAt.After(now.Add(r.Overlap)) {
+				s.ExpiresAt = now.Add(r.Overlap)
 			}
 		}
-		secret.Label, secret.CreatedAt = label, now
+		secret.Label, secret.CreatedAt = r.Label, now
 		c.Secrets = append(c.Secrets, secret)
 		return nil
 	})
@@ -132,8 +140,12 @@ func (m *Memory) RotateSecret(_ context.Context, clientID string, overlap time.D
 }
 
 // RemoveSecret removes a secret at once.
-func (m *Memory) RemoveSecret(_ context.Context, clientID, secretID string) error {
-	return m.changeSecrets(clientID, func(c *Client, _ time.Time) error {
+func (m *Memory) RemoveSecret(_ context.Context, clientID, secretID string, revoke bool) error {
+	written := Change{Kind: ClientChanged, ClientID: clientID}
+	if revoke {
+		written = Change{Kind: SecretCutOff, ClientID: clientID, SecretID: secretID}
+	}
+	return m.changeSecrets(written, func(c *Client, _ time.Time) error {
 		n := len(c.Secrets)
 		if c.Secrets = slices.DeleteFunc(c.Secrets, func(s Secret) bool { return s.ID == secretID }); len(c.Secrets) == n {
 			return ErrNotFound
@@ -143,13 +155,13 @@ func (m *Memory) RemoveSecret(_ context.Context, clientID, secretID string) erro
 }
 
 // changeSecrets lets change work on a copy of the client, without the secrets
-// that have expired, and keeps it.
-func (m *Memory) changeSecrets(clientID string, change func(*Client, time.Time) error) error {
+// that have expired, keeps it, and adds the entry to the feed.
+func (m *Memory) changeSecrets(written Change, change func(*Client, time.Time) error) error {
 	if err := m.lock(); err != nil {
 		return err
 	}
 	defer m.mu.Unlock()
-	old, now := m.clients[clientID], time.Now()
+	old, now := m.clients[written.ClientID], time.Now()
 	if old == nil {
 		return ErrNotFound
 	}
@@ -159,7 +171,7 @@ func (m *Memory) changeSecrets(clientID string, change func(*Client, time.Time) 
 		return err
 	}
 	c.UpdatedAt = now
-	m.clients[clientID] = c
-	m.announce(clientID)
+	m.clients[c.ID] = c
+	m.write(written)
 	return nil
 }

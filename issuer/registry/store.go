@@ -23,15 +23,20 @@ type Store interface {
 	Client(ctx context.Context, id string) (*Client, error)
 
 	// Revoke adds a change to the feed and returns its sequence, which is greater
-	// than that of every change before it. Change.Sequence is ignored. When Revoke
-	// returns nil the change survives a crash. A change that adds nothing to one
-	// in the feed may keep that one's place; its sequence is then the result.
+	// than that of every change before it, also of changes in a feed that was set
+	// back: at least the store's clock in microseconds since 1970. Change.Sequence is
+	// ignored, and so is ExpiresAt of all kinds but TokenRevoked. When Revoke returns
+	// nil the change survives a crash. A TokenRevoked that adds nothing to one in the
+	// feed may keep that one's place; its sequence is then the result. A later
+	// cut-off replaces an earlier one of the same kind, client and secret. A store
+	// may drop the TokenRevoked of a client before its ClientCutOff.
 	Revoke(ctx context.Context, c Change) (sequence int64, err error)
 
 	// Changes returns the changes of the feed with a sequence greater than since,
-	// in order of their sequences, without those that have expired. A page holds
-	// as many as the store likes; see Page.More. Once a sequence has been
-	// returned, no change with a lower one may appear.
+	// in order of their sequences. It may leave out those that have expired by the
+	// store's clock, and no others. A page holds as many as the store likes; see
+	// Page.More. Once a sequence has been returned, no change with a lower one may
+	// appear. A change of a client is visible in Changes no later than in Client.
 	Changes(ctx context.Context, since int64) (Page, error)
 
 	// Once reports true at the first call with the scope and id, and false at
@@ -53,3 +58,31 @@ type SecretUse struct {
 	ClientID, SecretID string    // the client, and the secret it used
 	At                 time.Time // when
 }
+
+// NetworkRecorder is implemented by a [Store] that keeps from which networks
+// clients have succeeded with a chosen secret, so that guessing limits know them
+// after a restart. The issuer passes successes in batches, as to [UseRecorder].
+type NetworkRecorder interface {
+	// Succeeded records the latest of the times given and those it has. It keeps the
+	// [MaxNetworks] latest networks of a client, each for [NetworkLifetime]. Clients
+	// that do not exist are ignored.
+	Succeeded(ctx context.Context, successes []ClientNetwork) error
+
+	// Networks returns the networks of the client, the latest first; none for a
+	// client that does not exist.
+	Networks(ctx context.Context, clientID string) ([]string, error)
+}
+
+// ClientNetwork says when a client last succeeded from a network.
+type ClientNetwork struct {
+	ClientID, Network string    // the client, and the network in any form of at most 64 bytes
+	At                time.Time // when
+}
+
+const (
+	// MaxNetworks is how many networks of a client a [NetworkRecorder] keeps.
+	MaxNetworks = 16
+
+	// NetworkLifetime is how long a [NetworkRecorder] keeps a network.
+	NetworkLifetime = 30 * 24 * time.Hour
+)

@@ -32,11 +32,11 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	first, err := store.RotateSecret(ctx, "billing", 0, "first") // show it to its owner, and keep it nowhere
+	first, err := store.RotateSecret(ctx, "billing", registry.Rotation{Label: "first"}) // show it to its owner, and keep it nowhere
 	if err != nil {
 		log.Fatal(err)
 	}
-	second, err := store.RotateSecret(ctx, "billing", 24*time.Hour, "second")
+	second, err := store.RotateSecret(ctx, "billing", registry.Rotation{Overlap: 24 * time.Hour, Label: "second"})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func writeRole(ctx context.Context, d database, args []string) error {
 					errs <- err
 				}
 				said("client %s", id)
-				plain, err := store.RotateSecret(ctx, id, time.Hour, "")
+				plain, err := store.RotateSecret(ctx, id, registry.Rotation{Overlap: time.Hour})
 				if err != nil {
 					errs <- err
 				}

@@ -130,7 +130,7 @@ func TestOpenConnector(t *testing.T) {
 			if _, err := store.Once(t.Context(), "s", fmt.Sprint(i), time.Now().Add(time.Hour)); err != nil {
 				t.Error(err)
 			}
-			if _, err := store.RotateSecret(t.Context(), "c", time.Hour, ""); err != nil {
+			if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -185,10 +185,10 @@ func TestFloodLeavesTheOperatorAlone(t *testing.T) {
 	if _, err := store.List(soon, registry.Query{}); err != nil {
 		t.Errorf("the operator: %v", err)
 	}
-	if _, err := store.RotateSecret(soon, "c", 0, ""); err != nil {
+	if _, err := store.RotateSecret(soon, "c", registry.Rotation{}); err != nil {
 		t.Errorf("the operator: %v", err)
 	}
-	if _, err := store.Revoke(soon, registry.CutOff("c", time.Now(), 0)); err != nil {
+	if _, err := store.Revoke(soon, registry.CutOff("c")); err != nil {
 		t.Errorf("the operator: %v", err)
 	}
 	cancel()
@@ -215,7 +215,7 @@ func TestOperatorLeavesTheFollowerAlone(t *testing.T) {
 	var waiting sync.WaitGroup
 	for range 20 {
 		waiting.Go(func() {
-			if _, err := store.RotateSecret(ctx, "c", 0, ""); err == nil {
+			if _, err := store.RotateSecret(ctx, "c", registry.Rotation{}); err == nil {
 				t.Error("nothing was locked, so nothing is tested")
 			}
 		})

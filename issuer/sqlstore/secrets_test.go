@@ -63,12 +63,12 @@ func TestAddAndRemoveSecret(t *testing.T) {
 			t.Errorf("no hash: %v", err)
 		}
 		before = end(t, store)
-		if err := store.RemoveSecret(t.Context(), "c", chosen.ID); err != nil {
+		if err := store.RemoveSecret(t.Context(), "c", chosen.ID, false); err != nil {
 			t.Fatal(err)
 		}
 		announced(t, store, before, "c")
 		for _, ids := range [][2]string{{"c", chosen.ID}, {"nobody", chosen.ID}, {"c", ""}, {"c", "\x00"}, {"\xff", "x"}} {
-			if err := store.RemoveSecret(t.Context(), ids[0], ids[1]); !errors.Is(err, registry.ErrNotFound) {
+			if err := store.RemoveSecret(t.Context(), ids[0], ids[1], ids[1] == "x"); !errors.Is(err, registry.ErrNotFound) {
 				t.Errorf("RemoveSecret(%q, %q): %v, want registry.ErrNotFound", ids[0], ids[1], err)
 			}
 		}
@@ -78,7 +78,7 @@ func TestAddAndRemoveSecret(t *testing.T) {
 	})
 }
 
-// A secret is there until it expires; then it is not, and soon nor is its row.
+// A secret is there until it expires; then it is not, and a day later nor is its row.
 func TestSecretsExpire(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -99,8 +99,13 @@ func TestSecretsExpire(t *testing.T) {
 		if c, err = store.Client(t.Context(), "c"); err != nil || len(c.Secrets) != 1 || c.Secrets[0].ID != lasting.ID {
 			t.Errorf("got %+v, %v", c, err)
 		}
+		db := d.raw(t)
+		if store.Sweep(); count(t, db, "m2m_secrets") != 2 {
+			t.Error("the row is gone at once")
+		}
+		mustExec(t, db, "UPDATE m2m_secrets SET expires_at = expires_at - 86400000 WHERE expires_at > 0")
 		store.Sweep()
-		if n := count(t, d.raw(t), "m2m_secrets"); n != 1 {
+		if n := count(t, db, "m2m_secrets"); n != 1 {
 			t.Errorf("%d rows, want 1", n)
 		}
 	})
@@ -115,12 +120,12 @@ func TestRotateSecret(t *testing.T) {
 		if err := store.AddSecret(t.Context(), "c", soon); err != nil {
 			t.Fatal(err)
 		}
-		first, err := store.RotateSecret(t.Context(), "c", time.Hour, "first")
+		first, err := store.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour, Label: "first"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := end(t, store)
-		second, err := store.RotateSecret(t.Context(), "c", time.Hour, "second")
+		second, err := store.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour, Label: "second"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,13 +145,13 @@ func TestRotateSecret(t *testing.T) {
 			t.Errorf("the new secret: %+v, %v", fresh, ok)
 		}
 		// A longer overlap does not lengthen what is left.
-		if _, err := store.RotateSecret(t.Context(), "c", 10*time.Hour, ""); err != nil {
+		if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: 10 * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		if old, _ := secretOf(t, store, "c", first); time.Until(old.ExpiresAt) > time.Hour {
 			t.Errorf("the old secret lives longer now: %+v", old)
 		}
-		last, err := store.RotateSecret(t.Context(), "c", 0, "")
+		last, err := store.RotateSecret(t.Context(), "c", registry.Rotation{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,12 +161,14 @@ func TestRotateSecret(t *testing.T) {
 		if _, ok := secretOf(t, store, "c", last); !ok {
 			t.Error("the new secret is not the one in force")
 		}
-		if _, err := store.RotateSecret(t.Context(), "nobody", 0, ""); !errors.Is(err, registry.ErrNotFound) {
+		if _, err := store.RotateSecret(t.Context(), "nobody", registry.Rotation{}); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("of nobody: %v, want registry.ErrNotFound", err)
 		}
 		for _, wrong := range []func() (string, error){
-			func() (string, error) { return store.RotateSecret(t.Context(), "c", -time.Second, "") },
-			func() (string, error) { return store.RotateSecret(t.Context(), "c", 0, "\x00") },
+			func() (string, error) {
+				return store.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: -time.Second})
+			},
+			func() (string, error) { return store.RotateSecret(t.Context(), "c", registry.Rotation{Label: "\x00"}) },
 		} {
 			if plain, err := wrong(); err == nil || plain != "" || !strings.HasPrefix(err.Error(), "sqlstore: ") {
 				t.Errorf("got %q, %v", plain, err)
@@ -181,7 +188,7 @@ func TestRotateSecretByFifty(t *testing.T) {
 		var group sync.WaitGroup
 		for i := range 50 {
 			group.Go(func() {
-				plain, err := stores[i%2].RotateSecret(t.Context(), "c", time.Hour, fmt.Sprint(i))
+				plain, err := stores[i%2].RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour, Label: fmt.Sprint(i)})
 				if err != nil {
 					t.Error(err)
 					return

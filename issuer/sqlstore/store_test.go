@@ -38,9 +38,11 @@ func everyCall(ctx context.Context, store *sqlstore.Store) map[string]error {
 	errs["Delete"] = store.Delete(ctx, "c")
 	_, secret := registry.GenerateSecret()
 	errs["AddSecret"] = store.AddSecret(ctx, "c", secret)
-	_, errs["RotateSecret"] = store.RotateSecret(ctx, "c", time.Hour, "")
-	errs["RemoveSecret"] = store.RemoveSecret(ctx, "c", "s")
+	_, errs["RotateSecret"] = store.RotateSecret(ctx, "c", registry.Rotation{Overlap: time.Hour})
+	errs["RemoveSecret"] = store.RemoveSecret(ctx, "c", "s", false)
 	errs["SecretsUsed"] = store.SecretsUsed(ctx, []registry.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}})
+	errs["Succeeded"] = store.Succeeded(ctx, []registry.ClientNetwork{{ClientID: "c", Network: "192.0.2.0/24", At: time.Now()}})
+	_, errs["Networks"] = store.Networks(ctx, "c")
 	keys, err := store.KeyStore(make([]byte, 32))
 	if err != nil {
 		errs["KeyStore"] = err
@@ -124,7 +126,7 @@ func TestDeadlines(t *testing.T) {
 		if first, err := store.Once(t.Context(), "s", "i", time.Now().Add(time.Hour)); err != nil || !first {
 			t.Errorf("after the lock has gone: %v, %v", first, err)
 		}
-		if _, err := store.RotateSecret(t.Context(), "c", 0, ""); err != nil {
+		if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{}); err != nil {
 			t.Errorf("after the lock has gone: %v", err)
 		}
 	})

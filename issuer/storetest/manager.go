@@ -154,8 +154,8 @@ func managerUpdate(t *testing.T, m registry.Manager) {
 	}
 }
 
-// managerDisable: disabling a client cuts off its tokens, and those that replicas
-// grant before they know.
+// managerDisable: disabling a client cuts off its tokens, in one entry, and enabling
+// it does not take that back.
 func managerDisable(t *testing.T, m registry.Manager) {
 	c := register(t, m, registry.Client{ID: "c"})
 	c.Disabled = true
@@ -163,21 +163,27 @@ func managerDisable(t *testing.T, m registry.Manager) {
 		_, err := m.Update(t.Context(), c)
 		return err
 	})
-	if cut.Kind != registry.ClientCutOff || time.Until(cut.NotBefore) < 2*time.Second || time.Until(cut.ExpiresAt) < 80*24*time.Hour {
+	if cut.Kind != registry.ClientCutOff || !isKept(cut) {
 		t.Errorf("the feed says %+v, want a cut-off", cut)
 	}
-	if read, err := m.Client(t.Context(), "c"); err != nil || !read.Disabled {
-		t.Errorf("read %+v, %v", read, err)
+	read, err := m.Client(t.Context(), "c")
+	if err != nil || !read.Disabled {
+		t.Fatalf("read %+v, %v", read, err)
 	}
+	read.Disabled = false
+	if change := announces(t, m, "c", func() error { _, err := m.Update(t.Context(), *read); return err }); change.Kind != registry.ClientChanged {
+		t.Errorf("the feed says %+v, want that a client has changed", change)
+	}
+	wantInFeed(t, m, cut)
 }
 
-// managerDelete: a deleted client is gone, and cut off for as long as its tokens
-// live.
+// managerDelete: a deleted client is gone, and cut off in one entry for as long as
+// tokens live. Registering it again does not take that back.
 func managerDelete(t *testing.T, m registry.Manager) {
 	_, secret := registry.GenerateSecret()
 	register(t, m, registry.Client{ID: "c", Secrets: []registry.Secret{secret}, TokenTTL: 100 * 24 * time.Hour})
 	cut := announces(t, m, "c", func() error { return m.Delete(t.Context(), "c") })
-	if cut.Kind != registry.ClientCutOff || time.Until(cut.NotBefore) < 2*time.Second || time.Until(cut.ExpiresAt) < 100*24*time.Hour {
+	if cut.Kind != registry.ClientCutOff || !isKept(cut) {
 		t.Errorf("the feed says %+v, want a cut-off", cut)
 	}
 	if _, err := m.Client(t.Context(), "c"); !errors.Is(err, registry.ErrNotFound) {
@@ -191,6 +197,7 @@ func managerDelete(t *testing.T, m registry.Manager) {
 	if again := register(t, m, registry.Client{ID: "c"}); again.Version != 1 || len(again.Secrets) != 0 {
 		t.Errorf("registered anew: %+v", again)
 	}
+	wantInFeed(t, m, cut)
 }
 
 // managerSecrets: secrets are added and removed, and have no part in the version.
@@ -215,9 +222,9 @@ func managerSecrets(t *testing.T, m registry.Manager) {
 	if err := m.AddSecret(t.Context(), "c", registry.Secret{ID: "x", Hash: "plain"}); err == nil {
 		t.Error("a secret without a hash was taken")
 	}
-	announces(t, m, "c", func() error { return m.RemoveSecret(t.Context(), "c", secret.ID) })
+	announces(t, m, "c", func() error { return m.RemoveSecret(t.Context(), "c", secret.ID, false) })
 	for _, ids := range [][2]string{{"c", secret.ID}, {"nobody", secret.ID}, {"c", ""}} {
-		if err := m.RemoveSecret(t.Context(), ids[0], ids[1]); !errors.Is(err, registry.ErrNotFound) {
+		if err := m.RemoveSecret(t.Context(), ids[0], ids[1], ids[1] == ""); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("RemoveSecret(%q, %q): %v, want registry.ErrNotFound", ids[0], ids[1], err)
 		}
 	}
@@ -226,16 +233,67 @@ func managerSecrets(t *testing.T, m registry.Manager) {
 	}
 }
 
+// wantInFeed fails unless the feed still has the change.
+func wantInFeed(t *testing.T, m registry.Manager, want registry.Change) {
+	t.Helper()
+	for _, c := range follow(t, m, 0) {
+		if c.Sequence == want.Sequence && c.Kind == want.Kind && c.ClientID == want.ClientID && c.SecretID == want.SecretID {
+			return
+		}
+	}
+	t.Errorf("the feed has lost %+v", want)
+}
+
+// managerRevokingSecrets: taking a secret away with revocation is one entry, of the
+// secret, or of the client when all its secrets go.
+func managerRevokingSecrets(t *testing.T, m registry.Manager) {
+	register(t, m, registry.Client{ID: "c"})
+	var secrets []registry.Secret
+	for range 3 {
+		_, secret := registry.GenerateSecret()
+		if err := m.AddSecret(t.Context(), "c", secret); err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, secret)
+	}
+	for _, secret := range secrets[:2] {
+		cut := announces(t, m, "c", func() error { return m.RemoveSecret(t.Context(), "c", secret.ID, true) })
+		if cut.Kind != registry.SecretCutOff || cut.SecretID != secret.ID || !isKept(cut) {
+			t.Errorf("the feed says %+v, want a cut-off of secret %q", cut, secret.ID)
+		}
+		defer wantInFeed(t, m, cut)
+	}
+	before := follow(t, m, 0)
+	if plain, err := m.RotateSecret(t.Context(), "c", registry.Rotation{Revoke: true, Overlap: time.Hour}); err == nil || plain != "" {
+		t.Errorf("a rotation with overlap and revocation: %q, %v", plain, err)
+	}
+	if after := follow(t, m, 0); len(after) != len(before) {
+		t.Errorf("a rotation that was refused is in the feed: %+v", after)
+	}
+	var plain string
+	cut := announces(t, m, "c", func() (err error) {
+		plain, err = m.RotateSecret(t.Context(), "c", registry.Rotation{Revoke: true})
+		return err
+	})
+	if cut.Kind != registry.ClientCutOff || !isKept(cut) {
+		t.Errorf("the feed says %+v, want a cut-off", cut)
+	}
+	c, err := m.Client(t.Context(), "c")
+	if err != nil || len(c.Secrets) != 1 || !c.Secrets[0].Matches(plain) {
+		t.Errorf("read %+v, %v, want the new secret alone", c, err)
+	}
+}
+
 // managerRotate: the new secret is in force, the others until the overlap ends.
 func managerRotate(t *testing.T, m registry.Manager) {
 	register(t, m, registry.Client{ID: "c"})
 	var first, second string
 	announces(t, m, "c", func() (err error) {
-		first, err = m.RotateSecret(t.Context(), "c", time.Hour, "first")
+		first, err = m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour, Label: "first"})
 		return err
 	})
 	announces(t, m, "c", func() (err error) {
-		second, err = m.RotateSecret(t.Context(), "c", time.Hour, "second")
+		second, err = m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour, Label: "second"})
 		return err
 	})
 	if old, ok := inForce(t, m, first); !ok || old.Label != "first" || time.Until(old.ExpiresAt) > time.Hour || time.Until(old.ExpiresAt) < 50*time.Minute {
@@ -244,13 +302,13 @@ func managerRotate(t *testing.T, m registry.Manager) {
 	if fresh, ok := inForce(t, m, second); !ok || fresh.Label != "second" || !fresh.ExpiresAt.IsZero() {
 		t.Errorf("the new secret: %+v, in force %v", fresh, ok)
 	}
-	if _, err := m.RotateSecret(t.Context(), "c", 10*time.Hour, ""); err != nil {
+	if _, err := m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: 10 * time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	if old, _ := inForce(t, m, first); time.Until(old.ExpiresAt) > time.Hour {
 		t.Errorf("a longer overlap lengthens what is left: %+v", old)
 	}
-	last, err := m.RotateSecret(t.Context(), "c", 0, "")
+	last, err := m.RotateSecret(t.Context(), "c", registry.Rotation{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,10 +317,10 @@ func managerRotate(t *testing.T, m registry.Manager) {
 			t.Errorf("after a rotation without overlap: in force %v, want %v", ok, want)
 		}
 	}
-	if _, err := m.RotateSecret(t.Context(), "nobody", 0, ""); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := m.RotateSecret(t.Context(), "nobody", registry.Rotation{}); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("of nobody: %v, want registry.ErrNotFound", err)
 	}
-	if plain, err := m.RotateSecret(t.Context(), "c", -time.Second, ""); err == nil || plain != "" {
+	if plain, err := m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: -time.Second}); err == nil || plain != "" {
 		t.Errorf("a negative overlap: %q, %v", plain, err)
 	}
 }
@@ -280,6 +338,58 @@ func inForce(t *testing.T, m registry.Manager, plain string) (registry.Secret, b
 		return registry.Secret{}, false
 	}
 	return c.Secrets[i], true
+}
+
+// managerFeedFirst: who reads a changed client finds the change in the feed, so a
+// replica that had not read the feed so far had not seen the client either.
+func managerFeedFirst(t *testing.T, m registry.Manager) {
+	const updates = 30
+	c := register(t, m, registry.Client{ID: "c"})
+	var ends [updates + 2]atomic.Int64 // of each version, when its update has returned
+	keep := func() {
+		page, err := m.Changes(t.Context(), 0)
+		if err != nil {
+			t.Error(err)
+		}
+		ends[c.Version].Store(page.End)
+	}
+	keep()
+	var group sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				read, err := m.Client(t.Context(), "c")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				page, err := m.Changes(t.Context(), 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if before := ends[read.Version-1].Load(); page.End <= before {
+					t.Errorf("version %d is there, and the feed ends at %d, as before it", read.Version, before)
+				}
+			}
+		})
+	}
+	for range updates {
+		var err error
+		if c, err = m.Update(t.Context(), c); err != nil {
+			t.Error(err)
+			break
+		}
+		keep()
+	}
+	close(done)
+	group.Wait()
 }
 
 // managerRacers: no update is lost, and each secret that a caller got works.
@@ -310,7 +420,7 @@ func managerRacers(t *testing.T, m registry.Manager) {
 	for i := range secrets {
 		group.Go(func() {
 			var err error
-			if secrets[i], err = m.RotateSecret(t.Context(), "c", time.Hour, ""); err != nil {
+			if secrets[i], err = m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: time.Hour}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -19,15 +19,16 @@ import (
 )
 
 // Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
-// and that of [registry.Manager] where the store is one. Each calls open, with its
-// own t, for a store of its own that holds the clients given and nothing else;
-// open closes it by t.Cleanup. The suite changes the clients after open returns, so
+// and those of [registry.Manager] and [registry.NetworkRecorder] where the store is
+// one. Each calls open, with its own t, for a store of its own that holds the
+// clients given and nothing else; open closes it by t.Cleanup. The suite changes the clients after open returns, so
 // a store in memory holds clones (registry.Client.Clone). It takes some seconds,
 // and is best run with -race.
 //
 // It tests the contract in the documentation of package registry, that Revoke
 // refuses what registry.Change.Validate refuses, and that times are returned
-// rounded by less than a millisecond, those of changes upwards.
+// rounded by less than a millisecond, those of changes upwards. The store's clock
+// must be within a minute of the test's.
 //
 // Not checked: that what was acknowledged survives a crash, and that other
 // processes see it.
@@ -54,7 +55,10 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Manager/delete":       managed(managerDelete),
 		"Manager/secrets":      managed(managerSecrets),
 		"Manager/rotate":       managed(managerRotate),
+		"Manager/revoking":     managed(managerRevokingSecrets),
+		"Manager/feed first":   managed(managerFeedFirst),
 		"Manager/50 at once":   managed(managerRacers),
+		"NetworkRecorder":      networks,
 		"Manager/50 ensure":    managed(managerEnsure),
 	} {
 		t.Run(name, func(t *testing.T) {
