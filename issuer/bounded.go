@@ -3,6 +3,7 @@ package issuer
 import (
 	"container/list"
 	"hash/maphash"
+	"maps"
 	"sync"
 	"time"
 )
@@ -90,6 +91,17 @@ func (b *bounded[V]) remove(key string) {
 	}
 }
 
+// clear drops everything.
+func (b *bounded[V]) clear() {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.Lock()
+		s.entries, s.peak = map[string]*list.Element{}, 0
+		s.order.Init()
+		s.mu.Unlock()
+	}
+}
+
 // sweep drops what has expired. set does so too, but only a map in use is set.
 func (b *bounded[V]) sweep() {
 	for i := range b.shards {
@@ -115,13 +127,14 @@ func (s *shard[V]) at(element *list.Element) *entry[V] {
 }
 
 func (s *shard[V]) set(key string, value V, now time.Time) {
+	s.dropExpired(now, sweepStep)
 	if element := s.entries[key]; element != nil {
 		e := s.at(element)
 		e.value, e.expires = value, now.Add(s.ttl)
 		s.order.MoveToBack(element)
 		return
 	}
-	if s.dropExpired(now, sweepStep); len(s.entries) >= s.capacity {
+	if len(s.entries) >= s.capacity {
 		s.drop(s.order.Front())
 	}
 	s.entries[key] = s.order.PushBack(&entry[V]{key, value, now.Add(s.ttl)})
@@ -150,8 +163,6 @@ func (s *shard[V]) drop(element *list.Element) {
 		return
 	}
 	smaller := make(map[string]*list.Element, len(s.entries))
-	for key, kept := range s.entries {
-		smaller[key] = kept
-	}
+	maps.Copy(smaller, s.entries)
 	s.entries, s.peak = smaller, len(smaller)
 }

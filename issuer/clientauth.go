@@ -93,13 +93,17 @@ type account struct {
 	stale  bool             // the store is away, and the record may have changed
 }
 
-// finder finds the account of a client id. The error means that it cannot tell.
-type finder func(ctx context.Context, id string) (account, *Error)
+// finder finds the account of a client id, for a request from the address. The error
+// means that it cannot tell.
+type finder func(ctx context.Context, id, address string) (account, *Error)
 
-func (i *Issuer) find(ctx context.Context, id string) (account, *Error) {
+func (i *Issuer) find(ctx context.Context, id, address string) (account, *Error) {
 	i.background()
-	client, stale, err := i.clients.client(ctx, id)
-	if err != nil {
+	client, stale, err := i.clients.client(ctx, id, address)
+	switch {
+	case errors.Is(err, errQueueFull) || errors.Is(err, errLookupBusy):
+		return account{}, unavailable(event.Busy, err)
+	case err != nil:
 		return account{}, unavailable(event.StoreUnavailable, err)
 	}
 	return account{client, stale}, nil

@@ -18,6 +18,7 @@ type clientCache struct {
 	store      registry.Store
 	clients    *bounded[*cachedClient]
 	unknown    *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
+	lookups    *lookups
 	flights    singleflight.Group
 	generation atomic.Uint64             // counts evictions: a record that was read before one is not cached after it
 	failed     atomic.Pointer[time.Time] // when the store last failed, or was tried since then; nil after it answered
@@ -33,7 +34,7 @@ const (
 	clientStale  = 5 * time.Minute  // how long a record is used while the store is away
 	storeTimeout = 3 * time.Second  // of one query
 	storeRetry   = time.Second      // while the store is away, how often it is tried
-	maxCached    = 1 << 16
+	maxCached    = 1 << 17
 
 	errWrongClient  = constError("issuer: the store returned another client than was asked for, and no error")
 	errStoreAway    = constError("issuer: the store failed a moment ago")
@@ -44,31 +45,33 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-func newClientCache(store registry.Store) *clientCache {
-	return &clientCache{store: store, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxCached, clientFresh)}
+func newClientCache(store registry.Store, lookups *lookups) *clientCache {
+	return &clientCache{store: store, lookups: lookups, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
 }
 
 // client finds a client; nil when there is none. The error means that the store
 // cannot tell. A stale record is one that may have changed while the store is
 // away: it may let a client in, and may not turn one away.
-func (c *clientCache) client(ctx context.Context, id string) (client *registry.Client, stale bool, err error) {
-	cached, ok := c.clients.get(id)
-	if !ok {
-		cached, ok = c.unknown.get(id)
-	}
+func (c *clientCache) client(ctx context.Context, id, address string) (client *registry.Client, stale bool, err error) {
+	cached, ok := c.cached(id)
 	if ok && time.Since(cached.read) < clientFresh {
 		return cached.client, false, nil
 	}
-	client, err = c.refresh(ctx, id)
-	if err != nil && ok && cached.client != nil && time.Since(cached.read) < clientStale {
+	read, err := c.lookUp(ctx, id, address, ok && cached.client != nil)
+	if err == nil {
+		return read.client, false, nil
+	}
+	if ok && cached.client != nil && time.Since(cached.read) < clientStale {
 		return cached.client, true, nil
 	}
-	return client, false, err
+	return nil, false, err
 }
 
 // refresh queries the store, once for all who ask at the same time, also when the
-// first of them leaves. While the store fails, one caller in storeRetry tries it.
-func (c *clientCache) refresh(ctx context.Context, id string) (*registry.Client, error) {
+// first of them leaves. While the store fails, one caller in storeRetry tries it. It
+// has failed when a query for a client fails; one for an unknown id that times out
+// may be the fault of the many that ask for such.
+func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cachedClient, error) {
 	if at := c.failed.Load(); at != nil {
 		now := time.Now()
 		if now.Sub(*at) < storeRetry || !c.failed.CompareAndSwap(at, &now) {
@@ -82,21 +85,23 @@ func (c *clientCache) refresh(ctx context.Context, id string) (*registry.Client,
 		now := time.Now()
 		client, err := c.read(detached, id)
 		if err != nil && !errors.Is(err, errWrongClient) {
-			failed := time.Now()
-			c.failed.Store(&failed)
+			if failed := time.Now(); known || detached.Err() == nil {
+				c.failed.Store(&failed)
+			}
 			return nil, err
 		}
 		c.failed.Store(nil)
 		if err != nil {
 			return nil, err // a fault of this id's, not of the store
 		}
-		c.put(id, &cachedClient{client, now}, generation)
-		return client, nil
+		read := &cachedClient{client, now}
+		c.put(id, read, generation)
+		return read, nil
 	})
 	select {
 	case result := <-flight:
-		client, _ := result.Val.(*registry.Client)
-		return client, result.Err
+		read, _ := result.Val.(*cachedClient)
+		return read, result.Err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -62,7 +62,7 @@ func TestClientCacheWarm(t *testing.T) {
 func TestClientCacheOneRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
-		s := newService(t, Config{Store: store})
+		s := newService(t, Config{Store: store, MaxGrantRate: -1})
 		release := make(chan struct{})
 		store.does(at("Client", func(ctx context.Context, _ string) error {
 			select {
@@ -275,13 +275,13 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 				<-release
 			}
 			return c, err
-		}))
+		}), newLookups())
 		slow = true
 		var early *registry.Client
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			early, _, _ = r.client(t.Context(), "app")
+			early, _, _ = r.client(t.Context(), "app", address(1))
 		}()
 		<-read
 		next := app()
@@ -292,7 +292,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		r.evict("app")
 
 		// A request after the change does not join the query from before it.
-		if c, _, err := r.client(t.Context(), "app"); err != nil || c.Name != "next" {
+		if c, _, err := r.client(t.Context(), "app", address(1)); err != nil || c.Name != "next" {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		close(release)
@@ -300,7 +300,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		if early == nil || early.Name != "" {
 			t.Errorf("the first got %+v", early)
 		}
-		if c, _, err := r.client(t.Context(), "app"); err != nil || c.Name != "next" {
+		if c, _, err := r.client(t.Context(), "app", address(1)); err != nil || c.Name != "next" {
 			t.Errorf("the change is lost: %+v, %v", c, err)
 		}
 	})
@@ -319,22 +319,22 @@ func TestClientCacheFlood(t *testing.T) {
 			return &mine, nil
 		}
 		return nil, registry.ErrNotFound
-	}))
+	}), newLookups())
 	begun := time.Now()
 	for n := range floods {
 		if n%1000 == 0 {
-			if c, _, err := r.client(t.Context(), "app"); err != nil || c != &mine {
+			if c, _, err := r.client(t.Context(), "app", address(1)); err != nil || c != &mine {
 				t.Fatal(c, err)
 			}
 		}
-		if c, _, err := r.client(t.Context(), strconv.Itoa(n)); c != nil || err != nil {
+		if c, _, err := r.client(t.Context(), strconv.Itoa(n), address(1)); c != nil || err != nil {
 			t.Fatal(c, err)
 		}
 	}
 	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
 		t.Errorf("%d reads of a warm client, want %d", reads, most)
 	}
-	if n := entries(r.unknown); n > maxCached || n < 1000 {
+	if n := entries(r.unknown); n > maxUnknown || n < 1000 {
 		t.Errorf("%d ids are cached", n)
 	}
 	if n := entries(r.clients); n != 1 {

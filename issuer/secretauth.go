@@ -16,22 +16,27 @@ import (
 // client_secret_post. It alone limits attempts and computes slow hashes.
 type secretAuth struct {
 	find    finder
-	lockout *lockout    // nil: failures are not counted
-	slow    *slowHashes // nil: chosen secrets are not accepted
+	cached  func(id string) bool // the finder asks nothing, or ahead of all others
+	lockout *lockout             // nil: failures are not counted
+	slow    *slowHashes          // nil: chosen secrets are not accepted
 	uses    *uses
 	matches func(stored *registry.Secret, plain string) bool // of a generated secret
 }
 
-func newSecretAuth(find finder, u *uses, failedAttempts int, importedSecrets bool) (*secretAuth, error) {
-	s := &secretAuth{find: find, uses: u, matches: (*registry.Secret).Matches}
-	if failedAttempts > 0 {
-		s.lockout = newLockout(failedAttempts)
-	}
+func newSecretAuth(find finder, cached func(id string) bool, limits *lockout, u *uses, importedSecrets bool) (*secretAuth, error) {
+	s := &secretAuth{find: find, cached: cached, lockout: limits, uses: u, matches: (*registry.Secret).Matches}
 	var err error
 	if importedSecrets {
 		s.slow, err = newSlowHashes()
 	}
 	return s, err
+}
+
+func (s *secretAuth) sweep() {
+	s.lockout.sweep()
+	if s.slow != nil {
+		s.slow.known.sweep()
+	}
 }
 
 // Causes that Observe is told. The client sees none of them.
@@ -115,22 +120,32 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	var (
 		found  account
 		secret *registry.Secret
-		now    time.Time
 	)
-	err := c.lockout.attempt(attempt{clientID: c.clientID, address: c.address, unlimited: generated},
-		func() (exists bool, err *Error) {
-			found, err = c.find(ctx, c.clientID)
+	now := time.Now()
+	a := attempt{clientID: c.clientID, address: c.address}
+	steps := steps{
+		asksNothing: func() bool { return c.cached(c.clientID) },
+		find: func() (exists bool, err *Error) {
+			found, err = c.find(ctx, c.clientID, c.address)
+			now = time.Now()
 			return found.client != nil, err
 		},
-		func() (err *Error) {
-			now = time.Now()
-			if generated {
-				secret, err = c.checkGenerated(found.client, id, now)
-			} else {
-				secret, err = c.checkChosen(ctx, found.client, now)
-			}
+	}
+	var err *Error
+	if generated {
+		steps.check = func(checkHow) (err *Error) {
+			secret, err = c.checkGenerated(found.client, id, now)
 			return found.admit(c.method, err)
-		})
+		}
+		err = c.lockout.generated(a, steps)
+	} else {
+		a.network = networkOf(c.address)
+		steps.check = func(how checkHow) (err *Error) {
+			secret, err = c.checkChosen(ctx, found.client, now, a.network, how)
+			return found.admit(c.method, err)
+		}
+		err = c.lockout.chosen(ctx, a, steps)
+	}
 	if err != nil {
 		return caller{}, err
 	}
@@ -154,7 +169,7 @@ func (c *secretCredential) checkGenerated(client *registry.Client, id string, no
 
 // checkChosen returns the client's imported secret if it matches. It costs one
 // slow hash whether there is such a secret, or such a client, or not.
-func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time) (*registry.Secret, *Error) {
+func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time, network string, how checkHow) (*registry.Secret, *Error) {
 	imported := func(s *registry.Secret) bool { return !s.Generated() }
 	if c.slow == nil {
 		if current(client, time.Time{}, imported) == nil {
@@ -163,7 +178,7 @@ func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Cli
 		return nil, invalidClient(event.ImportedSecretsOff, errNotImported)
 	}
 	stored := current(client, now, imported)
-	match, err := c.slow.check(ctx, stored, c.secret)
+	match, err := c.slow.check(ctx, slowCheck{c.clientID, stored, c.secret, network, how})
 	switch {
 	case err != nil:
 		return nil, unavailable(event.Busy, err)
