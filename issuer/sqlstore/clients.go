@@ -28,29 +28,25 @@ func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Clien
 	if err := check(&c); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
-	defer s.wrote()
-	err := s.write(ctx, s.operator, func(t *tx) error {
-		added, err := t.exec(ctx, `
+	written := change{
+		guard: &step{`
 INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, metadata, version, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12)
-ON CONFLICT (id) DO NOTHING`,
-			append(values(&c), millis(now))...)
-		if err != nil {
-			return err
-		}
-		if added == 0 {
-			return registry.ErrConflict
-		}
-		for i := range c.Secrets {
-			if _, err := t.addSecret(ctx, c.ID, &c.Secrets[i]); err != nil {
-				return err
-			}
-		}
-		return t.announce(ctx, c.ID, now)
-	})
+ON CONFLICT (id) DO NOTHING RETURNING version`, append(values(&c), millis(now))},
+		steps: []step{{deleteNetworks, []any{c.ID}}},
+		entry: changed(c.ID),
+	}
+	for i := range c.Secrets {
+		written.steps = append(written.steps, insertSecret(c.ID, &c.Secrets[i], int64(i+1)))
+	}
+	_, sequence, err := s.apply(ctx, s.operator, &written)
+	if errors.Is(err, errGuard) {
+		err = registry.ErrConflict
+	}
 	if err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
+	s.wrote(&written.entry, sequence)
 	return c, nil
 }
 
@@ -61,21 +57,8 @@ func (s *Store) Client(ctx context.Context, id string) (*registry.Client, error)
 	if err := s.ready(); err != nil {
 		return nil, wrap("reading a client", err)
 	}
-	if !maybeID(id) {
-		return nil, wrap("reading a client", registry.ErrNotFound)
-	}
-	rows, err := s.requests.db.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), time.Now().UnixMilli(), id)
-	if err != nil {
-		return nil, wrap("reading a client", err)
-	}
-	found, err := scanClients(rows)
-	if err == nil && len(found) == 0 {
-		err = registry.ErrNotFound
-	}
-	if err != nil {
-		return nil, wrap("reading a client", err)
-	}
-	return &found[0], nil
+	c, err := s.readClient(ctx, s.requests, id)
+	return c, wrap("reading a client", err)
 }
 
 // List returns a page of the clients, by id in the order of its bytes, each as
@@ -89,14 +72,9 @@ func (s *Store) List(ctx context.Context, q registry.Query) ([]registry.Client, 
 		return nil, nil // no client has such an id
 	}
 	pattern := "%" + likeEscape.Replace(strings.ToLower(q.Search)) + "%"
-	rows, err := s.operator.db.QueryContext(ctx, s.sql(`
-WITH page AS (SELECT id FROM m2m_clients WHERE id > $2 AND search LIKE $3 ESCAPE '!' ORDER BY id LIMIT $4)`+
-		selectClients+" JOIN page ON page.id = c.id ORDER BY c.id, s.position"),
-		time.Now().UnixMilli(), q.After, pattern, q.Size())
-	if err != nil {
-		return nil, wrap("listing clients", err)
-	}
-	found, err := scanClients(rows)
+	found, err := s.readClients(ctx, s.operator,
+		" JOIN (SELECT id FROM m2m_clients WHERE id > $1 AND search LIKE $2 ESCAPE '!' ORDER BY id LIMIT $3) page ON page.id = c.id ORDER BY c.id, s.position",
+		q.After, pattern, q.Size())
 	return found, wrap("listing clients", err)
 }
 
@@ -110,76 +88,95 @@ var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 // the way of an edit.
 //
 // A client that is disabled gets no more tokens, on any replica that follows the
-// feed, and those it has are revoked, in the same transaction. Once it is enabled
-// again, tokens granted 5 s after it was disabled are valid.
+// feed, and those it has are revoked, in the same step. Enabling it does not make
+// them valid.
 func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return registry.Client{}, wrap("updating a client", err)
 	}
+	c = *c.Clone()
 	c.Secrets = nil
 	if err := check(&c); err != nil {
 		return registry.Client{}, wrap("updating a client", err)
 	}
-	now := time.Now()
-	defer s.wrote()
-	var updated []registry.Client
-	err := s.write(ctx, s.operator, func(t *tx) error {
-		changed, err := t.exec(ctx, `
+	entry := changed(c.ID)
+	if c.Disabled {
+		entry = registry.CutOff(c.ID) // it says that the record has changed, too
+	}
+	var old *registry.Client
+	at, err := s.changeClient(ctx, func() (written change, err error) {
+		if old, err = s.readClient(ctx, s.operator, c.ID); err != nil {
+			return change{}, err
+		}
+		if old.Version != c.Version {
+			return change{}, registry.ErrConflict
+		}
+		return change{guard: &step{`
 UPDATE m2m_clients SET name = $2, disabled = $3, auth_method = $4, scopes = $5, audiences = $6, default_audience = $7,
-  token_ttl = $8, introspects = $9, search = $10, metadata = $11, version = version + 1, updated_at = $12
-WHERE id = $1 AND version = $13`,
-			append(values(&c), now.UnixMilli(), c.Version)...)
-		if err != nil {
-			return err
-		}
-		rows, err := t.conn.QueryContext(ctx, s.sql(selectClients+" WHERE c.id = $2 ORDER BY s.position"), now.UnixMilli(), c.ID)
-		if err != nil {
-			return err
-		}
-		if updated, err = scanClients(rows); err != nil {
-			return err
-		}
-		switch {
-		case len(updated) == 0:
-			return registry.ErrNotFound
-		case changed == 0:
-			return registry.ErrConflict
-		}
-		if c.Disabled {
-			return t.cutOff(ctx, c.ID, now) // it says that the record has changed, too
-		}
-		return t.announce(ctx, c.ID, now)
+  token_ttl = $8, introspects = $9, search = $10, metadata = $11, version = version + 1, updated_at = ` + nextUpdate + `
+WHERE id = $1 AND updated_at = $12 AND version = $13 RETURNING updated_at`,
+			append(values(&c), millis(old.UpdatedAt), c.Version)}, entry: entry}, nil
 	})
 	if err != nil {
 		return registry.Client{}, wrap("updating a client", err)
 	}
-	return updated[0], nil
+	c.Secrets, c.CreatedAt, c.UpdatedAt = old.Secrets, old.CreatedAt, fromMillis(at)
+	c.Version++
+	return c, nil
 }
 
-// Delete removes a client and its secrets and revokes its tokens, those included
-// that another replica grants in the next 5 s, before it has heard. The
-// revocation stays in the feed for 90 days, or the client's TokenTTL if that is
-// longer. The error is [registry.ErrNotFound] when there is no such client.
-//
-// A client registered anew with the id gets no valid token within those 5 s.
+// Delete removes a client and its secrets, and revokes its tokens in the same
+// step. The error is [registry.ErrNotFound] when there is no such client.
+// Registering the id again does not make them valid.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	if err := s.ready(); err != nil {
 		return wrap("deleting a client", err)
 	}
-	now := time.Now()
-	defer s.wrote()
-	return wrap("deleting a client", s.write(ctx, s.operator, func(t *tx) error {
-		if _, err := t.lock(ctx, id, now); err != nil {
-			return err
+	_, err := s.changeClient(ctx, func() (change, error) {
+		updatedAt, _, err := s.state(ctx, id, "")
+		if err != nil {
+			return change{}, err
 		}
-		if _, err := t.exec(ctx, "DELETE FROM m2m_secrets WHERE client_id = $1", id); err != nil {
-			return err
+		return change{
+			// PostgreSQL deletes no row that the same statement has updated.
+			guard: &step{"SELECT updated_at FROM m2m_clients WHERE id = $1 AND updated_at = $2 FOR UPDATE", []any{id, updatedAt}},
+			steps: []step{
+				{"DELETE FROM m2m_secrets WHERE client_id = $1 AND GUARD", []any{id}},
+				{deleteNetworks, []any{id}},
+				{"DELETE FROM m2m_clients WHERE id = $1 AND GUARD", []any{id}},
+			},
+			entry: registry.CutOff(id),
+		}, nil
+	})
+	return wrap("deleting a client", err)
+}
+
+func changed(clientID string) registry.Change {
+	return registry.Change{Kind: registry.ClientChanged, ClientID: clientID}
+}
+
+// nextUpdate is greater than updated_at, which so tells whether a client or its
+// secrets have changed.
+const nextUpdate = "CASE WHEN updated_at < NOW_MS THEN NOW_MS ELSE updated_at + 1 END"
+
+// changeClient makes a change whose guard wants the client as it was when prepare
+// read it: again and again, if others change it meanwhile. It returns the guard's
+// number.
+func (s *Store) changeClient(ctx context.Context, prepare func() (change, error)) (int64, error) {
+	for {
+		written, err := prepare()
+		if err != nil {
+			return 0, err
 		}
-		if _, err := t.exec(ctx, "DELETE FROM m2m_clients WHERE id = $1", id); err != nil {
-			return err
+		guard, sequence, err := s.apply(ctx, s.operator, &written)
+		if errors.Is(err, errGuard) && ctx.Err() == nil {
+			continue
 		}
-		return t.cutOff(ctx, id, now)
-	}))
+		if err == nil {
+			s.wrote(&written.entry, sequence)
+		}
+		return guard, err
+	}
 }
 
 // maybeID reports whether a client could have the id; if not, the database need

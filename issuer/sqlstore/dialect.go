@@ -11,7 +11,10 @@ import (
 )
 
 // All SQL here is written as for PostgreSQL, in the part of it that SQLite
-// knows as well. Only this file knows where the two differ.
+// knows as well. Only this file and change.go know where the two differ.
+//
+// NOW_MS and NOW_US are the database's clock in milliseconds and microseconds
+// since 1970. (SELECT NOW_MS) is read once in a statement, which an index needs.
 
 // onSQLite turns what SQLite spells otherwise. It has one writer at a time, so
 // it needs no row locks; it takes the type names as they are, and BYTEA, of
@@ -21,14 +24,20 @@ var onSQLite = strings.NewReplacer(
 	` COLLATE "C"`, ` COLLATE BINARY`,
 	` FOR UPDATE SKIP LOCKED`, ``,
 	` FOR UPDATE`, ``,
+	`NOW_MS`, `CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)`,
+	`NOW_US`, `(CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000)`,
+)
+
+var onPostgres = strings.NewReplacer(
+	`NOW_MS`, `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`,
+	`NOW_US`, `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 )
 
 // begin, per dialect: a transaction that has all it writes to itself before it
-// reads, or else in which a change waits for the row and then sees it anew.
-// Neither is left to the defaults of the database.
+// reads, or else in which each statement sees what was committed before it.
 const (
 	beginSQLite   = "BEGIN IMMEDIATE"
-	beginPostgres = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+	beginPostgres = "BEGIN ISOLATION LEVEL READ COMMITTED"
 )
 
 // lockPostgres makes one process migrate at a time; the number means nothing.
@@ -65,15 +74,28 @@ func (s *Store) sql(query string) string {
 	if s.sqlite {
 		return onSQLite.Replace(query)
 	}
-	return query
+	return onPostgres.Replace(query)
 }
 
-// retryable reports whether the database itself says that the transaction, which it
-// has undone, may succeed if it is repeated: PostgreSQL's serialization_failure
-// and deadlock_detected. Its drivers agree on the method, if not on the type.
+// retryable reports whether the database itself says that the statement, which it
+// has undone, may succeed if it is repeated: PostgreSQL's serialization_failure,
+// deadlock_detected, and lock_not_available, which ends the wait for another
+// session that is about to be ended. Its drivers agree on the method, if not on
+// the type.
 func retryable(err error) bool {
+	switch sqlState(err) {
+	case "40001", "40P01", "55P03":
+		return true
+	}
+	return false
+}
+
+func sqlState(err error) string {
 	var state interface{ SQLState() string }
-	return errors.As(err, &state) && (state.SQLState() == "40001" || state.SQLState() == "40P01")
+	if errors.As(err, &state) {
+		return state.SQLState()
+	}
+	return ""
 }
 
 // storable reports whether PostgreSQL would take the text and give it back as

@@ -1,5 +1,7 @@
 package sqlstore
 
+import "database/sql"
+
 const (
 	MaxPage     = maxPage
 	SweepRows   = sweepRows
@@ -15,3 +17,8 @@ func Statements() ([][]string, error) { return readMigrations() }
 
 // SQL is a statement in the store's dialect.
 func (s *Store) SQL(query string) string { return s.sql(query) }
+
+// Pools are the store's connections.
+func (s *Store) Pools() map[string]*sql.DB {
+	return map[string]*sql.DB{"requests": s.requests.db, "operator": s.operator.db, "follower": s.follower.db}
+}

@@ -48,6 +48,34 @@ func TestFeedByPages(t *testing.T) {
 	})
 }
 
+// A reader gets past any number of changes that have expired and are still kept, in
+// statements that read a page each.
+func TestFeedOfExpired(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		const expired = 2*sqlstore.MaxPage + 3
+		insertFeed(t, d.raw(t), 1, expired, time.Now().Add(-time.Hour))
+		if page, err := store.Changes(t.Context(), expired-1); err != nil || len(page.Changes) != 0 || page.More || page.End != expired {
+			t.Errorf("the last alone: %+v, %v", page, err)
+		}
+		live := revoke(t, store, token("live", time.Now().Add(time.Hour)))
+		var since int64
+		for pages := 1; ; pages++ {
+			page, err := store.Changes(t.Context(), since)
+			if err != nil || page.End != live || len(page.Changes) != 1 {
+				t.Fatalf("after %d: %d changes, %v", since, len(page.Changes), err)
+			}
+			if since = page.Changes[0].Sequence; page.More {
+				continue
+			}
+			if since != live || pages != 3 {
+				t.Errorf("%d pages, to %+v", pages, page.Changes)
+			}
+			break
+		}
+	})
+}
+
 // A database that was restored to an earlier time says so; a follower that
 // waited for new numbers would miss what was revoked meanwhile.
 func TestFeedSetBack(t *testing.T) {
@@ -84,7 +112,7 @@ func TestRevokeRefuses(t *testing.T) {
 		store := d.open(t)
 		later := time.Now().Add(time.Hour)
 		for what, c := range map[string]registry.Change{
-			"nothing":   {ExpiresAt: later, NotBefore: time.Now()},
+			"nothing":   {ExpiresAt: later},
 			"no kind":   {TokenID: "x", ExpiresAt: later},
 			"no expiry": {Kind: registry.TokenRevoked, TokenID: "x"},
 			"too long":  token(strings.Repeat("x", 513), later),
@@ -98,10 +126,10 @@ func TestRevokeRefuses(t *testing.T) {
 		longest := token(strings.Repeat("é", 256), later)
 		longest.ClientID = strings.Repeat("x", 256)
 		before := revoke(t, store, longest)
-		// A cut-off long ago revokes nothing, and is no change of the record.
-		revoke(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "c", NotBefore: time.Unix(0, 0), ExpiresAt: later})
+		secret := registry.Change{Kind: registry.SecretCutOff, ClientID: strings.Repeat("x", 256), SecretID: strings.Repeat("é", 512)}
+		revoke(t, store, secret)
 		page, err := store.Changes(t.Context(), before)
-		if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != registry.ClientCutOff || page.Changes[0].NotBefore.IsZero() || page.Changes[0].NotBefore.Unix() > 0 {
+		if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != secret.Kind || page.Changes[0].SecretID != secret.SecretID {
 			t.Errorf("got %+v, %v", page, err)
 		}
 	})
@@ -123,6 +151,25 @@ func TestRevokeAgainReturnsThePlace(t *testing.T) {
 	})
 }
 
+// A cut-off that is repeated reaches further than the one there, also when that one
+// was written while the database's clock was ahead.
+func TestCutOffAgainReachesFurther(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		for _, c := range []registry.Change{
+			registry.CutOff("c"), {Kind: registry.AllCutOff}, {Kind: registry.ClientChanged, ClientID: "c"}, {Kind: registry.SecretCutOff, ClientID: "c", SecretID: "s"},
+		} {
+			first := revoke(t, store, c)
+			mustExec(t, d.raw(t), "UPDATE m2m_feed SET expires_at = expires_at + 1000000000")
+			again := revoke(t, store, c)
+			page, err := store.Changes(t.Context(), first)
+			if err != nil || len(page.Changes) != 1 || page.Changes[0].Kind != c.Kind || page.Changes[0].Sequence != again || again <= first {
+				t.Errorf("%v again: %d after %d, %+v, %v", c.Kind, again, first, page, err)
+			}
+		}
+	})
+}
+
 // However often the same is revoked, it takes one row.
 func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
@@ -131,7 +178,8 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 		later := time.Now().Add(time.Hour)
 		for range 10 {
 			for _, c := range []registry.Change{
-				token("t", later), registry.CutOff("c", time.Now(), 0), {Kind: registry.ClientChanged, ClientID: "c", ExpiresAt: later},
+				token("t", later), registry.CutOff("c"), {Kind: registry.ClientChanged, ClientID: "c"}, {Kind: registry.AllCutOff},
+				{Kind: registry.SecretCutOff, ClientID: "c", SecretID: "s"}, {Kind: registry.SecretCutOff, ClientID: "c", SecretID: "t"},
 			} {
 				revoke(t, store, c)
 			}
@@ -139,8 +187,8 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := count(t, d.raw(t), "m2m_feed"); n != 3 {
-			t.Errorf("%d rows, want 3", n)
+		if n := count(t, d.raw(t), "m2m_feed"); n != 6 {
+			t.Errorf("%d rows, want 6", n)
 		}
 	})
 }
@@ -150,7 +198,7 @@ func TestSweep(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		db := d.raw(t)
-		past, later := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+		past, later := time.Now().Add(-time.Second-registry.TokenGrace), time.Now().Add(time.Hour)
 		const n = 3*sqlstore.SweepRows + 7
 		insertFeed(t, db, 1, n, past)
 		insertFeed(t, db, n+1, 5, later)

@@ -28,7 +28,7 @@ type keyTable struct{ store *Store }
 
 func (k keyTable) Load(ctx context.Context) ([]byte, error) {
 	var state []byte
-	err := k.store.operator.db.QueryRowContext(ctx, "SELECT state FROM m2m_keys WHERE id = 1").Scan(&state)
+	err := k.store.row(ctx, k.store.operator, "SELECT state FROM m2m_keys WHERE id = 1", nil, &state)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -27,10 +27,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	// A process that need not change anything need not be allowed to. A failure
 	// shows again below, if it was not that the table is missing.
 	var version int
-	if err := s.requests.db.QueryRowContext(ctx, "SELECT MAX(version) FROM m2m_schema").Scan(&version); err == nil && version == len(steps) {
+	if err := s.row(ctx, s.operator, "SELECT MAX(version) FROM m2m_schema", nil, &version); err == nil && version == len(steps) {
 		return nil
 	}
-	return wrap("migrating the schema", s.write(ctx, s.requests, func(t *tx) error { return migrateTo(ctx, t, steps) }))
+	return wrap("migrating the schema", s.repeat(ctx, s.operator, s.operator.writers, func() error {
+		return s.transact(ctx, s.operator, func(t *tx) error { return migrateTo(ctx, t, steps) })
+	}))
 }
 
 func migrateTo(ctx context.Context, t *tx, steps [][]string) error {

@@ -2,10 +2,12 @@ package sqlstore_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
@@ -72,7 +74,7 @@ func TestNewerSchema(t *testing.T) {
 	})
 }
 
-// The clients of an older release are there after an update, and it works on with
+// The clients and the feed of an older release are there after an update, and it works on with
 // the new tables.
 func TestMigrationKeepsClients(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
@@ -88,7 +90,17 @@ func TestMigrationKeepsClients(t *testing.T) {
 			mustExec(t, db, statement)
 		}
 		insertClients(t, db, 1)
+		later := time.Now().Add(time.Hour).UnixMilli()
+		mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_feed VALUES (7, '', 'cut', TRUE, 1, %d), (8, '', 'changed', FALSE, 0, %d), (9, 'jti', '', FALSE, 0, %d)", later, later, later))
 		store := d.open(t)
+		page, err := store.Changes(t.Context(), 0)
+		got := ""
+		for _, c := range page.Changes {
+			got += fmt.Sprint(c.Sequence, " ", c.Kind, " ", c.ClientID, c.TokenID, ", ")
+		}
+		if want := "7 client cut off cut, 8 client changed changed, 9 token revoked jti, "; err != nil || got != want {
+			t.Errorf("the feed: %s, %v, want %s", got, err, want)
+		}
 		insert := "INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at)" +
 			" VALUES ('old', '', FALSE, '', '[]', '[]', '', 0, '[]', 'old', 1, 1, 1)" // as the older release does
 		mustExec(t, db, insert)

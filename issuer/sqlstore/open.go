@@ -3,10 +3,10 @@ package sqlstore
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,16 +23,24 @@ type Config struct {
 	// io.Closer.
 	Connector driver.Connector
 
-	// MaxConns is how many connections the store opens at most, and keeps open.
-	// Three of them are for administration, for keys and for following the feed, so
+	// MaxConns is how many connections the store opens at most, and keeps open. Two
+	// of them are for administration and keys, and one for following the feed, so
 	// that a flood of requests delays none of these. Default 16, at least 4.
 	MaxConns int
 }
 
 const (
 	defaultConns  = 16
-	operatorConns = 3
-	minConns      = operatorConns + 1
+	operatorConns = 2
+	followerConns = 1
+	reservedConns = operatorConns + followerConns
+	minConns      = reservedConns + 1
+
+	// feedWriters is how many of a pool's writers may wait for the last row of the
+	// feed at once: one that has its turn, and one that is next. More would take
+	// connections from readers, and a place in the database's queue before those
+	// that administration sends.
+	feedWriters = 2
 
 	// connLifetime is how long a connection is used, so that a failover or a new
 	// address of the database is noticed.
@@ -43,6 +51,12 @@ const (
 // creates or updates its tables in the schema that is first in the connection's
 // search_path. Any number of replicas may do so at once. It is an error if the
 // tables are of a newer release than this one.
+//
+// On PostgreSQL every connection sets limits on the server's side: a transaction
+// that is idle ends after 1.5 s, a wait for a lock after 2 s, and a statement after
+// 2.5 s (10 s for administration). So a process that is frozen or cut off holds up
+// no other for longer than that. A proxy between the two must keep these settings
+// apart: session pooling does, transaction pooling does not.
 //
 // A database opened for SQLite must set busy_timeout on every connection, which
 // Open checks on one.
@@ -61,59 +75,56 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	case c.MaxConns < minConns:
 		return nil, fmt.Errorf("sqlstore: Config.MaxConns is %d: write at least %d, or 0 for %d", c.MaxConns, minConns, defaultConns)
 	}
-	s := &Store{writer: semaphore.NewWeighted(1), sweeper: sweeper{closed: make(chan struct{})}}
-	var err error
-	if s.requests, err = c.pool(c.MaxConns-operatorConns, false); err != nil {
-		return nil, err
+	made, err := c.connector()
+	if err != nil {
+		return nil, wrap("opening the database", err)
 	}
-	if s.operator, err = c.pool(operatorConns, true); err != nil {
-		return nil, errors.Join(err, s.requests.db.Close())
+	s := &Store{
+		requests: newPool(&connector{Connector: made}, c.MaxConns-reservedConns),
+		operator: newPool(&connector{Connector: made}, operatorConns),
+		follower: newPool(&connector{Connector: made}, followerConns),
+		made:     made,
+		writer:   semaphore.NewWeighted(1),
+		sweeper:  sweeper{closed: make(chan struct{}), covered: map[string]int64{}},
 	}
-	if s.sqlite, err = findDialect(ctx, s.requests.db); err == nil {
-		s.limitWriters(c.MaxConns)
+	if s.sqlite, err = findDialect(ctx, s.operator.db); err == nil {
+		s.limitWriters()
 		err = s.migrate(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.operator.db.Close(), s.requests.db.Close())
+		return nil, errors.Join(err, s.closePools())
+	}
+	if !s.sqlite {
+		s.requests.connector.limit(statementTimeout)
+		s.follower.connector.limit(statementTimeout)
+		s.operator.connector.limit(operatorTimeout)
+		s.operator.dropIdle() // which has no limits: it has migrated
 	}
 	return s, nil
 }
 
-// pool is a set of connections, of which writers take a part.
-type pool struct {
-	db      *sql.DB
-	writers *semaphore.Weighted
-}
-
-// limitWriters leaves the follower a connection while administration waits for a
-// lock. On SQLite, which has one writer, each pool sends one at a time, so that an
-// operator waits for one request and not for all of them.
-func (s *Store) limitWriters(maxConns int) {
-	requests, operator := maxConns-operatorConns, operatorConns-1
-	if s.sqlite {
-		requests, operator = 1, 1
-	}
-	s.requests.writers = semaphore.NewWeighted(int64(requests))
-	s.operator.writers = semaphore.NewWeighted(int64(operator))
-}
-
-// pool opens connections when they are needed. Of two pools on one connector the
-// first closes it.
-func (c Config) pool(conns int, second bool) (*pool, error) {
-	var db *sql.DB
-	switch {
-	case c.Connector == nil:
-		var err error
-		if db, err = sql.Open(c.Driver, c.DSN); err != nil {
-			return nil, wrap("opening the database", err)
+// limitWriters sets how many may write at once. On SQLite, which has one writer,
+// each pool sends one at a time, so that an operator waits for one request and not
+// for all of them.
+func (s *Store) limitWriters() {
+	for _, p := range []*pool{s.requests, s.operator} {
+		if s.sqlite {
+			p.writers = semaphore.NewWeighted(1)
+			p.feed = p.writers
+			continue
 		}
-	case second:
-		db = sql.OpenDB(struct{ driver.Connector }{c.Connector}) // hides io.Closer
-	default:
-		db = sql.OpenDB(c.Connector)
+		p.writers = semaphore.NewWeighted(int64(p.conns))
+		p.feed = semaphore.NewWeighted(feedWriters)
 	}
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
-	db.SetConnMaxLifetime(connLifetime)
-	return &pool{db: db}, nil
+}
+
+// closePools closes the connections, and a connector that can be closed once.
+func (s *Store) closePools() error {
+	err := errors.Join(s.follower.db.Close(), s.operator.db.Close(), s.requests.db.Close())
+	s.closing.Do(func() {
+		if c, ok := s.made.(io.Closer); ok {
+			err = errors.Join(err, c.Close())
+		}
+	})
+	return err
 }

@@ -188,7 +188,7 @@ func TestFloodLeavesTheOperatorAlone(t *testing.T) {
 	if _, err := store.RotateSecret(soon, "c", registry.Rotation{}); err != nil {
 		t.Errorf("the operator: %v", err)
 	}
-	if _, err := store.Revoke(soon, registry.CutOff("c", time.Now(), 0)); err != nil {
+	if _, err := store.Revoke(soon, registry.CutOff("c")); err != nil {
 		t.Errorf("the operator: %v", err)
 	}
 	cancel()

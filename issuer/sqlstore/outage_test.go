@@ -22,6 +22,7 @@ type wire struct {
 	hung   bool
 	cut    bool
 	conns  []net.Conn
+	epoch  int // connections of an earlier one are dead, and nobody is told
 	done   sync.WaitGroup
 }
 
@@ -71,13 +72,21 @@ func (w *wire) serve() {
 			continue
 		}
 		w.conns = append(w.conns, near, far)
+		epoch := w.epoch
 		w.mu.Unlock()
-		w.done.Go(func() { w.copy(near, far) })
-		w.done.Go(func() { w.copy(far, near) })
+		w.done.Go(func() { w.copy(near, far, epoch) })
+		w.done.Go(func() { w.copy(far, near, epoch) })
 	}
 }
 
-func (w *wire) copy(to, from net.Conn) {
+// lose makes the connections there are dead, without a word to either side.
+func (w *wire) lose() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.epoch++
+}
+
+func (w *wire) copy(to, from net.Conn, epoch int) {
 	defer to.Close()
 	buffer := make([]byte, 1<<16)
 	for {
@@ -86,7 +95,11 @@ func (w *wire) copy(to, from net.Conn) {
 		for w.hung {
 			w.cond.Wait()
 		}
+		lost := w.epoch != epoch
 		w.mu.Unlock()
+		if lost && n > 0 {
+			continue
+		}
 		if _, errTo := to.Write(buffer[:n]); errTo != nil || (err != nil && !errors.Is(err, io.EOF)) || n == 0 {
 			return
 		}

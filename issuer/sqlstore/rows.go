@@ -1,10 +1,10 @@
 package sqlstore
 
 import (
+	"context"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,19 +12,41 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// selectClients gives a row for each secret in force at $1, or one for a client
-// that has none.
+// selectClients gives a row for each secret in force, or one for a client that has
+// none.
 const selectClients = `
 SELECT c.id, c.name, c.disabled, c.auth_method, c.scopes, c.audiences, c.default_audience, c.token_ttl, c.introspects,
   c.metadata, c.version, c.created_at, c.updated_at,
   COALESCE(s.id, ''), COALESCE(s.hash, ''), COALESCE(s.label, ''),
   COALESCE(s.created_at, 0), COALESCE(s.expires_at, 0), COALESCE(s.last_used_at, 0)
-FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_at = 0 OR s.expires_at > $1)`
+FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_at = 0 OR s.expires_at > NOW_MS)`
 
-// scanClients reads and closes rows of selectClients, in which those of a client
-// follow each other.
+// readClients runs selectClients with a condition and an order, in which the rows
+// of a client follow each other.
+func (s *Store) readClients(ctx context.Context, p *pool, where string, args ...any) (found []registry.Client, err error) {
+	err = s.query(ctx, p, func(rows *sql.Rows) error {
+		found, err = scanClients(rows)
+		return err
+	}, selectClients+where, args...)
+	return found, err
+}
+
+// readClient reads one.
+func (s *Store) readClient(ctx context.Context, p *pool, id string) (*registry.Client, error) {
+	if !maybeID(id) {
+		return nil, registry.ErrNotFound
+	}
+	found, err := s.readClients(ctx, p, " WHERE c.id = $1 ORDER BY s.position", id)
+	if err == nil && len(found) == 0 {
+		err = registry.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
 func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var c registry.Client
 		var ttl, created, updated int64

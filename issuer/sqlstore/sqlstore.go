@@ -1,8 +1,10 @@
 package sqlstore
 
 import (
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sync/semaphore"
 
@@ -14,7 +16,10 @@ import (
 // returns an error.
 type Store struct {
 	requests *pool // for what clients ask
-	operator *pool // for administration, the feed and keys
+	operator *pool // for administration and keys
+	follower *pool // for following the feed
+	made     driver.Connector
+	closing  sync.Once // of made
 	sqlite   bool
 
 	// writer lets one goroutine write at a time, on SQLite: within a process they
@@ -25,8 +30,9 @@ type Store struct {
 }
 
 var (
-	_ registry.Manager     = (*Store)(nil)
-	_ registry.UseRecorder = (*Store)(nil)
+	_ registry.Manager         = (*Store)(nil)
+	_ registry.UseRecorder     = (*Store)(nil)
+	_ registry.NetworkRecorder = (*Store)(nil)
 )
 
 var errNotOpen = errors.New("the store was not opened: write sqlstore.Open or sqlite.Open")
@@ -46,7 +52,7 @@ func (s *Store) Close() error {
 		return wrap("closing the database", err)
 	}
 	s.sweeper.close()
-	return wrap("closing the database", errors.Join(s.operator.db.Close(), s.requests.db.Close()))
+	return wrap("closing the database", s.closePools())
 }
 
 // wrap says what failed.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // Expired rows are removed after a write, if it is time: one goroutine removes
@@ -13,71 +15,112 @@ const (
 	sweepWrites  = 256         // or after that many
 	sweepRows    = 512         // the LIMIT of each statement: more than came in since
 	sweepPause   = 20 * time.Millisecond
-	sweepTimeout = 30 * time.Second // for all steps together
+	sweepTimeout = 10 * time.Second // for all steps of one kind
+	maxCovered   = 1024             // clients that wait for a sweep; what is missed expires in time
 	stepTimeout  = 5 * time.Second
 )
 
-// Some expired rows of each table. A row that is locked is being removed or
-// renewed by another transaction: it is skipped, so that neither waits. In a
-// WITH, PostgreSQL looks for them once, however many it expects.
+// Some expired rows of each table, by the database's clock. What was revoked, and
+// what was in force, is kept a day longer, should that clock have been ahead. A row
+// that is locked is being removed or renewed by another transaction: it is skipped,
+// so that neither waits. In a WITH, PostgreSQL looks for them once, however many it
+// expects.
 var sweeps = []string{
-	`WITH gone AS (SELECT seq FROM m2m_feed WHERE expires_at <= $1 ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT seq FROM m2m_feed WHERE expires_at <= (SELECT NOW_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_feed WHERE seq IN (SELECT seq FROM gone)`,
-	`WITH gone AS (SELECT digest FROM m2m_once WHERE expires_at <= $1 ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT digest FROM m2m_once WHERE expires_at <= (SELECT NOW_MS) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_once WHERE digest IN (SELECT digest FROM gone)`,
-	`WITH gone AS (SELECT client_id, id FROM m2m_secrets WHERE expires_at > 0 AND expires_at <= $1 ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT client_id, id FROM m2m_secrets WHERE expires_at > 0 AND expires_at <= (SELECT NOW_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_secrets WHERE (client_id, id) IN (SELECT client_id, id FROM gone)`,
+	`WITH gone AS (SELECT client_id, network FROM m2m_networks WHERE succeeded_at <= (SELECT NOW_MS - 2592000000) ORDER BY succeeded_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+DELETE FROM m2m_networks WHERE (client_id, network) IN (SELECT client_id, network FROM gone)`,
 }
+
+// sweepCovered removes revoked tokens of a client that is cut off after them.
+const sweepCovered = `WITH gone AS (SELECT seq FROM m2m_feed WHERE client_id = $1 AND seq < $2 AND token_id <> '' AND NOT cutoff LIMIT 512 FOR UPDATE SKIP LOCKED)
+DELETE FROM m2m_feed WHERE seq IN (SELECT seq FROM gone)`
 
 type sweeper struct {
 	mu      sync.Mutex
 	writes  int
 	begun   time.Time
 	running bool
+	covered map[string]int64 // clients that were cut off → the sequence
 	closed  chan struct{}
 	done    sync.WaitGroup
 }
 
-// wrote counts a write, and starts a sweep if it is time for one.
-func (s *Store) wrote() {
+// wrote counts a write, of an entry if there is one, and starts a sweep if it is
+// time for one.
+func (s *Store) wrote(entry *registry.Change, sequence int64) {
 	w := &s.sweeper
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.writes++
-	if w.running || w.isClosed() || (w.writes < sweepWrites && time.Since(w.begun) < sweepEvery) {
+	if entry != nil && entry.Kind == registry.ClientCutOff && len(w.covered) < maxCovered {
+		w.covered[entry.ClientID] = sequence
+	}
+	due := w.writes >= sweepWrites || time.Since(w.begun) >= sweepEvery
+	if w.running || w.isClosed() || !due && len(w.covered) == 0 {
 		return
 	}
-	w.writes, w.begun, w.running = 0, time.Now(), true
+	if due {
+		w.writes, w.begun = 0, time.Now()
+	}
+	w.running = true
 	w.done.Go(func() {
-		s.sweep()
-		w.mu.Lock()
-		w.running = false
-		w.mu.Unlock()
+		if due {
+			s.sweep()
+		}
+		for {
+			clientID, sequence, more := w.next()
+			if !more {
+				return
+			}
+			s.sweepAll(sweepCovered, clientID, sequence)
+		}
 	})
 }
 
-// sweep removes rows in small steps, with pauses for others, until there are
-// none or its time is up. What fails is left to the next sweep.
+// next takes a client that was cut off; when there is none the goroutine ends.
+func (w *sweeper) next() (clientID string, sequence int64, more bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for clientID, sequence = range w.covered {
+		delete(w.covered, clientID)
+		return clientID, sequence, true
+	}
+	w.running = false
+	return "", 0, false
+}
+
+// sweep removes what has expired.
 func (s *Store) sweep() {
-	begun := time.Now()
 	for _, statement := range sweeps {
-		for removed := int64(sweepRows); removed == sweepRows && time.Since(begun) < sweepTimeout; {
-			select {
-			case <-time.After(sweepPause):
-			case <-s.sweeper.closed:
-				return
-			}
-			removed = s.sweepStep(statement)
+		s.sweepAll(statement)
+	}
+}
+
+// sweepAll removes rows in small steps, with pauses for others, until there are
+// none or its time is up. What fails is left to the next sweep.
+func (s *Store) sweepAll(statement string, args ...any) {
+	begun := time.Now()
+	for removed := int64(sweepRows); removed == sweepRows && time.Since(begun) < sweepTimeout; {
+		select {
+		case <-time.After(sweepPause):
+		case <-s.sweeper.closed:
+			return
 		}
+		removed = s.sweepStep(statement, args)
 	}
 }
 
 // sweepStep is not interrupted by Close: a connection of SQLite would then be
 // closed without its log having been written back.
-func (s *Store) sweepStep(statement string) int64 {
+func (s *Store) sweepStep(statement string, args []any) int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
-	removed, err := s.execute(ctx, s.requests, statement, time.Now().UnixMilli())
+	removed, err := s.execute(ctx, s.requests, statement, args...)
 	if err != nil {
 		return 0
 	}

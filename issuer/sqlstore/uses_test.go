@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -90,5 +91,40 @@ func TestSecretsUsedWhileRotating(t *testing.T) {
 			})
 		}
 		group.Wait()
+	})
+}
+
+// What an older release left of a deleted client is not its successor's, and what a
+// caller must not write is ignored.
+func TestNetworks(t *testing.T) {
+	onBoth(t, func(t *testing.T, d database) {
+		store := d.open(t)
+		db := d.raw(t)
+		mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_networks VALUES ('c', 'old', %d), ('d', 'old', %d)", time.Now().UnixMilli(), time.Now().Add(-registry.NetworkLifetime).UnixMilli()))
+		register(t, store, registry.Client{ID: "c"})
+		if networks, err := store.Networks(t.Context(), "c"); err != nil || len(networks) != 0 {
+			t.Errorf("the networks of the client before: %q, %v", networks, err)
+		}
+		if store.Sweep(); count(t, db, "m2m_networks") != 0 {
+			t.Error("networks of 30 days ago are still there")
+		}
+		batch := []registry.ClientNetwork{
+			{ClientID: "c", Network: "\x00", At: time.Now()}, {ClientID: "\xff", Network: "a", At: time.Now()},
+			{ClientID: "c", Network: strings.Repeat("x", 65), At: time.Now()}, {ClientID: "c", Network: strings.Repeat("x", 64), At: time.Now()},
+		}
+		for i := range 2 * sqlstore.UsesInOne { // so that it takes several statements
+			batch = append(batch, registry.ClientNetwork{ClientID: fmt.Sprint(i), Network: "a", At: time.Now()})
+		}
+		if err := store.Succeeded(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if networks, err := store.Networks(t.Context(), "c"); err != nil || len(networks) != 1 || networks[0] != strings.Repeat("x", 64) {
+			t.Errorf("%q, %v", networks, err)
+		}
+		for _, id := range []string{"0", "\xff", strings.Repeat("x", 1000)} {
+			if networks, err := store.Networks(t.Context(), id); err != nil || len(networks) != 0 {
+				t.Errorf("Networks(%.10q): %q, %v", id, networks, err)
+			}
+		}
 	})
 }

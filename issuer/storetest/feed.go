@@ -41,7 +41,7 @@ func feedOrder(t *testing.T, open opener) {
 	}
 	now := time.Now()
 	ofClient, numbered := token("jti-1", now.Add(time.Hour)), registry.CutOff(oddID)
-	ofClient.ClientID = "a"
+	ofClient.ClientID = "c"                                         // which is not cut off: a store may drop what a cut-off replaces
 	numbered.Sequence, numbered.ExpiresAt = 1, now.Add(time.Second) // the store's to set
 	odd := token(oddID, now.Add(time.Hour))
 	odd.ClientID = oddID

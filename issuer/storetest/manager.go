@@ -340,6 +340,58 @@ func inForce(t *testing.T, m registry.Manager, plain string) (registry.Secret, b
 	return c.Secrets[i], true
 }
 
+// managerFeedFirst: who reads a changed client finds the change in the feed, so a
+// replica that had not read the feed so far had not seen the client either.
+func managerFeedFirst(t *testing.T, m registry.Manager) {
+	const updates = 30
+	c := register(t, m, registry.Client{ID: "c"})
+	var ends [updates + 2]atomic.Int64 // of each version, when its update has returned
+	keep := func() {
+		page, err := m.Changes(t.Context(), 0)
+		if err != nil {
+			t.Error(err)
+		}
+		ends[c.Version].Store(page.End)
+	}
+	keep()
+	var group sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				read, err := m.Client(t.Context(), "c")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				page, err := m.Changes(t.Context(), 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if before := ends[read.Version-1].Load(); page.End <= before {
+					t.Errorf("version %d is there, and the feed ends at %d, as before it", read.Version, before)
+				}
+			}
+		})
+	}
+	for range updates {
+		var err error
+		if c, err = m.Update(t.Context(), c); err != nil {
+			t.Error(err)
+			break
+		}
+		keep()
+	}
+	close(done)
+	group.Wait()
+}
+
 // managerRacers: no update is lost, and each secret that a caller got works.
 func managerRacers(t *testing.T, m registry.Manager) {
 	register(t, m, registry.Client{ID: "c"})

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Manager/secrets":      managed(managerSecrets),
 		"Manager/rotate":       managed(managerRotate),
 		"Manager/revoking":     managed(managerRevokingSecrets),
+		"Manager/feed first":   managed(managerFeedFirst),
 		"Manager/50 at once":   managed(managerRacers),
 		"NetworkRecorder":      networks,
 		"Manager/50 ensure":    managed(managerEnsure),

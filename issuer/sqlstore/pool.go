@@ -1,0 +1,106 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// pool is a set of connections, of which writers take a part.
+type pool struct {
+	db        *sql.DB
+	connector *connector
+	conns     int
+	writers   *semaphore.Weighted // all that write
+	feed      *semaphore.Weighted // those that write to the feed, whose last row they all wait for
+}
+
+func newPool(c *connector, conns int) *pool {
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxLifetime(connLifetime)
+	return &pool{db: db, connector: c, conns: conns}
+}
+
+// dropIdle closes the connections that are not in use.
+func (p *pool) dropIdle() {
+	p.db.SetMaxIdleConns(0)
+	p.db.SetMaxIdleConns(p.conns)
+}
+
+// done sees how a use of the pool ended. After a timeout the other connections may
+// be dead as well, as after a failover that nobody announced: each would cost the
+// next caller all its time, so they are closed.
+func (p *pool) done(ctx context.Context, err error) {
+	const queryCanceled = "57014" // by statement_timeout
+	if err != nil && (errors.Is(ctx.Err(), context.DeadlineExceeded) || sqlState(err) == queryCanceled) {
+		p.dropIdle()
+	}
+}
+
+// query runs a statement that reads, and lets scan read its rows.
+func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, query string, args ...any) (err error) {
+	defer func() { p.done(ctx, err) }()
+	rows, err := p.db.QueryContext(ctx, s.sql(query), args...)
+	if err != nil {
+		return err
+	}
+	return errors.Join(scan(rows), rows.Close())
+}
+
+// row runs a statement that reads one row.
+func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to ...any) error {
+	err := p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
+	if !errors.Is(err, sql.ErrNoRows) {
+		p.done(ctx, err)
+	}
+	return err
+}
+
+// execute runs one statement that writes, in a transaction of its own, and
+// returns how many rows it has changed.
+func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any) (changed int64, err error) {
+	err = s.repeat(ctx, p, p.writers, func() error {
+		result, err := p.db.ExecContext(ctx, s.sql(query), args...)
+		if err == nil {
+			changed, err = result.RowsAffected()
+		}
+		return err
+	})
+	return changed, err
+}
+
+// attempts bounds how often the database may ask for a repetition.
+const attempts = 5
+
+// repeat makes an attempt at writing, in the queue's turn, and another if the
+// database asks for that.
+func (s *Store) repeat(ctx context.Context, p *pool, queue *semaphore.Weighted, attempt func() error) error {
+	if err := queue.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer queue.Release(1)
+	if s.sqlite {
+		if err := s.writer.Acquire(ctx, 1); err != nil {
+			return err
+		}
+		defer s.writer.Release(1)
+	}
+	for n := 1; ; n++ {
+		err := attempt()
+		p.done(ctx, err)
+		if !retryable(err) || n == attempts {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(time.Duration(n) * 20 * time.Millisecond)): //nolint:gosec // jitter: nothing secret depends on it
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}

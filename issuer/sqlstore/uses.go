@@ -1,0 +1,68 @@
+package sqlstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// usesInOne is how many last-used times go into one statement.
+const usesInOne = 200
+
+// SecretsUsed keeps when secrets were last used, the latest time of each. Uses
+// of clients and secrets that are gone are ignored, and it is no change of the
+// client that replicas hear of. After an error some may have been kept.
+func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) error {
+	if err := s.ready(); err != nil {
+		return wrap("keeping when secrets were used", err)
+	}
+	latest := make(map[[2]string]registry.SecretUse, len(uses))
+	for _, u := range uses {
+		key := [2]string{u.ClientID, u.SecretID}
+		if known, ok := latest[key]; (!ok || known.At.Before(u.At)) && maybeID(u.ClientID) && storable(u.SecretID) {
+			latest[key] = u
+		}
+	}
+	batch := make([]registry.SecretUse, 0, len(latest))
+	for _, u := range latest {
+		batch = append(batch, u)
+	}
+	slices.SortFunc(batch, func(a, b registry.SecretUse) int { return cmp.Compare(a.ClientID, b.ClientID) })
+	for part := range slices.Chunk(batch, usesInOne) {
+		if err := s.secretsUsed(ctx, part); err != nil {
+			return wrap("keeping when secrets were used", err)
+		}
+	}
+	return nil
+}
+
+// secretsUsed locks the clients in the order of their ids, as every change of
+// several clients does.
+func (s *Store) secretsUsed(ctx context.Context, uses []registry.SecretUse) error {
+	rows := make([][3]any, 0, len(uses))
+	for _, u := range uses {
+		rows = append(rows, [3]any{u.ClientID, u.SecretID, millis(u.At)})
+	}
+	list, args := valueList(rows)
+	_, err := s.execute(ctx, s.requests, `
+WITH used (client_id, id, at) AS (VALUES `+list+`),
+locked AS (SELECT id FROM m2m_clients WHERE id IN (SELECT client_id FROM used) ORDER BY id FOR UPDATE)
+UPDATE m2m_secrets SET last_used_at = used.at FROM used, locked
+WHERE m2m_secrets.client_id = locked.id AND used.client_id = locked.id AND m2m_secrets.id = used.id AND m2m_secrets.last_used_at < used.at`, args...)
+	return err
+}
+
+// valueList is a list of rows of two texts and a number, and their arguments.
+func valueList(rows [][3]any) (list string, args []any) {
+	texts := make([]string, 0, len(rows))
+	for _, row := range rows {
+		n := len(args)
+		texts = append(texts, fmt.Sprintf("(CAST($%d AS TEXT), CAST($%d AS TEXT), CAST($%d AS BIGINT))", n+1, n+2, n+3))
+		args = append(args, row[:]...)
+	}
+	return strings.Join(texts, ", "), args
+}

@@ -1,0 +1,150 @@
+package sqlstore_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// holdUp is the longest that a replica which vanishes may hold up the others.
+const holdUp = 3 * time.Second
+
+// A replica that takes the feed's last row, or a client's, and is frozen there holds
+// up the others for less than 3 s.
+func TestFrozenInTransaction(t *testing.T) {
+	t.Parallel()
+	d := postgres(t)
+	frozen, healthy := d.open(t), d.open(t)
+	c := register(t, healthy, registry.Client{ID: "c"})
+	for name, db := range frozen.Pools() {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range []string{"BEGIN", "UPDATE m2m_clients SET name = 'frozen'", "UPDATE m2m_feed_seq SET seq = seq + 1 WHERE id = 1"} {
+			if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %s: %v", name, statement, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), holdUp)
+		begun := time.Now()
+		if _, err := healthy.Revoke(ctx, token(name, time.Now().Add(time.Hour))); err != nil {
+			t.Errorf("%s: a revocation, after %v: %v", name, time.Since(begun), err)
+		}
+		if _, err := healthy.Revoke(ctx, registry.CutOff("c")); err != nil {
+			t.Errorf("%s: the operator, after %v: %v", name, time.Since(begun), err)
+		}
+		if c, err = healthy.Update(ctx, c); err != nil {
+			t.Errorf("%s: the operator, after %v: %v", name, time.Since(begun), err)
+		}
+		if err := healthy.SecretsUsed(ctx, []registry.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}}); err != nil {
+			t.Errorf("%s: uses, after %v: %v", name, time.Since(begun), err)
+		}
+		t.Logf("%s: held up for %v", name, time.Since(begun))
+		cancel()
+		if _, err := conn.ExecContext(t.Context(), "COMMIT"); err == nil {
+			t.Errorf("%s: the frozen transaction was committed", name)
+		}
+		_ = conn.Close()
+	}
+}
+
+// A replica whose way to the database is lost in the middle of writes, of every
+// kind and at any moment, holds up the others for less than 3 s.
+func TestVanishesInMidWrite(t *testing.T) {
+	t.Parallel()
+	d := postgres(t)
+	healthy := d.open(t)
+	register(t, healthy, registry.Client{ID: "c"})
+	source, err := url.Parse(d.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 6 {
+		w := newWire(t, source.Host)
+		through := *source
+		through.Host = w.Addr().String()
+		far := database{d.driver, through.String()}.open(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		var writers sync.WaitGroup
+		for i := range 4 {
+			writers.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					_, _ = far.Revoke(ctx, token(fmt.Sprint(round, i, n), time.Now().Add(time.Hour)))
+					_, _ = far.RotateSecret(ctx, "c", registry.Rotation{Overlap: time.Hour})
+					_ = far.SecretsUsed(ctx, []registry.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}})
+				}
+			})
+		}
+		time.Sleep(200*time.Millisecond + time.Duration(round)*3*time.Millisecond)
+		w.set(false, true)
+		begun := time.Now()
+		soon, done := context.WithTimeout(t.Context(), holdUp)
+		if _, err := healthy.Revoke(soon, token("healthy", time.Now().Add(time.Hour))); err != nil {
+			t.Errorf("a revocation, after %v: %v", time.Since(begun), err)
+		}
+		if _, err := healthy.RotateSecret(soon, "c", registry.Rotation{}); err != nil {
+			t.Errorf("the operator, after %v: %v", time.Since(begun), err)
+		}
+		done()
+		t.Logf("held up for %v", time.Since(begun))
+		cancel()
+		writers.Wait()
+		w.set(true, false)
+	}
+}
+
+// After a failover that nobody announced, when all connections are dead without a
+// word, each pool finds a new one after one timeout.
+func TestSilentFailover(t *testing.T) {
+	t.Parallel()
+	d := postgres(t)
+	source, err := url.Parse(d.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWire(t, source.Host)
+	source.Host = w.Addr().String()
+	d.source = source.String()
+	store := d.open(t)
+	register(t, store, registry.Client{ID: "c"})
+	for name, db := range store.Pools() { // a busy moment has filled them
+		var busy sync.WaitGroup
+		for range db.Stats().MaxOpenConnections {
+			busy.Go(func() {
+				if _, err := db.ExecContext(t.Context(), "SELECT pg_sleep(0.2)"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		busy.Wait()
+		for deadline := time.Now().Add(5 * time.Second); db.Stats().Idle != db.Stats().MaxOpenConnections; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %+v", name, db.Stats())
+			}
+		}
+	}
+	time.Sleep(1100 * time.Millisecond) // after which the driver asks the connection before its use
+	w.lose()
+	for name, call := range map[string]func(context.Context) error{
+		"requests": func(ctx context.Context) error { _, err := store.Client(ctx, "c"); return err },
+		"follower": func(ctx context.Context) error { _, err := store.Changes(ctx, 0); return err },
+		"operator": func(ctx context.Context) error { _, err := store.Revoke(ctx, registry.CutOff("c")); return err },
+	} {
+		begun, calls := time.Now(), 0
+		for err := error(context.DeadlineExceeded); err != nil && calls < 20; calls++ {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			err = call(ctx)
+			cancel()
+		}
+		t.Logf("%s: %d calls, %v", name, calls, time.Since(begun))
+		if calls > 3 {
+			t.Errorf("%s: an answer came after %d calls and %v", name, calls, time.Since(begun))
+		}
+	}
+}
