@@ -109,6 +109,9 @@ func (i *Issuer) find(ctx context.Context, id, address string) (account, *Error)
 	return account{client, stale}, nil
 }
 
+// findsAtOnce reports whether find needs no query for the id, or one that goes ahead.
+func (i *Issuer) findsAtOnce(id string) bool { return i.clients.atOnce(id) }
+
 // admit decides on an account after its credential was checked by the method.
 // failure is why that failed, nil if it did not. Every 401 is the same answer.
 func (a account) admit(method string, failure *Error) *Error {

@@ -197,8 +197,7 @@ func New(c Config) (*Issuer, error) {
 	if c.MaxGrantRate > 0 {
 		i.grants = newGrantLimit(c.MaxGrantRate)
 	}
-	cached := func(id string) bool { return i.clients.asksNothing(id) }
-	if i.secrets, err = newSecretAuth(i.find, cached, limits, i.uses, c.ImportedSecrets); err != nil {
+	if i.secrets, err = newSecretAuth(i.find, i.findsAtOnce, lookups.queue, limits, i.uses, c.ImportedSecrets); err != nil {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}

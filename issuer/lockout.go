@@ -68,9 +68,9 @@ type attempt struct {
 
 // steps are what an attempt consists of. A 401 of check is a failure.
 type steps struct {
-	asksNothing func() bool // find needs no query, or one that waits for nobody
-	find        func() (exists bool, err *Error)
-	check       func(h checkHow) *Error
+	atOnce func() bool // find needs no query, or one that goes ahead
+	find   func() (exists bool, err *Error)
+	check  func(h checkHow) *Error
 }
 
 // checkHow says how a chosen secret is checked.
@@ -86,7 +86,7 @@ func (l *lockout) generated(a attempt, s steps) *Error {
 	if l == nil {
 		return run(s)
 	}
-	if s.asksNothing() {
+	if s.atOnce() {
 		err := run(s)
 		if err == nil {
 			return nil

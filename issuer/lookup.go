@@ -77,9 +77,9 @@ func (c *clientCache) cached(id string) (*cachedClient, bool) {
 	return c.unknown.get(id)
 }
 
-// asksNothing reports whether a request with the id needs no turn in the queue: it
-// is cached, or was a client lately.
-func (c *clientCache) asksNothing(id string) bool {
+// atOnce reports whether a request with the id needs no turn in the queue: it is
+// cached, or was a client lately.
+func (c *clientCache) atOnce(id string) bool {
 	_, cached := c.cached(id)
 	return cached || c.lookups.wasClient(id)
 }

@@ -60,8 +60,7 @@ func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) err
 	if ahead {
 		kind = &q.ahead
 	}
-	length, places := kind.length(network), q.capacity-q.waiting
-	if length >= places || network != "" && length >= q.perLine {
+	if !q.room(kind, network) {
 		q.mu.Unlock()
 		return errQueueFull
 	}
@@ -83,6 +82,20 @@ func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) err
 		q.waiting--
 	}
 	return context.Cause(ctx)
+}
+
+// room reports whether the line of the network may become longer.
+func (q *fairQueue) room(kind *lines, network string) bool {
+	length := kind.length(network)
+	return length < q.capacity-q.waiting && (network == "" || length < q.perLine)
+}
+
+// full reports whether a caller of the network that does not go ahead would be turned
+// away now.
+func (q *fairQueue) full(network string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.free == 0 && !q.room(&q.others, network)
 }
 
 // release gives a slot back.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -16,15 +17,16 @@ import (
 // client_secret_post. It alone limits attempts and computes slow hashes.
 type secretAuth struct {
 	find    finder
-	cached  func(id string) bool // the finder asks nothing, or ahead of all others
+	atOnce  func(id string) bool // the finder needs no query, or one that goes ahead
+	queue   *fairQueue           // in which others wait
 	lockout *lockout             // nil: failures are not counted
 	slow    *slowHashes          // nil: chosen secrets are not accepted
 	uses    *uses
 	matches func(stored *registry.Secret, plain string) bool // of a generated secret
 }
 
-func newSecretAuth(find finder, cached func(id string) bool, limits *lockout, u *uses, importedSecrets bool) (*secretAuth, error) {
-	s := &secretAuth{find: find, cached: cached, lockout: limits, uses: u, matches: (*registry.Secret).Matches}
+func newSecretAuth(find finder, atOnce func(id string) bool, queue *fairQueue, limits *lockout, u *uses, importedSecrets bool) (*secretAuth, error) {
+	s := &secretAuth{find: find, atOnce: atOnce, queue: queue, lockout: limits, uses: u, matches: (*registry.Secret).Matches}
 	var err error
 	if importedSecrets {
 		s.slow, err = newSlowHashes()
@@ -124,7 +126,7 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	now := time.Now()
 	a := attempt{clientID: c.clientID, address: c.address}
 	steps := steps{
-		asksNothing: func() bool { return c.cached(c.clientID) },
+		atOnce: func() bool { return c.atOnce(c.clientID) },
 		find: func() (exists bool, err *Error) {
 			found, err = c.find(ctx, c.clientID, c.address)
 			now = time.Now()
@@ -135,14 +137,14 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	if generated {
 		steps.check = func(checkHow) (err *Error) {
 			secret, err = c.checkGenerated(found.client, id, now)
-			return found.admit(c.method, err)
+			return c.admit(found, err)
 		}
 		err = c.lockout.generated(a, steps)
 	} else {
 		a.network = networkOf(c.address)
 		steps.check = func(how checkHow) (err *Error) {
 			secret, err = c.checkChosen(ctx, found.client, now, a.network, how)
-			return found.admit(c.method, err)
+			return c.admit(found, err)
 		}
 		err = c.lockout.chosen(ctx, a, steps)
 	}
@@ -151,6 +153,16 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	}
 	c.uses.note(c.clientID, secret.ID, now)
 	return caller{found.client, secret.ID}, nil
+}
+
+// admit decides on the account. While an unknown id from the same network would be
+// turned away, as too many of them are being looked up, so is a failure.
+func (c *secretCredential) admit(a account, failure *Error) *Error {
+	failure = a.admit(c.method, failure)
+	if failure != nil && failure.Status == http.StatusUnauthorized && c.queue.full(networkOf(c.address)) {
+		return unavailable(event.Busy, errQueueFull)
+	}
+	return failure
 }
 
 // checkGenerated returns the client's secret of that id if it matches. It costs
