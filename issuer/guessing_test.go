@@ -255,6 +255,41 @@ func TestGuessingAcrossARestart(t *testing.T) {
 	}
 }
 
+// A generated secret that has worked from a network works there after a restart, while
+// guesses from there have the network refused.
+func TestGuessingSparesGeneratedSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plain, secret := registry.GenerateSecret()
+		store := guessable(t, "app")
+		for _, id := range []string{"known", "new"} {
+			if err := store.Put(registry.Client{ID: id, Secrets: []registry.Secret{secret}, Audiences: []string{"https://api.example.com"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := start(t, store)
+		if code := before.status("203.0.0.7", "known", plain); code != 200 {
+			t.Fatal(code)
+		}
+		if err := before.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, store)
+		defer p.Close()
+		p.status("192.0.2.1", "app", "wrong")
+		stop := p.guessers(1, 50, func(n int) string { return "nobody" + strconv.Itoa(n) })
+		defer stop()
+		time.Sleep(20 * time.Second)
+		for id, want := range map[string]int{"known": 200, "new": 429} {
+			if code := p.status("203.0.0.7", id, plain); code != want {
+				t.Errorf("%s: %d, want %d", id, code, want)
+			}
+		}
+		if code := p.status("198.51.100.7", "new", plain); code != 200 {
+			t.Errorf("from elsewhere: %d", code)
+		}
+	})
+}
+
 // One network that sends made-up ids holds two places before the slow hash: clients
 // elsewhere wait for one of its hashes.
 func TestGuessingHoldsNoQueue(t *testing.T) {

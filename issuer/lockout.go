@@ -80,8 +80,8 @@ type checkHow struct {
 }
 
 // generated runs an attempt with a generated secret. A right one is never refused
-// for what has failed, unless the client was not seen lately and its network has
-// failed too often.
+// for what has failed, unless its network has failed too often and the client was not
+// seen lately, nor has ever succeeded from there.
 func (l *lockout) generated(a attempt, s steps) *Error {
 	if l == nil {
 		return run(s)
@@ -96,12 +96,13 @@ func (l *lockout) generated(a attempt, s steps) *Error {
 	}
 	a.network = networkOf(a.address)
 	refusal := l.refusedMisses(a)
-	if refusal != nil && !l.trust.has(a) {
+	if refusal != nil && !l.trust.mayAsk(a) {
 		return refusal
 	}
 	if err := run(s); err != nil {
 		return l.wrongGenerated(a, refusal, err)
 	}
+	l.trust.saw(a)
 	return nil
 }
 

@@ -14,11 +14,15 @@ import (
 // guesser elsewhere can lock them out. It trusts an address in full, and the rest of
 // its network a little: neighbours in a cloud share networks, seldom addresses.
 //
+// Of generated secrets it knows the same, for nothing but to let the client's record
+// be read after a restart while its network is refused.
+//
 // What it learns is kept in a store that is a registry.NetworkRecorder, by a
 // goroutine of its own: clients do not wait for the write.
 type trust struct {
 	recorder  registry.NetworkRecorder  // nil: the store does not keep it
 	networks  *bounded[*trustedNetwork] // client and network
+	seen      *bounded[*trustedNetwork] // the same, with a generated secret
 	addresses *bounded[*rate.Limiter]   // client and address → the failures that are left
 	spare     *bounded[*rate.Limiter]   // client → the failures left at other addresses of its networks
 	asked     *bounded[struct{}]        // clients whose networks were read from the store
@@ -54,6 +58,7 @@ func newTrust(store registry.Store, queue *fairQueue, attempts int) *trust {
 		recorder:  recorder,
 		queue:     queue,
 		networks:  newBounded[*trustedNetwork](maxBuckets, trustFor),
+		seen:      newBounded[*trustedNetwork](maxBuckets, trustFor),
 		addresses: newBounded[*rate.Limiter](maxBuckets, trustFor),
 		spare:     newBounded[*rate.Limiter](maxBuckets, time.Hour),
 		asked:     newBounded[struct{}](maxBuckets, askEvery),
@@ -70,6 +75,29 @@ func (t *trust) has(a attempt) bool {
 	}
 	_, ok := t.networks.get(turnOf(a.clientID, a.network))
 	return ok
+}
+
+// mayAsk reports whether the client has succeeded from the network with a secret of
+// either kind, so that its record may be read although the network is refused.
+func (t *trust) mayAsk(a attempt) bool {
+	if t.has(a) {
+		return true
+	}
+	_, ok := t.seen.get(turnOf(a.clientID, a.network))
+	return ok && a.address != ""
+}
+
+// saw keeps that the client has succeeded with a generated secret. It makes no chosen
+// secret work.
+func (t *trust) saw(a attempt) {
+	if a.address == "" {
+		return
+	}
+	host, now := hostOf(a.address), time.Now()
+	known := t.seen.getOrSet(turnOf(a.clientID, a.network), newTrustedNetwork)
+	if t.recorder != nil && !t.has(a) && known.note(host, now) {
+		t.note(a.clientID, host, now)
+	}
 }
 
 // allows reports whether an attempt that other rules refuse is let through.
@@ -106,8 +134,10 @@ func (t *trust) succeeded(a attempt) {
 // add trusts an address of a client and its network.
 func (t *trust) add(clientID, host string) *trustedNetwork {
 	t.addresses.getOrSet(turnOf(clientID, host), func() *rate.Limiter { return rate.NewLimiter(rate.Every(attemptEvery), trustedFailures) })
-	return t.networks.getOrSet(turnOf(clientID, networkOf(host)), func() *trustedNetwork { return &trustedNetwork{recorded: map[string]time.Time{}} })
+	return t.networks.getOrSet(turnOf(clientID, networkOf(host)), newTrustedNetwork)
 }
+
+func newTrustedNetwork() *trustedNetwork { return &trustedNetwork{recorded: map[string]time.Time{}} }
 
 // note reports whether a success from the address is to be recorded.
 func (n *trustedNetwork) note(host string, now time.Time) bool {
@@ -119,6 +149,13 @@ func (n *trustedNetwork) note(host string, now time.Time) bool {
 	}
 	n.recorded[host] = now
 	return true
+}
+
+// forget has the next success from the address recorded.
+func (n *trustedNetwork) forget(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.recorded, host)
 }
 
 func (t *trust) note(clientID, host string, now time.Time) {
@@ -238,16 +275,17 @@ func (t *trust) flush(ctx context.Context) {
 		return
 	}
 	for _, n := range batch {
-		if known, ok := t.networks.get(turnOf(n.ClientID, networkOf(n.Network))); ok {
-			known.mu.Lock()
-			delete(known.recorded, n.Network)
-			known.mu.Unlock()
+		for _, networks := range []*bounded[*trustedNetwork]{t.networks, t.seen} {
+			if known, ok := networks.get(turnOf(n.ClientID, networkOf(n.Network))); ok {
+				known.forget(n.Network)
+			}
 		}
 	}
 }
 
 func (t *trust) sweep() {
 	t.networks.sweep()
+	t.seen.sweep()
 	t.addresses.sweep()
 	t.spare.sweep()
 	t.asked.sweep()
