@@ -37,6 +37,7 @@ var zeroValues = map[string]any{
 	"issuer/registry.Change":          new(registry.Change),
 	"issuer/registry.Client":          new(registry.Client),
 	"issuer/registry.ClientNetwork":   new(registry.ClientNetwork),
+	"issuer/registry.NetworkLister":   new(registry.NetworkLister),
 	"issuer/registry.NetworkRecorder": new(registry.NetworkRecorder),
 	"issuer/registry.Rotation":        new(registry.Rotation),
 	"issuer/registry.Kind":            new(registry.Kind),

@@ -57,10 +57,18 @@ func (i *Issuer) housekeep(ctx context.Context) {
 		select {
 		case <-sweep.C:
 			i.revoked.sweep()
+			i.sweep()
 		case <-flush.C:
 			i.uses.flush(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// sweep gives back the memory of what has expired.
+func (i *Issuer) sweep() {
+	i.clients.sweep()
+	i.secrets.sweep()
+	i.grants.sweep()
 }

@@ -1,59 +1,168 @@
 package issuer
 
 import (
+	"container/list"
 	"hash/maphash"
+	"maps"
+	"sync"
 	"time"
-
-	"github.com/patrickmn/go-cache"
 )
 
-// bounded is a cache of limited capacity whose entries expire. go-cache has no
-// capacity. It is sharded, so that a sweep holds one shard's lock for a moment.
+// bounded is a map of limited capacity whose entries expire, all after the same
+// time, so that the oldest is also the next to expire. A full shard evicts its
+// oldest entry.
 type bounded[V any] struct {
-	seed     maphash.Seed
-	shards   [16]*cache.Cache
-	capacity int // of a shard
+	seed   maphash.Seed
+	shards [16]shard[V]
 }
 
+type shard[V any] struct {
+	mu       sync.RWMutex
+	ttl      time.Duration
+	capacity int
+	entries  map[string]*list.Element
+	order    list.List // of *entry[V], the oldest in front
+	peak     int       // the most entries since the map was made
+}
+
+type entry[V any] struct {
+	key     string
+	value   V
+	expires time.Time
+}
+
+// sweepStep is how many expired entries a set drops, so that a shard that is in use
+// shrinks without a pause.
+const sweepStep = 2
+
 func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
-	b := &bounded[V]{seed: maphash.MakeSeed(), capacity: max(1, capacity/16)}
+	b := &bounded[V]{seed: maphash.MakeSeed()}
 	for i := range b.shards {
-		b.shards[i] = cache.New(ttl, cache.NoExpiration) // no janitor: set sweeps
+		s := &b.shards[i]
+		s.ttl, s.capacity, s.entries = ttl, max(1, capacity/len(b.shards)), map[string]*list.Element{}
 	}
 	return b
 }
 
-func (b *bounded[V]) shard(key string) *cache.Cache {
-	return b.shards[maphash.String(b.seed, key)%uint64(len(b.shards))]
+func (b *bounded[V]) shard(key string) *shard[V] {
+	return &b.shards[maphash.String(b.seed, key)%uint64(len(b.shards))]
 }
 
 func (b *bounded[V]) get(key string) (value V, ok bool) {
-	found, ok := b.shard(key).Get(key)
-	if !ok {
-		return value, false
+	s := b.shard(key)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e := s.find(key); e != nil && !time.Now().After(e.expires) {
+		return e.value, true
 	}
-	value, ok = found.(V)
-	return value, ok
+	return value, false
 }
 
-// set keeps the value for the TTL from now. A full shard drops its expired
-// entries, or all of them if none has expired: everything here can be recomputed.
+// set keeps the value for the TTL from now.
 func (b *bounded[V]) set(key string, value V) {
-	shard := b.shard(key)
-	if shard.ItemCount() >= b.capacity {
-		if _, known := shard.Get(key); !known {
-			if shard.DeleteExpired(); shard.ItemCount() >= b.capacity {
-				shard.Flush()
-			}
-		}
-	}
-	shard.SetDefault(key, value)
+	s := b.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.set(key, value, time.Now())
 }
 
-func (b *bounded[V]) remove(key string) { b.shard(key).Delete(key) }
-
-func (b *bounded[V]) clear() {
-	for _, shard := range b.shards {
-		shard.Flush()
+// getOrSet returns the value of the key, made first if there is none, and keeps it
+// for the TTL from now.
+func (b *bounded[V]) getOrSet(key string, create func() V) V {
+	s := b.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if e := s.find(key); e != nil && !now.After(e.expires) {
+		s.set(key, e.value, now)
+		return e.value
 	}
+	value := create()
+	s.set(key, value, now)
+	return value
+}
+
+func (b *bounded[V]) remove(key string) {
+	s := b.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if element := s.entries[key]; element != nil {
+		s.drop(element)
+	}
+}
+
+// clear drops everything.
+func (b *bounded[V]) clear() {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.Lock()
+		s.entries, s.peak = map[string]*list.Element{}, 0
+		s.order.Init()
+		s.mu.Unlock()
+	}
+}
+
+// sweep drops what has expired. set does so too, but only a map in use is set.
+func (b *bounded[V]) sweep() {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.Lock()
+		s.dropExpired(time.Now(), len(s.entries))
+		s.mu.Unlock()
+	}
+}
+
+func (s *shard[V]) find(key string) *entry[V] {
+	element := s.entries[key]
+	if element == nil {
+		return nil
+	}
+	return s.at(element)
+}
+
+// at returns the entry of an element; every element has one.
+func (s *shard[V]) at(element *list.Element) *entry[V] {
+	e, _ := element.Value.(*entry[V])
+	return e
+}
+
+func (s *shard[V]) set(key string, value V, now time.Time) {
+	s.dropExpired(now, sweepStep)
+	if element := s.entries[key]; element != nil {
+		e := s.at(element)
+		e.value, e.expires = value, now.Add(s.ttl)
+		s.order.MoveToBack(element)
+		return
+	}
+	if len(s.entries) >= s.capacity {
+		s.drop(s.order.Front())
+	}
+	s.entries[key] = s.order.PushBack(&entry[V]{key, value, now.Add(s.ttl)})
+	s.peak = max(s.peak, len(s.entries))
+}
+
+func (s *shard[V]) dropExpired(now time.Time, limit int) {
+	for range limit {
+		oldest := s.order.Front()
+		if oldest == nil || !now.After(s.at(oldest).expires) {
+			return
+		}
+		s.drop(oldest)
+	}
+}
+
+// minPeak is the size below which a map is not worth making anew.
+const minPeak = 64
+
+// drop removes an entry. A map does not shrink, so one that is a quarter full is
+// made anew.
+func (s *shard[V]) drop(element *list.Element) {
+	s.order.Remove(element)
+	delete(s.entries, s.at(element).key)
+	if s.peak < minPeak || len(s.entries) > s.peak/4 {
+		return
+	}
+	smaller := make(map[string]*list.Element, len(s.entries))
+	maps.Copy(smaller, s.entries)
+	s.entries, s.peak = smaller, len(smaller)
 }

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -11,8 +12,11 @@ import (
 // entries counts what is kept, expired or not.
 func entries[V any](b *bounded[V]) int {
 	n := 0
-	for _, shard := range b.shards {
-		n += shard.ItemCount()
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.RLock()
+		n += len(s.entries)
+		s.mu.RUnlock()
 	}
 	return n
 }
@@ -50,8 +54,8 @@ func TestBounded(t *testing.T) {
 	})
 }
 
-// The limit holds. A full shard drops what has expired, or, if nothing has, all
-// that is in it: what was set last is always there.
+// The limit holds. A full shard evicts its oldest entry: what was set last is always
+// there, and most of what was set before it.
 func TestBoundedLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 1600
@@ -70,7 +74,7 @@ func TestBoundedLimit(t *testing.T) {
 			}
 		}
 		fill(10 * limit)
-		if got := entries(b); got < limit/4 {
+		if got := entries(b); got != limit {
 			t.Errorf("%d entries after a flood", got)
 		}
 
@@ -89,24 +93,70 @@ func TestBoundedLimit(t *testing.T) {
 		for k, key := range same[50:101] {
 			b.set(key, k)
 		}
-		if _, ok := b.get(same[50]); !ok || entries(b) != 51 {
-			t.Errorf("%d entries, the young among them: %v", entries(b), ok)
+		for _, key := range same[50:101] {
+			if _, ok := b.get(key); !ok {
+				t.Errorf("%s is gone, which is young", key)
+			}
 		}
-		// A full shard takes a new value of what it has without dropping the rest.
+		if got := entries(b); got != 51 {
+			t.Errorf("%d entries, want the young ones", got)
+		}
+		// A full shard takes a new value of what it has without evicting the rest, and a
+		// new entry evicts the one that was set first.
 		for k, key := range same[101:150] {
 			b.set(key, k)
 		}
 		for range 10 {
-			b.set(same[149], 1)
+			b.set(same[50], 1)
 		}
 		if got := entries(b); got != 100 {
 			t.Errorf("%d entries, want all 100", got)
 		}
 		b.set(same[150], 1)
-		if _, ok := b.get(same[150]); !ok || entries(b) != 1 {
-			t.Errorf("%d entries", entries(b))
+		for k, want := range map[int]bool{50: true, 51: false, 52: true, 149: true, 150: true} {
+			if _, ok := b.get(same[k]); ok != want {
+				t.Errorf("entry %d is there: %v, want %v", k, ok, want)
+			}
+		}
+		if got := entries(b); got != 100 {
+			t.Errorf("%d entries", got)
 		}
 	})
+}
+
+// What has expired gives its memory back, whether the map is in use or not.
+func TestBoundedShrinks(t *testing.T) {
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for name, after := range map[string]func(b *bounded[int]){
+		"swept": func(b *bounded[int]) { b.sweep() },
+		"in use": func(b *bounded[int]) {
+			for k := range 60_000 {
+				b.set(strconv.Itoa(k%1000), k)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				before := heap()
+				b := newBounded[int](100_000, time.Minute)
+				for k := range 100_000 {
+					b.set("key "+strconv.Itoa(k), k)
+				}
+				full := int64(heap() - before)
+				time.Sleep(time.Minute + 1)
+				after(b)
+				if kept := int64(heap() - before); kept > full/20 || full < 1<<20 {
+					t.Errorf("%d kB of %d kB are kept", kept>>10, full>>10)
+				}
+				runtime.KeepAlive(b)
+			})
+		})
+	}
 }
 
 // A limit of less than one for each shard is one.

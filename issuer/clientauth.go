@@ -95,17 +95,24 @@ type account struct {
 	stale  bool             // the store is away, and the record may have changed
 }
 
-// finder finds the account of a client id. The error means that it cannot tell.
-type finder func(ctx context.Context, id string) (account, *Error)
+// finder finds the account of a client id, for a request from the address. The error
+// means that it cannot tell.
+type finder func(ctx context.Context, id, address string) (account, *Error)
 
-func (i *Issuer) find(ctx context.Context, id string) (account, *Error) {
+func (i *Issuer) find(ctx context.Context, id, address string) (account, *Error) {
 	i.background()
-	found, err := i.clients.client(ctx, id)
-	if err != nil {
+	found, err := i.clients.client(ctx, id, address)
+	switch {
+	case errors.Is(err, errQueueFull) || errors.Is(err, errLookupBusy):
+		return account{}, unavailable(event.Busy, err)
+	case err != nil:
 		return account{}, unavailable(event.StoreUnavailable, err)
 	}
 	return account(found), nil
 }
+
+// findsAtOnce reports whether find needs no query for the id, or one that goes ahead.
+func (i *Issuer) findsAtOnce(id string) bool { return i.clients.atOnce(id) }
 
 // admit decides on an account after its credential was checked by the method.
 // failure is why that failed, nil if it did not. Every 401 is the same answer.

@@ -18,7 +18,8 @@ type clientCache struct {
 	store      registry.Store
 	feed       *follower
 	clients    *bounded[*cachedClient]
-	unknown    *bounded[*cachedClient]            // ids that no client has, apart, so that a flood of them evicts no client
+	unknown    *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
+	lookups    *lookups
 	flights    atomic.Pointer[singleflight.Group] // replaced when all are evicted
 	generation atomic.Uint64                      // counts evictions: a record that was read before one is not cached after it
 	failed     atomic.Pointer[time.Time]          // when the store last failed, or was tried since then; nil after it answered
@@ -37,7 +38,7 @@ const (
 	clientStale  = 5 * time.Minute  // how long a record is used while the store is away, if MaxRevocationLag is not less
 	storeTimeout = 3 * time.Second  // of one query
 	storeRetry   = time.Second      // while the store is away, how often it is tried
-	maxCached    = 1 << 16
+	maxCached    = 1 << 17
 
 	errWrongClient  = constError("issuer: the store returned another client than was asked for, and no error")
 	errStoreAway    = constError("issuer: the store failed a moment ago")
@@ -48,8 +49,8 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-func newClientCache(store registry.Store, feed *follower) *clientCache {
-	c := &clientCache{store: store, feed: feed, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxCached, clientFresh)}
+func newClientCache(store registry.Store, feed *follower, lookups *lookups) *clientCache {
+	c := &clientCache{store: store, feed: feed, lookups: lookups, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
 	c.flights.Store(new(singleflight.Group))
 	return c
 }
@@ -64,15 +65,13 @@ type found struct {
 	stale bool
 }
 
-// client finds a client. The error means that the store cannot tell. While the
-// feed is not followed, no eviction can be relied on, so records are read again;
-// after MaxRevocationLag, or before the first poll, a cached one counts no more.
-func (c *clientCache) client(ctx context.Context, id string) (found, error) {
+// client finds a client, for a request from the address. The error means that the
+// store cannot tell. While the feed is not followed, no eviction can be relied on, so
+// records are read again; after MaxRevocationLag, or before the first poll, a cached
+// one counts no more.
+func (c *clientCache) client(ctx context.Context, id, address string) (found, error) {
 	lag, behind := c.feed.lag(ctx)
-	cached, ok := c.clients.get(id)
-	if !ok {
-		cached, ok = c.unknown.get(id)
-	}
+	cached, ok := c.cached(id)
 	fresh := clientFresh
 	if lag > followPromise {
 		fresh = clientBlind
@@ -80,7 +79,7 @@ func (c *clientCache) client(ctx context.Context, id string) (found, error) {
 	if ok && behind == nil && time.Since(cached.read) < fresh {
 		return found{cached.client, cached.number, false}, nil
 	}
-	read, err := c.refresh(ctx, id)
+	read, err := c.lookUp(ctx, id, address, ok && cached.client != nil)
 	if err == nil {
 		return found{read.client, read.number, false}, nil
 	}
@@ -94,8 +93,10 @@ func (c *clientCache) client(ctx context.Context, id string) (found, error) {
 }
 
 // refresh queries the store, once for all who ask at the same time, also when the
-// first of them leaves. While the store fails, one caller in storeRetry tries it.
-func (c *clientCache) refresh(ctx context.Context, id string) (*cachedClient, error) {
+// first of them leaves. While the store fails, one caller in storeRetry tries it. It
+// has failed when a query for a client fails; one for an unknown id that times out
+// may be the fault of the many that ask for such.
+func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cachedClient, error) {
 	if at := c.failed.Load(); at != nil {
 		now := time.Now()
 		if now.Sub(*at) < storeRetry || !c.failed.CompareAndSwap(at, &now) {
@@ -109,8 +110,9 @@ func (c *clientCache) refresh(ctx context.Context, id string) (*cachedClient, er
 		now := time.Now()
 		client, err := c.read(detached, id)
 		if err != nil && !errors.Is(err, errWrongClient) {
-			failed := time.Now()
-			c.failed.Store(&failed)
+			if failed := time.Now(); known || detached.Err() == nil {
+				c.failed.Store(&failed)
+			}
 			return nil, err
 		}
 		c.failed.Store(nil)

@@ -30,7 +30,7 @@ func newCache(t *testing.T, store registry.Store) *clientCache {
 	feed := newFollower(store, time.Minute, func(registry.Change) {}, func(error) {})
 	go feed.run(feed.life)
 	t.Cleanup(feed.close)
-	return newClientCache(store, feed)
+	return newClientCache(store, feed, newLookups())
 }
 
 // A client at work costs one query in 10 s, and no statement per token; one that
@@ -71,7 +71,7 @@ func TestClientCacheWarm(t *testing.T) {
 func TestClientCacheOneRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
-		s := newService(t, Config{Store: store})
+		s := newService(t, Config{Store: store, MaxGrantRate: -1})
 		release := make(chan struct{})
 		store.does(at("Client", func(ctx context.Context, _ string) error {
 			select {
@@ -296,7 +296,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			read, _ := r.client(t.Context(), "app")
+			read, _ := r.client(t.Context(), "app", address(1))
 			early = read.client
 		}()
 		<-read
@@ -308,7 +308,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		r.evict("app")
 
 		// A request after the change does not join the query from before it.
-		if c, err := r.client(t.Context(), "app"); err != nil || c.client.Name != "next" {
+		if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client.Name != "next" {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		close(release)
@@ -316,7 +316,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		if early == nil || early.Name != "" {
 			t.Errorf("the first got %+v", early)
 		}
-		if c, err := r.client(t.Context(), "app"); err != nil || c.client.Name != "next" {
+		if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client.Name != "next" {
 			t.Errorf("the change is lost: %+v, %v", c, err)
 		}
 	})
@@ -339,18 +339,18 @@ func TestClientCacheFlood(t *testing.T) {
 	begun := time.Now()
 	for n := range floods {
 		if n%1000 == 0 {
-			if c, err := r.client(t.Context(), "app"); err != nil || c.client != &mine {
+			if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client != &mine {
 				t.Fatal(c, err)
 			}
 		}
-		if c, err := r.client(t.Context(), strconv.Itoa(n)); c.client != nil || err != nil {
+		if c, err := r.client(t.Context(), strconv.Itoa(n), address(1)); c.client != nil || err != nil {
 			t.Fatal(c, err)
 		}
 	}
 	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
 		t.Errorf("%d reads of a warm client, want %d", reads, most)
 	}
-	if n := entries(r.unknown); n > maxCached || n < 1000 {
+	if n := entries(r.unknown); n > maxUnknown || n < 1000 {
 		t.Errorf("%d ids are cached", n)
 	}
 	if n := entries(r.clients); n != 1 {

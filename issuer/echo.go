@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -16,9 +17,8 @@ import (
 //
 //	e.POST("/oauth/token", echo.WrapHandler(iss.TokenHandler()))
 //
-// Failed attempts are counted per network. A request's network is that of its
-// connection, unless Config.ClientIP or else e.IPExtractor says where it comes
-// from.
+// A request's network, which some bounds are for, is that of its connection, unless
+// Config.ClientIP or else e.IPExtractor says where it comes from.
 func (i *Issuer) Mount(e *echo.Echo) {
 	clientIP := i.addressOf
 	if i.made() && i.clientIP == nil {
@@ -26,9 +26,9 @@ func (i *Issuer) Mount(e *echo.Echo) {
 			// Asked per request: the app may set it after Mount. Not c.RealIP, which
 			// believes any header when there is no extractor.
 			if extract := e.IPExtractor; extract != nil {
-				return extract(r)
+				return cmp.Or(extract(r), notAnAddress)
 			}
-			return r.RemoteAddr
+			return i.connectionOf(r)
 		}
 	}
 	for _, r := range i.routes(clientIP) {

@@ -27,8 +27,8 @@ type follower struct {
 	stop context.CancelFunc
 
 	mu      sync.Mutex
-	running *flight // nil: none
-	next    *flight // nil: none
+	running *polling // nil: none
+	next    *polling // nil: none
 	closed  bool
 	flights sync.WaitGroup
 
@@ -40,8 +40,8 @@ type follower struct {
 	failure  atomic.Value              // error, of the last poll that failed
 }
 
-// flight is a poll that is running, or the one after it.
-type flight struct {
+// polling is a poll that is running, or the one after it.
+type polling struct {
 	done chan struct{}
 	err  error // once done
 }
@@ -108,20 +108,20 @@ func (f *follower) join(ctx context.Context, later bool) error {
 	}
 }
 
-func (f *follower) choose(later bool) *flight {
+func (f *follower) choose(later bool) *polling {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case f.closed:
 		return nil
 	case f.running == nil:
-		f.running = &flight{done: make(chan struct{})}
+		f.running = &polling{done: make(chan struct{})}
 		f.flights.Go(f.fly)
 		return f.running
 	case !later:
 		return f.running
 	case f.next == nil:
-		f.next = &flight{done: make(chan struct{})}
+		f.next = &polling{done: make(chan struct{})}
 	}
 	return f.next
 }

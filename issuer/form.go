@@ -12,7 +12,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-const maxRequest = 64 << 10
+const (
+	maxRequest = 64 << 10
+	maxRoom    = 1 << 10 // before the first byte is there
+)
 
 // parameters is the form that a client sends. A parameter without a value counts
 // as absent (RFC 6749, section 3.2).
@@ -90,9 +93,11 @@ func readBody(r *http.Request) (string, *Error) {
 		}
 		return form, nil
 	}
-	room := int64(2 << 10)
+	// No more than a usual form needs, whatever length is announced: a body may never
+	// arrive.
+	room := int64(maxRoom)
 	if r.ContentLength >= 0 {
-		room = r.ContentLength + 1 // so that the end is seen without room for more
+		room = min(room, r.ContentLength+1) // so that the end is seen without room for more
 	}
 	body, err := readAll(r.Body, make([]byte, room))
 	switch {
@@ -108,11 +113,12 @@ func readBody(r *http.Request) (string, *Error) {
 
 var errTooLarge = errors.New("issuer: request too large")
 
-// readAll reads up to maxRequest bytes, into room if they fit. room is not empty.
+// readAll reads up to maxRequest bytes, into room if they fit. room is not empty. It
+// grows as bytes arrive.
 func readAll(r io.Reader, room []byte) ([]byte, error) {
 	for n := 0; ; {
 		if n == len(room) {
-			larger := make([]byte, min(4*n, maxRequest+1))
+			larger := make([]byte, min(2*n, maxRequest+1))
 			copy(larger, room)
 			room = larger
 		}

@@ -121,9 +121,21 @@ func (i *Issuer) routes(clientIP func(*http.Request) string) []route {
 // the address of the connection.
 func (i *Issuer) addressOf(r *http.Request) string {
 	if i != nil && i.clientIP != nil {
-		return i.clientIP(r)
+		return cmp.Or(i.clientIP(r), notAnAddress)
 	}
-	return r.RemoteAddr
+	return i.connectionOf(r)
+}
+
+// connectionOf returns the address of the connection. It is empty, and an event says
+// so once, where that is the address of a proxy which sends on many callers.
+func (i *Issuer) connectionOf(r *http.Request) string {
+	if !forwarded(r) {
+		return r.RemoteAddr
+	}
+	if i != nil {
+		i.proxy.Do(func() { i.reportProxy(r.Context()) })
+	}
+	return ""
 }
 
 // made reports whether New made the issuer. The methods of one that it did not

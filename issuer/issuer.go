@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -58,10 +59,12 @@ type Config struct {
 	Claims func(ctx context.Context, grant Grant) (map[string]any, error)
 
 	// ClientIP returns where a request comes from: an IP address, with or without
-	// a port. Failed attempts are counted per network of that address. Behind a
+	// a port. Bounds per network are those of that address's network. Behind a
 	// proxy, return the address that your proxy vouches for, never a header that
 	// any caller can write. Default: the address of the connection; for Mount,
-	// Echo's IPExtractor where the app has one.
+	// Echo's IPExtractor where the app has one. With neither, bounds per network do
+	// not apply to a request with an X-Forwarded-For or Forwarded header, as all that
+	// a proxy sends on would be one network; Observe is told so once.
 	ClientIP func(r *http.Request) string
 
 	// ImportedSecrets lets clients authenticate with secrets that a person or
@@ -70,13 +73,24 @@ type Config struct {
 	// the issuer compute by sending wrong ones. The cost is bounded, not small.
 	ImportedSecrets bool
 
-	// FailedAttempts is how many failures in a row with a chosen secret a client
-	// may have before the answer is 429; a network (a /24 of IPv4, a /56 of IPv6)
-	// may have ten times as many. Then one attempt is let through per 30 s.
-	// Default 30; negative is no limit. Generated secrets are never limited, and a
-	// client is counted apart in a network where it has lately succeeded. Each
-	// replica counts for itself.
+	// FailedAttempts is how many wrong chosen secrets a client may be sent before the
+	// answer is 429. Then one is let through per 5 s, for all networks (a /24 of IPv4,
+	// a /56 of IPv6) in turn; Retry-After says when a network's turn is. A network may
+	// send ten times as many, to whichever clients, then one per 30 s. From an address
+	// at which the client has succeeded a right secret always works, unless 10 000
+	// wrong ones were sent from there; from the rest of its network it does unless
+	// such attempts use up a sixth of FailedAttempts. A store that is a
+	// registry.NetworkRecorder keeps the addresses; others forget them at a restart.
+	// Default 30; negative is no limit. Right generated secrets are not limited,
+	// unless the client was not seen for an hour and its network has failed as often.
+	// Each replica counts for itself.
 	FailedAttempts int
+
+	// MaxGrantRate is how many tokens a client may get per second; for a moment it may
+	// get twice as many. More are answered 429 with Retry-After, so that one client
+	// cannot take all signing. Default 200; negative is no limit. Each replica counts
+	// for itself.
+	MaxGrantRate int
 
 	// MaxRevocationLag is how long the store's feed may be out of reach before this
 	// process refuses to guess: Issuer.Revoked returns an error, a guard answers
@@ -131,6 +145,8 @@ type Issuer struct {
 
 	mechanisms []mechanism
 	secrets    *secretAuth
+	grants     *grantLimit // nil: no limit
+	proxy      sync.Once   // reports that a proxy's callers cannot be told apart
 	feed       *follower
 	revoked    *revoked
 	writing    *writing // revocations of clients
@@ -143,6 +159,7 @@ func New(c Config) (*Issuer, error) {
 	c.TokenTTL = cmp.Or(c.TokenTTL, 15*time.Minute)
 	c.TokenPath = cmp.Or(c.TokenPath, "/token")
 	c.FailedAttempts = cmp.Or(c.FailedAttempts, 30)
+	c.MaxGrantRate = cmp.Or(c.MaxGrantRate, 200)
 	c.MaxRevocationLag = cmp.Or(c.MaxRevocationLag, time.Minute)
 	if err := checkIssuer(c.Issuer, c.InsecureHTTP); err != nil {
 		return nil, err
@@ -172,6 +189,7 @@ func New(c Config) (*Issuer, error) {
 			}
 		}
 	}
+	lookups := newLookups()
 	i := &Issuer{
 		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
 		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe,
@@ -179,13 +197,20 @@ func New(c Config) (*Issuer, error) {
 	for audience, scopes := range i.resources {
 		i.resources[audience] = slices.Clone(scopes)
 	}
-	if i.secrets, err = newSecretAuth(i.find, i.uses, c.FailedAttempts, c.ImportedSecrets); err != nil {
+	var limits *lockout
+	if c.FailedAttempts > 0 {
+		limits = newLockout(c.Store, lookups.queue, c.FailedAttempts)
+	}
+	if c.MaxGrantRate > 0 {
+		i.grants = newGrantLimit(c.MaxGrantRate)
+	}
+	if i.secrets, err = newSecretAuth(i.find, i.findsAtOnce, lookups.queue, limits, i.uses, c.ImportedSecrets); err != nil {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
 	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportFollowing)
-	i.clients, i.writing = newClientCache(c.Store, i.feed), newWriting()
-	i.loops = newBackground(i.feed.run, i.housekeep)
+	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
+	i.loops = newBackground(i.feed.run, i.housekeep, limits.run)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
 	return i, err
@@ -202,6 +227,7 @@ func (i *Issuer) Close() error {
 	i.loops.close()
 	i.feed.close()
 	i.uses.flush(context.Background())
+	i.secrets.lockout.flush(context.Background())
 	return nil
 }
 

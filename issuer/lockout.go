@@ -1,201 +1,271 @@
 package issuer
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"time"
 
-	"github.com/echo-m2m/m2m/jwks/event"
 	"golang.org/x/time/rate"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// lockout slows guessing down. Each client, and each network that requests come
-// from, may fail so often; then one attempt is let through each refillEvery.
+// lockout slows guessing down. Guessing needs a chosen secret: generated ones cannot
+// be guessed and cost nothing to check.
 //
-// It limits chosen secrets only: generated ones cannot be guessed and cost
-// nothing to check, so they are exempt. A client in a network from which it has
-// lately authenticated may fail as often by that count alone, so that callers
-// elsewhere cannot lock it out.
+// Wrong chosen secrets are counted for each client and each network that requests
+// come from. A client has some free attempts; then the networks take turns, see
+// turns. A network has ten times as many, for all clients together; then one is let
+// through each networkRefill. A client whose network is trusted is let through
+// whatever these say, see trust; a wrong secret is then answered as they say.
 //
-// Unknown clients are counted as known ones are, in a map of their own, so that
-// a flood of made-up ids neither evicts a client's count nor can be told from
-// one. Each replica counts for itself.
+// Wrong generated secrets are counted for each network alone, and decide nothing but
+// that the network has no more ids looked up in the store.
+//
+// Unknown clients are counted as known ones are, in maps of their own, so that a
+// flood of made-up ids neither evicts a client's count nor can be told from one.
+// Each replica counts for itself.
 type lockout struct {
 	attempts int
-	clients  *bounded[*rate.Limiter] // clients there are
-	unknown  *bounded[*rate.Limiter] // and are not
+	clients  *turns // clients there are
+	unknown  *turns // and are not
 	networks *bounded[*rate.Limiter]
-	trusted  *bounded[*rate.Limiter] // a client in a network from which it succeeded
+	misses   *bounded[*rate.Limiter] // of generated secrets, per network
+	trust    *trust
 }
 
 const (
-	refillEvery   = 30 * time.Second
-	lockoutMemory = time.Hour
-	trustFor      = 24 * time.Hour
 	networkFactor = 10 // a network has many clients
-	maxBuckets    = 1 << 16
+	networkRefill = 30 * time.Second
+	missRefill    = time.Second
+	lockoutMemory = 3 * time.Hour // a network's bucket of 300 is full by then
+	maxAttempts   = 1_000_000
 )
 
 var errLockedOut = errors.New("issuer: too many failed attempts of this client or network")
 
-func newLockout(attempts int) *lockout {
+func newLockout(store registry.Store, queue *fairQueue, attempts int) *lockout {
+	attempts = min(attempts, maxAttempts)
 	return &lockout{
 		attempts: attempts,
-		clients:  newBounded[*rate.Limiter](maxBuckets, lockoutMemory),
-		unknown:  newBounded[*rate.Limiter](maxBuckets, lockoutMemory),
+		clients:  newTurns(attempts),
+		unknown:  newTurns(attempts),
 		networks: newBounded[*rate.Limiter](maxBuckets, lockoutMemory),
-		trusted:  newBounded[*rate.Limiter](maxBuckets, trustFor),
+		misses:   newBounded[*rate.Limiter](maxBuckets, lockoutMemory),
+		trust:    newTrust(store, queue, attempts),
 	}
 }
 
 // attempt is who a request claims to be and where it comes from.
 type attempt struct {
-	clientID, address string
-	unlimited         bool // the secret cannot be guessed
-	exists            bool // there is such a client
+	clientID string
+	address  string // empty: not known
+	network  string // of the address; generated sets it where it is needed
 }
 
-func (a attempt) network() string { return networkOf(a.address) }
+// steps are what an attempt consists of. A 401 of check is a failure.
+type steps struct {
+	atOnce func() bool // find needs no query, or one that goes ahead
+	find   func() (exists bool, err *Error)
+	check  func(h checkHow) *Error
+}
 
-func (a attempt) pair() string { return a.network() + " " + a.clientID } // a network has no space
+// checkHow says how a chosen secret is checked.
+type checkHow struct {
+	ahead bool // of those whose network is not trusted
+	quick bool // with no hash where a right secret is cached: other rules refuse the attempt
+}
 
-// attempt runs find and then check, unless the client or the network has failed
-// too often: then it returns a 429, before find if it can be told by the network
-// alone, so that such a request costs no query, and before check, so that it
-// costs no hash. An error of check that is a 401 counts as a failure.
-func (l *lockout) attempt(a attempt, find func() (exists bool, err *Error), check func() *Error) (err *Error) {
-	if !a.unlimited {
-		if err := l.refusedByNetwork(a); err != nil {
-			return err
+// generated runs an attempt with a generated secret. A right one is never refused
+// for what has failed, unless its network has failed too often and the client was not
+// seen lately, nor has ever succeeded from there.
+func (l *lockout) generated(a attempt, s steps) *Error {
+	if l == nil {
+		return run(s)
+	}
+	if s.atOnce() {
+		err := run(s)
+		if err == nil {
+			return nil
 		}
+		a.network = networkOf(a.address)
+		return l.wrongGenerated(a, l.refusedMisses(a), err)
 	}
-	if a.exists, err = find(); err != nil {
-		return err
+	a.network = networkOf(a.address)
+	refusal := l.refusedMisses(a)
+	if refusal != nil && !l.trust.mayAsk(a) {
+		return refusal
 	}
-	if !a.unlimited {
-		if err := l.refused(a); err != nil {
-			return err
-		}
+	if err := run(s); err != nil {
+		return l.wrongGenerated(a, refusal, err)
 	}
-	err = check()
-	if l == nil || err != nil && err.Status != http.StatusUnauthorized || err == nil && a.unlimited {
-		return err
-	}
-	// Check again: concurrent requests may have passed the first check. Past the
-	// limit even the right secret gets 429, so the answer tells nothing.
-	if refused := l.refused(a); refused != nil {
-		return refused
-	}
-	if err != nil {
-		l.failed(a)
-		return err
-	}
-	l.succeeded(a)
+	l.trust.saw(a)
 	return nil
 }
 
-// counts returns where failures of the client are counted.
-func (l *lockout) counts(a attempt) *bounded[*rate.Limiter] {
-	if a.exists {
-		return l.clients
+// run finds and checks, with no limit.
+func run(s steps) *Error {
+	if _, err := s.find(); err != nil {
+		return err
 	}
-	return l.unknown
+	return s.check(checkHow{})
 }
 
-// refused returns the answer to a request that must wait, nil if it need not.
-func (l *lockout) refused(a attempt) *Error {
-	if l == nil || l.isTrusted(a) {
-		return nil
+// refusedMisses returns the answer to a wrong generated secret of a network that has
+// failed too often, with chosen or generated secrets, nil if it has not.
+func (l *lockout) refusedMisses(a attempt) *Error {
+	if refusal := l.refusedByNetwork(a); refusal != nil || a.network == "" {
+		return refusal
 	}
-	return wait(min(left(l.networks, a.network()), left(l.counts(a), a.clientID)))
+	return refuse(left(l.misses, a.network, missRefill))
 }
 
-// refusedByNetwork is refused as far as it can be told before the store is asked
-// whether there is such a client.
+// wrongGenerated is the answer to a wrong generated secret, which is counted unless
+// it is refused.
+func (l *lockout) wrongGenerated(a attempt, refusal, err *Error) *Error {
+	if refusal != nil {
+		return refusal
+	}
+	if err.Status == http.StatusUnauthorized && a.network != "" {
+		count(l.misses, a.network, l.attempts*networkFactor, missRefill)
+	}
+	return err
+}
+
+// chosen runs an attempt with a chosen secret. One that is refused costs no query
+// if the network alone is refused, and never a hash.
+func (l *lockout) chosen(ctx context.Context, a attempt, s steps) *Error {
+	if l == nil {
+		return run(s)
+	}
+	refusal := l.refusedByNetwork(a)
+	if refusal != nil && !l.trust.has(a) {
+		return refusal
+	}
+	exists, err := s.find()
+	if err != nil {
+		return cmp.Or(refusal, err)
+	}
+	t := l.unknown
+	if exists {
+		t = l.clients
+	}
+	var turn bool
+	if refusal == nil && !t.free(a.clientID) {
+		if turn = t.take(a.clientID, a.network); !turn {
+			refusal = refuse(t.wait(a.clientID, a.network))
+		}
+	}
+	if refusal != nil {
+		if exists && !l.trust.has(a) {
+			l.trust.load(ctx, a)
+		}
+		if !exists || !l.trust.allows(a) {
+			return refusal
+		}
+	}
+	err = s.check(checkHow{ahead: exists && l.trust.has(a), quick: refusal != nil})
+	switch {
+	case err == nil:
+		return l.right(a, t, turn, refusal)
+	case err.Status != http.StatusUnauthorized:
+		if turn {
+			t.giveBack(a.clientID, a.network)
+		}
+		return cmp.Or(refusal, err)
+	}
+	return l.wrong(a, t, turn, refusal, err)
+}
+
+// right is the answer to a right secret. Concurrent requests may have used up the
+// attempts that were there: past the limit even the right secret is refused, so the
+// answer tells nothing.
+func (l *lockout) right(a attempt, t *turns, turn bool, refusal *Error) *Error {
+	if refusal != nil && !l.trust.allows(a) {
+		return refusal
+	}
+	if refusal == nil && !turn && !t.free(a.clientID) && !l.trust.allows(a) {
+		return refuse(t.wait(a.clientID, a.network))
+	}
+	l.trust.succeeded(a)
+	return nil
+}
+
+// wrong is the answer to a wrong secret, which is counted. Requests that are refused
+// are not, so a flood from one network cannot evict the counts of others.
+func (l *lockout) wrong(a attempt, t *turns, turn bool, refusal, err *Error) *Error {
+	switch {
+	case refusal != nil:
+		l.trust.failed(a)
+		return refusal
+	case !turn && !t.spend(a.clientID):
+		return refuse(t.wait(a.clientID, a.network))
+	}
+	if a.network != "" {
+		count(l.networks, a.network, l.attempts*networkFactor, networkRefill)
+	}
+	return err
+}
+
+// refusedByNetwork returns the answer to a request whose network has failed too
+// often, nil if it has not.
 func (l *lockout) refusedByNetwork(a attempt) *Error {
-	if l == nil || l.isTrusted(a) {
+	if a.network == "" {
 		return nil
 	}
-	return wait(left(l.networks, a.network()))
+	return refuse(left(l.networks, a.network, networkRefill))
 }
 
-func (l *lockout) isTrusted(a attempt) bool {
-	bucket, ok := l.trusted.get(a.pair())
-	return ok && bucket.Tokens() >= 1
-}
-
-// left returns how many failures are allowed now, up to 1.
-func left(buckets *bounded[*rate.Limiter], key string) float64 {
-	if bucket, ok := buckets.get(key); ok {
-		return min(1, bucket.Tokens())
+// left returns how long it is until one more failure is allowed.
+func left(buckets *bounded[*rate.Limiter], key string, refill time.Duration) time.Duration {
+	bucket, ok := buckets.get(key)
+	if !ok {
+		return 0
 	}
-	return 1
+	return time.Duration(max(0, 1-bucket.Tokens()) * float64(refill))
 }
 
-// wait returns the answer when less than one attempt is left.
-func wait(left float64) *Error {
-	if left >= 1 {
+// count takes one from the bucket, and keeps it for as long again.
+func count(buckets *bounded[*rate.Limiter], key string, limit int, refill time.Duration) {
+	buckets.getOrSet(key, func() *rate.Limiter { return rate.NewLimiter(rate.Every(refill), limit) }).Allow()
+}
+
+// refuse returns the answer to a request that must wait, nil if it need not.
+func refuse(wait time.Duration) *Error {
+	if wait <= 0 {
 		return nil
 	}
-	wait := time.Duration((1 - left) * float64(refillEvery))
 	return &Error{
 		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 		Description: "too many failed attempts, try again later",
-		RetryAfter:  int(wait/time.Second) + 1, reason: event.LockedOut, cause: errLockedOut,
+		RetryAfter:  int((wait + time.Second - 1) / time.Second), reason: event.LockedOut, cause: errLockedOut,
 	}
 }
 
-// failed counts a failure that was not refused. Requests answered 429 are not
-// counted, so a flood from one network cannot evict the counts of others.
-func (l *lockout) failed(a attempt) {
-	if bucket, ok := l.trusted.get(a.pair()); ok {
-		bucket.Allow()
+// run keeps what trust learns, until the context ends.
+func (l *lockout) run(ctx context.Context) {
+	if l != nil {
+		l.trust.run(ctx)
 	}
-	count(l.counts(a), a.clientID, l.attempts)
-	count(l.networks, a.network(), l.attempts*networkFactor)
 }
 
-// count takes one from the bucket, and keeps it for as long again. Two requests
-// may make the first one at once: then one failure is not counted.
-func count(buckets *bounded[*rate.Limiter], key string, limit int) {
-	bucket, ok := buckets.get(key)
-	if !ok {
-		bucket = newBucket(limit)
+// flush keeps what has been learned up to now.
+func (l *lockout) flush(ctx context.Context) {
+	if l != nil {
+		l.trust.flush(ctx)
 	}
-	bucket.Allow()
-	buckets.set(key, bucket)
 }
 
-// succeeded trusts the client in the network, from now on for as long again.
-func (l *lockout) succeeded(a attempt) {
-	bucket, ok := l.trusted.get(a.pair())
-	if !ok {
-		bucket = newBucket(l.attempts)
+func (l *lockout) sweep() {
+	if l == nil {
+		return
 	}
-	l.trusted.set(a.pair(), bucket)
-}
-
-// newBucket returns a full bucket of the failures that are allowed.
-func newBucket(limit int) *rate.Limiter { return rate.NewLimiter(rate.Every(refillEvery), limit) }
-
-// networkOf returns the network that an address counts as: a /24 of IPv4, a /56
-// of IPv6, which is what one customer is commonly given.
-func networkOf(address string) string {
-	var ip netip.Addr
-	if ap, err := netip.ParseAddrPort(address); err == nil {
-		ip = ap.Addr()
-	} else if ip, err = netip.ParseAddr(address); err != nil {
-		return "unknown"
-	}
-	ip = ip.Unmap().WithZone("")
-	bits := 56
-	if ip.Is4() {
-		bits = 24
-	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return "unknown"
-	}
-	return prefix.String()
+	l.clients.sweep()
+	l.unknown.sweep()
+	l.networks.sweep()
+	l.misses.sweep()
+	l.trust.sweep()
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/labstack/echo/v4"
-	"golang.org/x/sync/semaphore"
 )
 
 // from sends credentials from an address, and gives the answer's status.
@@ -56,7 +56,7 @@ func (s *service) wantLocked(t *testing.T, w *httptest.ResponseRecorder, retryAf
 }
 
 // Thirty wrong secrets, then 429, for the right one too from where it is not
-// known; and one attempt every half minute.
+// known; then an attempt in 5 s, networks in turn.
 func TestLockout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 0, chosen(t, "app"), chosen(t, "other"))
@@ -68,49 +68,53 @@ func TestLockout(t *testing.T) {
 		}
 		wrong(30)
 		for range 10 {
-			s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
-			s.wantLocked(t, s.from(address(2), "app", "secret456"), 31)
+			s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
+			s.wantLocked(t, s.from(address(2), "app", "secret456"), 10)
 		}
 		s.wantToken(t, s.from(address(1), "other", "secret456"))
 
-		time.Sleep(20 * time.Second)
-		s.wantLocked(t, s.from(address(1), "app", "wrong"), 11)
-		time.Sleep(10 * time.Second)
+		time.Sleep(4 * time.Second)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 1)
+		time.Sleep(time.Second)
 		wrong(1)
-		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
-		time.Sleep(refillEvery)
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 10) // after the other network
+		time.Sleep(5 * time.Second)
 		s.wantToken(t, s.from(address(2), "app", "secret456"))
 
-		// A success gives nothing back to who guesses.
+		// A success gives nothing back to one who guesses.
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
+		time.Sleep(5 * time.Second)
 		wrong(1)
-		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
-		time.Sleep(10 * refillEvery)
-		wrong(10)
-		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
-		for _, pause := range []time.Duration{40 * refillEvery, 24 * time.Hour} {
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
+		time.Sleep(10 * attemptEvery)
+		wrong(1 + 9) // its turn, and what was left to all since
+		s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
+		for _, pause := range []time.Duration{40 * attemptEvery, 24 * time.Hour} {
 			time.Sleep(pause)
 			wrong(30)
-			s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
+			s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
 		}
 	})
 }
 
-// A guesser who never stops is counted for as long as that.
+// A guesser who never stops gets no more for it, however many networks take part.
 func TestLockoutNeverForgets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newGuessed(t, 30, chosen(t, "app"))
-		tried := 0
-		const hours = 10
-		for n := range hours * 360 {
-			if s.from(address(n), "app", "wrong").Code == 401 {
-				tried++
+	for networks, least := range map[int]int{1: 600, 20: 1500, 100: 1000} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newGuessed(t, 30, chosen(t, "app"))
+			tried := 0
+			const hours = 3
+			for n := range hours * 3600 {
+				if s.from(address(n%networks), "app", "wrong").Code == 401 {
+					tried++
+				}
+				time.Sleep(time.Second)
 			}
-			time.Sleep(10 * time.Second)
-		}
-		if most := 30 + int(hours*time.Hour/refillEvery); tried > most || tried < most-2 {
-			t.Errorf("%d guesses in %d h, want %d", tried, hours, most)
-		}
-	})
+			if most := 30 + int(hours*time.Hour/attemptEvery); tried > most || tried < least {
+				t.Errorf("%d guesses in %d h from %d networks, want %d", tried, hours, networks, most)
+			}
+		})
+	}
 }
 
 // Many guesses at once find out no more than so many one after the other: the
@@ -118,19 +122,18 @@ func TestLockoutNeverForgets(t *testing.T) {
 func TestLockoutCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 3, chosen(t, "app"))
-		running := semaphore.NewWeighted(1)
-		s.issuer.secrets.slow.running = running
-		running.TryAcquire(1)
+		queue := s.issuer.secrets.slow.queue
+		queue.free = 0
 		statuses := make(chan int, 50)
 		for n := range cap(statuses) {
-			secret := "wrong"
+			secret := "wrong" + strconv.Itoa(n)
 			if n == 40 {
 				secret = "secret456"
 			}
 			go func() { statuses <- s.from(address(n), "app", secret).Code }()
 			synctest.Wait() // they queue in this order
 		}
-		running.Release(1)
+		queue.release()
 		count := map[int]int{}
 		for range cap(statuses) {
 			count[<-statuses]++
@@ -149,77 +152,117 @@ func TestLockoutNetwork(t *testing.T) {
 		for n := range 5 * 10 {
 			s.wantUnauthorized(t, s.from(fmt.Sprintf("192.0.2.%d:1", n), "nobody"+strconv.Itoa(n), "wrong"), errUnknownClient)
 		}
-		s.wantLocked(t, s.from("192.0.2.200:1", "nobody", "wrong"), 31)
-		s.wantLocked(t, s.from("192.0.2.201:1", "app", "secret456"), 31)
+		s.wantLocked(t, s.from("192.0.2.200:1", "nobody", "wrong"), 30)
+		s.wantLocked(t, s.from("192.0.2.201:1", "app", "secret456"), 30)
 		s.wantToken(t, s.from("192.0.3.1:1", "app", "secret456"))
-		time.Sleep(refillEvery)
+		time.Sleep(networkRefill)
 		s.wantToken(t, s.from("192.0.2.201:1", "app", "secret456"))
 	})
 }
 
-// While half the Internet guesses at a client, its right credential works from
-// where it has worked before, for days; with the attack over, from anywhere.
+// While a thousand networks guess at a client, its right secret works from where it
+// has worked before; with the attack over, from anywhere.
 func TestLockoutAttackedClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 30, chosen(t, "app"))
 		s.wantToken(t, s.from(address(0), "app", "secret456"))
 		refused := 0
-		for n := range 3 * 24 * 12 {
-			for k := range 40 {
-				if w := s.from(address(1+n*40+k), "app", "wrong"); w.Code == 429 {
+		for range 24 {
+			for k := range 1000 {
+				if w := s.from(address(1+k), "app", "wrong"); w.Code == 429 {
 					refused++
 				}
 			}
 			s.wantToken(t, s.from(address(0), "app", "secret456"))
+			s.wantToken(t, s.from("1.0.0.77:1", "app", "secret456")) // of its network
 			s.wantStatus(t, s.from(address(200_000), "app", "secret456"), 429)
 			time.Sleep(5 * time.Minute)
 		}
 		if refused < 20_000 {
 			t.Errorf("%d are refused: no attack", refused)
 		}
+		time.Sleep(longestWait)
 		s.wantToken(t, s.from(address(200_001), "app", "secret456"))
 	})
 }
 
-// Who shares a network with the client gets no more guesses for it, and cannot
-// tell by their number that it works from there.
+// One who shares a network with the client gets hardly more guesses for it, and
+// cannot tell by the answers that it works from there. The client's own address works
+// whatever its neighbours send, and also when they share it.
 func TestLockoutTrustedNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newGuessed(t, 10, chosen(t, "app"))
-		s.wantToken(t, s.from(address(1), "app", "secret456"))
-		for range 10 {
-			s.wantUnauthorized(t, s.from(address(1), "app", "wrong"), errWrongSecret)
-			s.wantUnauthorized(t, s.from(address(1), "nobody", "wrong"), errUnknownClient)
+		s := newGuessed(t, 12, chosen(t, "app"))
+		const mine, neighbour = "192.0.2.7:1", "192.0.2.200:1"
+		s.wantToken(t, s.from(mine, "app", "secret456"))
+		for _, from := range []string{neighbour, mine} {
+			for range 6 {
+				s.wantUnauthorized(t, s.from(from, "app", "wrong"), errWrongSecret)
+				s.wantUnauthorized(t, s.from(from, "nobody", "wrong"), errUnknownClient)
+			}
 		}
-		s.wantLocked(t, s.from(address(1), "app", "wrong"), 31)
-		s.wantLocked(t, s.from(address(1), "app", "secret456"), 31)
-		s.wantLocked(t, s.from(address(1), "nobody", "wrong"), 31)
-		time.Sleep(refillEvery)
-		s.wantToken(t, s.from(address(1), "app", "secret456"))
+		for n := range 1000 {
+			for _, from := range []string{neighbour, mine} {
+				s.wantLocked(t, s.from(from, "app", "wrong"+strconv.Itoa(n)), 5)
+				s.wantLocked(t, s.from(from, "nobody", "wrong"+strconv.Itoa(n)), 5)
+			}
+			if n%100 == 0 {
+				s.wantToken(t, s.from(mine, "app", "secret456"))
+			}
+		}
+		s.wantLocked(t, s.from(neighbour, "app", "secret456"), 5) // 2 = 12/6 guesses were looked at
+		time.Sleep(spareRefill)
+		s.wantToken(t, s.from(neighbour, "app", "secret456"))
 	})
 }
 
-// Who must wait makes the issuer ask its store nothing, but for a client that is
-// trusted there or has a generated secret.
-func TestLockoutSavesQueries(t *testing.T) {
+// Guesses from the client's own address end, too.
+func TestLockoutTrustEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &watched{Memory: newStore(t, app(), chosen(t, "trusted"))}
-		s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2, Store: store})
-		s.wantToken(t, s.from(address(1), "trusted", "secret456"))
-		for n := range 2 * 10 {
-			s.from(address(1), "nobody"+strconv.Itoa(n), "wrong")
+		s := newGuessed(t, 12, chosen(t, "app"))
+		s.wantToken(t, s.from(address(1), "app", "secret456"))
+		for n := range trustedFailures + 100 {
+			s.from(address(1), "app", "wrong"+strconv.Itoa(n))
 		}
-		reads := store.reads.Load()
-		for n := range 100 {
-			s.wantLocked(t, s.from(address(1), "somebody"+strconv.Itoa(n), "wrong"), 31)
-		}
-		if got := store.reads.Load(); got != reads {
-			t.Errorf("%d queries for requests that are refused", got-reads)
-		}
-		time.Sleep(clientFresh)
-		s.wantToken(t, s.from(address(1), "trusted", "secret456"))
-		s.wantToken(t, s.from(address(1), "app", appSecret))
+		s.wantStatus(t, s.from(address(1), "app", "secret456"), 429)
 	})
+}
+
+// A network that must wait makes the issuer ask its store nothing, whatever the form
+// of the secret, but for a client that is trusted there or was seen lately.
+func TestLockoutSavesQueries(t *testing.T) {
+	generated, _ := registry.GenerateSecret()
+	for name, used := range map[string]string{"chosen": "wrong", "generated": generated} {
+		synctest.Test(t, func(t *testing.T) {
+			cold := app()
+			cold.ID = "cold"
+			store := &watched{Memory: newStore(t, app(), cold, chosen(t, "trusted"))}
+			s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2, Store: store})
+			s.wantToken(t, s.from(address(1), "trusted", "secret456"))
+			s.wantToken(t, s.from(address(2), "app", appSecret))
+			for n := range 2 * 10 {
+				s.from(address(1), "nobody"+strconv.Itoa(n), used)
+			}
+			reads := store.reads.Load()
+			for n := range 100 {
+				s.wantStatus(t, s.from(address(1), "somebody"+strconv.Itoa(n), generated), 429)
+				if used != generated {
+					s.wantStatus(t, s.from(address(1), "somebody"+strconv.Itoa(n), used), 429)
+				}
+			}
+			s.wantStatus(t, s.from(address(1), "cold", appSecret), 429)
+			if got := store.reads.Load(); got != reads {
+				t.Errorf("%s: %d queries for requests that are refused", name, got-reads)
+			}
+			s.wantToken(t, s.from(address(2), "cold", appSecret))
+			s.wantToken(t, s.from(address(1), "cold", appSecret))
+			time.Sleep(clientFresh)
+			for range 2 * 10 {
+				s.from(address(1), "nobody", used)
+			}
+			s.wantToken(t, s.from(address(1), "trusted", "secret456"))
+			s.wantToken(t, s.from(address(1), "app", appSecret))
+		})
+	}
 }
 
 // Who must wait makes the issuer hash nothing.
@@ -236,28 +279,32 @@ func TestLockoutSavesHashes(t *testing.T) {
 	}
 }
 
-// A generated secret works whatever has failed, for this client and from here.
+// A generated secret works whatever has failed, for this client and from here. Wrong
+// ones count for no client, and for their network alone.
 func TestLockoutGenerated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := chosen(t, "app")
 		c.Secrets = append(c.Secrets, appStored)
 		s := newGuessed(t, 3, c, chosen(t, "other"))
 		other, _ := registry.GenerateSecret()
-		for range 3 * networkFactor {
-			s.from(address(1), "app", "wrong")
-			s.from(address(1), "other", "wrong")
-			s.from(address(1), "app", other)
-			s.from(address(1), "nobody", other)
+		for range 3 * networkFactor / 2 {
+			s.wantUnauthorized(t, s.from(address(1), "app", other), errWrongSecret)
+			s.wantUnauthorized(t, s.from(address(1), "nobody", other), errUnknownClient)
 		}
+		s.wantLocked(t, s.from(address(1), "app", other), 1)
+		s.wantLocked(t, s.from(address(1), "nobody", other), 1)
 		for range 10 {
 			s.wantToken(t, s.from(address(1), "app", appSecret))
 		}
-		// A wrong one is counted, and told to wait, like a wrong chosen one.
-		s.wantLocked(t, s.from(address(1), "app", other), 31)
-		s.wantLocked(t, s.from(address(1), "app", "secret456"), 31)
-		s.wantLocked(t, s.from(address(2), "app", other), 31)
+		// They are no guesses: nothing else is refused.
+		s.wantToken(t, s.from(address(2), "app", "secret456"))
+		for range 3 {
+			s.wantUnauthorized(t, s.from(address(3), "app", "wrong"), errWrongSecret)
+		}
+		s.wantLocked(t, s.from(address(3), "app", "wrong"), 5)
+		s.wantToken(t, s.from(address(3), "app", appSecret))
 		// That it worked makes nothing else work.
-		s.wantLocked(t, s.from(address(1), "app", "secret456"), 31)
+		s.wantLocked(t, s.from(address(3), "app", "secret456"), 5)
 	})
 }
 
@@ -280,13 +327,17 @@ func TestLockoutUnknownAlike(t *testing.T) {
 			}
 			ask(4, 1, "wrong")
 			ask(4, 2, generated)
-			time.Sleep(refillEvery)
+			time.Sleep(attemptEvery)
 			ask(3, 3, "wrong")
-			time.Sleep(refillEvery * 5 / 2)
+			time.Sleep(attemptEvery * 5 / 2)
 			ask(2, 3, generated)
 			ask(2, 1, "wrong")
-			time.Sleep(refillEvery / 2)
+			time.Sleep(attemptEvery / 2)
 			ask(2, 1, "wrong")
+			ask(70, 2, generated)
+			ask(2, 2, "wrong")
+			time.Sleep(missRefill)
+			ask(3, 2, generated)
 			time.Sleep(lockoutMemory + time.Minute)
 			ask(8, 4, "wrong")
 			for n := range 60 {
@@ -346,12 +397,12 @@ func TestLockoutFlood(t *testing.T) {
 			t.Errorf("a client is refused in a flood: status %d", got)
 		}
 		l := s.issuer.secrets.lockout
-		for name, n := range map[string]int{"clients": entries(l.clients), "unknown": entries(l.unknown), "networks": entries(l.networks), "trusted": entries(l.trusted)} {
+		for name, n := range map[string]int{"clients": entries(l.clients.clients), "unknown": entries(l.unknown.clients), "turns": entries(l.unknown.given), "networks": entries(l.networks), "misses": entries(l.misses)} {
 			if n > maxBuckets {
 				t.Errorf("%d %s are kept", n, name)
 			}
 		}
-		if n := entries(l.clients); n != 1 {
+		if n := entries(l.clients.clients); n != 1 {
 			t.Errorf("%d clients are kept, want the one that failed", n)
 		}
 	})
@@ -365,14 +416,14 @@ func TestLockoutKeepsLittle(t *testing.T) {
 		s.wantToken(t, s.from(address(n), "app", appSecret))
 	}
 	l := s.issuer.secrets.lockout
-	if entries(l.clients)+entries(l.networks)+entries(l.trusted) != 0 {
+	if entries(l.clients.clients)+entries(l.networks)+entries(l.misses)+entries(l.trust.networks) != 0 {
 		t.Error("a generated secret is counted")
 	}
 	for n := range 10 {
 		s.wantToken(t, s.from(address(n), "chosen", "secret456"))
 	}
-	if entries(l.clients)+entries(l.networks) != 0 || entries(l.trusted) != 10 {
-		t.Errorf("%d, %d, %d", entries(l.clients), entries(l.networks), entries(l.trusted))
+	if clients, networks, trusted := entries(l.clients.clients), entries(l.networks), entries(l.trust.networks); clients+networks != 0 || trusted != 10 {
+		t.Errorf("%d, %d, %d", clients, networks, trusted)
 	}
 }
 
@@ -411,7 +462,7 @@ func TestNetworkOf(t *testing.T) {
 		"[fe80::1%eth0]:1":                   "fe80::/56",
 		"fe80::2%x y":                        "fe80::/56",
 		"::1":                                "::/56",
-		"":                                   "unknown",
+		"":                                   "",
 		"@":                                  "unknown",
 		"unix":                               "unknown",
 		"192.0.2":                            "unknown",
@@ -433,37 +484,71 @@ func TestNetworkOf(t *testing.T) {
 }
 
 // Where a request comes from is what the connection says, or what the app says
-// is to be believed; never what any caller can write.
+// is to be believed; never what any caller can write. A proxy's address is no
+// caller's: bounds per network are off then, those per client are not.
 func TestLockoutBehindProxy(t *testing.T) {
-	forwarded := func(s *service, client string) int {
-		r := newForm("/token", "grant_type=client_credentials", "Authorization", basic("nobody "+client, "wrong"))
-		r.RemoteAddr = "10.0.0.1:1"
-		for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "X-Client-Ip", "True-Client-Ip"} {
-			r.Header.Set(name, client)
-		}
-		return s.send(r).Code
-	}
-	count := func(s *service) (tried int) {
+	attempts := func(s *service, headers ...string) (tried int) {
 		for n := range 100 {
-			if forwarded(s, fmt.Sprintf("203.0.%d.7", n)) == 401 {
+			client := fmt.Sprintf("203.0.%d.7", n)
+			r := newForm("/token", "grant_type=client_credentials", "Authorization", basic("nobody "+client, "wrong"))
+			r.RemoteAddr = "10.0.0.1:1"
+			for _, name := range append(headers, "X-Real-Ip", "X-Client-Ip", "True-Client-Ip") {
+				r.Header.Set(name, client)
+			}
+			if s.send(r).Code == 401 {
 				tried++
 			}
 		}
 		return tried
 	}
+	proxied := func(s *service) (n int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, e := range s.events {
+			if e.Op == event.OpConfig && e.Reason == event.ProxyUnknown && e.Err != nil {
+				n++
+			}
+		}
+		return n
+	}
+	for name, tt := range map[string]struct {
+		headers       []string
+		extract       echo.IPExtractor
+		clientIP      func(*http.Request) string
+		tried, events int
+	}{
+		"no proxy":              {tried: 2 * networkFactor},
+		"X-Forwarded-For":       {headers: []string{"X-Forwarded-For"}, tried: 100, events: 1},
+		"Forwarded":             {headers: []string{"Forwarded"}, tried: 100, events: 1},
+		"IPExtractor":           {headers: []string{"X-Forwarded-For"}, extract: echo.ExtractIPFromXFFHeader(), tried: 100},
+		"IPExtractor, one":      {headers: []string{"X-Forwarded-For"}, extract: echo.ExtractIPDirect(), tried: 2 * networkFactor},
+		"IPExtractor, no IP":    {headers: []string{"Forwarded"}, extract: func(*http.Request) string { return "not an address" }, tried: 2 * networkFactor},
+		"IPExtractor, empty":    {headers: []string{"Forwarded"}, extract: func(*http.Request) string { return "" }, tried: 2 * networkFactor},
+		"Config.ClientIP":       {headers: []string{"X-Forwarded-For"}, clientIP: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }, tried: 100},
+		"Config.ClientIP, one":  {headers: []string{"X-Forwarded-For"}, clientIP: func(r *http.Request) string { return r.RemoteAddr }, tried: 2 * networkFactor},
+		"Config.ClientIP, none": {headers: []string{"X-Forwarded-For"}, clientIP: func(*http.Request) string { return "" }, tried: 2 * networkFactor},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2, ClientIP: tt.clientIP}, chosen(t, "app"))
+			quick := quickHash(t, "nobody's")
+			s.issuer.secrets.slow.dummy.Store(&quick)
+			s.app.IPExtractor = tt.extract
+			if got := attempts(s, tt.headers...); got != tt.tried {
+				t.Errorf("%d attempts, want %d", got, tt.tried)
+			}
+			if got := proxied(s); got != tt.events {
+				t.Errorf("%d events say that whom a proxy sends on is not known, want %d", got, tt.events)
+			}
+		})
+	}
+
+	// One client is bounded, and so it is through Handler.
 	s := newGuessed(t, 2, chosen(t, "app"))
-	if got := count(s); got != 2*networkFactor {
-		t.Errorf("%d attempts, as many as headers can be made up", got)
-	}
-	s = newGuessed(t, 2, chosen(t, "app"))
-	s.app.IPExtractor = echo.ExtractIPFromXFFHeader()
-	if got := count(s); got != 100 {
-		t.Errorf("%d attempts from 100 networks, behind a proxy that is trusted", got)
-	}
-	s = newGuessed(t, 2, chosen(t, "app"))
-	s.app.IPExtractor = func(*http.Request) string { return "not an address" }
-	if got := count(s); got != 2*networkFactor {
-		t.Errorf("%d attempts from who knows where", got)
+	for n, want := range []int{401, 401, 429, 429} {
+		r := newForm("/token", "grant_type=client_credentials", "Authorization", basic("app", "wrong"), "X-Forwarded-For", strconv.Itoa(n))
+		w := httptest.NewRecorder()
+		s.issuer.Handler().ServeHTTP(w, r)
+		s.wantStatus(t, w, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -9,8 +10,9 @@ import (
 
 // Event is what Config.Observe is told: one for each request to the token,
 // revocation and introspection endpoints, one for each call of RevokeToken,
-// RevokeClient, RevokeSecret and RevokeAll, and one when the store's feed cannot be
-// followed, or can again.
+// RevokeClient, RevokeSecret and RevokeAll, one when the store's feed cannot be
+// followed, or can again, and one, once, when requests arrive by a proxy while
+// Config.ClientIP is not set (event.OpConfig).
 type Event = event.Event
 
 // observation is an operation under way, for the event that reports it. Without
@@ -60,4 +62,15 @@ func (i *Issuer) reportFollowing(err error) {
 		e.Reason = event.StoreUnavailable
 	}
 	i.observation().report(context.Background(), e, nil)
+}
+
+// errProxyUnknown is the cause of the event that reportProxy sends.
+var errProxyUnknown = errors.New("issuer: a proxy sends requests on, and whom they come from is not known: bounds per network are off for them; set Config.ClientIP, or Echo's IPExtractor")
+
+// reportProxy says that requests arrive by a proxy and their callers cannot be told
+// apart.
+func (i *Issuer) reportProxy(ctx context.Context) {
+	if i.observe != nil {
+		i.observe(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: errProxyUnknown})
+	}
 }

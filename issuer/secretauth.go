@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -16,22 +17,28 @@ import (
 // client_secret_post. It alone limits attempts and computes slow hashes.
 type secretAuth struct {
 	find    finder
-	lockout *lockout    // nil: failures are not counted
-	slow    *slowHashes // nil: chosen secrets are not accepted
+	atOnce  func(id string) bool // the finder needs no query, or one that goes ahead
+	queue   *fairQueue           // in which others wait
+	lockout *lockout             // nil: failures are not counted
+	slow    *slowHashes          // nil: chosen secrets are not accepted
 	uses    *uses
 	matches func(stored *registry.Secret, plain string) bool // of a generated secret
 }
 
-func newSecretAuth(find finder, u *uses, failedAttempts int, importedSecrets bool) (*secretAuth, error) {
-	s := &secretAuth{find: find, uses: u, matches: (*registry.Secret).Matches}
-	if failedAttempts > 0 {
-		s.lockout = newLockout(failedAttempts)
-	}
+func newSecretAuth(find finder, atOnce func(id string) bool, queue *fairQueue, limits *lockout, u *uses, importedSecrets bool) (*secretAuth, error) {
+	s := &secretAuth{find: find, atOnce: atOnce, queue: queue, lockout: limits, uses: u, matches: (*registry.Secret).Matches}
 	var err error
 	if importedSecrets {
 		s.slow, err = newSlowHashes()
 	}
 	return s, err
+}
+
+func (s *secretAuth) sweep() {
+	s.lockout.sweep()
+	if s.slow != nil {
+		s.slow.known.sweep()
+	}
 }
 
 // Causes that Observe is told. The client sees none of them.
@@ -115,27 +122,47 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	var (
 		found  account
 		secret *registry.Secret
-		now    time.Time
 	)
-	err := c.lockout.attempt(attempt{clientID: c.clientID, address: c.address, unlimited: generated},
-		func() (exists bool, err *Error) {
-			found, err = c.find(ctx, c.clientID)
+	now := time.Now()
+	a := attempt{clientID: c.clientID, address: c.address}
+	steps := steps{
+		atOnce: func() bool { return c.atOnce(c.clientID) },
+		find: func() (exists bool, err *Error) {
+			found, err = c.find(ctx, c.clientID, c.address)
+			now = time.Now()
 			return found.client != nil, err
 		},
-		func() (err *Error) {
-			now = time.Now()
-			if generated {
-				secret, err = c.checkGenerated(found.client, id, now)
-			} else {
-				secret, err = c.checkChosen(ctx, found.client, now)
-			}
-			return found.admit(c.method, err)
-		})
+	}
+	var err *Error
+	if generated {
+		steps.check = func(checkHow) (err *Error) {
+			secret, err = c.checkGenerated(found.client, id, now)
+			return c.admit(found, err)
+		}
+		err = c.lockout.generated(a, steps)
+	} else {
+		a.network = networkOf(c.address)
+		steps.check = func(how checkHow) (err *Error) {
+			secret, err = c.checkChosen(ctx, found.client, now, a.network, how)
+			return c.admit(found, err)
+		}
+		err = c.lockout.chosen(ctx, a, steps)
+	}
 	if err != nil {
 		return caller{}, err
 	}
 	c.uses.note(c.clientID, secret.ID, now)
 	return caller{found.client, found.number, secret.ID}, nil
+}
+
+// admit decides on the account. While an unknown id from the same network would be
+// turned away, as too many of them are being looked up, so is a failure.
+func (c *secretCredential) admit(a account, failure *Error) *Error {
+	failure = a.admit(c.method, failure)
+	if failure != nil && failure.Status == http.StatusUnauthorized && c.queue.full(networkOf(c.address)) {
+		return unavailable(event.Busy, errQueueFull)
+	}
+	return failure
 }
 
 // checkGenerated returns the client's secret of that id if it matches. It costs
@@ -154,7 +181,7 @@ func (c *secretCredential) checkGenerated(client *registry.Client, id string, no
 
 // checkChosen returns the client's imported secret if it matches. It costs one
 // slow hash whether there is such a secret, or such a client, or not.
-func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time) (*registry.Secret, *Error) {
+func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time, network string, how checkHow) (*registry.Secret, *Error) {
 	imported := func(s *registry.Secret) bool { return !s.Generated() }
 	if c.slow == nil {
 		if current(client, time.Time{}, imported) == nil {
@@ -163,7 +190,7 @@ func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Cli
 		return nil, invalidClient(event.ImportedSecretsOff, errNotImported)
 	}
 	stored := current(client, now, imported)
-	match, err := c.slow.check(ctx, stored, c.secret)
+	match, err := c.slow.check(ctx, slowCheck{c.clientID, stored, c.secret, network, how})
 	switch {
 	case err != nil:
 		return nil, unavailable(event.Busy, err)

@@ -11,17 +11,17 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"golang.org/x/sync/semaphore"
 )
 
 // slowHashes checks imported secrets. One check costs tens of milliseconds of a
-// core, so few run at once, few wait, and a success is cached: a client pays once
-// in a while, not per token, and a flood of forged secrets cannot take all cores.
+// core, so few run at once, few wait, in line by network, and a success is cached: a
+// client pays once in a while, not per token, and a flood of forged secrets cannot
+// take all cores, nor all places.
 type slowHashes struct {
-	running *semaphore.Weighted
-	waiting *semaphore.Weighted // those that run among them
-	key     []byte              // for the fingerprints in known; never leaves the process
-	known   *bounded[[]byte]    // hash, which its salt makes one client's → fingerprint of the secret that matched
+	queue   *fairQueue
+	flights flights[bool]
+	key     []byte           // for the fingerprints in known; never leaves the process
+	known   *bounded[[]byte] // hash, which its salt makes one client's → fingerprint of the secret that matched
 	matches func(stored *registry.Secret, plain string) bool
 
 	// dummy is what the secret of an unknown client is compared with, the result
@@ -32,6 +32,7 @@ type slowHashes struct {
 
 const (
 	slowWaiters = 64
+	slowLine    = 2 // of one network
 	slowTimeout = 5 * time.Second
 	verifiedFor = 5 * time.Minute
 	maxVerified = 10_000
@@ -45,8 +46,7 @@ func newSlowHashes() (*slowHashes, error) {
 		return nil, err
 	}
 	h := &slowHashes{
-		running: semaphore.NewWeighted(slowWorkers()),
-		waiting: semaphore.NewWeighted(slowWaiters),
+		queue:   newFairQueue(slowWorkers(), slowLine, slowWaiters),
 		key:     make([]byte, 32),
 		known:   newBounded[[]byte](maxVerified, verifiedFor),
 		matches: (*registry.Secret).Matches,
@@ -58,53 +58,62 @@ func newSlowHashes() (*slowHashes, error) {
 
 // slowWorkers is how many hashes run at once: half of the cores are for the
 // others.
-func slowWorkers() int64 { return int64(max(1, runtime.GOMAXPROCS(0)/2)) }
+func slowWorkers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// check compares a secret with the client's imported one, nil for a client that
-// has none or does not exist, which costs the same. The error means that it
-// could not be checked now.
-func (h *slowHashes) check(ctx context.Context, stored *registry.Secret, plain string) (bool, error) {
-	if stored == nil {
-		return false, h.gate(ctx, func() { h.matches(h.dummy.Load(), plain) })
-	}
-	h.dummy.Store(stored)
-	mac := hmac.New(sha256.New, h.key)
-	mac.Write([]byte(plain))
-	fingerprint := mac.Sum(nil)
-	if h.cached(stored.Hash, fingerprint) {
-		h.known.set(stored.Hash, fingerprint) // for as long again: a client at work never queues
-		return true, nil
-	}
-	var match bool
-	err := h.gate(ctx, func() {
-		// Another request with this secret may have been ahead in the queue.
-		if match = h.cached(stored.Hash, fingerprint); match {
-			return
-		}
-		if match = h.matches(stored, plain); match {
-			h.known.set(stored.Hash, fingerprint)
-		}
-	})
-	return match && err == nil, err
+// slowCheck is a secret to check.
+type slowCheck struct {
+	clientID string
+	stored   *registry.Secret // the imported one, nil for a client that has none or does not exist
+	plain    string
+	network  string // where the request comes from
+	how      checkHow
 }
 
-func (h *slowHashes) cached(hash string, fingerprint []byte) bool {
-	known, ok := h.known.get(hash)
-	return ok && hmac.Equal(known, fingerprint)
+// check compares a secret with the client's imported one. It costs the same if there
+// is none. Requests with the same secret share a check. The error means that it could
+// not be checked now.
+func (h *slowHashes) check(ctx context.Context, c slowCheck) (bool, error) {
+	mac := hmac.New(sha256.New, h.key)
+	mac.Write([]byte(c.plain))
+	fingerprint := mac.Sum(nil)
+	var hash string
+	if c.stored != nil {
+		hash = c.stored.Hash
+		h.dummy.Store(c.stored)
+		known, ok := h.known.get(hash)
+		switch {
+		case ok && hmac.Equal(known, fingerprint):
+			h.known.set(hash, fingerprint) // for as long again: a client at work never queues
+			return true, nil
+		case ok && c.how.quick:
+			return false, nil
+		}
+	}
+	return h.flights.do(ctx, c.clientID+"\x00"+hash+"\x00"+string(fingerprint), func(ctx context.Context) (match bool, err error) {
+		err = h.gate(ctx, c.network, c.how.ahead, func() {
+			if c.stored == nil {
+				h.matches(h.dummy.Load(), c.plain)
+				return
+			}
+			if match = h.matches(c.stored, c.plain); match {
+				h.known.set(hash, fingerprint)
+			}
+		})
+		return match, err
+	})
 }
 
 // gate runs f when it is its turn.
-func (h *slowHashes) gate(ctx context.Context, f func()) error {
-	if !h.waiting.TryAcquire(1) {
-		return errSlowBusy
-	}
-	defer h.waiting.Release(1)
+func (h *slowHashes) gate(ctx context.Context, network string, ahead bool, f func()) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, slowTimeout, errSlowBusy)
 	defer cancel()
-	if h.running.Acquire(ctx, 1) != nil {
-		return context.Cause(ctx)
+	switch err := h.queue.acquire(ctx, network, ahead); {
+	case errors.Is(err, errQueueFull):
+		return errSlowBusy
+	case err != nil:
+		return err
 	}
-	defer h.running.Release(1)
+	defer h.queue.release()
 	f()
 	return nil
 }

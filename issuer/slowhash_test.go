@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"golang.org/x/sync/semaphore"
 )
 
 // chosenClient has an imported secret of the cost that HashSecret gives one.
@@ -92,12 +91,13 @@ func TestSlowHashMemory(t *testing.T) {
 		t.Errorf("%d remembered", count)
 	}
 	stored := quickHash(t, "secret456")
-	if ok, err := h.check(t.Context(), &stored, "secret456"); !ok || err != nil {
+	if ok, err := h.check(t.Context(), slowCheck{stored: &stored, plain: "secret456"}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
-	for _, shard := range h.known.shards {
-		for key, item := range shard.Items() {
-			if strings.Contains(fmt.Sprintf("%s %s", key, item.Object), "secret456") {
+	for i := range h.known.shards {
+		s := &h.known.shards[i]
+		for key, element := range s.entries {
+			if strings.Contains(fmt.Sprintf("%s %s", key, s.at(element).value), "secret456") {
 				t.Error("the secret is kept")
 			}
 		}
@@ -115,10 +115,11 @@ func TestSlowHashGate(t *testing.T) {
 		const more = 10
 		var running, most atomic.Int32
 		release := make(chan struct{})
-		results := make(chan error, slowWaiters+more)
-		for range slowWaiters + more {
+		total := slowWorkers() + slowWaiters + more
+		results := make(chan error, total)
+		for n := range total {
 			go func() {
-				results <- h.gate(t.Context(), func() {
+				results <- h.gate(t.Context(), networkOf(address(n)), false, func() {
 					most.Store(max(most.Load(), running.Add(1)))
 					<-release
 					running.Add(-1)
@@ -139,15 +140,15 @@ func TestSlowHashGate(t *testing.T) {
 		}
 		close(release)
 		synctest.Wait()
-		if len(results) != slowWaiters {
-			t.Fatalf("%d came through, want %d", len(results), slowWaiters)
+		if len(results) != total-more {
+			t.Fatalf("%d came through, want %d", len(results), total-more)
 		}
-		for range slowWaiters {
+		for range total - more {
 			if err := <-results; err != nil {
 				t.Error(err)
 			}
 		}
-		if int64(most.Load()) > slowWorkers() || !h.running.TryAcquire(slowWorkers()) || !h.waiting.TryAcquire(slowWaiters) {
+		if int(most.Load()) > slowWorkers() || h.queue.free != slowWorkers() || h.queue.waiting != 0 {
 			t.Errorf("%d ran at once, or some still run or wait", most.Load())
 		}
 	})
@@ -159,19 +160,19 @@ func TestSlowHashTimeout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.running.TryAcquire(slowWorkers())
+		h.queue.free = 0
 		ran := false
 		started := time.Now()
-		if err := h.gate(t.Context(), func() { ran = true }); !errors.Is(err, errSlowBusy) || time.Since(started) != slowTimeout {
+		if err := h.gate(t.Context(), "n", false, func() { ran = true }); !errors.Is(err, errSlowBusy) || time.Since(started) != slowTimeout {
 			t.Errorf("%v after %v", err, time.Since(started))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		started = time.Now()
-		if err := h.gate(ctx, func() { ran = true }); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) != time.Second {
+		if err := h.gate(ctx, "n", false, func() { ran = true }); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(started))
 		}
-		if ran || !h.waiting.TryAcquire(slowWaiters) {
+		if ran || h.queue.waiting != 0 {
 			t.Error("it ran, or still waits")
 		}
 	})
@@ -189,22 +190,22 @@ func TestSlowHashCrowd(t *testing.T) {
 		return s.post("grant_type=client_credentials", "Authorization", basic(id, secret))
 	}
 	s.wantToken(t, ask("known", "secret456"))
-	waiting := s.issuer.secrets.slow.waiting
-	waiting.TryAcquire(slowWaiters)
+	queue := s.issuer.secrets.slow.queue
+	queue.free, queue.waiting = 0, slowWaiters
 	for _, id := range []string{"fresh", "nobody"} {
 		s.wantError(t, ask(id, "secret456"), 503, "temporarily_unavailable", "try again in a moment")
 		s.wantCause(t, errSlowBusy)
 	}
 	s.wantToken(t, ask("known", "secret456"))
 	s.wantToken(t, ask("app", appSecret))
-	waiting.Release(1)
+	queue.free, queue.waiting = slowWorkers(), 0
 	s.wantToken(t, ask("fresh", "secret456"))
 }
 
 // Many at once with one right secret: one hash, the others wait for it.
 func TestSlowHashShared(t *testing.T) {
 	s := newService(t, Config{ImportedSecrets: true}, chosenClient(t, "secret456"))
-	s.issuer.secrets.slow.running = semaphore.NewWeighted(1)
+	s.issuer.secrets.slow.queue = newFairQueue(1, slowLine, slowWaiters)
 	hashes := s.slowHashesIn(func() {
 		status := make(chan int)
 		for range 20 {

@@ -42,6 +42,9 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if err := i.grants.take(client.ID); err != nil {
+		return answer{}, err
+	}
 	token, err := i.sign(q.context(), payload)
 	if err != nil {
 		return answer{}, err

@@ -38,7 +38,7 @@ func withRevocations(ctx context.Context, w *world, n int) (iss *issuer.Issuer, 
 		return nil, 0, err
 	}
 	before := liveHeap()
-	iss, err = issuer.New(issuer.Config{Issuer: issuerURL, Keys: w.keys, Store: feed{memory, int64(n), time.Now().Add(time.Hour)}})
+	iss, err = issuer.New(issuer.Config{Issuer: issuerURL, MaxGrantRate: -1, Keys: w.keys, Store: feed{memory, int64(n), time.Now().Add(time.Hour)}})
 	if err != nil {
 		return nil, 0, err
 	}

@@ -60,7 +60,7 @@ type SecretUse struct {
 }
 
 // NetworkRecorder is implemented by a [Store] that keeps from which networks
-// clients have succeeded with a chosen secret, so that guessing limits know them
+// clients have succeeded, so that guessing limits know them
 // after a restart. The issuer passes successes in batches, as to [UseRecorder].
 type NetworkRecorder interface {
 	// Succeeded records the latest of the times given and those it has. It keeps the

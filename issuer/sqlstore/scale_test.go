@@ -69,7 +69,7 @@ func BenchmarkFollow(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+				iss, err := issuer.New(issuer.Config{MaxGrantRate: -1, Issuer: "https://auth.example.com", Keys: keys, Store: store})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -148,7 +148,7 @@ func newTokenApp(b *testing.B, store registry.Store) tokenApp {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { keys.Close() })
-	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+	iss, err := issuer.New(issuer.Config{MaxGrantRate: -1, Issuer: "https://auth.example.com", Keys: keys, Store: store})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func newEndpoint(tb testing.TB, signer crypto.Signer, store registry.Store) *end
 	if err != nil {
 		tb.Fatal(err)
 	}
-	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+	iss, err := issuer.New(issuer.Config{MaxGrantRate: -1, Issuer: "https://auth.example.com", Keys: keys, Store: store})
 	if err != nil {
 		tb.Fatal(err)
 	}

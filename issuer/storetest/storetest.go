@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Manager/feed first":   managed(managerFeedFirst),
 		"Manager/50 at once":   managed(managerRacers),
 		"NetworkRecorder":      networks,
+		"NetworkLister":        latestNetworks,
 		"Manager/50 ensure":    managed(managerEnsure),
 	} {
 		t.Run(name, func(t *testing.T) {

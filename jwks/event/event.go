@@ -83,6 +83,7 @@ const (
 	OpRotateKey Op = "key.rotate"  // another key signs now, or the keyring could not see to that
 	OpFetch     Op = "key.fetch"   // a key set was fetched, or could not be
 	OpFollow    Op = "feed.follow" // the issuer could not follow its store's changes, or can again
+	OpConfig    Op = "config"      // the configuration does not fit the requests that arrive; Reason says how
 )
 
 // Reason says why something was refused or failed. The list is closed: every
@@ -124,6 +125,7 @@ const (
 	InvalidTarget        Reason = "invalid_target"         // the client may not have the audience
 	ForeignToken         Reason = "foreign_token"          // the token is another client's
 	ClaimsRefused        Reason = "claims_refused"         // the app's Claims func refused or failed
+	TooManyGrants        Reason = "too_many_grants"        // the client has got too many tokens in a moment
 )
 
 // Refusals of an operator's action.
@@ -141,6 +143,7 @@ const (
 	RevocationsUnavailable Reason = "revocations_unavailable" // whether the token was revoked cannot be told
 	FetchFailed            Reason = "fetch_failed"            // the issuer did not answer with a usable document
 	Misconfigured          Reason = "misconfigured"           // the guard was not set up
+	ProxyUnknown           Reason = "proxy_unknown"           // a proxy sends requests on, and whom they come from is not known
 	Internal               Reason = "internal"                // a fault of this program
 )
 
@@ -150,8 +153,8 @@ func Reasons() []Reason {
 		NoToken, MalformedToken, WrongTokenType, UnknownKey, BadSignature, WrongIssuer, WrongAudience, InvalidClaims,
 		Expired, NotYetValid, SenderConstrained, Revoked, InsufficientScope, Forbidden,
 		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongMethod,
-		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused,
+		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
-		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, Internal,
+		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown, Internal,
 	}
 }

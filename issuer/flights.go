@@ -1,0 +1,75 @@
+package issuer
+
+import (
+	"context"
+	"sync"
+)
+
+// flights makes callers with the same key share one call. The call goes on when
+// the first caller leaves, and its context ends when the last one has left.
+type flights[V any] struct {
+	mu  sync.Mutex
+	all map[string]*flight[V]
+}
+
+type flight[V any] struct {
+	callers int
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when value and err are set
+	value   V
+	err     error
+}
+
+// do returns what f returns, or the cause of the context's end. f runs in a
+// goroutine of its own; its context has the values of the first caller's.
+func (g *flights[V]) do(ctx context.Context, key string, f func(context.Context) (V, error)) (V, error) {
+	g.mu.Lock()
+	call := g.all[key]
+	if call == nil {
+		call = g.start(ctx, key, f)
+	}
+	call.callers++
+	g.mu.Unlock()
+	select {
+	case <-call.done:
+		return call.value, call.err
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if call.callers--; call.callers == 0 {
+		call.cancel()
+		g.forget(key, call) // the next caller starts anew
+	}
+	var none V
+	return none, context.Cause(ctx)
+}
+
+func (g *flights[V]) start(ctx context.Context, key string, f func(context.Context) (V, error)) *flight[V] {
+	shared, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	call := &flight[V]{cancel: cancel, done: make(chan struct{})}
+	if g.all == nil {
+		g.all = map[string]*flight[V]{}
+	}
+	g.all[key] = call
+	go func() {
+		defer cancel()
+		call.value, call.err = f(shared)
+		g.mu.Lock()
+		g.forget(key, call)
+		g.mu.Unlock()
+		close(call.done)
+	}()
+	return call
+}
+
+// forget drops a call that no new caller may join. The last one takes the map with
+// it, which does not shrink by itself.
+func (g *flights[V]) forget(key string, call *flight[V]) {
+	if g.all[key] != call {
+		return
+	}
+	if delete(g.all, key); len(g.all) == 0 {
+		g.all = nil
+	}
+}

@@ -1,0 +1,91 @@
+package issuer
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// lookups bounds the queries for ids that are not cached as clients, which every
+// caller can ask for before it has authenticated: few run at once, and networks take
+// turns. Ids that were clients lately go ahead. So a flood of unknown ids makes
+// callers with unknown ids wait, and nobody else.
+type lookups struct {
+	queue   *fairQueue
+	flights flights[*cachedClient]
+	lately  *bounded[struct{}] // ids that were clients when they were last looked up
+}
+
+const (
+	lookupSlots   = 8
+	lookupLine    = 64   // of one network
+	lookupWaiters = 4096 // of all
+	latelyFor     = time.Hour
+	maxUnknown    = 1 << 14
+
+	errLookupBusy = constError("issuer: the query had to wait for too long")
+)
+
+func newLookups() *lookups {
+	return &lookups{queue: newFairQueue(lookupSlots, lookupLine, lookupWaiters), lately: newBounded[struct{}](maxCached, latelyFor)}
+}
+
+// wasClient reports whether the id was a client lately.
+func (l *lookups) wasClient(id string) bool {
+	_, ok := l.lately.get(id)
+	return ok
+}
+
+// lookUp reads a record anew. An id that is cached as a client waits for nobody;
+// another one waits for its turn, at most storeTimeout with the query. Callers of
+// one network that want the same id share a place, unless a record was evicted in
+// between.
+func (c *clientCache) lookUp(ctx context.Context, id, address string, cached bool) (read *cachedClient, err error) {
+	if cached {
+		read, err = c.refresh(ctx, id, true)
+	} else {
+		read, err = c.lookUpInTurn(ctx, id, networkOf(address))
+	}
+	if err == nil && read.client != nil {
+		c.lookups.lately.set(id, struct{}{})
+	}
+	return read, err
+}
+
+func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*cachedClient, error) {
+	begun, known := time.Now(), c.lookups.wasClient(id)
+	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errLookupBusy)
+	defer cancel()
+	key := strconv.FormatUint(c.generation.Load(), 10) + " " + network + " " + id // neither a number nor a network has a space
+	return c.lookups.flights.do(bound, key, func(ctx context.Context) (*cachedClient, error) {
+		if err := c.lookups.queue.acquire(ctx, network, known); err != nil {
+			return nil, err
+		}
+		defer c.lookups.queue.release()
+		if read, ok := c.cached(id); ok && read.read.After(begun) {
+			return read, nil // another network's caller was first
+		}
+		return c.refresh(context.WithoutCancel(ctx), id, known) // the slot is kept as long as the query runs
+	})
+}
+
+// cached returns the record that is cached for the id, fresh or not.
+func (c *clientCache) cached(id string) (*cachedClient, bool) {
+	if read, ok := c.clients.get(id); ok {
+		return read, true
+	}
+	return c.unknown.get(id)
+}
+
+// atOnce reports whether a request with the id needs no turn in the queue: it is
+// cached, or was a client lately.
+func (c *clientCache) atOnce(id string) bool {
+	_, cached := c.cached(id)
+	return cached || c.lookups.wasClient(id)
+}
+
+func (c *clientCache) sweep() {
+	c.clients.sweep()
+	c.unknown.sweep()
+	c.lookups.lately.sweep()
+}

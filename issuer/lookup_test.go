@@ -1,0 +1,224 @@
+package issuer
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// slowly makes queries for clients take a while, and counts how many run.
+type slowly struct {
+	mu            sync.Mutex
+	running, most int
+}
+
+func (s *slowly) query(d time.Duration) func(context.Context, string) error {
+	return at("Client", func(ctx context.Context, _ string) error {
+		s.mu.Lock()
+		s.running++
+		s.most = max(s.most, s.running)
+		s.mu.Unlock()
+		defer func() {
+			s.mu.Lock()
+			s.running--
+			s.mu.Unlock()
+		}()
+		select {
+		case <-time.After(d):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// A flood of unknown ids from one network, 3000 at once and again and again, runs
+// eight queries at once, whatever the form of the secret. Clients at work do not
+// notice; clients that are not cached wait for a turn of theirs.
+func TestLookupFlood(t *testing.T) {
+	generated, _ := registry.GenerateSecret()
+	for name, secret := range map[string]string{"generated": generated, "chosen": "wrong"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				clients := []registry.Client{app()}
+				for n := range 100 {
+					c := app()
+					c.ID = "cold" + strconv.Itoa(n)
+					clients = append(clients, c)
+				}
+				store := &watched{Memory: newStore(t, clients...)}
+				s := newService(t, Config{Store: store, MaxGrantRate: -1})
+				s.wantToken(t, s.from(address(1), "app", appSecret))
+				var load slowly
+				store.does(load.query(5 * time.Millisecond))
+				ctx, stop := context.WithCancel(t.Context())
+				var flood sync.WaitGroup
+				for n := range 3000 {
+					flood.Go(func() {
+						for k := 0; ctx.Err() == nil; k++ {
+							s.from("203.0.113.9:1", "nobody"+strconv.Itoa(n)+"-"+strconv.Itoa(k), secret)
+							time.Sleep(300 * time.Millisecond)
+						}
+					})
+				}
+				time.Sleep(10 * time.Millisecond)
+				var good sync.WaitGroup
+				for n := range 100 {
+					good.Go(func() {
+						begun := time.Now()
+						if got := s.from(address(1000+n), "cold"+strconv.Itoa(n), appSecret).Code; got != 200 || time.Since(begun) > time.Second {
+							t.Errorf("a client that is not cached: %d after %v", got, time.Since(begun))
+						}
+					})
+				}
+				for range 100 {
+					begun := time.Now()
+					if got := s.from(address(1), "app", appSecret).Code; got != 200 || time.Since(begun) > 0 {
+						t.Errorf("a client at work: %d after %v", got, time.Since(begun))
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				good.Wait()
+				stop()
+				flood.Wait()
+				if load.most != lookupSlots {
+					t.Errorf("%d queries at once, want %d", load.most, lookupSlots)
+				}
+			})
+		})
+	}
+}
+
+// A network's unknown ids are looked up a few hundred times, then once a second.
+func TestLookupsOfANetworkEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		generated, _ := registry.GenerateSecret()
+		for n := range 60 * 100 {
+			s.from("203.0.113.9:1", "nobody"+strconv.Itoa(n), generated)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if got := store.reads.Load(); got > 30*networkFactor+61 {
+			t.Errorf("%d queries in a minute", got)
+		}
+	})
+}
+
+// When queries for unknown ids time out, the store has not failed: a client that is
+// not cached is still looked up. When one for a client does, it has.
+func TestLookupTimeouts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cold := app()
+		cold.ID = "cold"
+		store := &watched{Memory: newStore(t, app(), cold)}
+		store.does(at("Client", func(ctx context.Context, _ string) error {
+			if id, _ := ctx.Value(slowID{}).(bool); id {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}))
+		s := newService(t, Config{Store: store})
+		slow := func(id string) int {
+			r := newForm("/token", secretOf(id))
+			return s.send(r.WithContext(context.WithValue(r.Context(), slowID{}, true))).Code
+		}
+		if got := slow("nobody"); got != 503 {
+			t.Errorf("status %d", got)
+		}
+		s.wantToken(t, s.post(secretOf("cold")))
+		s.wantToken(t, s.post(appForm))
+		time.Sleep(clientFresh)
+		if got := slow("cold"); got != 200 { // stale
+			t.Errorf("status %d", got)
+		}
+		s.wantUnavailable(t, s.post(secretOf("nobody else")))
+		s.wantCause(t, errStoreAway)
+	})
+}
+
+type slowID struct{}
+
+// A caller that leaves gives up its place, and a query that it began keeps its slot.
+func TestLookupLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		var load slowly
+		store.does(load.query(2 * time.Second))
+		s := newService(t, Config{Store: store})
+		ctx, leave := context.WithCancel(t.Context())
+		for n := range 2 * lookupSlots {
+			go s.send(newForm("/token", secretOf("nobody"+strconv.Itoa(n))).WithContext(ctx))
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		q := s.issuer.clients.lookups.queue
+		if q.free != 0 || q.waiting != 0 || load.running != lookupSlots {
+			t.Errorf("%d slots are free, %d wait, %d queries run", q.free, q.waiting, load.running)
+		}
+		time.Sleep(3 * time.Second)
+		if q.free != lookupSlots || load.most != lookupSlots {
+			t.Errorf("%d slots are free, %d queries ran at once", q.free, load.most)
+		}
+	})
+}
+
+// Clients that were at work lately go ahead when their records have changed.
+func TestLookupKnownFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		s.wantToken(t, s.post(appForm))
+		var load slowly
+		store.does(load.query(100 * time.Millisecond))
+		for n := range 1000 { // each in a network of its own
+			go s.from(address(n), "nobody"+strconv.Itoa(n), appSecret)
+		}
+		synctest.Wait()
+		s.issuer.clients.evict("app")
+		begun := time.Now()
+		if got := s.post(appForm).Code; got != 200 || time.Since(begun) > 300*time.Millisecond {
+			t.Errorf("%d after %v", got, time.Since(begun))
+		}
+		time.Sleep(2 * storeTimeout)
+	})
+}
+
+// While the store is away, each of 120 000 clients that were at work gets tokens.
+func TestLookupManyClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("120 000 clients")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 120_000
+		away := false
+		c := newCache(t, storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
+			if away {
+				return nil, errDown
+			}
+			return &registry.Client{ID: id}, nil
+		}))
+		for n := range clients {
+			if _, err := c.client(t.Context(), strconv.Itoa(n), address(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		away = true
+		time.Sleep(clientFresh)
+		refused := 0
+		for n := range clients {
+			if got, err := c.client(t.Context(), strconv.Itoa(n), address(n)); err != nil || got.client == nil {
+				refused++
+			}
+		}
+		if refused > 0 {
+			t.Errorf("%d of %d clients are refused", refused, clients)
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package storetest
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// latestNetworks: the latest networks of all clients are listed, the latest first.
+func latestNetworks(t *testing.T, open opener) {
+	store := open(t, registry.Client{ID: "c"}, registry.Client{ID: oddID})
+	recorder, ok1 := store.(registry.NetworkRecorder)
+	lister, ok2 := store.(registry.NetworkLister)
+	if !ok1 || !ok2 {
+		t.Skip("the store is no registry.NetworkLister")
+	}
+	want := func(limit int, want ...registry.ClientNetwork) {
+		t.Helper()
+		got, err := lister.LatestNetworks(t.Context(), limit)
+		same := len(got) == len(want)
+		for n := range got {
+			same = same && got[n].ClientID == want[n].ClientID && got[n].Network == want[n].Network && got[n].At.Sub(want[n].At).Abs() < time.Second
+		}
+		if err != nil || !same {
+			t.Errorf("LatestNetworks(%d) = %v, %v, want %v", limit, got, err, want)
+		}
+	}
+	want(10)
+	now := time.Now()
+	var all []registry.ClientNetwork
+	for n := range 6 {
+		id := "c"
+		if n%2 == 0 {
+			id = oddID
+		}
+		all = append(all, registry.ClientNetwork{ClientID: id, Network: "192.0.2." + strconv.Itoa(n), At: now.Add(-time.Duration(n) * time.Minute)})
+	}
+	old := registry.ClientNetwork{ClientID: "c", Network: "203.0.113.0/24", At: now.Add(-time.Minute - registry.NetworkLifetime)}
+	if err := recorder.Succeeded(t.Context(), append([]registry.ClientNetwork{old}, all...)); err != nil {
+		t.Fatal(err)
+	}
+	want(10, all...)
+	want(3, all[:3]...)
+	want(0)
+}
