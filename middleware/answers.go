@@ -87,21 +87,24 @@ func (a *answers) release(s *share) {
 // put caches an answer about a token of s for some time.
 func (a *answers) put(id string, s *share, revoked bool, err error, ttl time.Duration) {
 	now := time.Now()
-	for front := a.order.Front(); front != nil; front = a.order.Front() {
-		if oldest := front.Value.(*cachedAnswer); a.order.Len() >= maxAnswers || !now.Before(oldest.until) {
-			a.remove(oldest)
-			continue
-		}
-		break
+	for oldest, ok := first(a.order); ok && (a.order.Len() >= maxAnswers || !now.Before(oldest.until)); oldest, ok = first(a.order) {
+		a.remove(oldest)
 	}
-	if s.order.Len() >= maxOwnAnswers {
-		a.remove(s.order.Front().Value.(*cachedAnswer))
+	if oldest, ok := first(s.order); ok && s.order.Len() >= maxOwnAnswers {
+		a.remove(oldest)
 	}
 	added := &cachedAnswer{revoked: revoked, err: err, id: id, until: now.Add(ttl), of: s}
 	added.in, added.own = a.order.PushBack(added), s.order.PushBack(added)
 	a.cached.Load().Set(id, added, ttl)
 	a.largest = max(a.largest, a.order.Len())
 	a.shrink(now)
+}
+
+func first(l *list.List) (oldest *cachedAnswer, ok bool) {
+	if front := l.Front(); front != nil {
+		oldest, ok = front.Value.(*cachedAnswer)
+	}
+	return oldest, ok
 }
 
 func (a *answers) remove(old *cachedAnswer) {
@@ -120,7 +123,7 @@ func (a *answers) shrink(now time.Time) {
 	}
 	smaller := newAnswerCache()
 	for e := a.order.Front(); e != nil; e = e.Next() {
-		if kept := e.Value.(*cachedAnswer); now.Before(kept.until) {
+		if kept, ok := e.Value.(*cachedAnswer); ok && now.Before(kept.until) {
 			smaller.Set(kept.id, kept, kept.until.Sub(now))
 		}
 	}

@@ -204,7 +204,7 @@ func TestCatchAllThatServesIsGuarded(t *testing.T) {
 // it after this package was initialised, before or after the group is made.
 func TestOwnNotFoundHandlers(t *testing.T) {
 	keys := newKeyring(t, ecKey)
-	auth := newAPI(t, Config{Keys: keys}).auth
+	var auth *Bearer // of each app its own: what is set counts at its first request
 	notFound, notAllowed := echo.NotFoundHandler, echo.MethodNotAllowedHandler
 	restore := func() { echo.NotFoundHandler, echo.MethodNotAllowedHandler = notFound, notAllowed }
 	defer restore()
@@ -226,6 +226,7 @@ func TestOwnNotFoundHandlers(t *testing.T) {
 	}
 	for name, register := range layouts {
 		for _, before := range []bool{true, false} {
+			auth = newAPI(t, Config{Keys: keys}).auth
 			a := &api{Echo: echo.New()}
 			if restore(); before {
 				set()
@@ -292,7 +293,7 @@ func TestMissingRouteAmongMany(t *testing.T) {
 		r.ask(t, "", http.StatusNotFound)
 		cost[n] = testing.AllocsPerRun(100, func() { r.ask(t, "", http.StatusNotFound) })
 	}
-	if cost[2000] > cost[2] {
+	if cost[2000] > cost[2]+10 { // the race detector empties pools now and then
 		t.Errorf("%v allocations among 2000 routes, %v among 2", cost[2000], cost[2])
 	}
 }

@@ -34,13 +34,17 @@ func cores(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	none, _, err := withRevocations(ctx, w, 0)
+	if err != nil {
+		return err
+	}
+	many, _, err := withRevocations(ctx, w, b.verdicts)
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = none.Close(), many.Close() }() // they have nothing to save
 	var contestants []contestant
-	for _, n := range []int{0, b.verdicts} {
-		iss, _, err := withRevocations(ctx, w, n)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = iss.Close() }() // it has nothing to save
+	for _, iss := range []*issuer.Issuer{none, many} {
 		guarded, err := m2mGuard(iss, w.keys, 0)
 		if err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 // hostileHeaders are headers almost as long as may be, each of which makes another
 // part of the reader work.
 func hostileHeaders() map[string]string {
-	const size = maxHeader*3/4 - 64
+	const size = maxHeader - 64
 	fill := func(unit string) string { return strings.Repeat(unit, size/len(unit)) }
 	names := func(format string, n int) string {
 		var doc strings.Builder
@@ -25,7 +25,8 @@ func hostileHeaders() map[string]string {
 		"250 names":          names(`"`+strings.Repeat("a", 30)+`%03d":0`, 250),
 		"short names":        names(`"%x":0`, 1500),
 		"one escaped name":   `,"` + fill(`\u0061`) + `":0`,
-		"long names":         names(`"\u0061`+strings.Repeat("a", 400)+`%02d":0`, 14),
+		"long names":         names(`"\u0061`+strings.Repeat("a", 600)+`%02d":0`, 14),
+		"names of 62":        names(`"`+strings.Repeat(`\u0061`, 10)+`%02d":0`, 12) + `,"kid":"` + strings.Repeat(`\u0061`, 250) + `","typ":"` + strings.Repeat(`\u0061`, 60) + `","x":"` + strings.Repeat(`\u0061`, 900) + `"`,
 		"escaped kid":        `,"kid":"` + fill(`\u0061`) + `"`,
 		"escaped typ":        `,"typ":"` + fill(`\u0061`) + `"`,
 		"escaped string":     `,"x":"` + fill(`\u0061`) + `"`,
@@ -60,23 +61,30 @@ func TestHeaderBounds(t *testing.T) {
 		return doc.String()
 	}
 	values := func(n int) string { return `,"x":[` + strings.Repeat("0,", n-1) + "0]" }
-	within := maxHeader*3/4 - len(`{"alg":"ES256","x":""}`)
+	within := maxHeader - len(`{"alg":"ES256","x":""}`)
 	for name, tt := range map[string]struct {
 		members string
 		ok      bool
 	}{
-		"16 members":           {members(15), true},
-		"17 members":           {members(16), false},
-		"16 members, escaped":  {strings.ReplaceAll(members(15), "m", `\u006d`), true},
-		"17 members, escaped":  {strings.ReplaceAll(members(16), "m", `\u006d`), false},
-		"64 values":            {values(62), true},
-		"65 values":            {values(63), false},
-		"65 values, deep":      {`,"x":` + strings.Repeat(`[{"":0,"":`, 15) + values(30)[5:] + strings.Repeat(`}]`, 15), false},
-		"a certificate chain":  {`,"x5c":["` + strings.Repeat("M", 1800) + `","` + strings.Repeat("M", 1800) + `"]`, true},
-		"as long as may be":    {`,"x":"` + strings.Repeat("x", within) + `"`, true},
-		"longer by a byte":     {`,"x":"` + strings.Repeat("x", within+1) + `"`, false},
-		"audit, finding 12":    {hostileHeaders()["250 escaped names"], false},
-		"a header as it comes": {`,"kid":"` + strings.Repeat("k", 256) + `","typ":"at+jwt","x5t#S256":"abc","jku":"https://example.com"`, true},
+		"16 members":             {members(15), true},
+		"17 members":             {members(16), false},
+		"16 members, escaped":    {strings.ReplaceAll(members(15), "m", `\u006d`), true},
+		"17 members, escaped":    {strings.ReplaceAll(members(16), "m", `\u006d`), false},
+		"64 values":              {values(62), true},
+		"65 values":              {values(63), false},
+		"65 values, deep":        {`,"x":` + strings.Repeat(`[{"":0,"":`, 15) + values(30)[5:] + strings.Repeat(`}]`, 15), false},
+		"a certificate chain":    {`,"x5c":["` + strings.Repeat("M", 1800) + `","` + strings.Repeat("M", 1800) + `"]`, true},
+		"as long as may be":      {`,"x":"` + strings.Repeat("x", within) + `"`, true},
+		"longer by a byte":       {`,"x":"` + strings.Repeat("x", within+1) + `"`, false},
+		"an escaped name of 62":  {`,"` + strings.Repeat(`\u0061`, 10) + "aa" + `":0`, true},
+		"an escaped name of 63":  {`,"` + strings.Repeat(`\u0061`, 10) + "aaa" + `":0`, false},
+		"a long name, unescaped": {`,"` + strings.Repeat("a", 500) + `":0`, true},
+		"kid of 256, escaped":    {`,"kid":"` + strings.Repeat(`\u0061`, 256) + `"`, true},
+		"kid of 257, escaped":    {`,"kid":"` + strings.Repeat(`\u0061`, 257) + `"`, false},
+		"typ of 64, escaped":     {`,"typ":"` + strings.Repeat(`\u0061`, 64) + `"`, true},
+		"typ of 65":              {`,"typ":"` + strings.Repeat(`a`, 65) + `"`, false},
+		"audit, finding 12":      {hostileHeaders()["250 escaped names"], false},
+		"a header as it comes":   {`,"kid":"` + strings.Repeat("k", 256) + `","typ":"at+jwt","x5t#S256":"abc","jku":"https://example.com"`, true},
 	} {
 		if _, err := Parse(hostileToken(tt.members), 0); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)

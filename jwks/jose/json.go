@@ -13,14 +13,16 @@ const (
 	// The header of a token is read before anything is known of its sender. With
 	// these bounds it costs less than the signature check that a forger can cause
 	// anyway (BenchmarkHostileHeader).
-	maxHeader        = 8 << 10 // bytes, encoded
+	maxHeader        = 8 << 10 // bytes, decoded
 	maxHeaderMembers = 16
 	maxHeaderValues  = 64 // at all levels
+	maxEscapedName   = 64 // bytes of a header's member name with an escape in it
+	maxType          = 64 // bytes of alg and typ
 )
 
-// limits bound the members at the top level of a document, and its values at all
-// levels.
-type limits struct{ members, values int }
+// limits bound the members at the top level of a document, the length of their names
+// if there is an escape to decode, and the values at all levels.
+type limits struct{ members, escapedName, values int }
 
 // unquote decodes a JSON string that the scanner accepted.
 func unquote(raw string) (string, bool) {
@@ -83,8 +85,8 @@ func (s *scanner) space() {
 	}
 }
 
-// object reads an object. It adds the members to o, at most so many, unless o is nil.
-func (s *scanner) object(o *Object, members, depth int) bool {
+// object reads an object. It adds the members to o, within the limits, unless o is nil.
+func (s *scanner) object(o *Object, l limits, depth int) bool {
 	if !s.byte('{') {
 		return false
 	}
@@ -98,6 +100,9 @@ func (s *scanner) object(o *Object, members, depth int) bool {
 			return false
 		}
 		end, plain := s.at, !s.escaped
+		if o != nil && !plain && end-start > l.escapedName {
+			return false
+		}
 		s.space()
 		if !s.byte(':') {
 			return false
@@ -112,7 +117,7 @@ func (s *scanner) object(o *Object, members, depth int) bool {
 			if !plain {
 				name, ok = unquote(s.doc[start:end])
 			}
-			if !ok || o.count+len(o.more) >= members || !o.add(member{name, s.doc[from:s.at]}) {
+			if !ok || o.count+len(o.more) >= l.members || !o.add(member{name, s.doc[from:s.at]}) {
 				return false
 			}
 		}
@@ -135,7 +140,7 @@ func (s *scanner) value(depth int) bool {
 	case c == '"':
 		return s.string()
 	case c == '{':
-		return s.object(nil, 0, depth)
+		return s.object(nil, limits{}, depth)
 	case c == '[':
 		return s.array(depth)
 	case c == '-' || (c >= '0' && c <= '9'):

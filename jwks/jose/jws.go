@@ -32,8 +32,8 @@ type JWS struct {
 // names, an alg that is not one of [Algorithms], any crit (RFC 7515, section
 // 4.1.11: it must not be ignored, and none is understood), b64 (RFC 7797), and a
 // kid that is not printable ASCII of at most 256 bytes. A header has at most 16
-// members, 64 values at all levels, and 8 KiB encoded: to refuse one costs less than
-// a signature check. Parse never reads keys or addresses of keys in a header (jwk,
+// members, 64 values at all levels, and 8 KiB; alg and typ have at most 64
+// bytes. So to refuse one costs less than a signature check. Parse never reads keys or addresses of keys in a header (jwk,
 // jku, x5u, x5c).
 //
 // Not checked: the signature, typ, and everything in the payload. [JWS.Verify]

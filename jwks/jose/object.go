@@ -35,7 +35,7 @@ type member struct{ name, value string } // name decoded, value as written
 // ParseObject reads a JSON object, such as the payload that [JWS.Verify] returns.
 // It has at most 256 members and 32 levels.
 func ParseObject(doc string) (Object, error) {
-	return parseObject(doc, limits{maxMembers, math.MaxInt})
+	return parseObject(doc, limits{maxMembers, math.MaxInt, math.MaxInt})
 }
 
 func parseObject(doc string, l limits) (Object, error) {
@@ -45,7 +45,7 @@ func parseObject(doc string, l limits) (Object, error) {
 	s := scanner{doc: doc, values: l.values}
 	o := Object{doc: doc}
 	s.space()
-	if !s.object(&o, l.members, 0) {
+	if !s.object(&o, l, 0) {
 		return Object{}, fmt.Errorf("jose: not one JSON object with unique names, or with too many (at byte %d)", s.at)
 	}
 	if s.space(); s.at != len(doc) {
