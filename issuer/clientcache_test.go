@@ -154,6 +154,7 @@ func testOutage(t *testing.T, lag, bound time.Duration, act func(context.Context
 		time.Sleep(time.Nanosecond)
 		for range 100 {
 			s.wantUnavailable(t, s.post(appForm))
+			s.wantUnavailable(t, s.postTo("/introspect", about("x")))
 			time.Sleep(100 * time.Millisecond)
 		}
 

@@ -304,8 +304,13 @@ func TestSyncFlood(t *testing.T) {
 		for range 500 {
 			group.Go(func() {
 				for ctx.Err() == nil {
+					began := time.Now()
 					if err := s.issuer.Sync(ctx); err != nil && ctx.Err() == nil {
 						t.Error(err)
+					}
+					if took := time.Since(began); took > 200*time.Millisecond {
+						t.Errorf("Sync took %v, want the rest of a poll and one", took)
+						return
 					}
 				}
 			})

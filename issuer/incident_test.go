@@ -217,6 +217,69 @@ func TestNoGrantBeforeFirstPoll(t *testing.T) {
 	}
 }
 
+// hookedStore does something between the reading of a record and its return.
+type hookedStore struct {
+	*registry.Memory
+	hook func(ctx context.Context)
+}
+
+func (h *hookedStore) Client(ctx context.Context, id string) (*registry.Client, error) {
+	c, err := h.Memory.Client(ctx, id)
+	if hook := h.hook; hook != nil {
+		h.hook = nil
+		hook(ctx)
+	}
+	return c, err
+}
+
+// A cut-off that is written, and read here, while a record is on its way refuses
+// the token that the record gets: its number was taken before.
+func TestNumberBeforeRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hookedStore{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		store.hook = func(ctx context.Context) {
+			cutOff(t, store, registry.CutOff("app"))
+			if err := s.issuer.Sync(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		if g := s.wantToken(t, s.post(appForm)); !s.revoked(t, g) {
+			t.Error("a token is good whose client was cut off after its record was read")
+		}
+		if g := s.wantToken(t, s.post(appForm)); s.revoked(t, g) {
+			t.Error("the next one is revoked")
+		}
+	})
+}
+
+// A record that is read, and cached, between an eviction and the end of the poll
+// has the number of that poll.
+func TestNumberWhileEvicting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore(t, app())
+		var cache *clientCache
+		feed := newFollower(store, time.Minute, func(c registry.Change) {
+			cache.evict(c.ClientID)
+			if _, err := cache.client(t.Context(), "app"); err != nil {
+				t.Error(err)
+			}
+		}, func(error) {})
+		defer feed.close()
+		cache = newClientCache(store, feed)
+		if err := feed.poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sequence := cutOff(t, store, registry.CutOff("app"))
+		if err := feed.poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := cache.client(t.Context(), "app"); err != nil || c.number < sequence {
+			t.Errorf("the number %d is below the cut-off %d, %v", c.number, sequence, err)
+		}
+	})
+}
+
 // A grant has a number that is not below any cut-off that the replica has read,
 // however the record, the eviction and the poll interleave.
 func TestNumberNeverBelow(t *testing.T) {

@@ -178,6 +178,7 @@ func TestRevokeVerbs(t *testing.T) {
 						s.wantToken(t, s.post(form("grant_type", "client_credentials", "client_id", "other", "client_secret", otherSecret))),
 					}
 				}
+				grants(here) // it has read the feed, and caches the clients
 				before := grants(there)
 				if err := tt.revoke(t.Context(), here.issuer, before[0], appStored.ID); err != nil {
 					t.Fatal(err)

@@ -206,8 +206,13 @@ func (h hung) RotateSecret(ctx context.Context, _ string, _ registry.Rotation) (
 
 func (h hung) RemoveSecret(ctx context.Context, _, _ string, _ bool) error { return h.wait(ctx) }
 
-// mute is a manager whose feed alone never answers.
+// mute is a manager whose feed alone never answers, and that is slow to delete.
 type mute struct{ *registry.Memory }
+
+func (m mute) Delete(ctx context.Context, id string) error {
+	time.Sleep(2 * time.Second)
+	return m.Memory.Delete(ctx, id)
+}
 
 func (m mute) Changes(ctx context.Context, _ int64) (registry.Page, error) {
 	<-ctx.Done()
