@@ -261,12 +261,12 @@ func TestNumberWhileEvicting(t *testing.T) {
 		var cache *clientCache
 		feed := newFollower(store, time.Minute, func(c registry.Change) {
 			cache.evict(c.ClientID)
-			if _, err := cache.client(t.Context(), "app"); err != nil {
+			if _, err := cache.client(t.Context(), "app", address(1)); err != nil {
 				t.Error(err)
 			}
 		}, func(error) {})
 		defer feed.close()
-		cache = newClientCache(store, feed)
+		cache = newClientCache(store, feed, newLookups())
 		if err := feed.poll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestNumberWhileEvicting(t *testing.T) {
 		if err := feed.poll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if c, err := cache.client(t.Context(), "app"); err != nil || c.number < sequence {
+		if c, err := cache.client(t.Context(), "app", address(1)); err != nil || c.number < sequence {
 			t.Errorf("the number %d is below the cut-off %d, %v", c.number, sequence, err)
 		}
 	})
