@@ -255,6 +255,30 @@ func TestGuessingAcrossARestart(t *testing.T) {
 	}
 }
 
+// What another replica has learned while both run is known here when it matters.
+func TestGuessingOtherReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := guessable(t, "app", "other")
+		a, b := start(t, store), start(t, store)
+		defer a.Close()
+		defer b.Close()
+		if code := b.status("192.0.2.1", "other", "wrong"); code != 401 { // it runs
+			t.Fatal(code)
+		}
+		time.Sleep(time.Minute)
+		if code := a.status("198.51.100.7", "app", "right"); code != 200 {
+			t.Fatal(code)
+		}
+		time.Sleep(5 * time.Second)
+		stop := b.guessers(10, 100, always("app"))
+		defer stop()
+		time.Sleep(time.Minute)
+		if code := b.status("198.51.100.7", "app", "right"); code != 200 {
+			t.Errorf("%d at the other replica", code)
+		}
+	})
+}
+
 // A generated secret that has worked from a network works there after a restart, while
 // guesses from there have the network refused.
 func TestGuessingSparesGeneratedSecrets(t *testing.T) {

@@ -215,6 +215,26 @@ func TestLockoutTrustedNetwork(t *testing.T) {
 	})
 }
 
+// Neighbours of a client share a few attempts, beside those that all share.
+func TestLockoutNeighbours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 12, chosen(t, "app"))
+		for n := range 3 {
+			s.wantToken(t, s.from(address(n), "app", "secret456"))
+		}
+		for range 12 {
+			s.wantUnauthorized(t, s.from(address(100), "app", "wrong"), errWrongSecret)
+		}
+		s.wantToken(t, s.from("1.0.2.77:1", "app", "secret456"))
+		for n := range 2 {
+			s.wantStatus(t, s.from(fmt.Sprintf("1.0.%d.78:1", n), "app", "wrong"), 429)
+		}
+		s.wantStatus(t, s.from("1.0.2.79:1", "app", "secret456"), 429)
+		s.wantToken(t, s.from("1.0.2.77:1", "app", "secret456"))
+		s.wantToken(t, s.from(address(2), "app", "secret456"))
+	})
+}
+
 // Guesses from the client's own address end, too.
 func TestLockoutTrustEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -154,6 +154,27 @@ func TestSlowHashGate(t *testing.T) {
 	})
 }
 
+// Two of one network wait, whoever else does.
+func TestSlowHashOneNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, err := newSlowHashes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.queue.free = 0
+		results := make(chan error, 20)
+		for n := range cap(results) {
+			go func() { results <- h.gate(t.Context(), networkOf(address(n%2)), false, func() {}) }()
+		}
+		synctest.Wait()
+		if h.queue.waiting != 2*2 || len(results) != cap(results)-2*2 {
+			t.Errorf("%d of two networks wait", h.queue.waiting)
+		}
+		h.queue.release()
+		synctest.Wait()
+	})
+}
+
 func TestSlowHashTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := newSlowHashes()
