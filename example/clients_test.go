@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,18 @@ func TestClientsTool(t *testing.T) {
 		status, _ := call(t, "GET", p.url+"/v1/whoami", p.token(t, "billing", rotated[len(rotated)-1]), "")
 		return status == http.StatusOK
 	})
+
+	// After a theft: what the secrets got is refused, and they get no more.
+	stolen := rotated[len(rotated)-1]
+	token = p.token(t, "billing", stolen)
+	rotated = strings.Fields(clients(t, env, "rotate-secret", "billing", "-revoke"))
+	eventually(t, 2*time.Second, "the token of the stolen secret is refused", refused)
+	if status, _ := post(t, p.url+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"billing"}, "client_secret": {stolen}}); status != http.StatusUnauthorized {
+		t.Errorf("the stolen secret is answered %d", status)
+	}
+	token = p.token(t, "billing", rotated[len(rotated)-1])
+	clients(t, env, "revoke", "-all")
+	eventually(t, 2*time.Second, "every token is refused", refused)
 	clients(t, env, "delete", "billing")
 	if table := clients(t, env, "list"); strings.Contains(table, "billing") {
 		t.Errorf("list after delete:\n%s", table)
@@ -61,6 +74,8 @@ func TestClientsTool(t *testing.T) {
 		"id is taken":           {"add", "myapp123", "-audience", "https://api.example.com"},
 		"name an -audience":     {"add", "other"},
 		"name one client id":    {"revoke"},
+		"not defined: -all":     {"revoke", "myapp123", "-all"},
+		"leave -overlap out":    {"rotate-secret", "myapp123", "-revoke", "-overlap", "1h"},
 		"flag provided but not": {"add", "other", "-colour", "red"},
 		"Client.Scopes":         {"add", "other", "-audience", "https://a", "-scope", `a"b`},
 		"changed the client in": {"add", "myapp123", "-audience", "https://api.example.com"},

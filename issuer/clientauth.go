@@ -38,6 +38,7 @@ type credential interface {
 // caller is a client that has authenticated.
 type caller struct {
 	client   *registry.Client
+	number   int64  // of its tokens: see tokenID
 	secretID string // of the secret that it used, if it used one
 }
 
@@ -90,6 +91,7 @@ func loggable(clientID string) string {
 // account is the client that a caller claims to be, as far as the store can tell.
 type account struct {
 	client *registry.Client // nil: there is none
+	number int64            // of its tokens: see tokenID
 	stale  bool             // the store is away, and the record may have changed
 }
 
@@ -99,14 +101,14 @@ type finder func(ctx context.Context, id, address string) (account, *Error)
 
 func (i *Issuer) find(ctx context.Context, id, address string) (account, *Error) {
 	i.background()
-	client, stale, err := i.clients.client(ctx, id, address)
+	found, err := i.clients.client(ctx, id, address)
 	switch {
 	case errors.Is(err, errQueueFull) || errors.Is(err, errLookupBusy):
 		return account{}, unavailable(event.Busy, err)
 	case err != nil:
 		return account{}, unavailable(event.StoreUnavailable, err)
 	}
-	return account{client, stale}, nil
+	return account(found), nil
 }
 
 // findsAtOnce reports whether find needs no query for the id, or one that goes ahead.

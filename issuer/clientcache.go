@@ -13,25 +13,29 @@ import (
 
 // clientCache caches the store's clients for a moment, so that a client at work
 // costs no query per token, and for longer while the store is away. The follower
-// evicts what the feed says has changed.
+// evicts what the feed says has changed, and decides how old a record may be.
 type clientCache struct {
 	store      registry.Store
+	feed       *follower
 	clients    *bounded[*cachedClient]
 	unknown    *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
 	lookups    *lookups
-	flights    singleflight.Group
-	generation atomic.Uint64             // counts evictions: a record that was read before one is not cached after it
-	failed     atomic.Pointer[time.Time] // when the store last failed, or was tried since then; nil after it answered
+	flights    atomic.Pointer[singleflight.Group] // replaced when all are evicted
+	generation atomic.Uint64                      // counts evictions: a record that was read before one is not cached after it
+	failed     atomic.Pointer[time.Time]          // when the store last failed, or was tried since then; nil after it answered
 }
 
+// cachedClient is a record as it was read.
 type cachedClient struct {
 	client *registry.Client // nil: there is none
+	number int64            // of its tokens: the sequence of the feed that was read before the record
 	read   time.Time
 }
 
 const (
 	clientFresh  = 10 * time.Second // how long a record is used without a query
-	clientStale  = 5 * time.Minute  // how long a record is used while the store is away
+	clientBlind  = time.Second      // the same while the feed is not followed
+	clientStale  = 5 * time.Minute  // how long a record is used while the store is away, if MaxRevocationLag is not less
 	storeTimeout = 3 * time.Second  // of one query
 	storeRetry   = time.Second      // while the store is away, how often it is tried
 	maxCached    = 1 << 17
@@ -45,26 +49,46 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-func newClientCache(store registry.Store, lookups *lookups) *clientCache {
-	return &clientCache{store: store, lookups: lookups, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
+func newClientCache(store registry.Store, feed *follower, lookups *lookups) *clientCache {
+	c := &clientCache{store: store, feed: feed, lookups: lookups, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
+	c.flights.Store(new(singleflight.Group))
+	return c
 }
 
-// client finds a client; nil when there is none. The error means that the store
-// cannot tell. A stale record is one that may have changed while the store is
-// away: it may let a client in, and may not turn one away.
-func (c *clientCache) client(ctx context.Context, id, address string) (client *registry.Client, stale bool, err error) {
+// found is what the cache knows of a client id.
+type found struct {
+	client *registry.Client // nil: there is none
+	number int64            // of its tokens
+
+	// stale says that the record may have changed while the store is away: it may let
+	// a client in, and may not turn one away.
+	stale bool
+}
+
+// client finds a client. The error means that the store cannot tell. While the
+// feed is not followed, no eviction can be relied on, so records are read again;
+// after MaxRevocationLag, or before the first poll, a cached one counts no more.
+func (c *clientCache) client(ctx context.Context, id, address string) (found, error) {
+	lag, behind := c.feed.lag(ctx)
 	cached, ok := c.cached(id)
-	if ok && time.Since(cached.read) < clientFresh {
-		return cached.client, false, nil
+	fresh := clientFresh
+	if lag > followPromise {
+		fresh = clientBlind
+	}
+	if ok && behind == nil && time.Since(cached.read) < fresh {
+		return found{cached.client, cached.number, false}, nil
 	}
 	read, err := c.lookUp(ctx, id, address, ok && cached.client != nil)
 	if err == nil {
-		return read.client, false, nil
+		return found{read.client, read.number, false}, nil
 	}
-	if ok && cached.client != nil && time.Since(cached.read) < clientStale {
-		return cached.client, true, nil
+	if !ok || cached.client == nil || time.Since(cached.read) >= clientStale {
+		return found{}, err
 	}
-	return nil, false, err
+	if _, behind := c.feed.lag(ctx); behind != nil { // the query may have taken that long
+		return found{}, err
+	}
+	return found{cached.client, cached.number, true}, nil
 }
 
 // refresh queries the store, once for all who ask at the same time, also when the
@@ -78,8 +102,8 @@ func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cach
 			return nil, errStoreAway
 		}
 	}
-	flight := c.flights.DoChan(id, func() (any, error) {
-		generation := c.generation.Load()
+	flight := c.flights.Load().DoChan(id, func() (any, error) {
+		generation, number := c.generation.Load(), c.feed.sequence.Load()
 		detached, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), storeTimeout, errStoreStalled)
 		defer cancel()
 		now := time.Now()
@@ -94,7 +118,7 @@ func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cach
 		if err != nil {
 			return nil, err // a fault of this id's, not of the store
 		}
-		read := &cachedClient{client, now}
+		read := &cachedClient{client, number, now}
 		c.put(id, read, generation)
 		return read, nil
 	})
@@ -129,7 +153,15 @@ func (c *clientCache) remove(id string) {
 func (c *clientCache) evict(id string) {
 	c.generation.Add(1)
 	c.remove(id)
-	c.flights.Forget(id)
+	c.flights.Load().Forget(id)
+}
+
+// evictAll drops every record, and joins no query that is under way.
+func (c *clientCache) evictAll() {
+	c.generation.Add(1)
+	c.flights.Store(new(singleflight.Group))
+	c.clients.clear()
+	c.unknown.clear()
 }
 
 // read queries the store; nil when there is no such client.

@@ -24,6 +24,15 @@ func secretOf(id string) string {
 	return form("grant_type", "client_credentials", "client_id", id, "client_secret", appSecret)
 }
 
+// newCache is a cache of clients with a follower of the same store.
+func newCache(t *testing.T, store registry.Store) *clientCache {
+	t.Helper()
+	feed := newFollower(store, time.Minute, func(registry.Change) {}, func(error) {})
+	go feed.run(feed.life)
+	t.Cleanup(feed.close)
+	return newClientCache(store, feed, newLookups())
+}
+
 // A client at work costs one query in 10 s, and no statement per token; one that
 // does not exist costs no more.
 func TestClientCacheWarm(t *testing.T) {
@@ -100,54 +109,61 @@ func TestClientCacheOneRead(t *testing.T) {
 	})
 }
 
-// While the store is away, a client that was at work gets tokens for 5 minutes
-// from when its record was read, and not a second longer; others are told to
-// come again, never that they are unknown; and all is well when it is back.
+// While the store is away, a client whose record is cached gets tokens for
+// MaxRevocationLag from the last poll, for 5 minutes at most, and not a second
+// longer; others get 503, never 401; and all is well when it is back.
 func TestClientCacheOutage(t *testing.T) {
-	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				cold := app()
-				cold.ID = "cold"
-				store := &watched{Memory: newStore(t, app(), cold)}
-				s := newService(t, Config{Store: store, FailedAttempts: -1})
-				read := time.Now()
-				s.wantToken(t, s.post(appForm))
-				store.does(act)
-
-				for time.Since(read) < clientStale-2*storeTimeout {
-					s.wantToken(t, s.post(appForm))
-					s.wantUnavailable(t, s.post(secretOf("nobody")))
-					s.wantUnavailable(t, s.post(secretOf("cold")))
-					if fresh := time.Since(read) < clientFresh; fresh {
-						s.wantUnauthorized(t, s.post(appForm+"x"), errWrongSecret)
-					} else { // the secret may have become right since the record was read
-						s.wantUnavailable(t, s.post(appForm+"x"))
-					}
-					time.Sleep(700 * time.Millisecond)
-				}
-				for time.Since(read) < clientStale {
-					asked := time.Now()
-					if w := s.post(appForm); w.Code != 200 && time.Since(read) < clientStale {
-						t.Fatalf("status %d after %v", w.Code, asked.Sub(read))
-					} else if w.Code == 200 && time.Since(read) >= clientStale {
-						t.Fatalf("a token after %v", time.Since(read))
-					}
-					time.Sleep(10 * time.Millisecond)
-				}
-				for range 100 {
-					s.wantUnavailable(t, s.post(appForm))
-					time.Sleep(100 * time.Millisecond)
-				}
-
-				store.does(nil)
-				time.Sleep(storeRetry)
-				s.wantToken(t, s.post(appForm))
-				s.wantToken(t, s.post(secretOf("cold")))
-				s.wantUnauthorized(t, s.post(secretOf("nobody")), errUnknownClient)
-			})
-		})
+	for lag, bound := range map[time.Duration]time.Duration{0: time.Minute, 2 * time.Second: 2 * time.Second, 10 * time.Minute: clientStale} {
+		for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
+			t.Run(fmt.Sprint(name, lag), func(t *testing.T) { testOutage(t, lag, bound, act) })
+		}
 	}
+}
+
+func testOutage(t *testing.T, lag, bound time.Duration, act func(context.Context, string) error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cold := app()
+		cold.ID = "cold"
+		store := &watched{Memory: newStore(t, app(), cold)}
+		s := newService(t, Config{Store: store, FailedAttempts: -1, MaxRevocationLag: lag})
+		read := time.Now()
+		s.wantToken(t, s.post(appForm))
+		store.does(act)
+
+		for time.Since(read) < bound-2*storeTimeout {
+			s.wantToken(t, s.post(appForm))
+			s.wantUnavailable(t, s.post(secretOf("nobody")))
+			s.wantUnavailable(t, s.post(secretOf("cold")))
+			if fresh := time.Since(read) <= followPromise; fresh {
+				s.wantUnauthorized(t, s.post(appForm+"x"), errWrongSecret)
+			} else { // the secret may have become right since the record was read
+				s.wantUnavailable(t, s.post(appForm+"x"))
+			}
+			time.Sleep(700 * time.Millisecond)
+		}
+		for time.Since(read) < bound {
+			asked := time.Now()
+			if w := s.post(appForm); w.Code != 200 && time.Since(read) < bound {
+				t.Fatalf("status %d after %v", w.Code, asked.Sub(read))
+			} else if w.Code == 200 && time.Since(read) > bound {
+				t.Fatalf("a token after %v", time.Since(read))
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Nanosecond)
+		for range 100 {
+			s.wantUnavailable(t, s.post(appForm))
+			s.wantUnavailable(t, s.postTo("/introspect", about("x")))
+			time.Sleep(100 * time.Millisecond)
+		}
+
+		store.does(nil)
+		time.Sleep(storeTimeout + followEvery)
+		s.wantToken(t, s.post(appForm))
+		s.wantToken(t, s.post(secretOf("cold")))
+		s.wantUnauthorized(t, s.post(secretOf("nobody")), errUnknownClient)
+	})
 }
 
 // While the store hangs, one request a second waits for it, and the rest of
@@ -161,7 +177,7 @@ func TestClientCacheHungStore(t *testing.T) {
 			all[n].ID = "c" + strconv.Itoa(n)
 		}
 		store := &watched{Memory: newStore(t, all...)}
-		s := newService(t, Config{Store: store})
+		s := newService(t, Config{Store: store, MaxRevocationLag: 5 * time.Minute})
 		for _, c := range all {
 			s.wantToken(t, s.post(secretOf(c.ID)))
 		}
@@ -203,7 +219,7 @@ func TestClientCacheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		s := newService(t, Config{Store: store})
-		store.does(down)
+		store.does(at("Client", down))
 		for range 100 {
 			s.wantUnavailable(t, s.post(appForm))
 		}
@@ -267,7 +283,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		memory := newStore(t, app())
 		read, release := make(chan struct{}), make(chan struct{})
 		slow := false
-		r := newClientCache(storeFunc(func(ctx context.Context, id string) (*registry.Client, error) {
+		r := newCache(t, storeFunc(func(ctx context.Context, id string) (*registry.Client, error) {
 			c, err := memory.Client(ctx, id)
 			if slow {
 				slow = false
@@ -275,13 +291,14 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 				<-release
 			}
 			return c, err
-		}), newLookups())
+		}))
 		slow = true
 		var early *registry.Client
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			early, _, _ = r.client(t.Context(), "app", address(1))
+			read, _ := r.client(t.Context(), "app", address(1))
+			early = read.client
 		}()
 		<-read
 		next := app()
@@ -292,7 +309,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		r.evict("app")
 
 		// A request after the change does not join the query from before it.
-		if c, _, err := r.client(t.Context(), "app", address(1)); err != nil || c.Name != "next" {
+		if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client.Name != "next" {
 			t.Fatalf("%+v, %v", c, err)
 		}
 		close(release)
@@ -300,7 +317,7 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 		if early == nil || early.Name != "" {
 			t.Errorf("the first got %+v", early)
 		}
-		if c, _, err := r.client(t.Context(), "app", address(1)); err != nil || c.Name != "next" {
+		if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client.Name != "next" {
 			t.Errorf("the change is lost: %+v, %v", c, err)
 		}
 	})
@@ -313,21 +330,21 @@ func TestClientCacheFlood(t *testing.T) {
 		floods = 2 * maxCached
 	}
 	mine, reads := app(), 0
-	r := newClientCache(storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
+	r := newCache(t, storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
 		if id == "app" {
 			reads++
 			return &mine, nil
 		}
 		return nil, registry.ErrNotFound
-	}), newLookups())
+	}))
 	begun := time.Now()
 	for n := range floods {
 		if n%1000 == 0 {
-			if c, _, err := r.client(t.Context(), "app", address(1)); err != nil || c != &mine {
+			if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client != &mine {
 				t.Fatal(c, err)
 			}
 		}
-		if c, _, err := r.client(t.Context(), strconv.Itoa(n), address(1)); c != nil || err != nil {
+		if c, err := r.client(t.Context(), strconv.Itoa(n), address(1)); c.client != nil || err != nil {
 			t.Fatal(c, err)
 		}
 	}

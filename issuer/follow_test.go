@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // While the feed is out of reach, what is known counts for MaxRevocationLag; then
@@ -237,6 +238,122 @@ func TestFeedContradicts(t *testing.T) {
 	}
 }
 
+// A change is known within 2 s although the two polls after it hang, as after a
+// silent failover, and wherever in its round the follower is.
+func TestFollowsWithinPromise(t *testing.T) {
+	for n := range 13 {
+		synctest.Test(t, func(t *testing.T) {
+			store := &watched{Memory: newStore(t, app())}
+			i := newService(t, Config{Store: store}).issuer
+			wantRevoked(t, i, "a", "app", time.Now(), false)
+			time.Sleep(10*time.Second + time.Duration(n)*50*time.Millisecond)
+			polls := store.polls.Load()
+			store.does(at("Changes", func(ctx context.Context, _ string) error {
+				if store.polls.Load() <= polls+2 {
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			}))
+			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "a"})
+			time.Sleep(followPromise)
+			if got := store.polls.Load() - polls; got < 3 {
+				t.Errorf("%d polls in 2 s", got)
+			}
+			wantRevoked(t, i, "a", "app", time.Now(), true)
+		})
+	}
+}
+
+// A feed whose pages take longer than that is followed all the same, late.
+func TestFollowsSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		i := newService(t, Config{Store: store}).issuer
+		wantRevoked(t, i, "a", "app", time.Now(), false)
+		store.does(at("Changes", func(ctx context.Context, _ string) error {
+			select {
+			case <-time.After(2 * time.Second):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}))
+		put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "a"})
+		time.Sleep(10 * time.Second)
+		for range 100 {
+			wantRevoked(t, i, "a", "app", time.Now(), true)
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// Callers of Sync share polls, however many they are, and delay the follower by no
+// more than one.
+func TestSyncFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		store.does(at("Changes", func(context.Context, string) error {
+			time.Sleep(100 * time.Millisecond)
+			return nil
+		}))
+		wantRevoked(t, s.issuer, "a", "app", time.Now(), false)
+		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		var group sync.WaitGroup
+		for range 500 {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					began := time.Now()
+					if err := s.issuer.Sync(ctx); err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+					if took := time.Since(began); took > 200*time.Millisecond {
+						t.Errorf("Sync took %v, want the rest of a poll and one", took)
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Second)
+		for n := range 10 {
+			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(n)})
+			time.Sleep(300 * time.Millisecond)
+			wantRevoked(t, s.issuer, strconv.Itoa(n), "app", time.Now(), true)
+		}
+		group.Wait()
+		if got := store.polls.Load(); got > 110 {
+			t.Errorf("%d polls in 10 s, of 100 ms each", got)
+		}
+	})
+}
+
+// That the feed cannot be followed is one event, and that it can again is one.
+func TestFollowEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		wantRevoked(t, s.issuer, "a", "app", time.Now(), false)
+		for range 2 {
+			store.does(at("Changes", down))
+			time.Sleep(10 * time.Second)
+			store.does(nil)
+			time.Sleep(10 * time.Second)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.events) != 4 {
+			t.Fatalf("%+v", s.events)
+		}
+		for n, e := range s.events {
+			failed := n%2 == 0
+			if e.Op != event.OpFollow || failed != errors.Is(e.Err, errDown) || failed != (e.Reason == event.StoreUnavailable) {
+				t.Errorf("event %d: %+v", n, e)
+			}
+		}
+	})
+}
+
 // What was written before Sync counts when it returns, a cut-off and a changed
 // record too, however long ago the last poll was.
 func TestSync(t *testing.T) {
@@ -310,11 +427,7 @@ func TestClose(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		// Nothing starts after Close: a caller gets an answer that is true now, and
-		// later an error.
-		wantRevoked(t, i, "a", "app", time.Now(), false)
-		time.Sleep(time.Minute + time.Nanosecond)
-		wantLag(t, i, errStoreStalled)
+		wantLag(t, i, errClosed) // nothing starts after Close
 	})
 	for name, use := range map[string]func(t *testing.T, s *service) error{
 		"Revoked": func(t *testing.T, s *service) error {

@@ -49,6 +49,10 @@ func (i *Issuer) TokenHandler() http.Handler { return i.token(i.addressOf) }
 // tokens. The answer is 200 also for a token that is not valid; one of another
 // client is unauthorized_client.
 //
+// A client has 10 000 live revocations. Beyond that its next one cuts off the
+// client: it revokes all of its tokens, in one entry. Four run at once; beyond
+// that the answer is 429 with Retry-After.
+//
 // Ignored: token_type_hint, as there is one type.
 func (i *Issuer) RevocationHandler() http.Handler { return i.revocation(i.addressOf) }
 

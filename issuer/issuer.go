@@ -35,8 +35,8 @@ type Config struct {
 	// TokenTTL is the lifetime of tokens, in whole seconds. Default 15 min.
 	TokenTTL time.Duration
 
-	// MaxTokenTTL cuts the lifetime that a client asks for in Client.TokenTTL.
-	// Default 1 h, or less where the keyring's Policy.Retain covers less; a
+	// MaxTokenTTL cuts the lifetime that a client asks for in Client.TokenTTL. At
+	// most registry.MaxTokenLifetime, as no cut-off is kept for longer. Default 1 h, or less where the keyring's Policy.Retain covers less; a
 	// value that Retain does not cover is refused, since such a token would
 	// outlive its key.
 	MaxTokenTTL time.Duration
@@ -91,9 +91,12 @@ type Config struct {
 	// for itself.
 	MaxGrantRate int
 
-	// MaxRevocationLag is how long the store's revocations may be out of reach
-	// before Issuer.Revoked answers with an error, and a guard with 503, rather
-	// than guess. Default 1 min, at least 2 s.
+	// MaxRevocationLag is how long the store's feed may be out of reach before this
+	// process refuses to guess: Issuer.Revoked returns an error, a guard answers
+	// 503, and so does the token endpoint. What is revoked elsewhere counts here
+	// within 2 s while the feed is read, and within MaxRevocationLag at the latest.
+	// Default 1 min, at least 2 s; 2 s makes "within 2 s" true without a condition,
+	// and an outage of the store one of the APIs at once.
 	MaxRevocationLag time.Duration
 
 	// TokenPath is the path of the token endpoint below Issuer.
@@ -105,8 +108,10 @@ type Config struct {
 	InsecureHTTP bool
 
 	// Observe is told of every request to the token, revocation and introspection
-	// endpoints, and of every call of RevokeToken and RevokeClient. It is called
-	// before the answer is sent, so it must be quick, and safe for concurrent use.
+	// endpoints, of every call of RevokeToken, RevokeClient, RevokeSecret and
+	// RevokeAll, and when the store's feed cannot be followed, or can again. It is
+	// called before the answer is sent, so it must be quick, and safe for concurrent
+	// use.
 	Observe func(ctx context.Context, e Event)
 }
 
@@ -143,6 +148,7 @@ type Issuer struct {
 	proxy      sync.Once   // reports that a proxy's callers cannot be told apart
 	feed       *follower
 	revoked    *revoked
+	writing    *writing // revocations of clients
 	loops      *background
 }
 
@@ -184,7 +190,7 @@ func New(c Config) (*Issuer, error) {
 	}
 	lookups := newLookups()
 	i := &Issuer{
-		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, clients: newClientCache(c.Store, lookups), uses: newUses(c.Store),
+		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
 		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe,
 	}
 	for audience, scopes := range i.resources {
@@ -201,7 +207,8 @@ func New(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply)
+	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportFollowing)
+	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
 	i.loops = newBackground(i.feed.run, i.housekeep, limits.run)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	i.metadata, err = i.newMetadata()
@@ -217,6 +224,7 @@ func (i *Issuer) Close() error {
 		return errNotMade
 	}
 	i.loops.close()
+	i.feed.close()
 	i.uses.flush(context.Background())
 	i.secrets.lockout.flush(context.Background())
 	return nil
@@ -227,6 +235,9 @@ func longestTTL(c Config) (time.Duration, error) {
 	limit := c.MaxTokenTTL
 	if limit == 0 {
 		limit = max(time.Hour, c.TokenTTL)
+	}
+	if limit > registry.MaxTokenLifetime {
+		return 0, fmt.Errorf("issuer: Config.TokenTTL or MaxTokenTTL is %v: write at most %v, as no cut-off is kept for longer", limit, registry.MaxTokenLifetime)
 	}
 	if limit < c.TokenTTL {
 		return 0, fmt.Errorf("issuer: Config.MaxTokenTTL is %v: write at least TokenTTL = %v", limit, c.TokenTTL)

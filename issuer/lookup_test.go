@@ -225,14 +225,14 @@ func TestLookupManyClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 120_000
 		away := false
-		c := newClientCache(storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
+		c := newCache(t, storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
 			if away {
 				return nil, errDown
 			}
 			return &registry.Client{ID: id}, nil
-		}), newLookups())
+		}))
 		for n := range clients {
-			if _, _, err := c.client(t.Context(), strconv.Itoa(n), address(n)); err != nil {
+			if _, err := c.client(t.Context(), strconv.Itoa(n), address(n)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -240,7 +240,7 @@ func TestLookupManyClients(t *testing.T) {
 		time.Sleep(clientFresh)
 		refused := 0
 		for n := range clients {
-			if found, _, err := c.client(t.Context(), strconv.Itoa(n), address(n)); err != nil || found == nil {
+			if found, err := c.client(t.Context(), strconv.Itoa(n), address(n)); err != nil || found.client == nil {
 				refused++
 			}
 		}

@@ -9,8 +9,9 @@ import (
 )
 
 // Event is what Config.Observe is told: one for each request to the token,
-// revocation and introspection endpoints, and one for each call of RevokeToken
-// and RevokeClient. One more says, once, that requests arrive by a proxy while
+// revocation and introspection endpoints, one for each call of RevokeToken,
+// RevokeClient, RevokeSecret and RevokeAll, and one when the store's feed cannot be
+// followed, or can again. One more says, once, that requests arrive by a proxy while
 // Config.ClientIP is not set (event.OpConfig).
 type Event = event.Event
 
@@ -62,4 +63,14 @@ func (i *Issuer) reportProxy(ctx context.Context) {
 	if i.observe != nil {
 		i.observe(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: errProxyUnknown})
 	}
+}
+
+// reportFollowing sends the event of polls of the feed that begin to fail, and,
+// with a nil error, of the first one that succeeds again.
+func (i *Issuer) reportFollowing(err error) {
+	e := Event{Op: event.OpFollow, Err: err}
+	if err != nil {
+		e.Reason = event.StoreUnavailable
+	}
+	i.observation().report(context.Background(), e, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
 )
@@ -12,7 +13,8 @@ var done = []byte("{}") // RFC 7009, section 2.2: the status says it all
 
 // revokeRequested answers the revocation endpoint (RFC 7009, section 2): a client
 // revokes one of its own tokens. A token that is not valid any more counts as
-// revoked.
+// revoked. What one client can make this cost is bounded: beyond maxRevocations
+// its next one cuts off the client, and maxWrites run at once.
 func (i *Issuer) revokeRequested(q request) (answer, *Error) {
 	ctx := q.context()
 	claims, err := i.inspect(ctx, q.form.token, afterExpiry)
@@ -25,8 +27,7 @@ func (i *Issuer) revokeRequested(q request) (answer, *Error) {
 	owner, _, err1 := claims.String("client_id")
 	jti, _, err2 := claims.String("jti")
 	expiresAt, _, err3 := claims.Time("exp")
-	issuedAt, _, err4 := claims.Time("iat")
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return answer{}, serverError(event.Internal, err) // we signed it
 	}
 	a := answer{body: done, tokenID: jti}
@@ -36,11 +37,28 @@ func (i *Issuer) revokeRequested(q request) (answer, *Error) {
 			reason: event.ForeignToken,
 		}
 	}
-	if i.revoked.has(jti, owner, issuedAt) {
+	if i.revoked.has(jti, owner) {
 		return a, nil // revoked already, and written
 	}
-	if err := i.revokeToken(ctx, jti, expiresAt); err != nil {
+	if !i.writing.begin(owner) {
+		return a, errWriting()
+	}
+	defer i.writing.end(owner)
+	change := i.tokenRevoked(jti, owner, expiresAt)
+	if i.revoked.of(owner) >= maxRevocations {
+		change = registry.CutOff(owner)
+	}
+	if err := i.revoke(ctx, change); err != nil {
 		return a, unavailable(event.StoreUnavailable, err)
 	}
 	return a, nil
+}
+
+var errManyWrites = errors.New("issuer: too many revocations of this client are under way")
+
+func errWriting() *Error {
+	return &Error{
+		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: "too many revocations at once, try again in a moment",
+		RetryAfter: 1, reason: event.Busy, cause: errManyWrites,
+	}
 }

@@ -1,8 +1,6 @@
 package issuer
 
 import (
-	"hash/maphash"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,98 +9,113 @@ import (
 )
 
 // revoked is the set of what is revoked, in memory, so that a guard's question is
-// a look-up and never a query. It is in shards, so that a sweep delays no look-up.
+// a look-up and never a query.
 type revoked struct {
-	seed    maphash.Seed
-	tokens  [256]revokedTokens
-	clients [256]revokedClients
-}
+	tokens  *hashTable   // jti → hash of the client that revoked it, 0 if that is not known
+	clients *hashTable   // client → sequence of its last cut-off
+	secrets *hashTable   // secret tag and client → sequence of the secret's last cut-off
+	all     atomic.Int64 // sequence of the last cut-off of all clients, 0 if there is none
 
-type revokedTokens struct {
-	sync.RWMutex
-	until map[string]int64 // jti → unix seconds from when it does not matter
-	some  atomic.Bool      // false while the map is empty, the common case: no lock is needed
+	mu       sync.Mutex
+	allUntil time.Time     // when that cut-off means nothing any more
+	live     map[int64]int // by hash of the client: how many entries tokens has
 }
-
-type revokedClients struct {
-	sync.RWMutex
-	cut  map[string]cutOff
-	some atomic.Bool
-}
-
-// cutOff is the second up to which a client's tokens are revoked.
-type cutOff struct{ notBefore, until int64 }
 
 func newRevoked() *revoked {
-	r := &revoked{seed: maphash.MakeSeed()}
-	for i := range r.tokens {
-		r.tokens[i].until = map[string]int64{}
-		r.clients[i].cut = map[string]cutOff{}
-	}
-	return r
+	return &revoked{tokens: newHashTable(), clients: newHashTable(), secrets: newHashTable(), live: map[int64]int{}}
 }
 
-// add makes a change count. A change that is added twice, or with an earlier end,
-// takes nothing back.
+// add makes a change count. A change that is added twice, or with an earlier
+// sequence or end, takes nothing back.
 func (r *revoked) add(c registry.Change) {
-	until := c.ExpiresAt.Unix() + 1
-	if c.Kind != registry.TokenRevoked {
-		until = time.Now().Add(c.Kind.Lifetime()).Unix() + 1
-	}
 	switch c.Kind {
 	case registry.TokenRevoked:
-		shard := &r.tokens[r.shard(c.TokenID)]
-		shard.Lock()
-		defer shard.Unlock()
-		shard.until[c.TokenID] = max(until, shard.until[c.TokenID])
-		shard.some.Store(true)
+		owner := r.owner(c.ClientID)
+		r.count(owner, 1) // before a sweep can drop it
+		if !r.tokens.put(r.tokens.hash(c.TokenID), owner, c.ExpiresAt) {
+			r.count(owner, -1)
+		}
 	case registry.ClientCutOff:
-		shard := &r.clients[r.shard(c.ClientID)]
-		shard.Lock()
-		defer shard.Unlock()
-		known := shard.cut[c.ClientID]
-		shard.cut[c.ClientID] = cutOff{max(time.Now().Unix(), known.notBefore), max(until, known.until)}
-		shard.some.Store(true)
-	case registry.SecretCutOff, registry.AllCutOff, registry.ClientChanged: // revokes nothing
+		r.clients.put(r.clients.hash(c.ClientID), c.Sequence, c.ExpiresAt)
+	case registry.SecretCutOff:
+		r.secrets.put(r.secretKey(secretTag(c.SecretID), c.ClientID), c.Sequence, c.ExpiresAt)
+	case registry.AllCutOff:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.all.Store(max(r.all.Load(), c.Sequence))
+		if until := time.Now().Add(time.Until(c.ExpiresAt)); until.After(r.allUntil) {
+			r.allUntil = until // by the monotonic clock, as in the tables
+		}
+	case registry.ClientChanged: // revokes nothing
 	}
-}
-
-func (r *revoked) shard(id string) int {
-	return int(maphash.String(r.seed, id) % uint64(len(r.tokens)))
 }
 
 // has reports whether the token is revoked, as far as the feed has been read.
-func (r *revoked) has(jti, clientID string, issuedAt time.Time) bool {
-	if tokens := &r.tokens[r.shard(jti)]; tokens.some.Load() {
-		tokens.RLock()
-		_, found := tokens.until[jti]
-		tokens.RUnlock()
-		if found {
+func (r *revoked) has(jti, clientID string) bool {
+	if !r.tokens.empty() {
+		if _, found := r.tokens.find(jti); found {
 			return true
 		}
 	}
-	clients := &r.clients[r.shard(clientID)]
-	if !clients.some.Load() {
+	if all := r.all.Load(); all != 0 && parseTokenID(jti).number < all {
+		return true
+	}
+	if !r.clients.empty() {
+		if cutOff, found := r.clients.find(clientID); found && parseTokenID(jti).number < cutOff {
+			return true
+		}
+	}
+	if r.secrets.empty() {
 		return false
 	}
-	clients.RLock()
-	cut, found := clients.cut[clientID]
-	clients.RUnlock()
-	return found && issuedAt.Unix() <= cut.notBefore
+	id := parseTokenID(jti)
+	cutOff, found := r.secrets.get(r.secretKey(id.secret, clientID))
+	return found && id.number < cutOff
+}
+
+func (r *revoked) secretKey(tag uint32, clientID string) hashKey {
+	var room [512]byte
+	key := append(room[:0], byte(tag>>24), byte(tag>>16), byte(tag>>8), byte(tag))
+	return r.secrets.hashBytes(append(key, clientID...))
+}
+
+// owner is how a client is named in live and in the values of tokens.
+func (r *revoked) owner(clientID string) int64 {
+	if clientID == "" {
+		return 0
+	}
+	return int64(r.clients.hash(clientID).key)
+}
+
+// of returns how many revoked tokens of the client are in the set.
+func (r *revoked) of(clientID string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live[r.owner(clientID)]
+}
+
+func (r *revoked) count(owner int64, n int) {
+	if owner == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live[owner] += n; r.live[owner] <= 0 {
+		delete(r.live, owner)
+	}
 }
 
 // sweep drops what does not matter any more.
 func (r *revoked) sweep() {
-	now := time.Now().Unix()
-	for i := range r.tokens {
-		tokens, clients := &r.tokens[i], &r.clients[i]
-		tokens.Lock()
-		maps.DeleteFunc(tokens.until, func(_ string, until int64) bool { return until <= now })
-		tokens.some.Store(len(tokens.until) > 0)
-		tokens.Unlock()
-		clients.Lock()
-		maps.DeleteFunc(clients.cut, func(_ string, cut cutOff) bool { return cut.until <= now })
-		clients.some.Store(len(clients.cut) > 0)
-		clients.Unlock()
+	r.tokens.sweep(func(owner int64) { r.count(owner, -1) })
+	r.clients.sweep(func(int64) {})
+	r.secrets.sweep(func(int64) {})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.allUntil.After(time.Now()) {
+		r.all.Store(0)
+	}
+	if len(r.live) == 0 {
+		r.live = map[int64]int{} // a map that shrinks gives no memory back
 	}
 }

@@ -1,11 +1,9 @@
 package issuer
 
 import (
-	"crypto/rand"
+	"context"
 	"errors"
 	"fmt"
-	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,16 +54,17 @@ func put(t *testing.T, store registry.Store, r registry.Change) {
 
 // kept counts what the set holds.
 func kept(r *revoked) (tokens, clients int) {
-	for i := range r.tokens {
-		t, c := &r.tokens[i], &r.clients[i]
-		t.RLock()
-		tokens += len(t.until)
-		t.RUnlock()
-		c.RLock()
-		clients += len(c.cut)
-		c.RUnlock()
+	return int(r.tokens.size.Load()), int(r.clients.size.Load())
+}
+
+// cutOff writes a cut-off, without the issuer, and returns its sequence.
+func cutOff(t *testing.T, store registry.Store, c registry.Change) int64 {
+	t.Helper()
+	sequence, err := store.Revoke(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return tokens, clients
+	return sequence
 }
 
 // The process that revokes knows at once; another one with the same store within
@@ -94,46 +93,141 @@ func TestRevoked(t *testing.T) {
 	})
 }
 
-// The cut-off takes what was granted up to its second, that second included, of
-// that client alone.
-func TestRevokeClient(t *testing.T) {
+// A cut-off takes the tokens numbered below it, of its client, secret or all, and
+// no clock decides.
+func TestCutOffs(t *testing.T) {
+	const stolen, other = "0123456789abcdef", "fedcba9876543210"
+	for _, tt := range map[string]struct {
+		change       registry.Change
+		ofClient     bool // the client's tokens are revoked that it did not get with the secret
+		ofOthers     bool // and those of other clients
+		withoutAForm bool // and a jti of another form
+	}{
+		"client": {registry.CutOff("app"), true, false, true},
+		"secret": {registry.Change{Kind: registry.SecretCutOff, ClientID: "app", SecretID: stolen}, false, false, false},
+		"all":    {registry.Change{Kind: registry.AllCutOff}, true, true, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newStore(t, app())
+			here, there := newService(t, Config{Store: store}).issuer, newService(t, Config{Store: store}).issuer
+			first := cutOff(t, store, tt.change)
+			time.Sleep(time.Hour)
+			last := cutOff(t, store, tt.change)
+			time.Sleep(2 * time.Second)
+			check := func(i *Issuer, last int64) {
+				t.Helper()
+				for number, old := range map[int64]bool{0: true, first - 1: true, first: first < last, last - 1: true, last: false, last + 1: false} {
+					for _, issuedAt := range []time.Time{{}, time.Now().Add(-24 * time.Hour), time.Now().Add(24 * time.Hour)} {
+						id := func(secretID string) string { return newTokenID(tokenID{number, secretTag(secretID)}) }
+						wantRevoked(t, i, id(stolen), "app", issuedAt, old)
+						wantRevoked(t, i, id(other), "app", issuedAt, old && tt.ofClient)
+						wantRevoked(t, i, id(""), "app", issuedAt, old && tt.ofClient)
+						for _, client := range []string{"ap", "apps", ""} {
+							wantRevoked(t, i, id(stolen), client, issuedAt, old && tt.ofOthers)
+						}
+					}
+				}
+				for _, jti := range []string{"", "app", "a", newTokenID(tokenID{last, 0})[1:], newTokenID(tokenID{last, 0}) + "A"} {
+					wantRevoked(t, i, jti, "app", time.Now(), tt.withoutAForm)
+				}
+			}
+			check(here, last)
+			check(there, last)
+			time.Sleep(3 * sweepEvery)
+			check(here, last)
+
+			// One that is heard of late, or again, takes nothing back.
+			earlier := tt.change
+			earlier.Sequence, earlier.ExpiresAt = first, time.Now().Add(time.Minute)
+			here.apply(earlier)
+			check(here, last)
+			time.Sleep(3 * sweepEvery)
+			check(here, last)
+		})
+	}
+}
+
+// What the verbs revoke counts here when they return, elsewhere within 2 s, and is
+// one entry each. Only the next token is good.
+func TestRevokeVerbs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		revoke          func(ctx context.Context, i *Issuer, g *granted, secretID string) error
+		others, another bool // the client's other secret's tokens; another client's
+	}{
+		"token": {func(ctx context.Context, i *Issuer, g *granted, _ string) error {
+			return i.RevokeToken(ctx, g.claims.ID, time.Time{})
+		}, false, false},
+		"client": {func(ctx context.Context, i *Issuer, _ *granted, _ string) error { return i.RevokeClient(ctx, "app") }, true, false},
+		"secret": {func(ctx context.Context, i *Issuer, _ *granted, id string) error {
+			return i.RevokeSecret(ctx, "app", id)
+		}, false, false},
+		"all": {func(ctx context.Context, i *Issuer, _ *granted, _ string) error { return i.RevokeAll(ctx) }, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				second, stored := registry.GenerateSecret()
+				c := app()
+				c.Secrets = append(c.Secrets, stored)
+				other, otherSecret := otherClient()
+				store := &watched{Memory: newStore(t, c, other)}
+				here, there := newService(t, Config{Store: store}), newService(t, Config{Store: store})
+				grants := func(s *service) [3]*granted {
+					return [3]*granted{
+						s.wantToken(t, s.post(appForm)),
+						s.wantToken(t, s.post(form("grant_type", "client_credentials", "client_id", "app", "client_secret", second))),
+						s.wantToken(t, s.post(form("grant_type", "client_credentials", "client_id", "other", "client_secret", otherSecret))),
+					}
+				}
+				grants(here) // it has read the feed, and caches the clients
+				before := grants(there)
+				if err := tt.revoke(t.Context(), here.issuer, before[0], appStored.ID); err != nil {
+					t.Fatal(err)
+				}
+				if got := store.writes.Load(); got != 1 {
+					t.Errorf("%d writes", got)
+				}
+				check := func(s *service, g [3]*granted, old bool) {
+					t.Helper()
+					for n, want := range [3]bool{old, old && tt.others, old && tt.another} {
+						if got := s.revoked(t, g[n]); got != want {
+							t.Errorf("token %d: revoked %v, want %v", n, got, want)
+						}
+					}
+				}
+				check(here, before, true)
+				check(here, grants(here), false) // the replica that revoked grants good ones at once
+				time.Sleep(followPromise)
+				check(there, before, true)
+				after := grants(there)
+				check(there, after, false)
+				check(here, after, false)
+			})
+		})
+	}
+}
+
+// The price: a token that another replica grants before it has read the cut-off is
+// refused, and the next one is good.
+func TestCutOffPrice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, app())
-		here, there := newService(t, Config{Store: store}).issuer, newService(t, Config{Store: store}).issuer
-		time.Sleep(500 * time.Millisecond)
-		now := time.Now()
-		second := now.Truncate(time.Second)
-		wantRevoked(t, there, "a", "app", second, false)
-		if err := here.RevokeClient(t.Context(), "app"); err != nil {
+		here, there := newService(t, Config{Store: store}), newService(t, Config{Store: store})
+		there.wantToken(t, there.post(appForm))
+		time.Sleep(followEvery / 2)
+		if err := here.issuer.RevokeClient(t.Context(), "app"); err != nil {
 			t.Fatal(err)
 		}
-		check := func(i *Issuer) {
-			t.Helper()
-			for _, old := range []time.Duration{0, 400 * time.Millisecond, 999 * time.Millisecond, -time.Second, -time.Hour} {
-				wantRevoked(t, i, "a", "app", second.Add(old), true)
-			}
-			wantRevoked(t, i, "a", "app", time.Time{}, true)
-			wantRevoked(t, i, "a", "app", second.Add(time.Second), false)
-			wantRevoked(t, i, "a", "ap", second, false)
-			wantRevoked(t, i, "a", "apps", second, false)
-			wantRevoked(t, i, "app", "", second, false)
+		late := there.wantToken(t, there.post(appForm))
+		if !here.revoked(t, late) {
+			t.Error("a token that was granted without knowledge of the cut-off is good")
 		}
-		check(here)
-		time.Sleep(2 * time.Second)
-		check(there)
-
-		// A later cut-off counts, an earlier one that is heard of late does not.
-		put(t, store, registry.Change{Kind: registry.ClientCutOff, ClientID: "app", ExpiresAt: time.Now().Add(time.Minute)})
-		time.Sleep(2 * time.Second)
-		check(there)
-		time.Sleep(3 * sweepEvery)
-		check(there)
-		if err := here.RevokeClient(t.Context(), "app"); err != nil {
-			t.Fatal(err)
+		time.Sleep(followPromise)
+		if !there.revoked(t, late) {
+			t.Error("it is good at the replica that granted it")
 		}
-		wantRevoked(t, here, "a", "app", second.Add(3*sweepEvery), true)
-		time.Sleep(2 * time.Second)
-		wantRevoked(t, there, "a", "app", second.Add(3*sweepEvery), true)
+		if next := there.wantToken(t, there.post(appForm)); here.revoked(t, next) || there.revoked(t, next) {
+			t.Error("the next token is revoked")
+		}
 	})
 }
 
@@ -143,8 +237,10 @@ func TestRevokeRefuses(t *testing.T) {
 	if err := i.RevokeToken(t.Context(), "", time.Now()); err == nil || !strings.Contains(err.Error(), "jti") {
 		t.Errorf("no jti: %v", err)
 	}
-	if err := i.RevokeClient(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "client id") {
-		t.Errorf("no client: %v", err)
+	for _, err := range []error{i.RevokeClient(t.Context(), ""), i.RevokeSecret(t.Context(), "", "a"), i.RevokeSecret(t.Context(), "app", "")} {
+		if err == nil || !strings.Contains(err.Error(), "client id") {
+			t.Errorf("no client: %v", err)
+		}
 	}
 	if got := store.writes.Load(); got != 0 {
 		t.Errorf("%d writes", got)
@@ -155,8 +251,10 @@ func TestRevokeRefuses(t *testing.T) {
 	if err := i.RevokeToken(t.Context(), "a", time.Now().Add(time.Hour)); !errors.Is(err, errDown) {
 		t.Errorf("%v", err)
 	}
-	if err := i.RevokeClient(t.Context(), "app"); !errors.Is(err, errDown) {
-		t.Errorf("%v", err)
+	for _, err := range []error{i.RevokeClient(t.Context(), "app"), i.RevokeAll(t.Context()), i.RevokeSecret(t.Context(), "app", "a")} {
+		if !errors.Is(err, errDown) {
+			t.Errorf("%v", err)
+		}
 	}
 	wantRevoked(t, i, "a", "app", time.Now(), false)
 }
@@ -210,34 +308,37 @@ func TestRevokedUntil(t *testing.T) {
 		}
 		time.Sleep(sweepEvery + 2*time.Second)
 		for _, i := range []*Issuer{here, there} {
-			// A cut-off stays as long as any earlier configuration's tokens may live.
 			if tokens, clients := kept(i.revoked); tokens != 0 || clients != 1 {
 				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
 			}
-			for n := range i.revoked.clients {
-				shard := &i.revoked.clients[n]
-				shard.Lock()
-				for id, cut := range shard.cut {
-					if left := time.Until(time.Unix(cut.until, 0)); left < 89*24*time.Hour || left > 91*24*time.Hour {
-						t.Errorf("the cut-off is kept for %v", left)
-					}
-					shard.cut[id] = cutOff{cut.notBefore, time.Now().Unix()}
-				}
-				shard.Unlock()
-			}
-			i.revoked.sweep()
-			if _, clients := kept(i.revoked); clients != 0 {
-				t.Errorf("%d clients are kept after their time", clients)
-			}
-		}
-		if page, err := store.Changes(t.Context(), 0); len(page.Changes) != 1 || err != nil {
-			t.Errorf("%d entries, %v", len(page.Changes), err)
-		}
-		revokeToken(t, here, "last", time.Now())
-		if page, err := store.Changes(t.Context(), 0); len(page.Changes) != 2 || err != nil || page.Changes[1].Sequence != 1003 {
-			t.Errorf("%v, %v", page, err)
 		}
 	})
+}
+
+// A cut-off is kept in memory as long as the store keeps it.
+func TestCutOffUntil(t *testing.T) {
+	for _, c := range []registry.Change{registry.CutOff("app"), {Kind: registry.SecretCutOff, ClientID: "app", SecretID: "a"}, {Kind: registry.AllCutOff}} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newStore(t, app())
+			i := newService(t, Config{Store: store}).issuer
+			begun := time.Now()
+			cutOff(t, store, c)
+			wantRevoked(t, i, newTokenID(tokenID{1, secretTag("a")}), "app", begun, true)
+			if err := i.Close(); err != nil { // three months of polls would take a while
+				t.Fatal(err)
+			}
+			time.Sleep(registry.CutOffLifetime - time.Minute)
+			i.revoked.sweep()
+			if !i.revoked.has(newTokenID(tokenID{1, secretTag("a")}), "app") {
+				t.Errorf("%v is dropped too early", c.Kind)
+			}
+			time.Sleep(time.Until(begun.Add(registry.CutOffLifetime + time.Minute)))
+			i.revoked.sweep()
+			if i.revoked.has("a", "app") || !i.revoked.clients.empty() || !i.revoked.secrets.empty() {
+				t.Errorf("%v is kept after its time", c.Kind)
+			}
+		})
+	}
 }
 
 // A token that is revoked twice, or with an earlier end, stays revoked.
@@ -324,78 +425,5 @@ func TestRevocationsConcurrently(t *testing.T) {
 		if tokens, clients := kept(i.revoked); tokens != 800 || clients != 800 {
 			t.Errorf("%d tokens, %d clients", tokens, clients)
 		}
-	}
-}
-
-// BenchmarkRevoked is what a guard pays for each request, of a token that is not
-// revoked, as the set grows.
-func BenchmarkRevoked(b *testing.B) {
-	for _, n := range []int{0, 1_000_000} {
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		i := newService(b, Config{}).issuer
-		until := time.Now().Add(time.Hour)
-		for range n {
-			i.apply(registry.Change{Kind: registry.TokenRevoked, TokenID: rand.Text(), ExpiresAt: until})
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		jti, issuedAt := rand.Text(), time.Now()
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if revoked, err := i.Revoked(b.Context(), jti, "app", issuedAt); revoked || err != nil {
-					b.Fatal(revoked, err)
-				}
-			}
-			if n > 0 {
-				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/revocation")
-			}
-		})
-		runtime.KeepAlive(i)
-	}
-}
-
-// BenchmarkRevokedStall is how long a look-up waits at the worst while a million
-// revocations, of tokens and of clients, are swept without a pause.
-func BenchmarkRevokedStall(b *testing.B) {
-	for _, sweeping := range []bool{false, true} {
-		b.Run(fmt.Sprintf("sweeping=%v", sweeping), func(b *testing.B) {
-			i := newService(b, Config{}).issuer
-			until := time.Now().Add(time.Hour)
-			for n := range 500_000 {
-				i.apply(registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(n), ExpiresAt: until})
-				i.apply(registry.Change{Kind: registry.ClientCutOff, ClientID: strconv.Itoa(n), ExpiresAt: until})
-			}
-			stop := make(chan struct{})
-			var sweeps sync.WaitGroup
-			if sweeping {
-				sweeps.Go(func() {
-					for {
-						select {
-						case <-stop:
-							return
-						default:
-							i.revoked.sweep()
-						}
-					}
-				})
-			}
-			waits := make([]time.Duration, 0, 1<<22)
-			for b.Loop() {
-				began := time.Now()
-				if revoked, err := i.Revoked(b.Context(), "x", "y", began); revoked || err != nil {
-					b.Fatal(revoked, err)
-				}
-				if len(waits) < cap(waits) {
-					waits = append(waits, time.Since(began))
-				}
-			}
-			close(stop)
-			sweeps.Wait()
-			slices.Sort(waits)
-			b.ReportMetric(float64(waits[len(waits)*9999/10000].Nanoseconds()), "p99.99-ns")
-		})
 	}
 }

@@ -152,7 +152,7 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 		return caller{}, err
 	}
 	c.uses.note(c.clientID, secret.ID, now)
-	return caller{found.client, secret.ID}, nil
+	return caller{found.client, found.number, secret.ID}, nil
 }
 
 // admit decides on the account. While an unknown id from the same network would be

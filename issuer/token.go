@@ -2,8 +2,6 @@ package issuer
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"strconv"
 	"time"
@@ -21,6 +19,10 @@ var errTokenTooLarge = errors.New("issuer: the token, with its scopes and what C
 // grant makes the token for an authenticated client, and the body that hands it
 // over (RFC 6749, section 5.1).
 func (i *Issuer) grant(q request) (answer, *Error) {
+	// A client that was cut off could get tokens from a replica that does not know.
+	if _, behind := i.feed.lag(q.context()); behind != nil {
+		return answer{}, unavailable(event.StoreUnavailable, behind)
+	}
 	client := q.caller.client
 	audience, err := i.audience(client, q.form.resource)
 	if err != nil {
@@ -34,7 +36,7 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if client.TokenTTL > 0 {
 		ttl = min(client.TokenTTL, i.maxTTL)
 	}
-	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(), time.Now().Unix(), int64(ttl / time.Second)}
+	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(tokenID{q.caller.number, secretTag(q.caller.secretID)}), time.Now().Unix(), int64(ttl / time.Second)}
 	var room [512]byte
 	payload, err := i.appendPayload(q.context(), room[:0], &c)
 	if err != nil {
@@ -67,13 +69,4 @@ func (i *Issuer) sign(ctx context.Context, payload []byte) (string, *Error) {
 		return "", serverError(event.Internal, errTokenTooLarge)
 	}
 	return token, nil
-}
-
-// newTokenID returns a jti: 128 random bits.
-func newTokenID() string {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	var id [22]byte
-	base64.RawURLEncoding.Encode(id[:], random[:])
-	return string(id[:])
 }

@@ -222,7 +222,7 @@ func TestTokenID(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		id := s.wantToken(t, s.post(appForm)).claims.ID
-		if len(id) != 22 || seen[id] {
+		if len(id) != 38 || seen[id] {
 			t.Fatalf("jti %q is short or comes twice", id)
 		}
 		seen[id] = true

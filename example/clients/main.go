@@ -34,12 +34,17 @@ const help = `clients manages the clients of an issuer.
               [-default-audience URI] [-ttl 15m] [-introspects URI[,URI…]]
   clients show ID
   clients rotate-secret ID [-overlap 24h] [-label TEXT]
-  clients disable ID | enable ID
-  clients revoke ID          every token the client has; it can get new ones
-  clients delete ID          and revoke its tokens
+  clients rotate-secret ID -revoke   after a theft: the other secrets end now,
+                                     and every token the client has is revoked
+  clients disable ID | enable ID     disabling revokes its tokens
+  clients revoke ID | -all           every token the client has, or all clients;
+                                     they can get new ones
+  clients delete ID                  and revoke its tokens
 
 The storage is DATABASE_URL, or DATA_DIR (default ./data). Running issuers
-follow every change within 2 s.
+follow every change within 2 s; one that cannot read the storage refuses all
+tokens after a minute. A token granted in those 2 s is refused too: a client that
+runs on then asks for another.
 `
 
 func main() {
@@ -200,12 +205,28 @@ func rotateSecret(ctx context.Context, s registry.Manager, args []string, out io
 	flags := flag.NewFlagSet("rotate-secret", flag.ContinueOnError)
 	overlap := flags.Duration("overlap", 24*time.Hour, "")
 	label := flags.String("label", "", "")
+	revoke := flags.Bool("revoke", false, "")
 	id, err := parse(flags, args)
 	if err != nil {
 		return err
 	}
-	plain, err := s.RotateSecret(ctx, id, registry.Rotation{Overlap: *overlap, Label: *label})
+	if *revoke {
+		flags.Visit(func(f *flag.Flag) {
+			if f.Name == "overlap" && *overlap != 0 {
+				err = errors.New("-revoke ends the other secrets now: leave -overlap out; see: clients help")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		*overlap = 0
+	}
+	plain, err := s.RotateSecret(ctx, id, registry.Rotation{Overlap: *overlap, Label: *label, Revoke: *revoke})
 	if err != nil {
+		return err
+	}
+	if *revoke {
+		_, err = fmt.Fprintf(out, "client %s has a new secret, shown this once; the others are gone and its tokens are revoked:\n%s\n", id, plain)
 		return err
 	}
 	_, err = fmt.Fprintf(out, "client %s has a new secret, shown this once; the others end in %v:\n%s\n", id, *overlap, plain)
@@ -243,6 +264,13 @@ func setDisabled(ctx context.Context, s registry.Manager, args []string, out io.
 }
 
 func revoke(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
+	if len(args) == 1 && (args[0] == "-all" || args[0] == "--all") {
+		if _, err := s.Revoke(ctx, registry.Change{Kind: registry.AllCutOff}); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(out, "the tokens of all clients are revoked")
+		return err
+	}
 	id, err := parse(flag.NewFlagSet("revoke", flag.ContinueOnError), args)
 	if err != nil {
 		return err

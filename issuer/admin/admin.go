@@ -1,9 +1,12 @@
 // Package admin is a JSON API that manages the clients of an issuer: register,
 // list, read, update and delete clients, rotate and remove their secrets, revoke
-// their tokens.
+// the tokens of a secret, a client or all clients.
 //
 // [New] returns an [API], an [http.Handler] for /clients and the paths below it.
-// It does not authenticate: a guard in front decides who may call it.
+// It does not authenticate: a guard in front decides who may call it. Where that
+// guard takes a credential that browsers send by themselves, such as a cookie,
+// requests from pages of other origins are refused ([http.CrossOriginProtection]);
+// a bearer token is none.
 //
 //	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
@@ -32,7 +35,7 @@ type Event = event.Event
 // Config says what an API is made of. Issuer and Manager are required.
 type Config struct {
 	// Issuer is the issuer of the clients in this process. It acts on a change at
-	// once; those of other replicas do within 2 s.
+	// once; those of other replicas do as [issuer.Issuer.Revoked] states.
 	Issuer *issuer.Issuer
 
 	// Manager keeps the clients. It is the issuer's Store.
@@ -73,7 +76,9 @@ func New(c Config) (*API, error) {
 	a.handle("DELETE /clients/{id}", event.OpDelete, a.remove)
 	a.handle("POST /clients/{id}/secrets", event.OpRotateSecret, a.rotate)
 	a.handle("DELETE /clients/{id}/secrets/{secret}", event.OpRemoveSecret, a.removeSecret)
-	a.handle("POST /clients/{id}/revoke", event.OpRevokeClient, a.revokeTokens)
+	a.handle("POST /clients/{id}/secrets/{secret}/revoke", event.OpRevokeClient, a.revokeSecret)
+	a.handle("POST /clients/{id}/revoke", event.OpRevokeClient, a.revokeClient)
+	a.handle("POST /clients/revoke", event.OpRevokeClient, a.revokeAll)
 	return a, nil
 }
 
@@ -89,6 +94,13 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var errNotMade = errors.New("admin: the API was not made by New")
 
+// timeout bounds what an action asks of the store, as the issuer's own endpoints
+// do. What took longer is answered 503, and may have been written.
+const timeout = 3 * time.Second
+
+// errTimeout is the cause of that 503.
+var errTimeout = errors.New("admin: the store does not answer")
+
 // action does what a request asks, and returns the answer. It notes in the event
 // what it was about.
 type action func(r *http.Request, e *Event) (status int, answer any, err error)
@@ -100,7 +112,9 @@ func (a *API) handle(pattern string, op event.Op, do action) {
 			began = time.Now()
 		}
 		e := Event{Op: op, Target: r.PathValue("id")}
-		status, answer, err := do(r, &e)
+		ctx, cancel := context.WithTimeoutCause(r.Context(), timeout, errTimeout)
+		defer cancel()
+		status, answer, err := a.do(r.WithContext(ctx), &e, do)
 		var body []byte
 		if err == nil {
 			body, err = json.Marshal(answer)
@@ -127,7 +141,21 @@ func (a *API) handle(pattern string, op event.Op, do action) {
 	})
 }
 
+// do refuses what another site has made a browser send, and does the action.
+func (a *API) do(r *http.Request, e *Event, do action) (status int, answer any, err error) {
+	if err := sameOrigin(r); err != nil {
+		return 0, nil, err
+	}
+	return do(r, e)
+}
+
 // sync makes this process act on a change that the manager has written, now
-// instead of within 2 s. An error does not undo the change, so the answer does not
-// tell of it.
-func (a *API) sync(ctx context.Context) { _ = a.issuer.Sync(context.WithoutCancel(ctx)) }
+// instead of within 2 s, in what is left of the time, whether the caller still
+// waits or not. An error does not undo the change, so the answer does not tell of
+// it.
+func (a *API) sync(ctx context.Context) {
+	deadline, _ := ctx.Deadline()
+	bound, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	_ = a.issuer.Sync(bound)
+}

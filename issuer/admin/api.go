@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,8 +17,9 @@ import (
 
 func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 	e.Target = "*"
-	q := registry.Query{Search: r.FormValue("search"), After: r.FormValue("after")}
-	if limit := r.FormValue("limit"); limit != "" {
+	asked := r.URL.Query() // and never a body
+	q := registry.Query{Search: asked.Get("search"), After: asked.Get("after")}
+	if limit := asked.Get("limit"); limit != "" {
 		n, err := strconv.Atoi(limit)
 		if err != nil || n < 1 || n > 500 {
 			return 0, nil, malformed("limit is not a number from 1 to 500")
@@ -116,11 +118,12 @@ func (a *API) remove(r *http.Request, _ *Event) (int, any, error) {
 }
 
 // rotate generates a secret. The others end after overlap seconds, by default
-// after one day.
+// after one day. With revoke they end now, and the client's tokens are revoked.
 func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 	asked := struct {
 		Label   string `json:"label"`
 		Overlap *int64 `json:"overlap"`
+		Revoke  bool   `json:"revoke"`
 	}{}
 	if err := readJSON(r, &asked); err != nil {
 		return 0, nil, err
@@ -131,9 +134,18 @@ func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 			return 0, nil, malformed("overlap is not a number of seconds up to a year")
 		}
 		overlap = time.Duration(*asked.Overlap) * time.Second
+	} else if asked.Revoke {
+		overlap = 0
+	}
+	if !isText(asked.Label) {
+		return 0, nil, malformed("label is longer than 1024 bytes, or has a NUL")
+	}
+	rotation := registry.Rotation{Overlap: overlap, Label: asked.Label, Revoke: asked.Revoke}
+	if err := rotation.Validate(); err != nil {
+		return 0, nil, malformed("overlap is not 0: secrets whose tokens are revoked end at once")
 	}
 	id := r.PathValue("id")
-	plain, err := a.manager.RotateSecret(r.Context(), id, registry.Rotation{Overlap: overlap, Label: asked.Label})
+	plain, err := a.manager.RotateSecret(r.Context(), id, rotation)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -142,28 +154,61 @@ func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 	return http.StatusCreated, map[string]any{"client_id": id, "secret_id": e.SecretID, "client_secret": plain, "client_secret_expires_at": 0}, nil
 }
 
+// removeSecret removes a secret. With the parameter revoke=true the tokens that
+// the client got with it are revoked.
 func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
-	if _, secret := registry.SecretID(r.PathValue("secret")); !secret {
-		e.SecretID = r.PathValue("secret") // and not a secret itself, by mistake
+	id, secret := secretOf(r, e)
+	var revoke bool
+	switch r.URL.Query().Get("revoke") {
+	case "", "false":
+	case "true":
+		revoke = true
+	default:
+		return 0, nil, malformed("revoke is not true or false")
 	}
-	if err := a.manager.RemoveSecret(r.Context(), r.PathValue("id"), r.PathValue("secret"), false); err != nil {
+	if err := a.manager.RemoveSecret(r.Context(), id, secret, revoke); err != nil {
 		return 0, nil, err
 	}
 	a.sync(r.Context())
 	return http.StatusOK, struct{}{}, nil
 }
 
-// revokeTokens revokes every token that the client has been granted up to now.
-func (a *API) revokeTokens(r *http.Request, _ *Event) (int, any, error) {
+// secretOf returns the client and the secret that a path names.
+func secretOf(r *http.Request, e *Event) (id, secret string) {
+	id, secret = r.PathValue("id"), r.PathValue("secret")
+	if _, plain := registry.SecretID(secret); !plain {
+		e.SecretID = secret // and not a secret itself, by mistake
+	}
+	return id, secret
+}
+
+// revokeClient revokes every token that the client has been granted so far.
+func (a *API) revokeClient(r *http.Request, _ *Event) (int, any, error) {
 	id := r.PathValue("id")
 	if _, err := a.manager.Client(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
-	if _, err := a.manager.Revoke(r.Context(), registry.CutOff(id)); err != nil {
+	return http.StatusOK, struct{}{}, a.issuer.RevokeClient(r.Context(), id)
+}
+
+// revokeSecret revokes every token that the client has got with a secret that it
+// has. That one stays valid.
+func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
+	id, secret := secretOf(r, e)
+	c, err := a.manager.Client(r.Context(), id)
+	if err != nil {
 		return 0, nil, err
 	}
-	a.sync(r.Context())
-	return http.StatusOK, struct{}{}, nil
+	if !slices.ContainsFunc(c.Secrets, func(s registry.Secret) bool { return s.ID == secret }) {
+		return 0, nil, registry.ErrNotFound // a typing error must not pass for a revocation
+	}
+	return http.StatusOK, struct{}{}, a.issuer.RevokeSecret(r.Context(), id, secret)
+}
+
+// revokeAll revokes every token that any client has been granted so far.
+func (a *API) revokeAll(r *http.Request, e *Event) (int, any, error) {
+	e.Target = "*"
+	return http.StatusOK, struct{}{}, a.issuer.RevokeAll(r.Context())
 }
 
 const maxRequest = 64 << 10

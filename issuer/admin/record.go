@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,11 +131,22 @@ func (r record) client() (registry.Client, *refusal) {
 	if r.TokenTTL < 0 || r.TokenTTL > maxSeconds {
 		return registry.Client{}, invalidMetadata("token_ttl is not a number of seconds up to a year")
 	}
+	for _, text := range slices.Concat([]string{r.Name, r.DefaultAudience}, r.Audiences, r.Introspects) {
+		if !isText(text) {
+			return registry.Client{}, invalidMetadata("a name or an audience is longer than 1024 bytes, or has a NUL")
+		}
+	}
 	if err := c.Validate(); err != nil {
 		return registry.Client{}, invalidMetadata(strings.TrimPrefix(err.Error(), "registry: "))
 	}
 	return c, nil
 }
+
+// maxText is how long the texts may be that registry.Client.Validate leaves open:
+// what a store takes.
+const maxText = 1024
+
+func isText(s string) bool { return len(s) <= maxText && !strings.Contains(s, "\x00") }
 
 const maxSeconds = int64(365 * 24 * time.Hour / time.Second)
 

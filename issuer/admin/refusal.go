@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -34,6 +35,18 @@ func malformed(description string) *refusal {
 // invalidMetadata is the error of RFC 7591, section 3.2.2.
 func invalidMetadata(description string) *refusal {
 	return &refusal{status: http.StatusBadRequest, code: "invalid_client_metadata", description: description, reason: event.InvalidClient}
+}
+
+// sameOrigin refuses a request that a page of another origin makes a browser send.
+// Such a page cannot add a bearer token.
+func sameOrigin(r *http.Request) error {
+	if scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		return nil
+	}
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return &refusal{http.StatusForbidden, "access_denied", "the request is from another origin", event.Forbidden, err}
+	}
+	return nil
 }
 
 func internal(cause error) *refusal {

@@ -103,7 +103,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-// limitWriters sets how many may write at once. On SQLite, which has one writer,
+// limitWriters sets how many may write at once. PostgreSQL, which has one row that
+// all entries wait for, gets few of a pool to wait. On SQLite, which has one writer,
 // each pool sends one at a time, so that an operator waits for one request and not
 // for all of them.
 func (s *Store) limitWriters() {
@@ -115,6 +116,9 @@ func (s *Store) limitWriters() {
 		}
 		p.writers = semaphore.NewWeighted(int64(p.conns))
 		p.feed = semaphore.NewWeighted(feedWriters)
+	}
+	for _, p := range []*pool{s.requests, s.operator, s.follower} {
+		p.remote = !s.sqlite
 	}
 }
 

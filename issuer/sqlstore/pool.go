@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -17,6 +18,11 @@ type pool struct {
 	conns     int
 	writers   *semaphore.Weighted // all that write
 	feed      *semaphore.Weighted // those that write to the feed, whose last row they all wait for
+
+	remote bool // the database is elsewhere, so that connections can be dead
+
+	mu      sync.Mutex
+	dropped time.Time // when idle connections were closed last
 }
 
 func newPool(c *connector, conns int) *pool {
@@ -35,10 +41,16 @@ func (p *pool) dropIdle() {
 
 // done sees how a use of the pool ended. After a timeout the other connections may
 // be dead as well, as after a failover that nobody announced: each would cost the
-// next caller all its time, so they are closed.
+// next caller all its time, so they are closed. A database that is merely slow is
+// asked for new ones once a second at most.
 func (p *pool) done(ctx context.Context, err error) {
-	const queryCanceled = "57014" // by statement_timeout
-	if err != nil && (errors.Is(ctx.Err(), context.DeadlineExceeded) || sqlState(err) == queryCanceled) {
+	if err == nil || !p.remote || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.dropped) >= time.Second {
+		p.dropped = time.Now()
 		p.dropIdle()
 	}
 }

@@ -1,0 +1,207 @@
+package issuer
+
+import (
+	"hash/maphash"
+	"math"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// hashTable maps ids to numbers, each until a time. Reading takes no lock and
+// writes nothing, so any number of cores read at once. It is a table with open
+// addressing and linear probing, in shards, each with a lock for writers.
+//
+// It keeps 96 bits of a seeded hash in place of each id, in 24 bytes without a
+// pointer. Two of a million ids are taken for one with a probability of 2⁻⁵⁶.
+type hashTable struct {
+	seeds  [2]maphash.Seed
+	began  time.Time
+	size   atomic.Int64
+	shards [256]hashShard
+}
+
+type hashShard struct {
+	slots atomic.Pointer[[]hashSlot] // a power of two of them, or nil; some are empty
+	mu    sync.Mutex                 // of writers
+	used  int
+}
+
+// hashSlot is an entry, or empty while key is 0. A writer fills in the key last.
+type hashSlot struct {
+	key   atomic.Uint64 // of the first hash
+	rest  atomic.Uint64 // 32 bits of the second hash, then the second of the table's time from when the entry means nothing
+	value atomic.Int64
+}
+
+// hashKey is the hash of an id.
+type hashKey struct {
+	key  uint64 // never 0
+	rest uint32
+}
+
+func (k hashKey) shard() uint64 { return k.key >> 56 }
+
+// maxEntry is how long an entry is kept at the most.
+const maxEntry = 100 * 365 * 24 * time.Hour
+
+// minSlots is the size of the smallest shard.
+const minSlots = 8
+
+func newHashTable() *hashTable {
+	return &hashTable{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, began: time.Now()}
+}
+
+func (t *hashTable) hash(id string) hashKey {
+	return hashKey{maphash.String(t.seeds[0], id) | 1, uint32(maphash.String(t.seeds[1], id))}
+}
+
+func (t *hashTable) hashBytes(id []byte) hashKey {
+	return hashKey{maphash.Bytes(t.seeds[0], id) | 1, uint32(maphash.Bytes(t.seeds[1], id))}
+}
+
+func (t *hashTable) empty() bool { return t.size.Load() == 0 }
+
+// find returns the value of the entry of an id. Of one that has none it computes
+// only the first hash.
+func (t *hashTable) find(id string) (value int64, found bool) {
+	first := maphash.String(t.seeds[0], id) | 1
+	slots := t.shards[first>>56].slots.Load()
+	if slots == nil {
+		return 0, false
+	}
+	mask := uint64(len(*slots) - 1)
+	for n := first >> 1; ; n++ {
+		switch (*slots)[n&mask].key.Load() {
+		case 0:
+			return 0, false
+		case first:
+			return t.get(t.hash(id))
+		}
+	}
+}
+
+// get returns the value of an entry.
+func (t *hashTable) get(k hashKey) (value int64, found bool) {
+	slots := t.shards[k.shard()].slots.Load()
+	if slots == nil {
+		return 0, false
+	}
+	slot, found := probe(*slots, k)
+	if !found {
+		return 0, false
+	}
+	return slot.value.Load(), true
+}
+
+// probe returns the slot of the key, or the empty one where it belongs.
+func probe(slots []hashSlot, k hashKey) (slot *hashSlot, found bool) {
+	mask := uint64(len(slots) - 1)
+	for n := k.key >> 1; ; n++ {
+		slot = &slots[n&mask]
+		switch key := slot.key.Load(); {
+		case key == 0:
+			return slot, false
+		case key == k.key && uint32(slot.rest.Load()>>32) == k.rest:
+			return slot, true
+		}
+	}
+}
+
+// put adds an entry, or raises the value and the end of the one there is. It
+// reports whether it is new.
+func (t *hashTable) put(k hashKey, value int64, until time.Time) (added bool) {
+	shard := &t.shards[k.shard()]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	slots := shard.slots.Load()
+	if slots == nil || 4*(shard.used+1) > 3*len(*slots) {
+		slots = shard.resize(2*(shard.used+1), all)
+	}
+	end := t.seconds(until)
+	slot, found := probe(*slots, k)
+	if found {
+		slot.value.Store(max(value, slot.value.Load()))
+		slot.rest.Store(uint64(k.rest)<<32 | max(end, uint64(slot.end())))
+		return false
+	}
+	slot.value.Store(value)
+	slot.rest.Store(uint64(k.rest)<<32 | end)
+	slot.key.Store(k.key)
+	shard.used++
+	t.size.Add(1)
+	return true
+}
+
+// seconds returns a time in seconds since the table was made, by the monotonic
+// clock: a wall clock that steps ahead later ends no entry.
+func (t *hashTable) seconds(at time.Time) uint64 {
+	now := time.Now()
+	left := min(at.Sub(now), maxEntry)
+	return uint64(max(now.Sub(t.began)+left, 0)/time.Second) + 1
+}
+
+func (t *hashTable) now(now time.Time) int64 { return int64(now.Sub(t.began) / time.Second) }
+
+// resize moves the entries that are kept to a new array, with room for as many
+// as wanted. Readers of the old one finish there.
+func (s *hashShard) resize(want int, kept func(*hashSlot) bool) *[]hashSlot {
+	slots := make([]hashSlot, max(minSlots, 1<<bits.Len(uint(want-1))))
+	if old := s.slots.Load(); old != nil {
+		for n := range *old {
+			if slot := &(*old)[n]; slot.key.Load() != 0 && kept(slot) {
+				slot.copyTo(slots)
+			}
+		}
+	}
+	s.slots.Store(&slots)
+	return &slots
+}
+
+func all(*hashSlot) bool { return true }
+
+// copyTo copies the entry to its place in another array.
+func (s *hashSlot) copyTo(slots []hashSlot) {
+	key, rest := s.key.Load(), s.rest.Load()
+	to, _ := probe(slots, hashKey{key, uint32(rest >> 32)})
+	to.value.Store(s.value.Load())
+	to.rest.Store(rest)
+	to.key.Store(key)
+}
+
+// end is when the entry means nothing any more.
+func (s *hashSlot) end() int64 { return int64(s.rest.Load() & math.MaxUint32) }
+
+// sweep drops the entries whose time is over, with the memory they take. It
+// tells dropped the value of each. Readers do not wait, and writers only for one
+// shard.
+func (t *hashTable) sweep(dropped func(value int64)) {
+	now := t.now(time.Now())
+	for n := range t.shards {
+		t.size.Add(-int64(t.shards[n].sweep(now, dropped)))
+	}
+}
+
+// sweep returns how many entries it has dropped.
+func (s *hashShard) sweep(now int64, dropped func(value int64)) (expired int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slots := s.slots.Load()
+	if slots == nil {
+		return 0
+	}
+	for n := range *slots {
+		if slot := &(*slots)[n]; slot.key.Load() != 0 && slot.end() <= now {
+			expired++
+			dropped(slot.value.Load())
+		}
+	}
+	switch s.used -= expired; {
+	case s.used == 0:
+		s.slots.Store(nil)
+	case expired > 0:
+		s.resize(2*s.used, func(slot *hashSlot) bool { return slot.end() > now })
+	}
+	return expired
+}

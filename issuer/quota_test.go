@@ -1,0 +1,130 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// What one client can make of POST /revoke is bounded: its writes under way, and
+// its entries, beyond which it is cut off.
+func TestRevokeFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other, secret := otherClient()
+		store := &watched{Memory: newStore(t, app(), other)}
+		s := newService(t, Config{Store: store})
+		tokens := make([]*granted, 64)
+		for n := range tokens {
+			tokens[n] = s.wantToken(t, s.post(appForm))
+		}
+		theirs := s.wantToken(t, s.post(form("grant_type", "client_credentials", "client_id", "other", "client_secret", secret)))
+		release := make(chan struct{})
+		store.does(at("Revoke", func(ctx context.Context, _ string) error {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+			return ctx.Err()
+		}))
+		answers := make(chan *httptest.ResponseRecorder, len(tokens))
+		for _, g := range tokens {
+			go func() {
+				w := httptest.NewRecorder()
+				s.issuer.Handler().ServeHTTP(w, newForm("/revoke", about(g.token)))
+				answers <- w
+			}()
+		}
+		synctest.Wait()
+		if got := len(answers); got != len(tokens)-maxWrites {
+			t.Errorf("%d are answered at once, want all but %d", got, maxWrites)
+		}
+		done := make(chan int, 1)
+		go func() { // another client waits for nothing but the store
+			w := httptest.NewRecorder()
+			s.issuer.Handler().ServeHTTP(w, newForm("/revoke", form("client_id", "other", "client_secret", secret, "token", theirs.token)))
+			done <- w.Code
+		}()
+		synctest.Wait()
+		close(release)
+		if got := <-done; got != 200 || !s.revoked(t, theirs) {
+			t.Errorf("another client is answered %d", got)
+		}
+		count := map[int]int{}
+		for range tokens {
+			w := <-answers
+			count[w.Code]++
+			if w.Code == 429 && (w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "temporarily_unavailable")) {
+				t.Errorf("%v %s", w.Header(), w.Body)
+			}
+		}
+		if count[200] != maxWrites || count[429] != len(tokens)-maxWrites {
+			t.Errorf("answers %v", count)
+		}
+		s.mu.Lock()
+		busy := 0
+		for _, e := range s.events {
+			if e.Reason == event.Busy && e.Op == event.OpRevoke && e.ClientID == "app" && errors.Is(e.Err, errManyWrites) {
+				busy++
+			}
+		}
+		s.mu.Unlock()
+		if busy != count[429] {
+			t.Errorf("%d events for %d answers of 429", busy, count[429])
+		}
+	})
+}
+
+// Beyond maxRevocations live ones, of any replica, a client's next revocation is
+// one cut-off of it; when they have expired it has them again.
+func TestRevokeLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		here, there := newService(t, Config{Store: store}), newService(t, Config{Store: store})
+		there.wantToken(t, there.post(appForm))
+		old, kept := here.wantToken(t, here.post(appForm)), here.wantToken(t, here.post(appForm))
+		for n := range maxRevocations - 1 {
+			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: fmt.Sprint(n), ClientID: "app", ExpiresAt: time.Now().Add(time.Hour)})
+			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: fmt.Sprint("x", n), ClientID: "other", ExpiresAt: time.Now().Add(time.Hour)})
+		}
+		time.Sleep(followPromise)
+		here.wantBody(t, here.postTo("/revoke", about(old.token)), "{}") // the last one
+		if here.revoked(t, kept) || !here.revoked(t, old) {
+			t.Error("not this token alone is revoked")
+		}
+		time.Sleep(followPromise)
+		if got := there.issuer.revoked.of("app"); got != maxRevocations {
+			t.Errorf("%d live revocations are known elsewhere", got)
+		}
+		again := there.wantToken(t, there.post(appForm))
+		there.wantBody(t, there.postTo("/revoke", about(again.token)), "{}")
+		time.Sleep(followPromise)
+		for _, s := range []*service{here, there} {
+			if tokens, clients := int(s.issuer.revoked.tokens.size.Load()), int(s.issuer.revoked.clients.size.Load()); tokens != 2*maxRevocations-1 || clients != 1 {
+				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
+			}
+			if !s.revoked(t, again) || !s.revoked(t, kept) {
+				t.Error("the client is not cut off")
+			}
+			if next := s.wantToken(t, s.post(appForm)); s.revoked(t, next) {
+				t.Error("it gets no token that is good")
+			}
+		}
+		time.Sleep(time.Hour + 2*sweepEvery)
+		if got := here.issuer.revoked.of("app"); got != 0 {
+			t.Errorf("%d are counted after their time", got)
+		}
+		alone, other := here.wantToken(t, here.post(appForm)), here.wantToken(t, here.post(appForm))
+		here.wantBody(t, here.postTo("/revoke", about(alone.token)), "{}")
+		if !here.revoked(t, alone) || here.revoked(t, other) {
+			t.Error("not this token alone is revoked")
+		}
+	})
+}
