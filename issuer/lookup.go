@@ -12,7 +12,7 @@ import (
 // callers with unknown ids wait, and nobody else.
 type lookups struct {
 	queue   *fairQueue
-	flights flights[*cachedClient]
+	flights sharedCalls[*cachedClient]
 	lately  *bounded[struct{}] // ids that were clients when they were last looked up
 }
 

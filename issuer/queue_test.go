@@ -165,9 +165,9 @@ func TestFairQueueConcurrently(t *testing.T) {
 
 // Callers with one key share a call, which outlives the first of them and ends with
 // the last.
-func TestFlights(t *testing.T) {
+func TestSharedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g flights[string]
+		var g sharedCalls[string]
 		calls := 0
 		var ended []string
 		call := func(d time.Duration, key string) <-chan string {

@@ -19,7 +19,7 @@ import (
 // take all cores, nor all places.
 type slowHashes struct {
 	queue   *fairQueue
-	flights flights[bool]
+	flights sharedCalls[bool]
 	key     []byte           // for the fingerprints in known; never leaves the process
 	known   *bounded[[]byte] // hash, which its salt makes one client's → fingerprint of the secret that matched
 	matches func(stored *registry.Secret, plain string) bool

@@ -26,7 +26,7 @@ type trust struct {
 	addresses *bounded[*rate.Limiter]   // client and address → the failures that are left
 	spare     *bounded[*rate.Limiter]   // client → the failures left at other addresses of its networks
 	asked     *bounded[struct{}]        // clients whose networks were read from the store
-	reads     flights[struct{}]
+	reads     sharedCalls[struct{}]
 	queue     *fairQueue // before the store
 	limit     int        // of spare
 

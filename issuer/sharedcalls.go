@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// flights makes callers with the same key share one call. The call goes on when
+// sharedCalls makes callers with the same key share one call. The call goes on when
 // the first caller leaves, and its context ends when the last one has left.
-type flights[V any] struct {
+type sharedCalls[V any] struct {
 	mu  sync.Mutex
-	all map[string]*flight[V]
+	all map[string]*sharedCall[V]
 }
 
-type flight[V any] struct {
+type sharedCall[V any] struct {
 	callers int
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when value and err are set
@@ -22,7 +22,7 @@ type flight[V any] struct {
 
 // do returns what f returns, or the cause of the context's end. f runs in a
 // goroutine of its own; its context has the values of the first caller's.
-func (g *flights[V]) do(ctx context.Context, key string, f func(context.Context) (V, error)) (V, error) {
+func (g *sharedCalls[V]) do(ctx context.Context, key string, f func(context.Context) (V, error)) (V, error) {
 	g.mu.Lock()
 	call := g.all[key]
 	if call == nil {
@@ -45,11 +45,11 @@ func (g *flights[V]) do(ctx context.Context, key string, f func(context.Context)
 	return none, context.Cause(ctx)
 }
 
-func (g *flights[V]) start(ctx context.Context, key string, f func(context.Context) (V, error)) *flight[V] {
+func (g *sharedCalls[V]) start(ctx context.Context, key string, f func(context.Context) (V, error)) *sharedCall[V] {
 	shared, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	call := &flight[V]{cancel: cancel, done: make(chan struct{})}
+	call := &sharedCall[V]{cancel: cancel, done: make(chan struct{})}
 	if g.all == nil {
-		g.all = map[string]*flight[V]{}
+		g.all = map[string]*sharedCall[V]{}
 	}
 	g.all[key] = call
 	go func() {
@@ -65,7 +65,7 @@ func (g *flights[V]) start(ctx context.Context, key string, f func(context.Conte
 
 // forget drops a call that no new caller may join. The last one takes the map with
 // it, which does not shrink by itself.
-func (g *flights[V]) forget(key string, call *flight[V]) {
+func (g *sharedCalls[V]) forget(key string, call *sharedCall[V]) {
 	if g.all[key] != call {
 		return
 	}
