@@ -47,6 +47,7 @@ func (k Kind) Lifetime() time.Duration {
 		return CutOffLifetime
 	case ClientChanged:
 		return changedLifetime
+	case TokenRevoked:
 	}
 	return 0
 }

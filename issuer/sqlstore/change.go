@@ -107,7 +107,7 @@ func kindOf(tokenID, clientID string, cutOff bool) registry.Kind {
 	return registry.ClientChanged
 }
 
-var parameter = regexp.MustCompile(`\$[0-9]+`)
+var parameter = regexp.MustCompile(`\$\d+`)
 
 // statement puts the whole change into one statement of PostgreSQL.
 func (c *change) statement(entry step) (query string, args []any) {
@@ -122,8 +122,8 @@ func (c *change) statement(entry step) (query string, args []any) {
 	}
 	condition, found := "TRUE", "0"
 	if c.guard != nil {
-		condition, found = "EXISTS (SELECT 1 FROM guard)", "(SELECT * FROM guard)"
-		add("guard", *c.guard)
+		condition, found = "EXISTS (SELECT 1 FROM guard)", "(SELECT found FROM guard)"
+		add("guard (found)", *c.guard)
 	}
 	for i, s := range c.steps {
 		add(fmt.Sprintf("step%d", i), s)
@@ -147,7 +147,7 @@ func (t *tx) apply(ctx context.Context, c *change, entry step) (guard, sequence 
 		}
 	}
 	for _, s := range c.steps {
-		if _, err := t.exec(ctx, in.Replace(s.query), s.args...); err != nil {
+		if err := t.exec(ctx, in.Replace(s.query), s.args...); err != nil {
 			return 0, 0, err
 		}
 	}

@@ -72,7 +72,7 @@ func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, 
 			}
 			page.Changes = append(page.Changes, c)
 		}
-		return rows.Err()
+		return nil
 	}
 	err = s.query(ctx, s.follower, scan, `
 SELECT n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.cutoff, FALSE), COALESCE(f.expires_at, 0),

@@ -37,11 +37,11 @@ func (s *Store) migrate(ctx context.Context) error {
 
 func migrateTo(ctx context.Context, t *tx, steps [][]string) error {
 	if !t.store.sqlite { // where BEGIN IMMEDIATE has locked already
-		if _, err := t.exec(ctx, lockPostgres); err != nil {
+		if err := t.exec(ctx, lockPostgres); err != nil {
 			return err
 		}
 	}
-	if _, err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"); err != nil {
+	if err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"); err != nil {
 		return err
 	}
 	var version int
@@ -53,12 +53,12 @@ func migrateTo(ctx context.Context, t *tx, steps [][]string) error {
 	}
 	for version < len(steps) {
 		for _, statement := range steps[version] {
-			if _, err := t.exec(ctx, statement); err != nil {
+			if err := t.exec(ctx, statement); err != nil {
 				return fmt.Errorf("version %d: %w", version+1, err)
 			}
 		}
 		version++
-		if _, err := t.exec(ctx, "INSERT INTO m2m_schema (version, applied_at) VALUES ($1, $2)", version, millis(time.Now())); err != nil {
+		if err := t.exec(ctx, "INSERT INTO m2m_schema (version, applied_at) VALUES ($1, $2)", version, millis(time.Now())); err != nil {
 			return err
 		}
 	}

@@ -86,7 +86,7 @@ func (s *Store) Networks(ctx context.Context, clientID string) (networks []strin
 			}
 			networks = append(networks, network)
 		}
-		return rows.Err()
+		return nil
 	}, "SELECT network FROM m2m_networks WHERE client_id = $1 AND succeeded_at > (SELECT NOW_MS) - $2 ORDER BY succeeded_at DESC, network LIMIT $3",
 		clientID, registry.NetworkLifetime.Milliseconds(), registry.MaxNetworks)
 	return networks, wrap("reading networks", err)

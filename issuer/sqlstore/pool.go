@@ -62,7 +62,11 @@ func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, 
 	if err != nil {
 		return err
 	}
-	return errors.Join(scan(rows), rows.Close())
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	if err := scan(rows); err != nil {
+		return err
+	}
+	return rows.Err()
 }
 
 // row runs a statement that reads one row.

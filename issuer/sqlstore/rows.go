@@ -68,7 +68,7 @@ func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 			last.Secrets = append(last.Secrets, secret)
 		}
 	}
-	return found, rows.Err()
+	return found, nil
 }
 
 // values are what a client's record is written from: $1 to $11.

@@ -12,13 +12,9 @@ type tx struct {
 	conn  *sql.Conn
 }
 
-// exec returns how many rows it has changed.
-func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	result, err := t.conn.ExecContext(ctx, t.store.sql(query), args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+func (t *tx) exec(ctx context.Context, query string, args ...any) error {
+	_, err := t.conn.ExecContext(ctx, t.store.sql(query), args...)
+	return err
 }
 
 func (t *tx) row(ctx context.Context, query string, args ...any) *sql.Row {

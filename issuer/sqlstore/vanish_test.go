@@ -137,7 +137,7 @@ func TestSilentFailover(t *testing.T) {
 		"operator": func(ctx context.Context) error { _, err := store.Revoke(ctx, registry.CutOff("c")); return err },
 	} {
 		begun, calls := time.Now(), 0
-		for err := error(context.DeadlineExceeded); err != nil && calls < 20; calls++ {
+		for err := context.DeadlineExceeded; err != nil && calls < 20; calls++ {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			err = call(ctx)
 			cancel()
