@@ -38,8 +38,11 @@ type hashSlot struct {
 // hashKey is the hash of an id.
 type hashKey struct {
 	key  uint64 // never 0
-	rest uint32
+	rest uint64 // its upper half
 }
+
+// lower is the half of hashSlot.rest that is no hash.
+const lower = math.MaxUint32
 
 func (k hashKey) shard() uint64 { return k.key >> 56 }
 
@@ -54,11 +57,11 @@ func newHashTable() *hashTable {
 }
 
 func (t *hashTable) hash(id string) hashKey {
-	return hashKey{maphash.String(t.seeds[0], id) | 1, uint32(maphash.String(t.seeds[1], id))}
+	return hashKey{maphash.String(t.seeds[0], id) | 1, maphash.String(t.seeds[1], id) &^ lower}
 }
 
 func (t *hashTable) hashBytes(id []byte) hashKey {
-	return hashKey{maphash.Bytes(t.seeds[0], id) | 1, uint32(maphash.Bytes(t.seeds[1], id))}
+	return hashKey{maphash.Bytes(t.seeds[0], id) | 1, maphash.Bytes(t.seeds[1], id) &^ lower}
 }
 
 func (t *hashTable) empty() bool { return t.size.Load() == 0 }
@@ -71,7 +74,7 @@ func (t *hashTable) find(id string) (value int64, found bool) {
 	if slots == nil {
 		return 0, false
 	}
-	mask := uint64(len(*slots) - 1)
+	mask := uint64(len(*slots)) - 1
 	for n := first >> 1; ; n++ {
 		switch (*slots)[n&mask].key.Load() {
 		case 0:
@@ -97,13 +100,13 @@ func (t *hashTable) get(k hashKey) (value int64, found bool) {
 
 // probe returns the slot of the key, or the empty one where it belongs.
 func probe(slots []hashSlot, k hashKey) (slot *hashSlot, found bool) {
-	mask := uint64(len(slots) - 1)
+	mask := uint64(len(slots)) - 1
 	for n := k.key >> 1; ; n++ {
 		slot = &slots[n&mask]
 		switch key := slot.key.Load(); {
 		case key == 0:
 			return slot, false
-		case key == k.key && uint32(slot.rest.Load()>>32) == k.rest:
+		case key == k.key && slot.rest.Load()&^lower == k.rest:
 			return slot, true
 		}
 	}
@@ -123,11 +126,11 @@ func (t *hashTable) put(k hashKey, value int64, until time.Time) (added bool) {
 	slot, found := probe(*slots, k)
 	if found {
 		slot.value.Store(max(value, slot.value.Load()))
-		slot.rest.Store(uint64(k.rest)<<32 | max(end, uint64(slot.end())))
+		slot.rest.Store(k.rest | max(end, slot.end()))
 		return false
 	}
 	slot.value.Store(value)
-	slot.rest.Store(uint64(k.rest)<<32 | end)
+	slot.rest.Store(k.rest | end)
 	slot.key.Store(k.key)
 	shard.used++
 	t.size.Add(1)
@@ -141,8 +144,6 @@ func (t *hashTable) seconds(at time.Time) uint64 {
 	left := min(at.Sub(now), maxEntry)
 	return uint64(max(now.Sub(t.began)+left, 0)/time.Second) + 1
 }
-
-func (t *hashTable) now(now time.Time) int64 { return int64(now.Sub(t.began) / time.Second) }
 
 // resize moves the entries that are kept to a new array, with room for as many
 // as wanted. Readers of the old one finish there.
@@ -164,27 +165,27 @@ func all(*hashSlot) bool { return true }
 // copyTo copies the entry to its place in another array.
 func (s *hashSlot) copyTo(slots []hashSlot) {
 	key, rest := s.key.Load(), s.rest.Load()
-	to, _ := probe(slots, hashKey{key, uint32(rest >> 32)})
+	to, _ := probe(slots, hashKey{key, rest &^ lower})
 	to.value.Store(s.value.Load())
 	to.rest.Store(rest)
 	to.key.Store(key)
 }
 
 // end is when the entry means nothing any more.
-func (s *hashSlot) end() int64 { return int64(s.rest.Load() & math.MaxUint32) }
+func (s *hashSlot) end() uint64 { return s.rest.Load() & lower }
 
 // sweep drops the entries whose time is over, with the memory they take. It
 // tells dropped the value of each. Readers do not wait, and writers only for one
 // shard.
 func (t *hashTable) sweep(dropped func(value int64)) {
-	now := t.now(time.Now())
+	now := uint64(max(time.Since(t.began), 0) / time.Second)
 	for n := range t.shards {
 		t.size.Add(-int64(t.shards[n].sweep(now, dropped)))
 	}
 }
 
 // sweep returns how many entries it has dropped.
-func (s *hashShard) sweep(now int64, dropped func(value int64)) (expired int) {
+func (s *hashShard) sweep(now uint64, dropped func(value int64)) (expired int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slots := s.slots.Load()

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +76,7 @@ func (r *revoked) has(jti, clientID string) bool {
 
 func (r *revoked) secretKey(tag uint32, clientID string) hashKey {
 	var room [512]byte
-	key := append(room[:0], byte(tag>>24), byte(tag>>16), byte(tag>>8), byte(tag))
+	key := binary.BigEndian.AppendUint32(room[:0], tag)
 	return r.secrets.hashBytes(append(key, clientID...))
 }
 
@@ -84,7 +85,7 @@ func (r *revoked) owner(clientID string) int64 {
 	if clientID == "" {
 		return 0
 	}
-	return int64(r.clients.hash(clientID).key)
+	return int64(r.clients.hash(clientID).key >> 1)
 }
 
 // of returns how many revoked tokens of the client are in the set.

@@ -78,11 +78,11 @@ func TestAdminRevokes(t *testing.T) {
 			token("other", others)
 
 			// Nothing makes the old tokens valid again.
-			switch tt.op {
-			case event.OpUpdate:
+			if tt.op == event.OpUpdate {
 				o.do("PUT", base+"/app", `{"audiences":["https://api.example.com"],"version":2}`, 200)
 				token("app", first)
-			case event.OpDelete:
+			}
+			if tt.op == event.OpDelete {
 				token("app", text(o.do("POST", base, record, 201), "client_secret"))
 			}
 			check()
