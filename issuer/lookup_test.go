@@ -190,6 +190,7 @@ func TestLookupLeave(t *testing.T) {
 			t.Errorf("%d slots are free, %d wait, %d queries run", q.free, q.waiting, load.running)
 		}
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if q.free != lookupSlots || load.most != lookupSlots {
 			t.Errorf("%d slots are free, %d queries ran at once", q.free, load.most)
 		}

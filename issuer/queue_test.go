@@ -22,7 +22,7 @@ func serve(t *testing.T, q *fairQueue, networks string) (served string) {
 		}
 		var mu sync.Mutex
 		var order []string
-		for _, network := range strings.Fields(networks) {
+		for network := range strings.FieldsSeq(networks) {
 			go func() {
 				if err := q.acquire(t.Context(), network, network == strings.ToUpper(network)); err != nil {
 					network = "(" + network + ")"
