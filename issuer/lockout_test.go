@@ -3,7 +3,6 @@ package issuer
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
@@ -13,8 +12,6 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks/event"
-	"github.com/labstack/echo/v4"
 )
 
 // from sends credentials from an address, and gives the answer's status.
@@ -463,112 +460,6 @@ func TestLockoutEverywhere(t *testing.T) {
 	}
 	for _, path := range []string{"/token", "/revoke", "/introspect"} {
 		s.wantStatus(t, s.postTo(path, "grant_type=client_credentials&token=x", "Authorization", basic("app", "wrong")), 429)
-	}
-}
-
-func TestNetworkOf(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1":                          "192.0.2.0/24",
-		"192.0.2.255:1234":                   "192.0.2.0/24",
-		"0.0.0.0:0":                          "0.0.0.0/24",
-		"2001:db8:1:2ff:4::5":                "2001:db8:1:200::/56",
-		"[2001:db8:1:2ff:4::5]:443":          "2001:db8:1:200::/56",
-		"2001:db8:1:300::":                   "2001:db8:1:300::/56",
-		"::ffff:192.0.2.9":                   "192.0.2.0/24",
-		"[::ffff:192.0.2.9]:1":               "192.0.2.0/24",
-		"::ffff:c000:209":                    "192.0.2.0/24",
-		"::ffff:192.0.2.9%eth0":              "192.0.2.0/24",
-		"fe80::1%eth0":                       "fe80::/56",
-		"[fe80::1%eth0]:1":                   "fe80::/56",
-		"fe80::2%x y":                        "fe80::/56",
-		"::1":                                "::/56",
-		"":                                   "",
-		"@":                                  "unknown",
-		"unix":                               "unknown",
-		"192.0.2":                            "unknown",
-		"192.0.2.1.1":                        "unknown",
-		"192.0.2.01":                         "unknown",
-		"192.0.2.1, 192.0.2.2":               "unknown",
-		"localhost:80":                       "unknown",
-		"192.0.2.1/24":                       "unknown",
-		" 192.0.2.1":                         "unknown",
-		"[2001:db8::1]":                      "unknown",
-		"192.0.2.1:http":                     "unknown",
-		"2001:db8:1:2ff:4::5:1:2:3:4:5":      "unknown",
-		"2001:0db8:0001:02ff:0004:0:0:0%1:1": "2001:db8:1:200::/56",
-	} {
-		if got := networkOf(address); got != want {
-			t.Errorf("%q is of %q, want %q", address, got, want)
-		}
-	}
-}
-
-// Where a request comes from is what the connection says, or what the app says
-// is to be believed; never what any caller can write. A proxy's address is no
-// caller's: bounds per network are off then, those per client are not.
-func TestLockoutBehindProxy(t *testing.T) {
-	attempts := func(s *service, headers ...string) (tried int) {
-		for n := range 100 {
-			client := fmt.Sprintf("203.0.%d.7", n)
-			r := newForm("/token", "grant_type=client_credentials", "Authorization", basic("nobody "+client, "wrong"))
-			r.RemoteAddr = "10.0.0.1:1"
-			for _, name := range append(headers, "X-Real-Ip", "X-Client-Ip", "True-Client-Ip") {
-				r.Header.Set(name, client)
-			}
-			if s.send(r).Code == 401 {
-				tried++
-			}
-		}
-		return tried
-	}
-	proxied := func(s *service) (n int) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, e := range s.events {
-			if e.Op == event.OpConfig && e.Reason == event.ProxyUnknown && e.Err != nil {
-				n++
-			}
-		}
-		return n
-	}
-	for name, tt := range map[string]struct {
-		headers       []string
-		extract       echo.IPExtractor
-		clientIP      func(*http.Request) string
-		tried, events int
-	}{
-		"no proxy":              {tried: 2 * networkFactor},
-		"X-Forwarded-For":       {headers: []string{"X-Forwarded-For"}, tried: 100, events: 1},
-		"Forwarded":             {headers: []string{"Forwarded"}, tried: 100, events: 1},
-		"IPExtractor":           {headers: []string{"X-Forwarded-For"}, extract: echo.ExtractIPFromXFFHeader(), tried: 100},
-		"IPExtractor, one":      {headers: []string{"X-Forwarded-For"}, extract: echo.ExtractIPDirect(), tried: 2 * networkFactor},
-		"IPExtractor, no IP":    {headers: []string{"Forwarded"}, extract: func(*http.Request) string { return "not an address" }, tried: 2 * networkFactor},
-		"IPExtractor, empty":    {headers: []string{"Forwarded"}, extract: func(*http.Request) string { return "" }, tried: 2 * networkFactor},
-		"Config.ClientIP":       {headers: []string{"X-Forwarded-For"}, clientIP: func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }, tried: 100},
-		"Config.ClientIP, one":  {headers: []string{"X-Forwarded-For"}, clientIP: func(r *http.Request) string { return r.RemoteAddr }, tried: 2 * networkFactor},
-		"Config.ClientIP, none": {headers: []string{"X-Forwarded-For"}, clientIP: func(*http.Request) string { return "" }, tried: 2 * networkFactor},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 2, ClientIP: tt.clientIP}, chosen(t, "app"))
-			quick := quickHash(t, "nobody's")
-			s.issuer.secrets.slow.dummy.Store(&quick)
-			s.app.IPExtractor = tt.extract
-			if got := attempts(s, tt.headers...); got != tt.tried {
-				t.Errorf("%d attempts, want %d", got, tt.tried)
-			}
-			if got := proxied(s); got != tt.events {
-				t.Errorf("%d events say that whom a proxy sends on is not known, want %d", got, tt.events)
-			}
-		})
-	}
-
-	// One client is bounded, and so it is through Handler.
-	s := newGuessed(t, 2, chosen(t, "app"))
-	for n, want := range []int{401, 401, 429, 429} {
-		r := newForm("/token", "grant_type=client_credentials", "Authorization", basic("app", "wrong"), "X-Forwarded-For", strconv.Itoa(n))
-		w := httptest.NewRecorder()
-		s.issuer.Handler().ServeHTTP(w, r)
-		s.wantStatus(t, w, want)
 	}
 }
 

@@ -186,12 +186,16 @@ func TestLookupLeave(t *testing.T) {
 		leave()
 		synctest.Wait()
 		q := s.issuer.clients.lookups.queue
-		if q.free != 0 || q.waiting != 0 || load.running != lookupSlots {
-			t.Errorf("%d slots are free, %d wait, %d queries run", q.free, q.waiting, load.running)
+		load.mu.Lock()
+		running := load.running
+		load.mu.Unlock()
+		if free, waiting := q.state(); free != 0 || waiting != 0 || running != lookupSlots {
+			t.Errorf("%d slots are free, %d wait, %d queries run", free, waiting, running)
 		}
 		time.Sleep(3 * time.Second)
-		if q.free != lookupSlots || load.most != lookupSlots {
-			t.Errorf("%d slots are free, %d queries ran at once", q.free, load.most)
+		synctest.Wait()
+		if free, _ := q.state(); free != lookupSlots || load.most != lookupSlots {
+			t.Errorf("%d slots are free, %d queries ran at once", free, load.most)
 		}
 	})
 }

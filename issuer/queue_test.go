@@ -22,7 +22,7 @@ func serve(t *testing.T, q *fairQueue, networks string) (served string) {
 		}
 		var mu sync.Mutex
 		var order []string
-		for _, network := range strings.Fields(networks) {
+		for network := range strings.FieldsSeq(networks) {
 			go func() {
 				if err := q.acquire(t.Context(), network, network == strings.ToUpper(network)); err != nil {
 					network = "(" + network + ")"
@@ -44,6 +44,13 @@ func serve(t *testing.T, q *fairQueue, networks string) (served string) {
 		}
 	})
 	return served
+}
+
+// state returns how many slots are free and how many callers wait.
+func (q *fairQueue) state() (free, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.free, q.waiting
 }
 
 func TestFairQueue(t *testing.T) {
@@ -79,13 +86,13 @@ func TestFairQueueUnknownNetwork(t *testing.T) {
 			go func() { results <- q.acquire(ctx, "", false) }()
 		}
 		synctest.Wait()
-		if q.waiting != 5 { // half of the places, by the dynamic threshold
-			t.Errorf("%d wait", q.waiting)
+		if _, waiting := q.state(); waiting != 5 { // half of the places, by the dynamic threshold
+			t.Errorf("%d wait", waiting)
 		}
 		cancel()
 		synctest.Wait()
-		if q.waiting != 0 {
-			t.Errorf("%d wait", q.waiting)
+		if _, waiting := q.state(); waiting != 0 {
+			t.Errorf("%d wait", waiting)
 		}
 	})
 }

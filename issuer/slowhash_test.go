@@ -167,8 +167,8 @@ func TestSlowHashOneNetwork(t *testing.T) {
 			go func() { results <- h.gate(t.Context(), networkOf(address(n%2)), false, func() {}) }()
 		}
 		synctest.Wait()
-		if h.queue.waiting != 2*2 || len(results) != cap(results)-2*2 {
-			t.Errorf("%d of two networks wait", h.queue.waiting)
+		if _, waiting := h.queue.state(); waiting != 2*2 || len(results) != cap(results)-2*2 {
+			t.Errorf("%d of two networks wait", waiting)
 		}
 		h.queue.release()
 		synctest.Wait()
