@@ -92,7 +92,7 @@ func run(ctx context.Context) error {
 	e := echo.New()
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	iss.Mount(e)
-	clients.Mount(e.Group("/admin", auth.Require("clients:admin")))
+	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	orders.Mount(e, auth)
 	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", set.Issuer, set.Audience, os.Getpid(), listener.Addr(), session(set.Issuer, secret))
 	return service.Serve(e, listener)

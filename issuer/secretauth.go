@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,10 +52,20 @@ var (
 // basicAuth is client_secret_basic (RFC 6749, section 2.3.1).
 type basicAuth struct{ *secretAuth }
 
-func (basicAuth) presented(q request) bool { return len(q.http.Header.Values("Authorization")) > 0 }
+func (basicAuth) presented(q request) bool { return len(authorization(q.http)) > 0 }
+
+// authorization returns the Authorization headers. An empty one is absent.
+func authorization(r *http.Request) []string {
+	blank := func(header string) bool { return strings.Trim(header, " \t") == "" }
+	headers := r.Header.Values("Authorization")
+	if slices.ContainsFunc(headers, blank) {
+		headers = slices.DeleteFunc(slices.Clone(headers), blank)
+	}
+	return headers
+}
 
 func (b basicAuth) read(q request) (credential, *Error) {
-	headers := q.http.Header.Values("Authorization")
+	headers := authorization(q.http)
 	if len(headers) > 1 {
 		return nil, malformed("more than one Authorization header")
 	}

@@ -87,7 +87,7 @@ func run(ctx context.Context) error {
 	e := echo.New()
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	iss.Mount(e)
-	clients.Mount(e.Group("/admin", auth.Require("clients:admin")))
+	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	fmt.Printf("issuer %s, listening on %s\n", set.Issuer, listener.Addr())
 	if secret != "" {
 		fmt.Printf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)

@@ -10,7 +10,7 @@
 //
 //	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
-//	api.Mount(e.Group("/admin", auth.Require("clients:admin")))     // Echo
+//	api.Mount(e.Group("/admin", auth.Require("clients:admin")), nil) // Echo
 //
 // [ReadRecords] reads clients in the same form from a file.
 //
@@ -138,6 +138,19 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var errNotMade = errors.New("admin: the API was not made by New")
 
+// actorKey is where a request's context has what the actor of Mount returned.
+type actorKey struct{}
+
+func (a *API) actorOf(r *http.Request) string {
+	if actor, ok := r.Context().Value(actorKey{}).(string); ok {
+		return actor
+	}
+	if a.actor == nil {
+		return ""
+	}
+	return a.actor(r)
+}
+
 // loggable returns an id of a request if it is one that can be logged. A secret in
 // its place, by mistake, cannot.
 func loggable(id string) string {
@@ -178,9 +191,7 @@ func (a *API) handle(pattern string, op event.Op, do action) {
 		}
 		if a.observe != nil {
 			e.Status, e.Duration = status, time.Since(began)
-			if a.actor != nil {
-				e.ClientID = a.actor(r)
-			}
+			e.ClientID = a.actorOf(r)
 			if refused != nil {
 				e.Status, e.Code, e.Reason, e.Err = refused.status, refused.code, refused.reason, err
 			}

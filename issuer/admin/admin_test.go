@@ -71,7 +71,7 @@ func newOffice(t *testing.T) *office {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.Mount(o.app.Group("/clients-of/:tenant"))
+	api.Mount(o.app.Group("/clients-of/:tenant"), nil)
 	o.plain = http.StripPrefix("/console", api)
 	return o
 }
@@ -368,7 +368,7 @@ func TestUncleanPaths(t *testing.T) {
 func TestZero(t *testing.T) {
 	for _, api := range []*admin.API{nil, {}} {
 		e := echo.New()
-		api.Mount(e.Group("/admin"))
+		api.Mount(e.Group("/admin"), func(echo.Context) string { return "alice" })
 		for _, handler := range []http.Handler{api, e} {
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, httptest.NewRequest("GET", "/admin/clients", http.NoBody))

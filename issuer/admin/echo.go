@@ -1,19 +1,30 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 
 	"github.com/labstack/echo/v4"
 )
 
-// Mount adds the API to a group of an Echo app, under /clients. The group's
-// guard is all that protects it:
+// Mount adds the API to a group of an Echo app, under /clients. The group's guard is
+// all that protects it. actor returns who makes the request, for Event.ClientID; nil
+// stands for Config.Actor:
 //
-//	api.Mount(e.Group("/admin", auth.Require("clients:admin")))
-func (a *API) Mount(g *echo.Group) {
-	g.Any("/clients", func(c echo.Context) error { return a.serve(c, "/clients") })
-	g.Any("/clients/*", func(c echo.Context) error { return a.serve(c, "/clients/"+c.Param("*")) })
+//	api.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string {
+//		return bearer.TokenFrom(c).ClientID
+//	})
+func (a *API) Mount(g *echo.Group, actor func(c echo.Context) string) {
+	serve := func(c echo.Context, path string) error {
+		if actor != nil {
+			r := c.Request()
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), actorKey{}, actor(c))))
+		}
+		return a.serve(c, path)
+	}
+	g.Any("/clients", func(c echo.Context) error { return serve(c, "/clients") })
+	g.Any("/clients/*", func(c echo.Context) error { return serve(c, "/clients/"+c.Param("*")) })
 }
 
 // serve serves a path below the group. Echo matches the path as it was escaped,

@@ -48,7 +48,6 @@ func ExampleAPI_Mount() {
 
 	api, err := admin.New(admin.Config{
 		Issuer: iss, Manager: store,
-		Actor: func(r *http.Request) string { return r.Header.Get("X-Operator") }, // the client of the token that the guard has checked
 		Observe: func(_ context.Context, e admin.Event) {
 			fmt.Println(e.Op, "of", e.Target, "by", e.ClientID)
 		},
@@ -66,7 +65,7 @@ func ExampleAPI_Mount() {
 			}
 			return next(c)
 		}
-	}))
+	}), func(c echo.Context) string { return c.Request().Header.Get("X-Operator") }) // with a Bearer: bearer.TokenFrom(c).ClientID
 
 	for _, operator := range []string{"", "alice"} {
 		r := httptest.NewRequest(http.MethodPost, "/admin/clients", strings.NewReader(`{"client_id":"reports","audiences":["https://api.example.com"],"scope":"orders:read"}`))

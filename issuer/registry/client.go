@@ -71,6 +71,9 @@ func (c *Client) Validate() error {
 	if !ValidID(c.ID) {
 		return fmt.Errorf("registry: Client.ID %q: write 1 to %d characters of printable ASCII", c.ID, maxID)
 	}
+	if _, secret := SecretID(c.ID); secret {
+		return errors.New("registry: Client.ID has the form of a generated secret: ids are logged, so write another")
+	}
 	switch c.AuthMethod {
 	case "", ClientSecretBasic, ClientSecretPost:
 	default:
