@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/labstack/echo/v5"
 
@@ -76,7 +77,7 @@ func run(ctx context.Context, listener net.Listener, keyFile string) error {
 	}, require("orders:read"))
 
 	fmt.Printf("listening on %s; the secret of reporter is %s\n", listener.Addr(), secret)
-	server := &http.Server{Handler: e}
+	server := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second}
 	end := context.AfterFunc(ctx, func() { _ = server.Shutdown(context.WithoutCancel(ctx)) })
 	defer end()
 	if err := server.Serve(listener); err != nil && ctx.Err() == nil {

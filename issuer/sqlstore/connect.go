@@ -62,11 +62,11 @@ func run(ctx context.Context, conn driver.Conn, statement string) error {
 		return err
 	}
 	defer func() { _ = prepared.Close() }()
-	if e, ok := prepared.(driver.StmtExecContext); ok {
-		_, err = e.ExecContext(ctx, nil)
-		return err
+	e, ok := prepared.(driver.StmtExecContext)
+	if !ok {
+		return errors.New("the driver is too old: it executes no statement with a context")
 	}
-	_, err = prepared.Exec(nil) //nolint:staticcheck // the driver has nothing newer
+	_, err = e.ExecContext(ctx, nil)
 	return err
 }
 
