@@ -61,6 +61,18 @@ func (w *watched) Changes(ctx context.Context, since int64) (registry.Page, erro
 	return w.memory().Changes(ctx, since)
 }
 
+func (w *watched) Succeeded(ctx context.Context, networks []registry.ClientNetwork) error {
+	return w.memory().Succeeded(ctx, networks)
+}
+
+func (w *watched) Networks(ctx context.Context, clientID string) ([]string, error) {
+	return w.memory().Networks(ctx, clientID)
+}
+
+func (w *watched) LatestNetworks(ctx context.Context, limit int) ([]registry.ClientNetwork, error) {
+	return w.memory().LatestNetworks(ctx, limit)
+}
+
 // memory is the store behind.
 func (w *watched) memory() *registry.Memory {
 	w.mu.Lock()
