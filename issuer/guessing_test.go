@@ -206,7 +206,7 @@ func TestGuessingFromEachNetwork(t *testing.T) {
 }
 
 // Where a client has succeeded is known after a restart, and to other replicas: a
-// right secret works there at once, whoever guesses, also from the same network.
+// right secret works there at once, whatever guesses arrive, from the same network too.
 func TestGuessingAcrossARestart(t *testing.T) {
 	made := func(n int) string { return "nobody" + strconv.Itoa(n) }
 	for name, tt := range map[string]struct {

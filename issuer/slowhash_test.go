@@ -154,7 +154,7 @@ func TestSlowHashGate(t *testing.T) {
 	})
 }
 
-// Two of one network wait, whoever else does.
+// Two of one network wait, however many others do.
 func TestSlowHashOneNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := newSlowHashes()
