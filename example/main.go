@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -109,7 +110,10 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 			return nil, nil, err
 		}
 		keyStore, err := store.KeyStore(set.KeyEncryptionKey)
-		return store, keyStore, err
+		if err != nil {
+			return nil, nil, errors.Join(err, store.Close())
+		}
+		return store, keyStore, nil
 	}
 	if err := os.MkdirAll(set.DataDir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("DATA_DIR: %w", err)
