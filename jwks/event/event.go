@@ -81,6 +81,7 @@ const (
 	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
 
 	OpRotateKey Op = "key.rotate"  // another key signs now, or the keyring could not see to that
+	OpKeyStore  Op = "key.store"   // the key store cannot be read or written, or can again
 	OpFetch     Op = "key.fetch"   // a key set was fetched, or could not be
 	OpFollow    Op = "feed.follow" // the issuer could not follow its store's changes, or can again
 	OpConfig    Op = "config"      // the configuration does not fit the requests that arrive; Reason says how
@@ -144,6 +145,10 @@ const (
 	FetchFailed            Reason = "fetch_failed"            // the issuer did not answer with a usable document
 	Misconfigured          Reason = "misconfigured"           // the guard was not set up
 	ProxyUnknown           Reason = "proxy_unknown"           // a proxy sends requests on, and whom they come from is not known
+	KeysNotWritten         Reason = "keys_not_written"        // the stored keys can be read, and a planned change cannot be written
+	ClockOff               Reason = "clock_off"               // this machine's clock has jumped, or differs from the store's by more than is allowed
+	StateOlder             Reason = "state_older"             // a store holds an older state than this process knows, as after a restored backup
+	StateForeign           Reason = "state_foreign"           // a store holds the state of another keyring or issuer
 	Internal               Reason = "internal"                // a fault of this program
 )
 
@@ -155,6 +160,7 @@ func Reasons() []Reason {
 		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongMethod,
 		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
-		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown, Internal,
+		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
+		KeysNotWritten, ClockOff, StateOlder, StateForeign, Internal,
 	}
 }

@@ -1,0 +1,68 @@
+package event
+
+import (
+	"context"
+	"log/slog"
+)
+
+// Background returns the observer of what happens in the background, such as a
+// store that cannot be followed: observe itself, or where there is none, one that
+// logs to [slog.Default], or nil when quiet. A room passes it changes of state
+// alone, and not every repetition.
+func Background(observe func(context.Context, Event), quiet bool) func(context.Context, Event) {
+	switch {
+	case observe != nil:
+		return observe
+	case quiet:
+		return nil
+	}
+	return Log
+}
+
+// Log writes an event to [slog.Default]: as a warning if it has a Reason, and as
+// information if not.
+func Log(ctx context.Context, e Event) {
+	level := slog.LevelInfo
+	if e.Reason != "" {
+		level = slog.LevelWarn
+	}
+	slog.Default().LogAttrs(ctx, level, string(e.Op), e.LogValue().Group()...)
+}
+
+// LogValue returns the fields that are not zero, Op excepted, for package slog.
+func (e Event) LogValue() slog.Value {
+	var attrs []slog.Attr
+	text := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	text("reason", string(e.Reason))
+	if e.Status != 0 {
+		attrs = append(attrs, slog.Int("status", e.Status))
+	}
+	text("code", e.Code)
+	if e.Claimed {
+		text("claimed_client_id", e.ClientID)
+	} else {
+		text("client_id", e.ClientID)
+	}
+	text("token_id", e.TokenID)
+	text("secret_id", e.SecretID)
+	if len(e.Audience) > 0 {
+		attrs = append(attrs, slog.Any("audience", e.Audience))
+	}
+	if len(e.Scopes) > 0 {
+		attrs = append(attrs, slog.Any("scopes", e.Scopes))
+	}
+	text("target", e.Target)
+	text("key_id", e.KeyID)
+	text("url", e.URL)
+	if e.Duration != 0 {
+		attrs = append(attrs, slog.Duration("duration", e.Duration))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	return slog.GroupValue(attrs...)
+}
