@@ -44,7 +44,7 @@ func TestUnknownFlood(t *testing.T) {
 	if err := os.WriteFile(file, doc, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"DATABASE_URL=" + database(t), "KEY_ENCRYPTION_KEY=" + strings.Repeat("ab", 32)}
+	env := []string{"DATABASE_URL=" + database(t), kek}
 	p := start(t, "example", append(env, "CLIENTS="+file)...)
 	secretOf := func(n int) string { secret, _ := records[n]["client_secret"].(string); return secret }
 	unknown, _ := registry.GenerateSecret()

@@ -124,7 +124,6 @@ func newIncident(t *testing.T) *incident {
 	u.Host = way.Addr().String()
 	// The front is the first replica: an issuer has one name, wherever it runs.
 	const front, audience = "http://127.0.0.1:1", "http://127.0.0.1:1/v1"
-	kek := "KEY_ENCRYPTION_KEY=" + strings.Repeat("ab", 32)
 	common := []string{kek, "ISSUER=" + front, "AUDIENCE=" + audience, "TOKEN_TTL=" + incidentTTL.String(), "CLIENT_ID=first", "CLIENT_SECRET=" + generated()}
 	i := &incident{T: t, way: way, env: []string{"DATABASE_URL=" + direct}}
 	i.replicas = []*process{

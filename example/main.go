@@ -91,12 +91,14 @@ func run(ctx context.Context) error {
 	}
 
 	e := echo.New()
+	ready := service.Ready(keys)
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
+	e.GET("/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	orders.Mount(e, auth)
 	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", set.Issuer, set.Audience, os.Getpid(), listener.Addr(), session(set.Issuer, secret))
-	return service.Serve(e, listener)
+	return service.Serve(e, listener, ready)
 }
 
 // open opens the store of clients and that of keys: PostgreSQL, which replicas
@@ -105,11 +107,15 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if set.DatabaseURL != "" {
+		keyEncryptionKeys, err := service.KeyEncryptionKeys()
+		if err != nil {
+			return nil, nil, err
+		}
 		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL})
 		if err != nil {
 			return nil, nil, err
 		}
-		keyStore, err := store.KeyStore(set.KeyEncryptionKey)
+		keyStore, err := store.KeyStore(keyEncryptionKeys...)
 		if err != nil {
 			return nil, nil, errors.Join(err, store.Close())
 		}

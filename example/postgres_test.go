@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// kek is the setting that seals the signing keys in PostgreSQL.
+var kek = "KEY_ENCRYPTION_KEY=" + strings.Repeat("ab", 32)
+
 // database makes a database for one test and gives its URL.
 func database(t *testing.T) string {
 	t.Helper()
@@ -81,7 +84,7 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 
 func TestTwoReplicas(t *testing.T) {
 	env := []string{
-		"DATABASE_URL=" + database(t), "ISSUER=http://127.0.0.1:1", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456",
+		"DATABASE_URL=" + database(t), kek, "ISSUER=http://127.0.0.1:1", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456",
 	}
 	var replicas [2]*process
 	var starting sync.WaitGroup
@@ -232,7 +235,7 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 	way := newFaulty(t, u.Host)
 	u.Host = way.Addr().String()
-	p := start(t, "example", "DATABASE_URL="+u.String(), "CLIENT_ID=warm", "CLIENT_SECRET=secret456", "CLIENT2_ID=cold", "CLIENT2_SECRET=secret789")
+	p := start(t, "example", "DATABASE_URL="+u.String(), kek, "CLIENT_ID=warm", "CLIENT_SECRET=secret456", "CLIENT2_ID=cold", "CLIENT2_SECRET=secret789")
 	ask := func(id, secret string) (int, string) {
 		return post(t, p.url+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
 	}

@@ -62,7 +62,7 @@ func start(t *testing.T, name string, env ...string) *process {
 func startBinary(t *testing.T, name string, env ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(name), done: make(chan struct{})}
-	p.Env = append([]string{"ADDR=127.0.0.1:0", "PATH=" + os.Getenv("PATH")}, env...)
+	p.Env = append([]string{"ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "PATH=" + os.Getenv("PATH")}, env...)
 	p.Dir = t.TempDir()
 	pipe, err := p.StdoutPipe()
 	if err != nil {

@@ -56,29 +56,10 @@ func run() error {
 		return err
 	}
 	e := echo.New()
+	ready := service.Ready(keys) // fetches the keys if nobody has yet
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
-	e.GET("/readyz", ready(keys))
+	e.GET("/readyz", echo.WrapHandler(ready))
 	orders.Mount(e, auth)
 	fmt.Printf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr())
-	return service.Serve(e, listener)
-}
-
-// ready says whether tokens can be checked now, and how the keys stand. It
-// fetches them if nobody has yet.
-func ready(keys *jwks.Remote) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		code := http.StatusOK
-		if keys.Ready(c.Request().Context()) != nil {
-			code = http.StatusServiceUnavailable
-		}
-		s := keys.Status()
-		answer := map[string]any{
-			"ready": code == http.StatusOK, "fresh": s.Fresh, "keys": s.Keys, "stale_until": s.StaleUntil,
-			"next_refresh": s.NextRefresh, "fetches": s.Fetches, "failures": s.Failures,
-		}
-		if s.LastError != nil {
-			answer["last_error"] = s.LastError.Error()
-		}
-		return c.JSON(code, answer)
-	}
+	return service.Serve(e, listener, ready)
 }

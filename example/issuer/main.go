@@ -86,14 +86,16 @@ func run(ctx context.Context) error {
 	}
 
 	e := echo.New()
+	ready := service.Ready(keys)
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
+	e.GET("/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	fmt.Printf("issuer %s, listening on %s\n", set.Issuer, listener.Addr())
 	if secret != "" {
 		fmt.Printf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)
 	}
-	return service.Serve(e, listener)
+	return service.Serve(e, listener, ready)
 }
 
 // open opens the store of clients and that of keys: PostgreSQL, which replicas
@@ -102,11 +104,15 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if set.DatabaseURL != "" {
+		keyEncryptionKeys, err := service.KeyEncryptionKeys()
+		if err != nil {
+			return nil, nil, err
+		}
 		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL})
 		if err != nil {
 			return nil, nil, err
 		}
-		keyStore, err := store.KeyStore(set.KeyEncryptionKey)
+		keyStore, err := store.KeyStore(keyEncryptionKeys...)
 		if err != nil {
 			return nil, nil, errors.Join(err, store.Close())
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
@@ -24,7 +25,9 @@ func Mount(e *echo.Echo, auth *bearer.Bearer) {
 	var mu sync.Mutex
 	orders := []order{{ID: 1, Item: "a dozen eggs", Quantity: 2, PlacedBy: "the-example"}}
 
-	v1 := e.Group("/v1", auth.Require())
+	// BodyLimit goes before Require: what runs behind it would be asked for unknown
+	// paths too, and those would be 401 instead of 404.
+	v1 := e.Group("/v1", middleware.BodyLimit("16K"), auth.Require())
 
 	v1.GET("/whoami", func(c echo.Context) error {
 		token := bearer.TokenFrom(c)

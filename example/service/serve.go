@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,15 +39,33 @@ func Health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"status":"ok"}`+"\n") // a caller that left misses nothing
 }
 
-// Serve serves until SIGTERM or SIGINT, then lets requests under way finish.
-func Serve(handler http.Handler, listener net.Listener) error {
+// Serve serves until SIGTERM or SIGINT. Then ready answers "unavailable", and the
+// listener stays open for SHUTDOWN_DELAY (default 1s), in which load balancers take
+// notice. After that, requests under way have SHUTDOWN_TIMEOUT (default 10s) to
+// finish; connections that are still busy then are cut, which the log says and
+// which is no error. A second signal ends the process at once.
+func Serve(handler http.Handler, listener net.Listener, ready *Readiness) error {
+	delay, timeout := time.Second, 10*time.Second
+	if err := errors.Join(durationOrZero("SHUTDOWN_DELAY", &delay), duration("SHUTDOWN_TIMEOUT", &timeout)); err != nil {
+		return err
+	}
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	var open atomic.Int64
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       time.Minute,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				open.Add(-1)
+			default: // the connection goes on
+			}
+		},
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -54,13 +74,22 @@ func Serve(handler http.Handler, listener net.Listener) error {
 		return err
 	case <-stop.Done():
 	}
-	ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	cancel()
+	ready.Stopping()
+	select {
+	case err := <-failed:
+		return err
+	case <-time.After(delay):
+	}
+	ending, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		return err
+	err := server.Shutdown(ending)
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Printf("%d connections were still busy %v after the listener was closed, and are cut (SHUTDOWN_TIMEOUT)", open.Load(), timeout)
+		err = server.Close()
 	}
-	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return err
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
 	}
-	return nil
+	return err
 }

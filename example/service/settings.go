@@ -4,14 +4,13 @@
 package service
 
 import (
+	"bytes"
 	"cmp"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +23,8 @@ type Settings struct {
 	Issuer   string // ISSUER
 	Audience string // AUDIENCE
 
-	DataDir          string // DATA_DIR
-	DatabaseURL      string // DATABASE_URL; "" for files in DataDir
-	KeyEncryptionKey []byte // KEY_ENCRYPTION_KEY; with DatabaseURL only
+	DataDir     string // DATA_DIR
+	DatabaseURL string // DATABASE_URL; "" for files in DataDir
 
 	Policy         jwks.Policy   // KEY_ALGORITHM, KEY_ROTATE_EVERY, KEY_ANNOUNCE, KEY_RETAIN, KEY_MAX_AGE
 	TokenTTL       time.Duration // TOKEN_TTL; 0 for the issuer's default
@@ -57,7 +55,6 @@ func Load(issuer string) (Settings, error) {
 	s.Audience = env("AUDIENCE", strings.TrimSuffix(s.Issuer, "/")+"/v1")
 	s.Policy.Algorithm = os.Getenv("KEY_ALGORITHM")
 	err := errors.Join(
-		keyEncryptionKey(s.DatabaseURL, &s.KeyEncryptionKey),
 		duration("KEY_ROTATE_EVERY", &s.Policy.RotateEvery),
 		duration("KEY_ANNOUNCE", &s.Policy.Announce),
 		duration("KEY_RETAIN", &s.Policy.Retain),
@@ -74,12 +71,20 @@ func Load(issuer string) (Settings, error) {
 func env(name, fallback string) string { return cmp.Or(os.Getenv(name), fallback) }
 
 func duration(name string, d *time.Duration) error {
+	err := durationOrZero(name, d)
+	if err == nil && os.Getenv(name) != "" && *d == 0 {
+		err = fmt.Errorf("%s=%q: write a duration above zero, such as 90s, 15m or 24h", name, os.Getenv(name))
+	}
+	return err
+}
+
+func durationOrZero(name string, d *time.Duration) error {
 	value := os.Getenv(name)
 	if value == "" {
 		return nil
 	}
 	parsed, err := time.ParseDuration(value)
-	if err != nil || parsed <= 0 {
+	if err != nil || parsed < 0 {
 		return fmt.Errorf("%s=%q: write a duration such as 90s, 15m or 24h", name, value)
 	}
 	*d = parsed
@@ -102,19 +107,26 @@ func failedAttempts(n *int) error {
 	return nil
 }
 
-// keyEncryptionKey reads the key that seals the signing keys in the database, so
-// that a copy of the database cannot sign. Replicas need the same one.
-func keyEncryptionKey(databaseURL string, kek *[]byte) (err error) {
+// KeyEncryptionKeys reads KEY_ENCRYPTION_KEY: the keys that seal the signing keys
+// in the database, so that a copy of the database cannot sign. It is a list
+// separated by commas, of which the first seals and each opens; replicas need the
+// same one. The keys are never derived from anything else, and least of all from
+// DATABASE_URL, which those who have a copy of the database know or can guess.
+func KeyEncryptionKeys() ([][]byte, error) {
 	text := os.Getenv("KEY_ENCRYPTION_KEY")
-	switch {
-	case text != "":
-		*kek, err = hex.DecodeString(text)
-		if err != nil || len(*kek) != 32 {
-			return errors.New("KEY_ENCRYPTION_KEY: write 64 hex digits, such as `openssl rand -hex 32` prints")
-		}
-	case databaseURL != "":
-		log.Print("KEY_ENCRYPTION_KEY is not set: the key that seals the signing keys is derived from DATABASE_URL; set it in production")
-		*kek, err = hkdf.Key(sha256.New, []byte(databaseURL), nil, "m2m example key-encryption key", 32)
+	if text == "" {
+		return nil, errors.New("KEY_ENCRYPTION_KEY is not set, and DATABASE_URL is: make a key once with `openssl rand -hex 32`, keep it elsewhere than the database, and give it to every replica")
 	}
-	return err
+	var keys [][]byte
+	for i, digits := range strings.Split(text, ",") {
+		key, err := hex.DecodeString(strings.TrimSpace(digits))
+		if err != nil || len(key) != 32 { // the cause would quote digits of a key
+			return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: number %d of the list is no key: write 64 hex digits, such as `openssl rand -hex 32` prints, and commas between keys", i+1)
+		}
+		if slices.ContainsFunc(keys, func(other []byte) bool { return bytes.Equal(other, key) }) {
+			return nil, fmt.Errorf("KEY_ENCRYPTION_KEY: number %d of the list is there twice: remove one", i+1)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }

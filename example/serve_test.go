@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestStopDrains sends SIGTERM: /readyz fails at once, and the listener stays open
+// for SHUTDOWN_DELAY, so that a load balancer that polls /readyz loses no request.
+func TestStopDrains(t *testing.T) {
+	p := start(t, "example", "SHUTDOWN_DELAY=1500ms", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
+	if status, body := call(t, "GET", p.url+"/readyz", "", ""); status != http.StatusOK || body != `{"status":"ok"}`+"\n" {
+		t.Fatalf("readyz: %d %s", status, body)
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Second, "readyz fails after SIGTERM", func() bool {
+		status, _ := call(t, "GET", p.url+"/readyz", "", "")
+		return status == http.StatusServiceUnavailable
+	})
+	p.token(t, "myapp123", "secret456")
+	ended(t, p)
+}
+
+// TestStopWithSlowConnections has 50 connections that send half a request: they
+// are cut, the log says so, and the process ends without an error.
+func TestStopWithSlowConnections(t *testing.T) {
+	p := start(t, "example", "SHUTDOWN_TIMEOUT=1s")
+	for range 50 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprint(conn, "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ngrant_type="); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(200 * time.Millisecond) // they have been accepted
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended(t, p)
+	if !strings.Contains(p.said(), "50 connections were still busy") {
+		t.Errorf("the log does not say what was cut:\n%s", p.said())
+	}
+}
+
+func ended(t *testing.T, p *process) {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(15 * time.Second):
+		t.Fatal("the process does not end")
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// TestOrdersBodyLimit sends bodies that are too large, with and without their
+// length in the header.
+func TestOrdersBodyLimit(t *testing.T) {
+	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
+	token := p.token(t, "myapp123", "secret456")
+	large := `{"quantity":1,"item":"` + strings.Repeat("x", 64<<10) + `"}`
+	if status, body := call(t, "POST", p.url+"/v1/orders", token, large); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %.200s, want 413", status, body)
+	}
+	r, err := http.NewRequest("POST", p.url+"/v1/orders", io.MultiReader(strings.NewReader(large)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := read(t, answer); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("chunked: %d %.200s, want 413", status, body)
+	}
+	if status, _ := call(t, "GET", p.url+"/v1/nothing", "", ""); status != http.StatusNotFound {
+		t.Errorf("an unknown path: %d, want 404", status)
+	}
+}
