@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,7 +125,7 @@ func newIncident(t *testing.T) *incident {
 	i := &incident{T: t, way: way, env: []string{"DATABASE_URL=" + direct}}
 	i.replicas = []*process{
 		start(t, "example", append(common, "DATABASE_URL="+direct)...),
-		startBinary(t, skewed(t, 30), append(common, "DATABASE_URL="+u.String())...),
+		startBinary(t, withClock(t, "example"), append(common, "DATABASE_URL="+u.String(), newClock(t, 30*time.Second).env())...),
 	}
 	add := func(id string, more ...string) string {
 		words := strings.Fields(clients(t, i.env, append([]string{"add", id}, more...)...))
@@ -149,38 +146,6 @@ func newIncident(t *testing.T) *incident {
 func generated() string {
 	plain, _ := registry.GenerateSecret()
 	return plain
-}
-
-// skewed builds ./example with a wall clock that is off by so many seconds. The
-// library that fakes time for C programs cannot: Go reads the clock itself. It
-// takes a minute or two, as everything is compiled anew.
-func skewed(t *testing.T, seconds int) string {
-	t.Helper()
-	out, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(strings.TrimSpace(string(out)), "src", "time", "time.go")
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const reads = "\tsec, nsec, mono := runtimeNow()\n"
-	if !strings.Contains(string(source), reads) {
-		t.Fatal("package time reads the clock in another way now")
-	}
-	dir := t.TempDir()
-	changed, overlay, binary := filepath.Join(dir, "time.go"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "example")
-	late := strings.ReplaceAll(string(source), reads, fmt.Sprintf("%s\tsec += %d\n", reads, seconds))
-	for name, content := range map[string]string{changed: late, overlay: fmt.Sprintf(`{"Replace":{%q:%q}}`, file, changed)} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return binary
 }
 
 func (i *incident) signal(p *process, s syscall.Signal) {

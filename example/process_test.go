@@ -16,11 +16,15 @@ import (
 	"time"
 )
 
+// scratch is removed after all tests.
+var scratch []string
+
 var binaries = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "m2m-examples")
 	if err != nil {
 		return "", err
 	}
+	scratch = append(scratch, dir)
 	for name, pkg := range map[string]string{"example": ".", "api": "./api", "issuer": "./issuer", "clients": "./clients"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		if out, err := build.CombinedOutput(); err != nil {
@@ -32,7 +36,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := binaries(); err == nil {
+	for _, dir := range scratch {
 		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
