@@ -16,18 +16,7 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var blocks []string
-	for rest := string(content); ; {
-		_, after, ok := strings.Cut(rest, "```go\n")
-		if !ok {
-			break
-		}
-		block, after, ok := strings.Cut(after, "```")
-		if !ok {
-			t.Fatal("a Go block has no end")
-		}
-		blocks, rest = append(blocks, block), after
-	}
+	blocks := goBlocks(t, string(content))
 	if len(blocks) < 2 {
 		t.Fatalf("the README has %d Go blocks", len(blocks))
 	}
@@ -38,16 +27,42 @@ func TestREADME(t *testing.T) {
 		if !strings.HasPrefix(block, "package ") {
 			block = fragment(block)
 		}
-		file := filepath.Join(t.TempDir(), "main.go")
-		if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		vet := exec.Command("go", "vet", file)
-		vet.Dir = ".." // the module's root, whose packages the block imports
-		if out, err := vet.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s\n%s", err, out, block)
+		if out := vet(t, block); len(out) > 0 {
+			t.Errorf("%s\n%s", out, block)
 		}
 	}
+}
+
+// goBlocks returns the Go blocks of a page.
+func goBlocks(t *testing.T, page string) (blocks []string) {
+	t.Helper()
+	for rest := page; ; {
+		_, after, ok := strings.Cut(rest, "```go\n")
+		if !ok {
+			return blocks
+		}
+		block, after, ok := strings.Cut(after, "```")
+		if !ok {
+			t.Fatal("a Go block has no end")
+		}
+		blocks, rest = append(blocks, block), after
+	}
+}
+
+// vet compiles a program of one file, and returns what is wrong with it.
+func vet(t *testing.T, program string) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "vet", file)
+	cmd.Dir = ".." // the module's root, whose packages the program imports
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	return append(out, err.Error()...)
 }
 
 // declared finds what a fragment declares, at the start of a line.
@@ -68,8 +83,11 @@ func fragment(block string) string {
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
+
+	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
@@ -86,6 +104,9 @@ var (
 	iss              *issuer.Issuer
 	auth             *bearer.Bearer
 	orders           http.Handler
+	e                *echo.Echo
+	proxies          *net.IPNet
+	mux              *http.ServeMux
 
 	_ = os.Getenv
 	_ = slog.Info
