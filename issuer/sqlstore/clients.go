@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,10 +10,8 @@ import (
 )
 
 // Register adds a client and returns it with Version 1 and its times set. The
-// error is [registry.ErrConflict] when the id is taken, and says which field to
-// change when the client is not valid ([registry.Client.Validate]), when a name,
-// label, audience or secret id is not UTF-8 of at most 1024 bytes, or when two
-// secrets have one id.
+// error is [registry.ErrConflict] when the id is taken, and [registry.ErrInvalid]
+// when the client is not valid ([registry.Client.Validate]).
 func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
@@ -25,7 +22,7 @@ func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Clien
 	for i := range c.Secrets {
 		c.Secrets[i] = asStored(c.Secrets[i], now)
 	}
-	if err := check(&c); err != nil {
+	if err := c.Validate(); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
 	written := change{
@@ -96,7 +93,7 @@ func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client,
 	}
 	c = *c.Clone()
 	c.Secrets = nil
-	if err := check(&c); err != nil {
+	if err := c.Validate(); err != nil {
 		return registry.Client{}, wrap("updating a client", err)
 	}
 	entry := changed(c.ID)
@@ -182,27 +179,3 @@ func (s *Store) changeClient(ctx context.Context, prepare func() (change, error)
 // maybeID reports whether a client could have the id; if not, the database need
 // not be asked.
 func maybeID(id string) bool { return len(id) <= 256 && storable(id) }
-
-// maxText bounds the texts whose length [registry.Client.Validate] leaves open.
-const maxText = 1024
-
-var errText = errors.New("a name, label, secret id or audience is UTF-8 without NUL, at most 1024 bytes")
-
-func check(c *registry.Client) error {
-	if err := c.Validate(); err != nil {
-		return err
-	}
-	texts := slices.Concat([]string{c.Name}, c.Audiences, c.Introspects)
-	ids := make(map[string]bool, len(c.Secrets))
-	for i := range c.Secrets {
-		texts = append(texts, c.Secrets[i].ID, c.Secrets[i].Label)
-		ids[c.Secrets[i].ID] = true
-	}
-	if slices.ContainsFunc(texts, func(text string) bool { return len(text) > maxText || !storable(text) }) {
-		return errText
-	}
-	if len(ids) < len(c.Secrets) {
-		return errors.New("two of Client.Secrets have one ID")
-	}
-	return nil
-}
