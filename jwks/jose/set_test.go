@@ -490,31 +490,3 @@ func TestFind(t *testing.T) {
 		}
 	}
 }
-
-func TestNewSet(t *testing.T) {
-	key, again := testKeys()["ES256"].key, sure(NewKey(testKeys()["ES256"].key.public, "", ""))
-	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
-		t.Errorf("one key thrice is %d keys", set.Len())
-	}
-	other := sure(NewKey(strangers()["ES256"].key.public, "", key.ID()))
-	if set, err := NewSet(key, other); set != nil || err == nil {
-		t.Error("two keys with one id and one algorithm")
-	}
-}
-
-// A skipped entry is named, with the reason.
-func TestSkipped(t *testing.T) {
-	long := strings.Repeat("k", maxKeyID+10)
-	set := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{
-		map[string]any{"kty": "oct", "k": "AAAA", "kid": "symmetric"}, 7, publicMembers("ES256", map[string]any{"kid": long}), publicMembers("ES256", nil),
-	}})), nil))
-	skipped := set.Skipped()
-	if set.Len() != 1 || len(skipped) != 3 {
-		t.Fatalf("%d keys, skipped %v", set.Len(), skipped)
-	}
-	for i, want := range []Skipped{{"symmetric", nil}, {"", nil}, {long[:maxKeyID], nil}} {
-		if skipped[i].KeyID != want.KeyID || skipped[i].Err == nil {
-			t.Errorf("%+v", skipped[i])
-		}
-	}
-}
