@@ -36,6 +36,8 @@ var zeroValues = map[string]any{
 	"issuer/admin.Record":             new(admin.Record),
 	"issuer/registry.Change":          new(registry.Change),
 	"issuer/registry.Client":          new(registry.Client),
+	"issuer/registry.Checker":         new(registry.Checker),
+	"issuer/registry.InvalidError":    new(registry.InvalidError),
 	"issuer/registry.ClientNetwork":   new(registry.ClientNetwork),
 	"issuer/registry.NetworkLister":   new(registry.NetworkLister),
 	"issuer/registry.NetworkRecorder": new(registry.NetworkRecorder),

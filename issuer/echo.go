@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -38,4 +39,10 @@ func (i *Issuer) Mount(e *echo.Echo) {
 			e.Any(r.path, echo.WrapHandler(r.handler))
 		}
 	}
+}
+
+// isEchoTooLarge reports whether Echo's BodyLimit has cut the body short.
+func isEchoTooLarge(err error) bool {
+	var limit *echo.HTTPError
+	return errors.As(err, &limit) && limit.Code == http.StatusRequestEntityTooLarge
 }

@@ -33,25 +33,27 @@ type answer struct {
 	body             []byte
 	tokenID          string
 	audience, scopes []string
+	reason           event.Reason // of an answer that is 200, and not what was hoped for
+	cause            error
 }
 
 func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.issuer.made() {
-		notMade().write(w, r)
+		notMade().write(w)
 		return
 	}
 	o := e.issuer.observation()
 	q := request{http: r}
 	answer, claimed, err := e.serve(&q)
 	if o.issuer != nil {
-		ev := Event{Op: e.op, Status: http.StatusOK, ClientID: claimed, Claimed: claimed != "", TokenID: answer.tokenID, Audience: answer.audience, Scopes: answer.scopes}
+		ev := Event{Op: e.op, Status: http.StatusOK, ClientID: claimed, Claimed: claimed != "", TokenID: answer.tokenID, Audience: answer.audience, Scopes: answer.scopes, Reason: answer.reason, Err: answer.cause}
 		if q.caller.client != nil {
 			ev.ClientID, ev.Claimed, ev.SecretID = q.caller.client.ID, false, q.caller.secretID
 		}
 		o.report(r.Context(), ev, err)
 	}
 	if err != nil {
-		err.write(w, r)
+		err.write(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, answer.body)

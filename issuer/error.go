@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/echo-m2m/m2m/jwks/event"
 )
@@ -22,6 +23,7 @@ type Error struct {
 	reason event.Reason // for Observe
 	cause  error        // for Observe
 	allow  string       // the Allow header of a 405
+	accept string       // the Accept-Encoding header of a 415
 }
 
 // Error returns the public text.
@@ -78,14 +80,17 @@ func notMade() *Error {
 	return e
 }
 
-// write sends the error. A 401 names the scheme to use to a client that tried
-// one in a header (RFC 6749, section 5.2). To one that sent its secret in the
-// body it does not: clients that see a challenge report that, and leave the
-// error unread.
-func (e *Error) write(w http.ResponseWriter, r *http.Request) {
+// write sends the error. Every 401 has a challenge (RFC 9110, section 15.5.2), also
+// for a client that sent its secret in the body. The challenge repeats the error,
+// as some clients show nothing else of a 401: Java's HttpURLConnection loses the
+// body of one when it streams the request.
+func (e *Error) write(w http.ResponseWriter) {
 	h := w.Header()
-	if e.Status == http.StatusUnauthorized && len(r.Header.Values("Authorization")) > 0 {
-		h.Set("WWW-Authenticate", `Basic realm="token", charset="UTF-8"`)
+	if e.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", e.challenge())
+	}
+	if e.accept != "" {
+		h.Set("Accept-Encoding", e.accept)
 	}
 	if e.allow != "" {
 		h.Set("Allow", e.allow)
@@ -101,6 +106,30 @@ func (e *Error) write(w http.ResponseWriter, r *http.Request) {
 		body = []byte(`{"error":"server_error"}`)
 	}
 	writeJSON(w, e.Status, body)
+}
+
+// challenge is for the one scheme that a client can authenticate with in a header.
+func (e *Error) challenge() string {
+	c := `Basic realm="token", charset="UTF-8", error="` + quotable(e.Code) + `"`
+	if e.Description != "" {
+		c += `, error_description="` + quotable(e.Description) + `"`
+	}
+	return c
+}
+
+// quotable returns the text without what a quoted-string of a header, or an
+// error_description (RFC 6749, section 5.2), cannot hold as it is. Config.Claims may
+// have written it.
+func quotable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ' || r > '~':
+			return ' '
+		case r == '"' || r == '\\':
+			return '\''
+		}
+		return r
+	}, s)
 }
 
 // writeJSON sends an answer. RFC 6749, section 5.1 wants both cache headers.

@@ -3,7 +3,6 @@ package issuer
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ func TestError(t *testing.T) {
 		t.Error("the cause is lost, or there is one too many")
 	}
 	w := httptest.NewRecorder()
-	e.write(w, httptest.NewRequest("POST", "/token", http.NoBody))
+	e.write(w)
 	for _, text := range []string{fmt.Sprint(e), fmt.Sprintf("%s", e), fmt.Sprintf("%v", e), fmt.Sprintf("%q", e), w.Body.String(), fmt.Sprint(w.Header())} {
 		if text == "" || strings.Contains(text, errBroken.Error()) {
 			t.Errorf("%s", text)
@@ -32,7 +31,7 @@ func TestError(t *testing.T) {
 // A description stays one JSON string, whatever it holds.
 func TestErrorEscapes(t *testing.T) {
 	w := httptest.NewRecorder()
-	malformed("a\"b\\c\n").write(w, httptest.NewRequest("POST", "/token", http.NoBody))
+	malformed("a\"b\\c\n").write(w)
 	if got := w.Body.String(); got != `{"error":"invalid_request","error_description":"a\"b\\c\n"}` {
 		t.Errorf("%s", got)
 	}

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -17,8 +18,8 @@ const (
 	maxRoom    = 1 << 10 // before the first byte is there
 )
 
-// parameters is the form that a client sends. A parameter without a value counts
-// as absent (RFC 6749, section 3.2).
+// parameters is the form that a client sends. A parameter without a value is
+// absent (RFC 6749, section 3.2).
 type parameters struct {
 	grantType       string
 	scope           string
@@ -26,6 +27,7 @@ type parameters struct {
 	clientSecret    string
 	clientAssertion string
 	token           string   // of RFC 7009 and 7662
+	audience        string   // not of any RFC here: it is ignored, and an event says so
 	resource        []string // the one parameter that may be repeated (RFC 8707, section 2)
 }
 
@@ -44,6 +46,8 @@ func (p *parameters) field(name string) *string {
 		return &p.clientAssertion
 	case "token":
 		return &p.token
+	case "audience":
+		return &p.audience
 	}
 	return nil
 }
@@ -67,8 +71,11 @@ func readParameters(r *http.Request) (parameters, *Error) {
 	return p, p.parse(body)
 }
 
+// isForm reports whether the one Content-Type that is not empty is that of a form.
+// Its parameters are not looked at: some clients send a charset without a value.
 func isForm(contentType []string) bool {
 	const form = "application/x-www-form-urlencoded"
+	contentType = present(contentType)
 	if len(contentType) != 1 {
 		return false
 	}
@@ -76,14 +83,23 @@ func isForm(contentType []string) bool {
 		return true
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType[0])
-	return err == nil && mediaType == form
+	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && mediaType == form
+}
+
+// present returns the headers that have a value. An empty one is absent.
+func present(headers []string) []string {
+	blank := func(header string) bool { return strings.Trim(header, " \t") == "" }
+	if slices.ContainsFunc(headers, blank) {
+		headers = slices.DeleteFunc(slices.Clone(headers), blank)
+	}
+	return headers
 }
 
 func readBody(r *http.Request) (string, *Error) {
 	if r.ContentLength > maxRequest {
 		return "", tooLarge()
 	}
-	if r.PostForm != nil {
+	if len(r.PostForm) > 0 {
 		// A middleware in front, such as CSRF protection, has read the form. For a
 		// request without a length this is all there is to measure; escapes make it
 		// up to three times as long.
@@ -103,12 +119,47 @@ func readBody(r *http.Request) (string, *Error) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return "", tooLarge()
+	case isTooLarge(err):
+		return "", cutShort(err)
 	case err != nil:
 		e := malformed("the request could not be read to its end")
 		e.cause = err
 		return "", e
+	case isCompressed(r.Header.Values("Content-Encoding"), body):
+		return "", compressed()
 	}
 	return string(body), nil
+}
+
+// isTooLarge reports whether a limit in front of the endpoint has cut a body short:
+// [http.MaxBytesReader], or a middleware whose error has the status 413.
+func isTooLarge(err error) bool {
+	var limit *http.MaxBytesError
+	var status interface{ StatusCode() int }
+	return errors.As(err, &limit) ||
+		errors.As(err, &status) && status.StatusCode() == http.StatusRequestEntityTooLarge ||
+		isEchoTooLarge(err)
+}
+
+// isCompressed reports whether the body is one that no middleware has decompressed.
+// Such a middleware may leave the header as it was, so the body decides: a form is
+// ASCII.
+func isCompressed(encoding []string, body []byte) bool {
+	if bytes.HasPrefix(body, []byte("\x1f\x8b")) { // gzip
+		return true
+	}
+	encoding = present(encoding)
+	if len(encoding) == 0 || len(encoding) == 1 && strings.EqualFold(strings.TrimSpace(encoding[0]), "identity") {
+		return false
+	}
+	return bytes.ContainsFunc(body, func(r rune) bool { return r > '~' || r < ' ' && r != '\r' && r != '\n' && r != '\t' })
+}
+
+// compressed is the answer of RFC 9110, section 15.5.16.
+func compressed() *Error {
+	e := malformed("the request is compressed, and must not be")
+	e.Status, e.accept = http.StatusUnsupportedMediaType, "identity"
+	return e
 }
 
 var errTooLarge = errors.New("issuer: request too large")
@@ -141,8 +192,15 @@ func tooLarge() *Error {
 	return e
 }
 
+// cutShort is for a body that a smaller limit in front of the endpoint has cut.
+func cutShort(cause error) *Error {
+	e := invalidRequest(event.RequestTooLarge, "the request is too large")
+	e.Status, e.cause = http.StatusRequestEntityTooLarge, cause
+	return e
+}
+
 // parse reads application/x-www-form-urlencoded. Repeated parameters are
-// refused, unknown ones among them (RFC 6749, section 3.2). url.ParseQuery would
+// refused, unknown ones among them (RFC 6749, section 3.2), and empty ones. url.ParseQuery would
 // read a form of any length first, and refuses a semicolon, which is data.
 func (p *parameters) parse(body string) *Error {
 	seen := make([]string, 0, 8)
@@ -191,7 +249,10 @@ func checkQuery(query string) *Error {
 		return nil
 	}
 	values, _ := url.ParseQuery(query) // gives what it could read beside the error
-	for name := range values {
+	for name, given := range values {
+		if len(present(given)) == 0 || name == "audience" {
+			continue
+		}
 		if new(parameters).field(name) != nil || name == "resource" || name == "client_assertion_type" {
 			return malformed("parameters belong in the body of the request, not in its URL")
 		}

@@ -3,6 +3,7 @@ package issuer
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -12,9 +13,11 @@ import (
 // its metadata states: token, revocation, introspection, the key set and the
 // metadata. It answers 404 for every other path.
 //
-// For an issuer with a path, such as https://auth.example.com/eu, the metadata
-// does not lie below that path (RFC 8414, section 3.1): hand on to Handler both
-// /eu/ and /.well-known/oauth-authorization-server/eu.
+// For an issuer with a path, such as https://auth.example.com/eu, clients look for
+// the metadata at /.well-known/oauth-authorization-server/eu (RFC 8414, section
+// 3.1): hand that on to Handler as well as /eu/. Where an ingress routes /eu/ alone,
+// the same document is at /eu/.well-known/oauth-authorization-server, which clients
+// can be given as an address.
 func (i *Issuer) Handler() http.Handler {
 	routes := map[string]http.Handler{}
 	for _, r := range i.routes(i.addressOf) {
@@ -24,9 +27,9 @@ func (i *Issuer) Handler() http.Handler {
 		handler := routes[cmp.Or(r.URL.RawPath, r.URL.Path)]
 		switch {
 		case !i.made():
-			notMade().write(w, r)
+			notMade().write(w)
 		case handler == nil:
-			(&Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is no such endpoint"}).write(w, r)
+			(&Error{Status: http.StatusNotFound, Code: "not_found", Description: "there is no such endpoint"}).write(w)
 		default:
 			handler.ServeHTTP(w, r)
 		}
@@ -89,9 +92,9 @@ func (i *Issuer) readOnly(f http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !i.made():
-			notMade().write(w, r)
+			notMade().write(w)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			methodNotAllowed("GET, HEAD", "this endpoint takes GET").write(w, r)
+			methodNotAllowed("GET, HEAD", "this endpoint takes GET").write(w)
 		default:
 			f(w, r)
 		}
@@ -108,13 +111,22 @@ type route struct {
 
 func (i *Issuer) routes(clientIP func(*http.Request) string) []route {
 	p := i.paths()
-	return []route{
+	routes := []route{
 		{p.token, false, i.token(clientIP)},
 		{p.revocation, false, i.revocation(clientIP)},
 		{p.introspection, false, i.introspection(clientIP)},
 		{p.keys, true, i.JWKSHandler()},
-		{p.metadata, true, i.MetadataHandler()},
 	}
+	for _, path := range p.metadata {
+		routes = append(routes, route{path, true, i.MetadataHandler()})
+	}
+	if i == nil || i.openID == nil {
+		return routes
+	}
+	for _, path := range p.openID {
+		routes = append(routes, route{path, true, i.readOnly(i.serveOpenID)})
+	}
+	return routes
 }
 
 // addressOf returns where a request comes from: what Config.ClientIP says, or
@@ -143,14 +155,33 @@ func (i *Issuer) connectionOf(r *http.Request) string {
 func (i *Issuer) made() bool { return i != nil && i.keys != nil }
 
 // paths are where the endpoints lie on this host.
-type paths struct{ token, revocation, introspection, keys, metadata string }
+type paths struct {
+	token, revocation, introspection, keys string
+	metadata, openID                       []string
+}
 
-// paths returns the paths of an issuer that may itself have one. RFC 8414,
-// section 3.1 puts the metadata's well-known part before it.
+// paths returns the paths of the issuer; of one that New did not make, those of the
+// root.
 func (i *Issuer) paths() paths {
-	base, token := "", "/token"
-	if i.made() {
-		base, token = strings.TrimSuffix(i.path, "/"), i.tokenPath
+	if !i.made() {
+		return pathsOf("", "/token")
 	}
-	return paths{base + token, base + revokePath, base + introspectPath, base + jwksPath, metadataPath + base}
+	return i.at
+}
+
+// pathsOf returns the paths of an issuer that may itself have one. RFC 8414, section
+// 3.1 puts the metadata's well-known part before it, OpenID Connect Discovery,
+// section 4 behind it. Both documents are at both, as an ingress may route nothing
+// but what is below the issuer's path.
+func pathsOf(issuer, tokenPath string) paths {
+	base := strings.TrimSuffix(pathOf(issuer), "/")
+	both := func(wellKnown string) []string {
+		return slices.Compact([]string{wellKnown + base, base + wellKnown})
+	}
+	return paths{base + tokenPath, base + revokePath, base + introspectPath, base + jwksPath, both(metadataPath), both(openIDPath)}
+}
+
+// others returns all paths but the token endpoint's.
+func (p paths) others() []string {
+	return slices.Concat([]string{p.revocation, p.introspection, p.keys}, p.metadata, p.openID)
 }

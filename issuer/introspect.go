@@ -10,6 +10,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
+// errNotIntrospected is the cause of an "inactive" that says nothing of the token. The
+// API that asked cannot tell it from a revoked one.
+var errNotIntrospected = errors.New("issuer: the token is for another audience than those that the client may introspect: add the API's audience to its Introspects")
+
 var inactive = []byte(`{"active":false}`)
 
 // introspectRequested answers the introspection endpoint (RFC 7662, section 2).
@@ -33,6 +37,7 @@ func (i *Issuer) introspectRequested(q request) (answer, *Error) {
 	}
 	a := answer{body: inactive, tokenID: jti}
 	if !mayIntrospect(q.caller.client, audience) {
+		a.reason, a.cause = event.WrongAudience, errNotIntrospected
 		return a, nil
 	}
 	revoked, err := i.Revoked(ctx, jti, clientID, issuedAt)

@@ -104,6 +104,16 @@ type Config struct {
 	// Default "/token". The others are /revoke and /introspect.
 	TokenPath string
 
+	// OpenIDConfiguration also serves the metadata as /.well-known/openid-configuration,
+	// for gateways and libraries that look for an issuer's key set there alone (OpenID
+	// Connect Discovery, section 4). Of the members that section 3 of it requires, the
+	// document has issuer, token_endpoint, jwks_uri, response_types_supported (empty),
+	// subject_types_supported and id_token_signing_alg_values_supported, which names
+	// the algorithm of the access tokens: there are no ID tokens. It lacks
+	// authorization_endpoint, as nobody logs in here. Default: not served, so that
+	// clients which try this address first go on to that of RFC 8414.
+	OpenIDConfiguration bool
+
 	// InsecureHTTP accepts an http Issuer beyond loopback: secrets and tokens
 	// then cross the network for all to read.
 	InsecureHTTP bool
@@ -128,7 +138,7 @@ type Grant struct {
 // handlers of a zero Issuer answer 500, its other methods return an error.
 type Issuer struct {
 	url       string
-	path      string // of url
+	at        paths
 	tokenPath string
 	keys      *jwks.Keyring
 	store     registry.Store
@@ -141,6 +151,7 @@ type Issuer struct {
 	clientIP  func(*http.Request) string // nil: the address of the connection
 	observe   func(context.Context, Event)
 	metadata  []byte
+	openID    []byte // the same for OpenID Connect Discovery; nil: not served
 	issClaim  []byte // the start of every payload
 
 	mechanisms []mechanism
@@ -171,7 +182,7 @@ func New(c Config) (*Issuer, error) {
 		return nil, errors.New("issuer: Config.Store is missing: write registry.NewMemory(clients...), or a store that lasts")
 	case !strings.HasPrefix(c.TokenPath, "/") || strings.ContainsAny(c.TokenPath, "?#:*% "):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q: write a path such as "/token"`, c.TokenPath)
-	case slices.Contains([]string{revokePath, introspectPath, jwksPath, metadataPath}, c.TokenPath):
+	case slices.Contains(pathsOf(c.Issuer, c.TokenPath).others(), pathsOf(c.Issuer, c.TokenPath).token):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q is another endpoint's: write a path such as "/token"`, c.TokenPath)
 	case c.TokenTTL < time.Second || c.TokenTTL%time.Second != 0:
 		return nil, fmt.Errorf("issuer: Config.TokenTTL is %v: write whole seconds", c.TokenTTL)
@@ -191,7 +202,7 @@ func New(c Config) (*Issuer, error) {
 	}
 	lookups := newLookups()
 	i := &Issuer{
-		url: c.Issuer, path: pathOf(c.Issuer), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
+		url: c.Issuer, at: pathsOf(c.Issuer, c.TokenPath), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
 		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe,
 	}
 	for audience, scopes := range i.resources {
@@ -212,7 +223,12 @@ func New(c Config) (*Issuer, error) {
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
 	i.loops = newBackground(i.feed.run, i.housekeep, limits.run)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
-	i.metadata, err = i.newMetadata()
+	if c.OpenIDConfiguration {
+		if i.openID, err = i.newMetadata(true); err != nil {
+			return nil, err
+		}
+	}
+	i.metadata, err = i.newMetadata(false)
 	return i, err
 }
 
@@ -264,6 +280,8 @@ func checkIssuer(issuer string, insecure bool) error {
 		return errors.New(`issuer: Config.Issuer is missing: write the public URL of this issuer, such as "https://auth.example.com"`)
 	case err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(issuer, "?#"):
 		return fmt.Errorf("issuer: Config.Issuer %q: write an https URL without user, query and fragment (RFC 8414 section 2)", issuer)
+	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > '~' }):
+		return fmt.Errorf("issuer: Config.Issuer %q: write the host in its ASCII form (xn--…, RFC 5890)", issuer)
 	case u.String() != issuer:
 		return fmt.Errorf("issuer: Config.Issuer %q: write it as verifiers will compare it, such as %q", issuer, u)
 	case strings.ContainsAny(u.Path, ":*"): // Echo would take them for patterns

@@ -1,6 +1,9 @@
 package issuer
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -9,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const (
@@ -16,10 +20,12 @@ const (
 	revokePath     = "/revoke"
 	introspectPath = "/introspect"
 	metadataPath   = "/.well-known/oauth-authorization-server"
+	openIDPath     = "/.well-known/openid-configuration"
 )
 
-// newMetadata returns the document of RFC 8414, section 2.
-func (i *Issuer) newMetadata() ([]byte, error) {
+// newMetadata returns the document of RFC 8414, section 2, and with openID what
+// OpenID Connect Discovery, section 3 requires besides, as far as it is here.
+func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 	base := strings.TrimSuffix(i.url, "/")
 	methods := []string{registry.ClientSecretBasic, registry.ClientSecretPost}
 	var scopes []string
@@ -27,6 +33,10 @@ func (i *Issuer) newMetadata() ([]byte, error) {
 		scopes = append(scopes, known...)
 	}
 	slices.Sort(scopes)
+	var subjects, algorithms []string
+	if openID {
+		subjects, algorithms = []string{"public"}, i.algorithms()
+	}
 	return json.Marshal(struct {
 		Issuer        string   `json:"issuer"`
 		TokenEndpoint string   `json:"token_endpoint"`
@@ -42,6 +52,9 @@ func (i *Issuer) newMetadata() ([]byte, error) {
 		IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
 
 		Resources []string `json:"protected_resources,omitempty"` // RFC 9728, section 4
+
+		Subjects   []string `json:"subject_types_supported,omitempty"` // a sub is the same for all
+		Algorithms []string `json:"id_token_signing_alg_values_supported,omitempty"`
 	}{
 		Issuer:        i.url,
 		TokenEndpoint: base + i.tokenPath,
@@ -57,17 +70,59 @@ func (i *Issuer) newMetadata() ([]byte, error) {
 		IntrospectionMethods:  methods,
 
 		Resources: slices.Sorted(maps.Keys(i.resources)),
+
+		Subjects:   subjects,
+		Algorithms: algorithms,
 	})
 }
 
+// algorithms returns those of the keys that are published.
+func (i *Issuer) algorithms() (algorithms []string) {
+	var set document
+	if r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, jwksPath, http.NoBody); err == nil {
+		i.keys.ServeHTTP(&set, r)
+	}
+	if keys, err := jose.ParseSet(set.Bytes(), nil); err == nil {
+		for _, key := range keys.Keys() {
+			algorithms = append(algorithms, key.Algorithm())
+		}
+	}
+	if len(algorithms) == 0 {
+		algorithms = []string{cmp.Or(i.keys.Policy().Algorithm, jose.Algorithms()[0])}
+	}
+	slices.Sort(algorithms)
+	return slices.Compact(algorithms)
+}
+
+// document is an answer to this program itself.
+type document struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (d *document) Header() http.Header {
+	if d.header == nil {
+		d.header = http.Header{}
+	}
+	return d.header
+}
+
+func (d *document) WriteHeader(int) {}
+
 func (i *Issuer) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	serveDocument(w, r, i.metadata)
+}
+
+func (i *Issuer) serveOpenID(w http.ResponseWriter, r *http.Request) { serveDocument(w, r, i.openID) }
+
+func serveDocument(w http.ResponseWriter, r *http.Request, document []byte) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cache-Control", "public, max-age=3600")
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(i.metadata)))
+	h.Set("Content-Length", strconv.Itoa(len(document)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(i.metadata) // the client may have left
+		_, _ = w.Write(document) // the client may have left
 	}
 }

@@ -70,7 +70,7 @@ func TestMetadata(t *testing.T) {
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 				s.wantStatus(t, s.send(r), status)
 			}
-			mounted := strings.ReplaceAll(strings.Join([]string{tt.keys, tt.token, tt.wellAt, under + "/revoke", under + "/introspect"}, "\n"), "%20", " ")
+			mounted := strings.ReplaceAll(strings.Join([]string{tt.keys, tt.token, tt.wellAt, under + "/revoke", under + "/introspect", under + metadataPath}, "\n"), "%20", " ")
 			for _, route := range s.app.Routes() {
 				if !slices.Contains(strings.Split(mounted, "\n"), route.Path) {
 					t.Errorf("there is a route %s", route.Path)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -55,14 +54,7 @@ type basicAuth struct{ *secretAuth }
 func (basicAuth) presented(q request) bool { return len(authorization(q.http)) > 0 }
 
 // authorization returns the Authorization headers. An empty one is absent.
-func authorization(r *http.Request) []string {
-	blank := func(header string) bool { return strings.Trim(header, " \t") == "" }
-	headers := r.Header.Values("Authorization")
-	if slices.ContainsFunc(headers, blank) {
-		headers = slices.DeleteFunc(slices.Clone(headers), blank)
-	}
-	return headers
-}
+func authorization(r *http.Request) []string { return present(r.Header.Values("Authorization")) }
 
 func (b basicAuth) read(q request) (credential, *Error) {
 	headers := authorization(q.http)

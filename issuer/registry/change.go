@@ -1,11 +1,8 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Kind says what a [Change] means. The zero Kind is none.
@@ -87,6 +84,11 @@ type Page struct {
 
 	// More reports whether changes follow these. It is false on an empty page.
 	More bool
+
+	// Now is the store's clock at that moment. Zero means that the store has no
+	// clock but this machine's. A replica compares it with its own clock, allowing
+	// for the time that the call took; see [MaxClockSkew].
+	Now time.Time
 }
 
 const (
@@ -115,35 +117,32 @@ const (
 	maxChangeSecretID = 1024
 )
 
-// Validate returns what is wrong with the change, naming the field. A [Store]
+// Validate returns what is wrong with the change: an [*InvalidError]. A [Store]
 // calls it in Revoke.
 func (c *Change) Validate() error {
 	switch {
 	case c.Kind < TokenRevoked || c.Kind > ClientChanged:
-		return errors.New("registry: Change.Kind is missing: write TokenRevoked, ClientCutOff, SecretCutOff, AllCutOff or ClientChanged")
+		return invalid("Change.Kind", "is missing: write TokenRevoked, ClientCutOff, SecretCutOff, AllCutOff or ClientChanged")
 	case c.Kind == TokenRevoked && c.TokenID == "":
-		return errors.New("registry: Change.TokenID is missing: write the jti of the revoked token")
+		return invalid("Change.TokenID", "is missing: write the jti of the revoked token")
 	case c.Kind != TokenRevoked && c.TokenID != "":
-		return fmt.Errorf("registry: Change.TokenID is of %v alone", TokenRevoked)
+		return invalid("Change.TokenID", "is of %v alone", TokenRevoked)
 	case c.Kind == AllCutOff && c.ClientID != "":
-		return fmt.Errorf("registry: Change.ClientID is not of %v", AllCutOff)
+		return invalid("Change.ClientID", "is not of %v", AllCutOff)
 	case c.Kind != TokenRevoked && c.Kind != AllCutOff && c.ClientID == "":
-		return errors.New("registry: Change.ClientID is missing: write the id of the client")
+		return invalid("Change.ClientID", "is missing: write the id of the client")
 	case c.Kind == SecretCutOff && c.SecretID == "":
-		return errors.New("registry: Change.SecretID is missing: write the id of the secret")
+		return invalid("Change.SecretID", "is missing: write the id of the secret")
 	case c.Kind != SecretCutOff && c.SecretID != "":
-		return fmt.Errorf("registry: Change.SecretID is of %v alone", SecretCutOff)
+		return invalid("Change.SecretID", "is of %v alone", SecretCutOff)
 	case c.Kind == TokenRevoked && c.ExpiresAt.IsZero():
-		return errors.New("registry: Change.ExpiresAt is zero: write when the revoked token expires")
-	case !isText(c.TokenID, maxChangeID) || !isText(c.ClientID, maxChangeID):
-		return fmt.Errorf("registry: Change.TokenID and ClientID are UTF-8 without NUL, at most %d bytes", maxChangeID)
+		return invalid("Change.ExpiresAt", "is zero: write when the revoked token expires")
+	case !isText(c.TokenID, maxChangeID):
+		return invalid("Change.TokenID", "write UTF-8 without NUL, at most %d bytes", maxChangeID)
+	case !isText(c.ClientID, maxChangeID):
+		return invalid("Change.ClientID", "write UTF-8 without NUL, at most %d bytes", maxChangeID)
 	case !isText(c.SecretID, maxChangeSecretID):
-		return fmt.Errorf("registry: Change.SecretID is UTF-8 without NUL, at most %d bytes", maxChangeSecretID)
+		return invalid("Change.SecretID", "write UTF-8 without NUL, at most %d bytes", maxChangeSecretID)
 	}
 	return nil
-}
-
-// isText reports whether every database takes the text and gives it back as it is.
-func isText(s string, limit int) bool {
-	return len(s) <= limit && utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }

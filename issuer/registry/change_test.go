@@ -38,8 +38,8 @@ func TestChangeValidate(t *testing.T) {
 		"too long":              {Change{Kind: TokenRevoked, TokenID: strings.Repeat("x", 513), ExpiresAt: later}, "TokenID"},
 		"NUL":                   {Change{Kind: TokenRevoked, TokenID: "\x00", ExpiresAt: later}, "TokenID"},
 		"NUL in a secret id":    {Change{Kind: SecretCutOff, ClientID: "c", SecretID: "\x00"}, "SecretID"},
-		"client id not UTF-8":   {Change{Kind: ClientChanged, ClientID: "\xff"}, "TokenID and ClientID"},
-		"client id is too long": {Change{Kind: ClientChanged, ClientID: strings.Repeat("x", 513)}, "TokenID and ClientID"},
+		"client id not UTF-8":   {Change{Kind: ClientChanged, ClientID: "\xff"}, "ClientID"},
+		"client id is too long": {Change{Kind: ClientChanged, ClientID: strings.Repeat("x", 513)}, "ClientID"},
 	} {
 		err := tt.change.Validate()
 		if (err == nil) != (tt.field == "") || err != nil && !strings.HasPrefix(err.Error(), "registry: Change."+tt.field) {

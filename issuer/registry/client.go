@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -36,9 +34,10 @@ type Client struct {
 	// Scopes is everything the client may be granted (RFC 6749, section 3.3).
 	Scopes []string `json:"scopes,omitempty"`
 
-	// Audiences are the APIs the client may get tokens for: absolute URIs, so
-	// that the client can name them in resource (RFC 8707). At least one, or
-	// the client gets no token.
+	// Audiences are the APIs the client may get tokens for: printable, without
+	// white space, at most 1024 bytes each. Write absolute URIs, so that the client
+	// can name them in resource (RFC 8707); names such as "orders-api" are common
+	// elsewhere and so not refused. At least one, or the client gets no token.
 	Audiences []string `json:"audiences,omitempty"`
 
 	// DefaultAudience is the one meant by a request that names none. Default:
@@ -63,64 +62,6 @@ type Client struct {
 	Version   int64     `json:"version,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
-}
-
-// Validate returns what is wrong with the client, naming the field. A store that
-// takes clients in calls it.
-func (c *Client) Validate() error {
-	if !ValidID(c.ID) {
-		return fmt.Errorf("registry: Client.ID %q: write 1 to %d characters of printable ASCII", c.ID, maxID)
-	}
-	if _, secret := SecretID(c.ID); secret {
-		return errors.New("registry: Client.ID has the form of a generated secret: ids are logged, so write another")
-	}
-	switch c.AuthMethod {
-	case "", ClientSecretBasic, ClientSecretPost:
-	default:
-		return fmt.Errorf("registry: Client.AuthMethod %q: write %s or %s", c.AuthMethod, ClientSecretBasic, ClientSecretPost)
-	}
-	for _, s := range c.Scopes {
-		if !ValidScope(s) {
-			return fmt.Errorf("registry: Client.Scopes: %q is not a scope: write printable ASCII without space, quote and backslash", s)
-		}
-	}
-	if hasTwice(c.Scopes) || hasTwice(c.Audiences) {
-		return errors.New("registry: Client.Scopes or Client.Audiences names something twice")
-	}
-	if slices.Contains(c.Audiences, "") {
-		return errors.New("registry: Client.Audiences holds an empty string")
-	}
-	if c.DefaultAudience != "" && !slices.Contains(c.Audiences, c.DefaultAudience) {
-		return fmt.Errorf("registry: Client.DefaultAudience %q is not in Client.Audiences", c.DefaultAudience)
-	}
-	if c.TokenTTL < 0 || c.TokenTTL%time.Second != 0 {
-		return fmt.Errorf("registry: Client.TokenTTL is %v: write whole seconds, or 0 for the issuer's", c.TokenTTL)
-	}
-	for i := range c.Secrets {
-		if err := c.Secrets[i].validate(); err != nil {
-			return fmt.Errorf("registry: Client.Secrets[%d]: %w", i, err)
-		}
-	}
-	if len(c.Metadata) > maxMetadata {
-		return fmt.Errorf("registry: Client.Metadata has %d entries: write at most %d", len(c.Metadata), maxMetadata)
-	}
-	for key, value := range c.Metadata {
-		if key == "" || !isText(key, maxMetadataKey) || !isText(value, maxMetadataValue) {
-			return fmt.Errorf("registry: Client.Metadata[%.64q]: write keys of 1 to %d bytes and values of at most %d, UTF-8 without NUL", key, maxMetadataKey, maxMetadataValue)
-		}
-	}
-	return nil
-}
-
-const (
-	maxMetadata      = 32
-	maxMetadataKey   = 64
-	maxMetadataValue = 512
-)
-
-func hasTwice(list []string) bool {
-	sorted := slices.Sorted(slices.Values(list))
-	return len(slices.Compact(sorted)) != len(list)
 }
 
 // Clone returns a copy that shares nothing with the client; nil of nil.

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -10,6 +9,10 @@ import (
 // store of package sqlstore. Every method that changes a client writes a change
 // to the feed in the same step, so replicas follow within 2 s. Clients that are
 // returned are the caller's to change.
+//
+// An argument that is not valid is refused with an error that is [ErrInvalid] and
+// holds an [*InvalidError]. Every other error than that, [ErrNotFound],
+// [ErrConflict] and [ErrClockSkew] means that the store cannot do it now.
 type Manager interface {
 	Store
 
@@ -63,14 +66,16 @@ type Rotation struct {
 	Revoke bool
 }
 
-// Validate returns what is wrong with the rotation, naming the field. A [Manager]
+// Validate returns what is wrong with the rotation: an [*InvalidError]. A [Manager]
 // calls it in RotateSecret.
 func (r Rotation) Validate() error {
 	switch {
 	case r.Overlap < 0:
-		return fmt.Errorf("registry: Rotation.Overlap is %v: write 0 or more", r.Overlap)
+		return invalid("Rotation.Overlap", "is %v: write 0 or more", r.Overlap)
 	case r.Revoke && r.Overlap != 0:
-		return fmt.Errorf("registry: Rotation.Revoke with an Overlap of %v: write 0, as secrets whose tokens are revoked must go at once", r.Overlap)
+		return invalid("Rotation.Overlap", "is %v with Revoke: write 0, as secrets whose tokens are revoked must go at once", r.Overlap)
+	case !isText(r.Label, maxText):
+		return invalid("Rotation.Label", "write UTF-8 without NUL, at most %d bytes", maxText)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -96,8 +95,8 @@ func (m *Memory) Delete(_ context.Context, id string) error {
 
 // AddSecret adds a secret to a client.
 func (m *Memory) AddSecret(_ context.Context, clientID string, secret Secret) error {
-	if err := secret.validate(); err != nil {
-		return fmt.Errorf("registry: adding a secret: %w", err)
+	if err := secret.Validate(); err != nil {
+		return err
 	}
 	changed := Change{Kind: ClientChanged, ClientID: clientID}
 	return m.changeSecrets(changed, func(c *Client, now time.Time) error {

@@ -106,7 +106,7 @@ const (
 // Not checked: how hard the secret is to guess.
 func HashSecret(plain string) (Secret, error) {
 	if !ValidSecret(plain) {
-		return Secret{}, fmt.Errorf("registry: a secret has 1 to %d characters of printable ASCII", maxSecret)
+		return Secret{}, invalid("Secret", "write 1 to %d characters of printable ASCII", maxSecret)
 	}
 	if id, ok := SecretID(plain); ok {
 		return Secret{ID: id, Hash: fastHash(plain)}, nil
@@ -129,10 +129,10 @@ func HashSecret(plain string) (Secret, error) {
 func ImportSecret(hash string) (Secret, error) {
 	s := Secret{ID: newSecretID(), Hash: hash}
 	if strings.HasPrefix(hash, fastPrefix) {
-		return Secret{}, errors.New("registry: a plain SHA-256 is no hash for a secret that a person chose")
+		return Secret{}, invalid("Secret.Hash", "a plain SHA-256 is no hash for a secret that a person chose")
 	}
-	if err := s.validate(); err != nil {
-		return Secret{}, fmt.Errorf("registry: %w", err)
+	if err := s.Validate(); err != nil {
+		return Secret{}, err
 	}
 	return s, nil
 }
@@ -151,26 +151,51 @@ func (s *Secret) Expired(now time.Time) bool {
 	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
 }
 
-func (s *Secret) validate() error {
-	if s.ID == "" {
-		return errors.New("a secret has an ID: make it with GenerateSecret, HashSecret or ImportSecret")
+// Validate returns what is wrong with the secret: an [*InvalidError]. A [Manager]
+// calls it in AddSecret.
+func (s *Secret) Validate() error {
+	if s == nil {
+		return invalid("Secret", "is nil")
 	}
+	if field, problem := s.problem(); problem != "" {
+		return invalid("Secret"+field, "%s", problem)
+	}
+	return nil
+}
+
+// problem is what is wrong, and with which field.
+func (s *Secret) problem() (field, problem string) {
 	switch {
-	case s.Generated():
-		sum, err := hex.DecodeString(s.Hash[len(fastPrefix):])
-		if err != nil || len(sum) != sha256.Size || s.Hash != fastPrefix+hex.EncodeToString(sum) {
+	case s.ID == "":
+		return ".ID", "is missing: make the secret with GenerateSecret, HashSecret or ImportSecret"
+	case !isText(s.ID, maxText):
+		return ".ID", fmt.Sprintf("write UTF-8 without NUL, at most %d bytes", maxText)
+	case !isText(s.Label, maxText):
+		return ".Label", fmt.Sprintf("write UTF-8 without NUL, at most %d bytes", maxText)
+	}
+	if err := validateHash(s.Hash); err != nil {
+		return ".Hash", err.Error()
+	}
+	return "", ""
+}
+
+func validateHash(hash string) error {
+	switch {
+	case strings.HasPrefix(hash, fastPrefix):
+		sum, err := hex.DecodeString(hash[len(fastPrefix):])
+		if err != nil || len(sum) != sha256.Size || hash != fastPrefix+hex.EncodeToString(sum) {
 			return errors.New("the hash of a generated secret is damaged")
 		}
-	case strings.HasPrefix(s.Hash, argonPrefix):
-		a, err := parseArgon(s.Hash)
-		if err == nil && a.String() != s.Hash {
+	case strings.HasPrefix(hash, argonPrefix):
+		a, err := parseArgon(hash)
+		if err == nil && a.String() != hash {
 			err = errArgonForm
 		}
 		return err
 	default:
 		// bcrypt.Cost asks for less than bcrypt itself can read.
-		cost, err := bcrypt.Cost([]byte(s.Hash))
-		if err != nil || !bcryptForm.MatchString(s.Hash) {
+		cost, err := bcrypt.Cost([]byte(hash))
+		if err != nil || !bcryptForm.MatchString(hash) {
 			return errors.New("the hash has an unknown form: write what GenerateSecret, HashSecret or ImportSecret gives")
 		}
 		if cost > maxBcryptCost {

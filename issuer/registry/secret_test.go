@@ -28,7 +28,7 @@ func TestGenerateSecret(t *testing.T) {
 		if !ok || id != stored.ID || id != strings.Split(plain, "_")[1] {
 			t.Errorf("id %q, stored %q", id, stored.ID)
 		}
-		if stored.Hash != fastHash(plain) || !stored.matchesFast(plain) || stored.validate() != nil || !stored.Generated() {
+		if stored.Hash != fastHash(plain) || !stored.matchesFast(plain) || stored.Validate() != nil || !stored.Generated() {
 			t.Errorf("%+v is not the secret's", stored)
 		}
 		if strings.Contains(stored.Hash, plain) || stored.matchesFast(plain+"x") || stored.matchesFast("") {
@@ -68,7 +68,7 @@ func TestHashSecret(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(s.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || len(s.ID) != idLen || s.validate() != nil || s.Generated() {
+		if !strings.HasPrefix(s.Hash, "$argon2id$v=19$m=19456,t=2,p=1$") || len(s.ID) != idLen || s.Validate() != nil || s.Generated() {
 			t.Errorf("%+v", s)
 		}
 		if !s.matchesSlow(plain) || s.matchesSlow(plain+"x") || s.matchesSlow("") || s.matchesFast(plain) {
@@ -205,14 +205,14 @@ func TestDamagedHash(t *testing.T) {
 		s := Secret{ID: appStored.ID, Hash: hash}
 		c := app()
 		c.Secrets = []Secret{s}
-		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "registry: Client.Secrets[0]: ") {
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "registry: Client.Secrets[0].Hash: ") {
 			t.Errorf("%q: Validate gives %v", hash, err)
 		}
 		if _, err := NewMemory(c); err == nil {
 			t.Errorf("%q: the memory store takes it", hash)
 		}
 	}
-	if err := (&Secret{Hash: appStored.Hash}).validate(); err == nil {
+	if err := (&Secret{Hash: appStored.Hash}).Validate(); err == nil {
 		t.Error("a secret without an ID is accepted")
 	}
 }
@@ -256,7 +256,7 @@ func FuzzSecret(f *testing.F) {
 		if secret != body+checksum(body) || secret[len(secretPrefix):][:idLen] != id {
 			t.Errorf("%q is accepted, with the id %q", secret, id)
 		}
-		if s, err := HashSecret(secret); isVSChar(secret, maxSecret) && (err != nil || s.ID != id || !s.matchesFast(secret) || s.validate() != nil) {
+		if s, err := HashSecret(secret); isVSChar(secret, maxSecret) && (err != nil || s.ID != id || !s.matchesFast(secret) || s.Validate() != nil) {
 			t.Errorf("%q: %+v, %v", secret, s, err)
 		}
 		n := int(at) % len(secret)

@@ -3,43 +3,37 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // Register adds a client and returns it with Version 1 and its times set. The
-// error is [registry.ErrConflict] when the id is taken, and says which field to
-// change when the client is not valid ([registry.Client.Validate]), when a name,
-// label, audience or secret id is not UTF-8 of at most 1024 bytes, or when two
-// secrets have one id.
+// error is [registry.ErrConflict] when the id is taken, and [registry.ErrInvalid]
+// when the client is not valid ([registry.Client.Validate]).
 func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
-	now := fromMillis(time.Now().UnixMilli())
 	c = *c.Clone()
-	c.Version, c.CreatedAt, c.UpdatedAt = 1, now, now
-	for i := range c.Secrets {
-		c.Secrets[i] = asStored(c.Secrets[i], now)
+	if err := c.Validate(); err != nil {
+		return registry.Client{}, wrap("registering a client", err)
 	}
-	if err := check(&c); err != nil {
+	if err := s.mayWrite(ctx, s.operator); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
 	written := change{
 		guard: &step{`
 INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, metadata, version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12)
-ON CONFLICT (id) DO NOTHING RETURNING version`, append(values(&c), millis(now))},
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, t.now, t.now FROM (SELECT NOW_MS AS now) t WHERE TRUE
+ON CONFLICT (id) DO NOTHING RETURNING created_at`, values(&c)},
 		steps: []step{{deleteNetworks, []any{c.ID}}},
 		entry: changed(c.ID),
 	}
 	for i := range c.Secrets {
 		written.steps = append(written.steps, insertSecret(c.ID, &c.Secrets[i], int64(i+1)))
 	}
-	_, sequence, err := s.apply(ctx, s.operator, &written)
+	at, sequence, err := s.apply(ctx, s.operator, &written)
 	if errors.Is(err, errGuard) {
 		err = registry.ErrConflict
 	}
@@ -47,6 +41,10 @@ ON CONFLICT (id) DO NOTHING RETURNING version`, append(values(&c), millis(now))}
 		return registry.Client{}, wrap("registering a client", err)
 	}
 	s.wrote(&written.entry, sequence)
+	c.Version, c.CreatedAt, c.UpdatedAt = 1, fromMillis(at), fromMillis(at)
+	for i := range c.Secrets {
+		c.Secrets[i] = asStored(c.Secrets[i], c.CreatedAt)
+	}
 	return c, nil
 }
 
@@ -96,12 +94,14 @@ func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client,
 	}
 	c = *c.Clone()
 	c.Secrets = nil
-	if err := check(&c); err != nil {
+	if err := c.Validate(); err != nil {
 		return registry.Client{}, wrap("updating a client", err)
 	}
 	entry := changed(c.ID)
 	if c.Disabled {
 		entry = registry.CutOff(c.ID) // it says that the record has changed, too
+	} else if err := s.mayWrite(ctx, s.operator); err != nil {
+		return registry.Client{}, wrap("updating a client", err)
 	}
 	var old *registry.Client
 	at, err := s.changeClient(ctx, func() (written change, err error) {
@@ -182,27 +182,3 @@ func (s *Store) changeClient(ctx context.Context, prepare func() (change, error)
 // maybeID reports whether a client could have the id; if not, the database need
 // not be asked.
 func maybeID(id string) bool { return len(id) <= 256 && storable(id) }
-
-// maxText bounds the texts whose length [registry.Client.Validate] leaves open.
-const maxText = 1024
-
-var errText = errors.New("a name, label, secret id or audience is UTF-8 without NUL, at most 1024 bytes")
-
-func check(c *registry.Client) error {
-	if err := c.Validate(); err != nil {
-		return err
-	}
-	texts := slices.Concat([]string{c.Name}, c.Audiences, c.Introspects)
-	ids := make(map[string]bool, len(c.Secrets))
-	for i := range c.Secrets {
-		texts = append(texts, c.Secrets[i].ID, c.Secrets[i].Label)
-		ids[c.Secrets[i].ID] = true
-	}
-	if slices.ContainsFunc(texts, func(text string) bool { return len(text) > maxText || !storable(text) }) {
-		return errText
-	}
-	if len(ids) < len(c.Secrets) {
-		return errors.New("two of Client.Secrets have one ID")
-	}
-	return nil
-}

@@ -1,6 +1,9 @@
 package sqlstore
 
-import "database/sql"
+import (
+	"database/sql"
+	"time"
+)
 
 const (
 	MaxPage     = maxPage
@@ -22,3 +25,6 @@ func (s *Store) SQL(query string) string { return s.sql(query) }
 func (s *Store) Pools() map[string]*sql.DB {
 	return map[string]*sql.DB{"requests": s.requests.db, "operator": s.operator.db, "follower": s.follower.db}
 }
+
+// ShiftClock sets this machine's wall clock, as the store sees it, ahead.
+func (s *Store) ShiftClock(by time.Duration) { s.clock.shift.Store(int64(by)) }

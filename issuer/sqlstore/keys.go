@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 )
@@ -21,6 +22,16 @@ func (s *Store) KeyStore(kek ...[]byte) (jwks.KeyStore, error) {
 	}
 	sealed, err := jwks.Sealed(keyTable{s}, kek...)
 	return sealed, wrap("opening the key store", err)
+}
+
+// Now returns the database's clock, by which a keyring judges what it reads. SQLite has
+// none of its own: the error is then [errors.ErrUnsupported].
+func (k keyTable) Now(ctx context.Context) (time.Time, error) {
+	if k.store.sqlite {
+		return time.Time{}, wrap("reading the database's clock", errors.ErrUnsupported)
+	}
+	now, err := k.store.readClock(ctx, k.store.operator)
+	return now, wrap("reading the database's clock", err)
 }
 
 // keyTable is a table of one row at most.

@@ -11,11 +11,14 @@
 //     They hold no credentials.
 //   - Addresses are checked when they are dialled, after the name is resolved, so a
 //     name that resolves differently the second time gains nothing. Link-local,
-//     multicast, unspecified and cloud metadata addresses are refused. Private
-//     ranges and the loopback are allowed, because issuers live there.
+//     multicast, unspecified and cloud metadata addresses are refused, and so are
+//     IPv6 addresses that hold one of them (NAT64, 6to4, Teredo, ISATAP and others).
+//     Private ranges and the loopback are allowed, because issuers live there.
 //   - A redirect must stay on the same scheme, host and port. Three are followed.
-//   - A document has at most 1 MiB, decompressed, and a response header 64 KiB.
-//   - The caller's context bounds the time.
+//   - A document has at most 1 MiB, decompressed, unless [Request] says otherwise,
+//     and a response header 64 KiB.
+//   - The caller's context bounds the time. An address of metadata that does not
+//     answer leaves time for the next one.
 //
 // Through a proxy or a transport of the caller's own, only literal addresses in
 // URLs are checked. What resolves the names must refuse the rest.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 )
 
 const (
-	maxDocument  = 1 << 20 // bytes of a document, decompressed
+	maxDocument  = 1 << 20 // bytes of a document, decompressed, unless the request says otherwise
+	maxRequested = 1 << 24 // that it can say
 	maxHeader    = 1 << 16 // bytes of a response header
 	maxETag      = 1 << 10
 	maxRedirects = 3
@@ -49,11 +51,14 @@ type Request struct {
 
 	// Revalidate asks caches on the way for a document as the server has it now.
 	Revalidate bool
+
+	// MaxBytes bounds the document, decompressed. Default 1 MiB, at most 16 MiB.
+	MaxBytes int
 }
 
 // Document is what a server answered.
 type Document struct {
-	Body      []byte        // as decompressed, at most 1 MiB
+	Body      []byte        // as decompressed, without a byte order mark (RFC 8259, section 8.1)
 	Unchanged bool          // 304: the document with Request.ETag is current, Body is empty
 	ETag      string        // "" when there is none, or one of more than 1 KiB
 	MaxAge    time.Duration // lifetime by Cache-Control (RFC 9111, section 5.2.2), if Stated
@@ -106,13 +111,18 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 		return nil, &StatusError{URL: r.URL, Status: res.StatusCode, RetryAfter: RetryAfter(res.Header)}
 	}
 	if !doc.Unchanged {
-		doc.Body, err = io.ReadAll(io.LimitReader(res.Body, maxDocument+1))
+		most := maxDocument
+		if r.MaxBytes > 0 {
+			most = min(r.MaxBytes, maxRequested)
+		}
+		doc.Body, err = io.ReadAll(io.LimitReader(res.Body, int64(most)+1))
 		if err != nil {
 			return nil, fmt.Errorf("fetch: reading %s: %w", r.URL, err)
 		}
-		if len(doc.Body) > maxDocument {
-			return nil, fmt.Errorf("fetch: %s is larger than %d bytes", r.URL, maxDocument)
+		if len(doc.Body) > most {
+			return nil, fmt.Errorf("fetch: %s is larger than %d bytes", r.URL, most)
 		}
+		doc.Body = bytes.TrimPrefix(doc.Body, []byte("\ufeff"))
 		if doc.ETag = res.Header.Get("ETag"); len(doc.ETag) > maxETag {
 			doc.ETag = ""
 		}

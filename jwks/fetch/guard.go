@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -30,6 +31,7 @@ func newTransport(dialer *net.Dialer) *http.Transport {
 		// goroutines, and the server has closed it by the next one.
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: maxHeader,
+		ForceAttemptHTTP2:      true, // a dialer of one's own turns HTTP/2 off otherwise
 	}
 }
 
@@ -43,27 +45,44 @@ var cloudMetadata = []netip.Prefix{
 	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud
 }
 
-// nat64 is RFC 6052, section 2.1: an IPv4 address in the last four bytes.
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
 // thisNetwork is RFC 1122, section 3.2.1.3. Linux takes all of it for the loopback.
 var thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 
-// checkAddress refuses addresses that no issuer has.
+// checkAddress refuses addresses that no issuer has, and IPv6 addresses that lead to
+// one of them where the network translates.
 func checkAddress(addr netip.Addr) error {
 	addr = addr.Unmap().WithZone("") // ::ffff:169.254.169.254 is 169.254.169.254
-	if b := addr.As16(); nat64.Contains(addr) {
-		addr = netip.AddrFrom4([4]byte(b[12:])) // and so, behind a NAT64, is 64:ff9b::a9fe:a9fe
+	bad := addr
+	refused := reserved(addr)
+	if !refused && !addr.IsLoopback() {
+		certain, possible := embedded(addr)
+		for _, v4 := range certain {
+			if reserved(v4) {
+				bad, refused = v4, true
+			}
+		}
+		for _, v4 := range possible {
+			if v4.IsLinkLocalUnicast() || inCloudMetadata(v4) {
+				bad, refused = v4, true
+			}
+		}
 	}
-	refused := !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||
-		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || thisNetwork.Contains(addr)
-	for _, prefix := range cloudMetadata {
-		refused = refused || prefix.Contains(addr)
-	}
-	if refused {
+	switch {
+	case refused && bad != addr:
+		return fmt.Errorf("fetch: no issuer can be at %v, which leads to %v (link-local, multicast, unspecified and cloud metadata addresses are refused)", addr, bad)
+	case refused:
 		return fmt.Errorf("fetch: no issuer can be at %v (link-local, multicast, unspecified and cloud metadata addresses are refused)", addr)
 	}
 	return nil
+}
+
+func reserved(addr netip.Addr) bool {
+	return !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||
+		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || thisNetwork.Contains(addr) || inCloudMetadata(addr)
+}
+
+func inCloudMetadata(addr netip.Addr) bool {
+	return slices.ContainsFunc(cloudMetadata, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // CheckURL reports why a URL may not be fetched: it must be https, or http on the

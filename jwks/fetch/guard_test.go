@@ -48,6 +48,15 @@ func TestCheckAddress(t *testing.T) {
 		"100.100.100.200", "::ffff:100.100.100.200", "168.63.129.16", "192.0.0.192",
 		"0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "255.255.255.255",
 		"224.0.0.1", "239.255.255.250", "ff02::1", "ff0e::1", "::ffff:224.0.0.1",
+
+		"64:ff9b::a9fe:a9fe", "64:ff9b::6464:64c8", "64:ff9b::e000:1", "64:ff9b::", // NAT64
+		"64:ff9b:1::a9fe:a9fe", "64:ff9b:1::e000:1", "64:ff9b:1:7::a9fe:a9fe", // NAT64 by a local prefix of /96
+		"64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00:0", // of /48, /56, /64
+		"2002:a9fe:a9fe::1", "2002:a9fe:a9fe:7:1:2:3:4", "2002:6464:64c8::", "2002:0:0::1", // 6to4
+		"::a9fe:a9fe", "::169.254.169.254", "::6464:64c8", "::e000:1", // IPv4-compatible
+		"::ffff:0:a9fe:a9fe", "::ffff:0:169.254.169.254", "::ffff:0:a83f:8110", // IPv4-translated
+		"2001:db8::5efe:a9fe:a9fe", "2001:db8::200:5efe:169.254.169.254", "fd00::5efe:a9fe:a9fe", "2001:db8::100:5efe:a9fe:a9fe", // ISATAP
+		"2001:0:a9fe:a9fe::1", "2001:0:5db8:d822:8000:63bf:5601:5601", // Teredo: server, client
 	} {
 		if checkAddress(netip.MustParseAddr(address)) == nil {
 			t.Errorf("%s is let through", address)
@@ -59,6 +68,8 @@ func TestCheckAddress(t *testing.T) {
 	for _, address := range []string{
 		"127.0.0.1", "::1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "fd12:3456::1",
 		"::ffff:10.0.0.1", "93.184.216.34", "2606:2800:220:1::1", "168.63.129.17",
+		"64:ff9b::5db8:d822", "64:ff9b::a00:1", "64:ff9b:1::5db8:d822", "64:ff9b:1:5db8:d8:2200::", "64:ff9b:1:5d:b8:d822::", "64:ff9b:1:0:5d:b8d8:2200:0",
+		"2002:5db8:d822::1", "::ffff:0:5db8:d822", "::5db8:d822", "2001:db8::5efe:5db8:d822", "2001:0:5db8:d822:8000:63bf:a247:27dd", "2001:db8::a9fe:a9fe",
 	} {
 		if err := checkAddress(netip.MustParseAddr(address)); err != nil {
 			t.Error(err)

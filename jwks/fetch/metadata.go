@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
@@ -23,11 +25,18 @@ type Metadata struct {
 	client  *Client
 }
 
-// Metadata fetches the metadata of an issuer. It asks the well-known address of
-// RFC 8414, section 3, which goes before the issuer's own path, and if that gives
-// no usable document, the address of OpenID Connect Discovery 1.0, section 4,
-// which goes behind it. A document that lacks one of the named endpoints, such as
-// "jwks_uri", is not usable.
+// Metadata fetches the metadata of an issuer. It asks up to three addresses, one
+// after the other, until one has a usable document:
+//
+//   - the well-known address of RFC 8414, section 3, which goes before the issuer's
+//     own path;
+//   - that of OpenID Connect Discovery 1.0, section 4, which goes behind it;
+//   - the one of RFC 8414 behind the issuer's own path, for an issuer whose proxy
+//     sends on that path alone.
+//
+// A document that lacks one of the named endpoints, such as "jwks_uri", is not usable.
+// Each address has its share of the time until the context's deadline (10 s if it has
+// none). When it has not answered by then, the next one is asked beside it.
 //
 // issuer is the issuer identifier exactly as tokens have it in iss, without query
 // or fragment. A document that names another issuer is not used (RFC 8414, section
@@ -40,18 +49,75 @@ func (c *Client) Metadata(ctx context.Context, issuer string, endpoints ...strin
 		return nil, err
 	}
 	// Servers answer for a document that they don't have in many ways (404, 403,
-	// 401, 200 with a web page), so any failure leads to the second address.
+	// 401, 200 with a web page), so any failure leads to the next address.
 	path := strings.TrimSuffix(at.EscapedPath(), "/")
 	origin := at.Scheme + "://" + at.Host
-	m, err := c.readMetadata(ctx, at, issuer, origin+"/.well-known/oauth-authorization-server"+path, endpoints)
-	if err == nil || ctx.Err() != nil {
-		return m, err
+	const oauth, openid = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
+	addresses := []string{origin + oauth + path, origin + path + openid}
+	if path != "" {
+		addresses = append(addresses, origin+path+oauth)
 	}
-	m, second := c.readMetadata(ctx, at, issuer, origin+path+"/.well-known/openid-configuration", endpoints)
-	if second != nil {
-		return nil, fmt.Errorf("%w; %w", err, second)
+	return firstUsable(ctx, addresses, func(ctx context.Context, address string) (*Metadata, error) {
+		return c.readMetadata(ctx, at, issuer, address, endpoints)
+	})
+}
+
+// withoutDeadline is the time for all addresses if the context has no deadline.
+const withoutDeadline = 10 * time.Second
+
+// firstUsable reads one address after the other until one gives metadata. An address
+// that takes longer than its share of the time goes on beside the next one. All have
+// ended when it returns.
+func firstUsable(ctx context.Context, addresses []string, read func(context.Context, string) (*Metadata, error)) (*Metadata, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var reads sync.WaitGroup
+	defer reads.Wait()
+	defer cancel()
+	type answer struct {
+		from     int
+		metadata *Metadata
+		err      error
 	}
-	return m, nil
+	answers := make(chan answer, len(addresses))
+	errs := make([]error, len(addresses))
+	asked, open := 0, 0
+	for asked < len(addresses) || open > 0 {
+		var share <-chan time.Time
+		if asked < len(addresses) {
+			from := asked
+			reads.Go(func() {
+				m, err := read(ctx, addresses[from])
+				answers <- answer{from, m, err}
+			})
+			asked, open = asked+1, open+1
+			if rest := len(addresses) - asked; rest > 0 {
+				left := withoutDeadline
+				if end, ok := ctx.Deadline(); ok {
+					left = time.Until(end)
+				}
+				share = time.After(left / time.Duration(rest+2)) // one for what the caller does with it
+			}
+		}
+		select {
+		case a := <-answers:
+			open--
+			if a.err == nil || ctx.Err() != nil {
+				return a.metadata, a.err
+			}
+			errs[a.from] = a.err
+		case <-share:
+		}
+	}
+	return nil, joined(errs)
+}
+
+// joined is all errors in one line.
+func joined(errs []error) error {
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w; %w", all, err)
+	}
+	return all
 }
 
 // CheckIssuer reports why no metadata can be fetched for an issuer identifier: it is

@@ -6,7 +6,10 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // site is a transport that serves documents by URL and keeps a log.
@@ -44,6 +47,10 @@ func TestMetadata(t *testing.T) {
 		{"with a path", "https://a.example/t/1", map[string]string{
 			"https://a.example" + oauth + "/t/1": `{"issuer":"https://a.example/t/1"}`,
 		}, nil, "https://a.example" + oauth + "/t/1", ""},
+		{"below the issuer's path", "https://a.example/t/1", map[string]string{
+			"https://a.example/t/1" + oauth: `{"issuer":"https://a.example/t/1"}`,
+		}, nil, "https://a.example/t/1" + oauth, ""},
+		{"with a byte order mark", "https://a.example", map[string]string{"https://a.example" + oauth: "\ufeff" + full}, nil, "https://a.example" + oauth, ""},
 		{"second because the first lacks an endpoint", "https://a.example", map[string]string{
 			"https://a.example" + oauth: `{"issuer":"https://a.example"}`, "https://a.example" + openid: full,
 		}, []string{"introspection_endpoint"}, "https://a.example" + openid, ""},
@@ -97,5 +104,67 @@ func TestMetadataOfACallerThatLeft(t *testing.T) {
 	s := &site{}
 	if m, err := NewClient(&http.Client{Transport: s}, false).Metadata(ctx, "https://a.example"); m != nil || err == nil || len(s.log) > 1 {
 		t.Errorf("%v, %q", err, s.log)
+	}
+}
+
+// slow answers at each address after so long, and never where nothing is said.
+type slow struct {
+	after map[string]time.Duration
+	began time.Time
+	mu    sync.Mutex
+	asked map[string]time.Duration // when
+}
+
+func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
+	address := req.URL.String()
+	s.mu.Lock()
+	s.asked[address] = time.Since(s.began)
+	s.mu.Unlock()
+	wait, ok := s.after[address]
+	if !ok {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	select {
+	case <-time.After(wait):
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+	w := httptest.NewRecorder()
+	_, _ = w.WriteString(`{"issuer":"https://a.example/t"}`)
+	res := w.Result()
+	res.Request = req
+	return res, nil
+}
+
+// An address that hangs leaves time for the others, and one that is only slow is
+// heard: the others are asked beside it.
+func TestMetadataOfAddressesThatHang(t *testing.T) {
+	const first, second = "https://a.example/.well-known/oauth-authorization-server/t", "https://a.example/t/.well-known/openid-configuration"
+	const third = "https://a.example/t/.well-known/oauth-authorization-server"
+	for _, tt := range []struct {
+		after map[string]time.Duration
+		takes time.Duration // 0: there is none
+		asked int
+	}{
+		{map[string]time.Duration{first: time.Second}, time.Second, 1},
+		{map[string]time.Duration{second: 0}, 2 * time.Second, 2},
+		{map[string]time.Duration{third: 0}, 4 * time.Second, 3},
+		{map[string]time.Duration{first: 7 * time.Second}, 7 * time.Second, 3},
+		{map[string]time.Duration{first: 3 * time.Second, second: 4 * time.Second}, 3 * time.Second, 2},
+		{nil, 0, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slow{after: tt.after, began: time.Now(), asked: map[string]time.Duration{}}
+			ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+			defer cancel()
+			m, err := NewClient(&http.Client{Transport: s}, false).Metadata(ctx, "https://a.example/t")
+			if took := time.Since(s.began); (err == nil) != (tt.takes > 0) || (m == nil) != (err != nil) || err == nil && took != tt.takes || err != nil && took != 8*time.Second {
+				t.Errorf("%v: %v after %v", tt.after, err, took)
+			}
+			if len(s.asked) != tt.asked {
+				t.Errorf("%v: asked %v", tt.after, s.asked)
+			}
+		})
 	}
 }

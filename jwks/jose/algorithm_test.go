@@ -265,7 +265,7 @@ func TestRFCSignatures(t *testing.T) {
 		{"RFC 8037 A.4", `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
 			"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"},
 	} {
-		key, _, err := parseKey([]byte(tt.jwk))
+		key, _, err := parseKey(tt.jwk)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,8 @@
 package jose
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -55,8 +57,16 @@ func unquote(raw string) (string, bool) {
 type scanner struct {
 	doc     string
 	at      int
-	values  int  // how many more may follow; not used when strings alone are read
-	escaped bool // a string had an escape in it
+	values  int    // how many more may follow; not used when strings alone are read
+	escaped bool   // a string had an escape in it
+	lax     bool   // only finds where values end, in a document that encoding/json found valid
+	wrong   string // what is wrong, if it is not the syntax; the first one wins
+}
+
+// refuse says what is wrong with a document whose syntax is right.
+func (s *scanner) refuse(wrong string) bool {
+	s.wrong = cmp.Or(s.wrong, wrong)
+	return false
 }
 
 func (s *scanner) peek() byte {
@@ -101,7 +111,7 @@ func (s *scanner) object(o *Object, l limits, depth int) bool {
 		}
 		end, plain := s.at, !s.escaped
 		if o != nil && !plain && end-start > l.escapedName {
-			return false
+			return s.refuse("a long member name has an escape in it")
 		}
 		s.space()
 		if !s.byte(':') {
@@ -117,8 +127,13 @@ func (s *scanner) object(o *Object, l limits, depth int) bool {
 			if !plain {
 				name, ok = unquote(s.doc[start:end])
 			}
-			if !ok || o.count+len(o.more) >= l.members || !o.add(member{name, s.doc[from:s.at]}) {
+			switch {
+			case !ok:
 				return false
+			case o.count+len(o.more) >= l.members:
+				return s.refuse(fmt.Sprintf("it has more than %d members", l.members))
+			case !o.add(member{name, s.doc[from:s.at]}):
+				return s.refuse(fmt.Sprintf("member %.40q is there twice", name))
 			}
 		}
 		s.space()
@@ -133,8 +148,11 @@ func (s *scanner) object(o *Object, l limits, depth int) bool {
 }
 
 func (s *scanner) value(depth int) bool {
-	if s.values--; s.values < 0 || depth > maxDepth {
-		return false
+	switch s.values--; {
+	case s.values < 0:
+		return s.refuse("it has too many values")
+	case depth > maxDepth && !s.lax:
+		return s.refuse(fmt.Sprintf("it is nested more than %d levels deep", maxDepth))
 	}
 	switch c := s.peek(); {
 	case c == '"':
@@ -188,6 +206,8 @@ func (s *scanner) string() bool {
 			return true
 		case c < ' ':
 			return false
+		case c == '\\' && s.lax:
+			at++
 		case c == '\\':
 			s.at, s.escaped = at, true
 			if _, ok := s.escape(); !ok {
@@ -227,11 +247,14 @@ func (s *scanner) escape() (rune, bool) {
 		return r, ok
 	}
 	if !s.byte('\\') || !s.byte('u') {
-		return 0, false
+		return 0, s.refuse("a string has half a surrogate pair")
 	}
 	low, ok := s.hex()
 	r = utf16.DecodeRune(r, low)
-	return r, ok && r != utf8.RuneError
+	if ok && r == utf8.RuneError {
+		return 0, s.refuse("a string has half a surrogate pair")
+	}
+	return r, ok
 }
 
 func (s *scanner) hex() (r rune, ok bool) {

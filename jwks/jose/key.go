@@ -2,6 +2,7 @@ package jose
 
 import (
 	"crypto"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -108,33 +109,109 @@ func (k *Key) samePublic(other *Key) bool {
 // sections 6.2.2, 6.3.2 and 6.4; RFC 8037, section 2).
 var privateMembers = []string{"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
 
-// parseKey reads one public JWK (RFC 7517, section 4) that may verify signatures.
-// It returns the kid as far as it could be read, also with an error.
-func parseKey(raw []byte) (key *Key, kid string, err error) {
-	members, err := ParseObject(string(raw))
+// parseKey reads one public JWK (RFC 7517, section 4) that may verify signatures. A
+// member that is null or empty says nothing. It returns the kid as far as it could be
+// read, also with an error.
+func parseKey(raw string) (key *Key, kid string, err error) {
+	members, err := ParseObject(raw)
 	if err != nil {
 		return nil, "", err
 	}
-	kid, _, err1 := members.String("kid")
+	kid, err1 := members.stated("kid")
+	if len(kid) > maxKeyID {
+		return nil, strings.Clone(kid[:maxKeyID]), fmt.Errorf("the kid has more than %d bytes", maxKeyID)
+	}
 	kid = strings.Clone(kid) // the document may be large
-	alg, _, err2 := members.String("alg")
-	use, hasUse, err3 := members.String("use")
-	ops, hasOps, err4 := members.Strings("key_ops")
+	alg, err2 := members.stated("alg")
+	use, err3 := members.stated("use")
+	ops, err4 := members.operations()
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, kid, err
 	}
 	switch {
-	case slices.ContainsFunc(privateMembers, members.Has):
+	case slices.ContainsFunc(privateMembers, members.says):
 		return nil, kid, errors.New("the key is private or symmetric") // publishing it gave it away
-	case hasUse && use != "sig":
-		return nil, kid, errors.New("the key is not for signatures")
-	case hasOps && !slices.Contains(ops, "verify"):
-		return nil, kid, errors.New("the key is not for verifying")
+	case use != "" && use != "sig":
+		return nil, kid, fmt.Errorf("the key is not for signatures (use is %.40q)", use)
+	case ops != nil && !slices.Contains(ops, "verify"):
+		return nil, kid, fmt.Errorf("the key is not for verifying (key_ops is %.40q)", ops)
 	}
-	public, err := readPublic(raw)
+	if alg != "" && algorithms[alg] == nil {
+		return nil, kid, fmt.Errorf("the algorithm %.40q is not one of %s", alg, strings.Join(Algorithms(), ", "))
+	}
+	material, err := members.material()
+	if err != nil {
+		return nil, kid, err
+	}
+	public, err := readPublic(material)
 	if err != nil {
 		return nil, kid, err
 	}
 	key, err = newKey(public, alg, kid)
 	return key, kid, err
+}
+
+// says reports whether a member says something: it is neither null nor empty.
+func (o *Object) says(name string) bool {
+	raw, ok := o.get(name)
+	if !ok || raw == "null" || raw == `""` {
+		return false
+	}
+	empty := raw[0] == '[' || raw[0] == '{'
+	return !empty || strings.Trim(raw[1:len(raw)-1], " \t\r\n") != ""
+}
+
+// stated returns a string, "" if the member says nothing.
+func (o *Object) stated(name string) (string, error) {
+	if !o.says(name) {
+		return "", nil
+	}
+	value, _, err := o.String(name)
+	return value, err
+}
+
+// operations returns key_ops, nil if it says nothing.
+func (o *Object) operations() ([]string, error) {
+	if !o.says("key_ops") {
+		return nil, nil
+	}
+	if raw, _ := o.get("key_ops"); raw[0] != '[' {
+		return nil, errors.New("key_ops is no array")
+	}
+	ops, _, err := o.Strings("key_ops")
+	return ops, err
+}
+
+// material returns a JWK of the members that make up the public key. What others a
+// key has, such as certificates, may be right or wrong: they are not used.
+func (o *Object) material() ([]byte, error) {
+	kty, err := o.stated("kty")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	switch kty {
+	case "EC":
+		names = []string{"crv", "x", "y"}
+	case "OKP":
+		names = []string{"crv", "x"}
+	case "RSA":
+		names = []string{"n", "e"}
+	case "":
+		return nil, errors.New("the key has no kty")
+	default:
+		return nil, fmt.Errorf("the key type %.40q is not one of EC, OKP, RSA", kty)
+	}
+	jwk := map[string]string{"kty": kty}
+	for _, name := range names {
+		value, err := o.stated(name)
+		if err == nil && value == "" {
+			err = fmt.Errorf("the key has no %s", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		jwk[name] = value
+	}
+	return json.Marshal(jwk)
 }

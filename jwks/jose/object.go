@@ -46,13 +46,33 @@ func parseObject(doc string, l limits) (Object, error) {
 	o := Object{doc: doc}
 	s.space()
 	if !s.object(&o, l, 0) {
-		return Object{}, fmt.Errorf("jose: not one JSON object with unique names, or with too many (at byte %d)", s.at)
+		return Object{}, s.fault()
 	}
 	if s.space(); s.at != len(doc) {
 		return Object{}, fmt.Errorf("jose: something follows the JSON object (at byte %d)", s.at)
 	}
 	return o, nil
 }
+
+// fault returns what is wrong with a document in which the scanner has stopped.
+func (s *scanner) fault() error {
+	switch rest := strings.TrimLeft(s.doc, " \t\r\n"); {
+	case s.wrong != "":
+		return fmt.Errorf("jose: the JSON object is refused: %s (at byte %d)", s.wrong, s.at)
+	case rest == "":
+		return errors.New("jose: no JSON object: the document is empty")
+	case strings.HasPrefix(rest, byteOrderMark):
+		return errors.New("jose: no JSON object: the document begins with a byte order mark")
+	case rest[0] != '{':
+		return fmt.Errorf("jose: no JSON object: the document begins with %.10q", rest[:min(10, len(rest))])
+	case s.at >= len(s.doc):
+		return fmt.Errorf("jose: the JSON object is cut short (at byte %d)", s.at)
+	}
+	return fmt.Errorf("jose: not valid JSON (at byte %d)", s.at)
+}
+
+// byteOrderMark is what some editors write before a text (RFC 8259, section 8.1).
+const byteOrderMark = "\ufeff"
 
 func (o *Object) get(name string) (string, bool) {
 	if o == nil {
@@ -160,25 +180,79 @@ func (o *Object) Strings(name string) (values []string, ok bool, err error) {
 }
 
 // Time returns a member that must be a NumericDate (RFC 7519, section 2): seconds
-// since 1970 in UTC, not negative, at most 12 digits, without exponent. A fraction
-// is dropped.
+// since 1970 in UTC, from 0 to 999 999 999 999, in any spelling of a JSON number,
+// such as 1.7e9. A fraction of a second is dropped.
 func (o *Object) Time(name string) (at time.Time, ok bool, err error) {
 	raw, ok := o.get(name)
 	if !ok {
 		return time.Time{}, false, nil
 	}
-	digits, fraction, _ := strings.Cut(raw, ".")
-	seconds, err := strconv.ParseUint(digits, 10, 63) // refuses an exponent
-	if err != nil || len(digits) > 12 || strings.ContainsAny(fraction, "eE") {
-		return time.Time{}, true, fmt.Errorf("jose: %s is not a date in seconds", name)
+	seconds, err := strconv.ParseUint(raw, 10, 63)
+	if valid := err == nil && len(raw) <= maxDigits; !valid { // as most are written
+		if seconds, valid = wholePart(raw); !valid {
+			return time.Time{}, true, fmt.Errorf("jose: %s is not a date in seconds", name)
+		}
 	}
 	return time.Unix(int64(seconds), 0), true, nil
 }
 
-// Unmarshal decodes the whole object into v as encoding/json does.
+// maxDigits are those of a date. A later one is in milliseconds, most likely.
+const maxDigits = 12
+
+// wholePart returns a JSON number without its fraction. ok is false for another
+// value, a negative number and one of more than maxDigits digits.
+func wholePart(raw string) (n uint64, ok bool) {
+	unsigned := strings.TrimPrefix(raw, "-")
+	if unsigned == "" || unsigned[0] < '0' || unsigned[0] > '9' {
+		return 0, false
+	}
+	mantissa, exponent := unsigned, 0
+	if e := strings.IndexAny(unsigned, "eE"); e >= 0 {
+		mantissa = unsigned[:e]
+		exponent, _ = strconv.Atoi(unsigned[e+1:])   // saturates
+		exponent = max(-1<<30, min(exponent, 1<<30)) // no document has so many digits
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	point := len(digits) - len(fraction) + exponent // how many digits are before it
+	switch {
+	case digits == "":
+		return 0, true
+	case len(unsigned) < len(raw) || point > maxDigits:
+		return 0, false
+	case point <= 0:
+		return 0, true
+	}
+	for i := range point {
+		n *= 10
+		if i < len(digits) {
+			n += uint64(digits[i] - '0')
+		}
+	}
+	return n, true
+}
+
+// Unmarshal decodes the whole object into v as encoding/json does. Members whose
+// names differ in case alone are an error: encoding/json takes either for a field.
 func (o *Object) Unmarshal(v any) error {
 	if o == nil {
 		return errors.New("jose: no JSON object")
 	}
+	folded := make(map[string]string, o.count+len(o.more))
+	for i := range o.count + len(o.more) {
+		name := o.name(i)
+		fold := strings.ToLower(strings.ToUpper(name))
+		if other, ok := folded[fold]; ok {
+			return fmt.Errorf("jose: the members %.40q and %.40q differ in case alone", other, name)
+		}
+		folded[fold] = name
+	}
 	return json.Unmarshal([]byte(o.doc), v)
+}
+
+func (o *Object) name(i int) string {
+	if i < o.count {
+		return o.few[i].name
+	}
+	return o.more[i-o.count].name
 }

@@ -274,13 +274,31 @@ func TestObjectTime(t *testing.T) {
 		{`18446744073709551616`, 0, false},
 		{strings.Repeat("9", 400), 0, false},
 		{`-1`, 0, false},
-		{`-0`, 0, false},
+		{`-0`, 0, true},
+		{`-0.0e9`, 0, true},
+		{`-0.5`, 0, false},
 		{`-1700000000.5`, 0, false},
 		{`1e30`, 0, false},
-		{`1E9`, 0, false},
-		{`1e0`, 0, false},
-		{`1.7e9`, 0, false},
-		{`1700000000.1e1`, 0, false},
+		{`1E9`, 1000000000, true},
+		{`1e0`, 1, true},
+		{`1.7e9`, 1700000000, true},
+		{`1.68E+09`, 1680000000, true},
+		{`16800000000e-1`, 1680000000, true},
+		{`16800000009e-1`, 1680000000, true},
+		{`1700000000.1e1`, 17000000001, true},
+		{`0.0000000017e18`, 1700000000, true},
+		{`1.` + strings.Repeat("0", 400) + `e9`, 1000000000, true},
+		{`0.` + strings.Repeat("0", 400) + `1e410`, 1000000000, true},
+		{`17` + strings.Repeat("0", 400) + `e-392`, 1700000000, true},
+		{`1e-1`, 0, true},
+		{`1e-99999999999999999999`, 0, true},
+		{`0e99999999999999999999`, 0, true},
+		{`999999999999.9e0`, 999999999999, true},
+		{`9.99999999999e11`, 999999999999, true},
+		{`1e12`, 0, false},
+		{`1e99999999999999999999`, 0, false},
+		{`-1e-9`, 0, false},
+		{`-1E9`, 0, false},
 		{`"1700000000"`, 0, false},
 		{`""`, 0, false},
 		{`true`, 0, false},
@@ -340,6 +358,9 @@ func FuzzObject(f *testing.F) {
 	for _, tt := range objects {
 		f.Add(tt.doc)
 	}
+	for _, number := range []string{"1.7e9", "1.68E+09", "16800000000e-1", "-0", "1e12", "0.0000000017e18"} {
+		f.Add(`{"exp":` + number + `}`)
+	}
 	f.Add(`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"k":11,"l":12,"m":13,"n":14,"o":15}`)
 	f.Fuzz(func(t *testing.T, doc string) {
 		c, err := ParseObject(doc)
@@ -382,7 +403,8 @@ func FuzzObject(f *testing.F) {
 				}
 			}
 			at, _, err := c.Time(name)
-			if n, isNumber := want.(float64); err == nil && (!isNumber || n < 0 || at.Unix() != int64(n)) {
+			// A float64 rounds 0.99999999999999999999 up.
+			if n, isNumber := want.(float64); err == nil && (!isNumber || n < 0 || at.Unix() != int64(n) && at.Unix()+1 != int64(n)) {
 				t.Fatalf("%q is the time %v, encoding/json has %v", name, at, want)
 			}
 		}
@@ -394,4 +416,43 @@ func FuzzObject(f *testing.F) {
 			t.Fatalf("%s: %v", again, err)
 		}
 	})
+}
+
+// What is wrong with a document is said in words of its own.
+func TestParseObjectSaysWhatIsWrong(t *testing.T) {
+	many := "{"
+	for i := range maxMembers + 1 {
+		many += fmt.Sprintf(`"%d":0,`, i)
+	}
+	for doc, says := range map[string]string{
+		"":                   "is empty",
+		" \n":                "is empty",
+		"\ufeff{}":           "byte order mark",
+		"<!doctype html>":    `begins with "<!doctype "`,
+		"[1]":                `begins with "[1]"`,
+		`{"a":1`:             "cut short",
+		`{"a":1,}`:           "not valid JSON (at byte 7)",
+		`{} x`:               "something follows",
+		`{"a":1,"\u0061":2}`: `"a" is there twice`,
+		"{\"a\":\"\xff\"}":   "not valid UTF-8",
+		`{"a":"\ud800"}`:     "half a surrogate pair",
+		many + `"a":0}`:      "more than 256 members",
+		`{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "}": "more than 32 levels",
+	} {
+		if _, err := ParseObject(doc); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.40q: %v, want an error that says %q", doc, err, says)
+		}
+	}
+}
+
+// encoding/json takes a member for a field whose name differs in case. So two such
+// members are an error, and not the last one's victory.
+func TestUnmarshalOfNamesThatDifferInCase(t *testing.T) {
+	for _, doc := range []string{`{"admin":false,"Admin":true}`, `{"admin":false,"x":1,"ADMIN":true}`, `{"s":1,"\u017f":2}`, `{"k":1,"\u212a":2}`} {
+		object := sure(ParseObject(doc))
+		v := struct{ Admin bool }{}
+		if err := object.Unmarshal(&v); err == nil || !strings.Contains(err.Error(), "case") || v.Admin {
+			t.Errorf("%s: %v, %+v", doc, err, v)
+		}
+	}
 }

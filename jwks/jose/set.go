@@ -4,16 +4,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 )
 
-// maxKeys bounds a key set. An issuer has a handful.
-const maxKeys = 256
+const (
+	maxKeys = 16384 // entries of a key set. An issuer has a handful
+
+	// From so many keys on, a set has an index of their ids. Comparing with each key
+	// in turn is quicker for the handful that an issuer has.
+	indexedKeys = 16
+)
 
 // Set is a set of public keys, found by key id and algorithm. It is immutable. A
 // nil Set and the zero Set are empty.
 type Set struct {
-	keys    []*Key // unique by id and algorithm, in the order of the document
+	keys    []*Key            // unique by id and algorithm, in the order of the document
+	byID    map[string][]*Key // from indexedKeys on
 	skipped []Skipped
 }
 
@@ -33,7 +41,7 @@ func NewSet(keys ...*Key) (*Set, error) {
 		}
 		switch other := s.Find(k.id, k.alg.name); {
 		case other == nil:
-			s.keys = append(s.keys, k)
+			s.add(k)
 		case !other.samePublic(k):
 			return nil, fmt.Errorf("jose: NewSet: key %d has the id and the algorithm of another key", i+1)
 		}
@@ -44,31 +52,26 @@ func NewSet(keys ...*Key) (*Set, error) {
 	return s, nil
 }
 
-// ParseSet reads a JWK set (RFC 7517, section 5). A document that is not a key set
-// is an error. An entry that cannot be used is skipped alone, since an issuer may
-// publish keys for other purposes: an unknown type, a symmetric or private key, a
-// key for encryption, a weak one. So are two different keys with the same id and
-// the same algorithm, because it cannot be told which one is meant. [Set.Skipped]
-// says which were skipped and why. A set without a usable key is no error.
+// ParseSet reads a JWK set (RFC 7517, section 5) of at most 16 384 entries. A
+// document that is not a key set is an error. A byte order mark before it is ignored.
+//
+// Each entry is read strictly, and one that cannot be used is skipped alone: an
+// unknown type, a symmetric or private key, a key for encryption, a weak one, or
+// what is no JSON object with unique names. In an entry, a member that is null or
+// empty is the same as none. The same key twice is one key. Two different keys with
+// the same id and the same algorithm are both skipped, because it cannot be told
+// which one is meant. [Set.Skipped] says which entries were skipped and why.
+//
+// A set without a usable key is no error here: see [Set.Len].
 //
 // Keys that are unchanged since previous keep their pointers. previous may be nil.
 func ParseSet(document []byte, previous *Set) (*Set, error) {
-	object, err := ParseObject(string(document))
+	entries, err := entriesOf(document)
 	if err != nil {
 		return nil, fmt.Errorf("jose: not a JWK set: %w", err)
 	}
-	// Members are read by Object, here and in parseKey, because encoding/json takes
-	// "KEYS" for "keys".
-	member, _ := object.Raw("keys")
-	var entries []json.RawMessage
-	if err := json.Unmarshal(member, &entries); err != nil || entries == nil {
-		return nil, errors.New(`jose: not a JWK set: it has no "keys" array`)
-	}
-	if len(entries) > maxKeys {
-		return nil, fmt.Errorf("jose: the JWK set has %d keys, more than %d", len(entries), maxKeys)
-	}
-	s := &Set{keys: make([]*Key, 0, len(entries))}
-	var ambiguous []*Key
+	s := &Set{keys: make([]*Key, 0, min(len(entries), maxKeys))}
+	ambiguous := map[*Key]bool{}
 	for _, raw := range entries {
 		key, kid, err := parseKey(raw)
 		if err != nil {
@@ -77,55 +80,149 @@ func ParseSet(document []byte, previous *Set) (*Set, error) {
 		}
 		if other := s.Find(key.id, key.alg.name); other != nil {
 			if !other.samePublic(key) {
-				ambiguous = append(ambiguous, other)
+				ambiguous[other] = true
 				s.skip(key.id, errAmbiguous)
 			}
 			continue
 		}
-		s.keys = append(s.keys, previous.keep(key))
+		s.add(previous.keep(key))
 	}
-	s.keys = slices.DeleteFunc(s.keys, func(k *Key) bool {
-		if !slices.Contains(ambiguous, k) {
-			return false
-		}
-		s.skip(k.id, errAmbiguous)
-		return true
-	})
+	s.drop(ambiguous)
 	return s, nil
+}
+
+// entriesOf returns the entries of the "keys" array. Of the rest of the document
+// only the syntax is checked: what one entry holds, such as a name twice or an array
+// a thousand levels deep, is not the others' concern.
+func entriesOf(document []byte) ([]string, error) {
+	text := strings.TrimPrefix(string(document), byteOrderMark)
+	if !json.Valid([]byte(text)) {
+		if _, err := ParseObject(text); err != nil {
+			return nil, err
+		}
+		return nil, errors.New("not valid JSON")
+	}
+	s := scanner{doc: text, values: math.MaxInt, lax: true}
+	s.space()
+	if !s.byte('{') {
+		return nil, s.fault()
+	}
+	// Names are compared exactly, here and in parseKey: encoding/json takes "KEYS" for
+	// "keys".
+	var entries []string
+	found := false
+	for s.space(); !s.byte('}'); s.space() {
+		if s.byte(',') {
+			s.space()
+		}
+		start := s.at
+		s.string()
+		name, _ := unquote(text[start:s.at])
+		s.space()
+		s.byte(':')
+		s.space()
+		if name != "keys" {
+			s.value(0)
+			continue
+		}
+		if found {
+			return nil, errors.New(`it has two members "keys"`)
+		}
+		found = true
+		var err error
+		if entries, err = s.elements(maxKeys); err != nil {
+			return nil, err
+		}
+	}
+	if !found {
+		return nil, errors.New(`it has no "keys" array`)
+	}
+	return entries, nil
+}
+
+// elements returns those of an array whose syntax is right.
+func (s *scanner) elements(most int) (elements []string, err error) {
+	if !s.byte('[') {
+		return nil, errors.New(`it has no "keys" array`)
+	}
+	for s.space(); !s.byte(']'); s.space() {
+		if s.byte(',') {
+			s.space()
+		}
+		if len(elements) >= most {
+			return nil, fmt.Errorf("it has more than %d keys", most)
+		}
+		start := s.at
+		s.value(0)
+		elements = append(elements, s.doc[start:s.at])
+	}
+	return elements, nil
 }
 
 var errAmbiguous = errors.New("another key has the same kid and alg")
 
 func (s *Set) skip(kid string, err error) {
-	s.skipped = append(s.skipped, Skipped{KeyID: kid[:min(len(kid), maxKeyID)], Err: err})
+	s.skipped = append(s.skipped, Skipped{KeyID: kid, Err: err})
+}
+
+func (s *Set) add(k *Key) {
+	s.keys = append(s.keys, k)
+	switch {
+	case s.byID != nil:
+		s.byID[k.id] = append(s.byID[k.id], k)
+	case len(s.keys) >= indexedKeys:
+		s.byID = make(map[string][]*Key, 2*len(s.keys))
+		for _, k := range s.keys {
+			s.byID[k.id] = append(s.byID[k.id], k)
+		}
+	}
+}
+
+// drop removes ambiguous keys.
+func (s *Set) drop(ambiguous map[*Key]bool) {
+	if len(ambiguous) == 0 {
+		return
+	}
+	keys := s.keys
+	s.keys, s.byID = make([]*Key, 0, len(keys)), nil
+	for _, k := range keys {
+		if ambiguous[k] {
+			s.skip(k.id, errAmbiguous)
+		} else {
+			s.add(k)
+		}
+	}
 }
 
 // keep returns the key of s that equals k, or else k.
 func (s *Set) keep(k *Key) *Key {
-	if s != nil {
-		for _, old := range s.keys {
-			if old.Equal(k) {
-				return old
-			}
+	for _, old := range s.named(k.id) {
+		if old.Equal(k) {
+			return old
 		}
 	}
 	return k
 }
 
+// named returns the keys among which those with this id are.
+func (s *Set) named(kid string) []*Key {
+	switch {
+	case s == nil:
+		return nil
+	case s.byID != nil:
+		return s.byID[kid]
+	}
+	return s.keys
+}
+
 // Find returns the key with this id for this algorithm, or nil. EdDSA and Ed25519
 // are two names of one algorithm. With an empty alg it returns the only key with
 // this id, or nil if there are several.
-//
-// It compares with each key in turn, which is quicker than a map for the handful
-// of keys that an issuer has.
 func (s *Set) Find(kid, alg string) *Key {
-	if s == nil {
-		return nil
-	}
 	if alg == "" {
 		return s.only(kid)
 	}
-	for _, k := range s.keys {
+	for _, k := range s.named(kid) {
 		if k.answers(kid, alg) {
 			return k
 		}
@@ -135,7 +232,7 @@ func (s *Set) Find(kid, alg string) *Key {
 
 func (s *Set) only(kid string) *Key {
 	var found *Key
-	for _, k := range s.keys {
+	for _, k := range s.named(kid) {
 		if k.id == kid {
 			if found != nil {
 				return nil

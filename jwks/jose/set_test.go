@@ -81,12 +81,12 @@ func TestParseKey(t *testing.T) {
 		{"largest RSA", publicMembers("RS256", map[string]any{"n": rsaOf(8192)}), "RS256"},
 
 		{"for encryption", raw(ec), ""},
-		{"use empty", publicMembers("ES256", map[string]any{"use": ""}), ""},
+		{"use empty", publicMembers("ES256", map[string]any{"use": ""}), "ES256"},
 		{"use in capitals", publicMembers("ES256", map[string]any{"use": "SIG"}), ""},
 		{"use a list", publicMembers("ES256", map[string]any{"use": []string{"sig"}}), ""},
 		{"only to sign", publicMembers("ES256", map[string]any{"key_ops": []string{"sign"}}), ""},
 		{"to encrypt", publicMembers("ES256", map[string]any{"key_ops": []string{"encrypt"}}), ""},
-		{"for nothing", publicMembers("ES256", map[string]any{"key_ops": []string{}}), ""},
+		{"key_ops empty", publicMembers("ES256", map[string]any{"key_ops": []string{}}), "ES256"},
 		{"key_ops a string", publicMembers("ES256", map[string]any{"key_ops": "verify"}), ""},
 		{"kid too long", publicMembers("ES256", map[string]any{"kid": long + "k"}), ""},
 		{"kid a number", publicMembers("ES256", map[string]any{"kid": 1}), ""},
@@ -97,13 +97,25 @@ func TestParseKey(t *testing.T) {
 		{"private EC", publicMembers("ES256", map[string]any{"d": "AAAA"}), ""},
 		{"private Ed25519", publicMembers("EdDSA", map[string]any{"d": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}), ""},
 		{"private RSA, d", publicMembers("RS256", map[string]any{"d": "AAAA"}), ""},
-		{"private RSA, d null", publicMembers("RS256", map[string]any{"d": null}), ""},
+		{"RSA, d null", publicMembers("RS256", map[string]any{"d": null}), "RS256"},
 		{"private RSA, p alone", publicMembers("RS256", map[string]any{"p": "AAAA"}), ""},
 		{"private RSA, q alone", publicMembers("RS256", map[string]any{"q": "AAAA"}), ""},
 		{"private RSA, dp", publicMembers("RS256", map[string]any{"dp": "AAAA"}), ""},
 		{"private RSA, dq", publicMembers("RS256", map[string]any{"dq": "AAAA"}), ""},
 		{"private RSA, qi", publicMembers("RS256", map[string]any{"qi": "AAAA"}), ""},
-		{"private RSA, oth", publicMembers("RS256", map[string]any{"oth": []string{}}), ""},
+		{"RSA, oth empty", publicMembers("RS256", map[string]any{"oth": []string{}}), "RS256"},
+		{"private RSA, oth", publicMembers("RS256", map[string]any{"oth": []any{map[string]any{"r": "AAAA"}}}), ""},
+		{"k empty", publicMembers("RS256", map[string]any{"k": ""}), "RS256"},
+		{"k an object", publicMembers("RS256", map[string]any{"k": map[string]any{"a": 1}}), ""},
+		{"d false", publicMembers("RS256", map[string]any{"d": false}), ""},
+		{"as .NET writes it", publicMembers("RS256", map[string]any{"key_ops": []any{}, "oth": []any{}, "x5c": []any{}, "d": null, "k": "", "crv": null}), "RS256"},
+		{"all that may be left out, null", publicMembers("ES256", map[string]any{"use": null, "key_ops": null, "alg": null, "kid": null, "x5c": null, "x5t": null, "d": null}), "ES256"},
+		{"all that may be left out, an empty object", also(publicMembers("ES256", map[string]any{"use": nil, "alg": nil, "kid": nil}), `"use":{ },"alg":{},"kid":{},"key_ops":{},"oth":[ ]`), "ES256"},
+		{"n and e null in an EC key", publicMembers("ES256", map[string]any{"n": null, "e": null}), "ES256"},
+		{"certificates that are none", publicMembers("ES256", map[string]any{"x5c": 7, "x5t": []int{1}, "x5u": "no URL", "x5t#S256": "nonsense"}), "ES256"},
+		{"x null", publicMembers("ES256", map[string]any{"x": null}), ""},
+		{"kty null", publicMembers("ES256", map[string]any{"kty": null}), ""},
+		{"key_ops with null", publicMembers("ES256", map[string]any{"key_ops": []any{null}}), ""},
 
 		{"alg HS256", publicMembers("RS256", map[string]any{"alg": "HS256"}), ""},
 		{"alg none", publicMembers("RS256", map[string]any{"alg": "none"}), ""},
@@ -157,7 +169,7 @@ func TestParseKey(t *testing.T) {
 		{"string", "key", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			key, _, err := parseKey(sure(json.Marshal(tt.key)))
+			key, _, err := parseKey(string(sure(json.Marshal(tt.key))))
 			got := ""
 			if err == nil {
 				got = key.Algorithm()
@@ -179,7 +191,7 @@ func TestThumbprint(t *testing.T) {
 		// its members are what counts
 		`{"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","use":"sig","alg":"Ed25519","crv":"Ed25519","kty":"OKP"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
 	} {
-		key, _, err := parseKey([]byte(jwk))
+		key, _, err := parseKey(jwk)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +203,7 @@ func TestThumbprint(t *testing.T) {
 			t.Errorf("published as %s", document)
 		}
 	}
-	key, _, err := parseKey([]byte(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"mine"}`))
+	key, _, err := parseKey(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"mine"}`)
 	if err != nil || key.ID() != "mine" {
 		t.Errorf("a key's own kid became %s", key.ID())
 	}
@@ -252,9 +264,18 @@ func TestParseSet(t *testing.T) {
 		{"keys and KEYS", `{"keys":[],"KEYS":` + set(named("ES256", "a"))[len(`{"keys":`):], []string{}, 0},
 		{"cut short", `{"keys":[]`, nil, 0},
 		{"trailing", `{"keys":[]}{}`, nil, 0},
-		{"invalid UTF-8", "{\"keys\":[],\"x\":\"\xff\"}", nil, 0},
-		{"BOM", "\ufeff" + `{"keys":[]}`, nil, 0},
-		{"257", many(257), nil, 0},
+		{"too many", `{"keys":[` + strings.Repeat("0,", maxKeys) + `0]}`, nil, 0},
+		{"half a name", `{"keys":[],"a`, nil, 0},
+		{"two byte order marks", "\ufeff\ufeff" + `{"keys":[]}`, nil, 0},
+
+		{"byte order mark", "\ufeff" + set(named("ES256", "a")), []string{"a"}, 0},
+		{"keys with an escape", strings.Replace(set(named("ES256", "a")), "keys", `\u006bey\u0073`, 1), []string{"a"}, 0},
+		{"invalid UTF-8 beside the keys", `{"x":"` + "\xff" + `",` + set(named("ES256", "a"))[1:], []string{"a"}, 0},
+		{"a name twice beside the keys", `{"x":1,"x":2,` + set(named("ES256", "a"))[1:], []string{"a"}, 0},
+		{"invalid UTF-8 in a neighbour", strings.Replace(set(named("ES256", "a")), "[", "[{\"kid\":\"\xff\"},", 1), []string{"a"}, 1},
+		{"half a surrogate pair in a neighbour", strings.Replace(set(named("ES256", "a")), "[", `[{"kid":"\ud800"},`, 1), []string{"a"}, 1},
+		{"a deep neighbour", strings.Replace(set(named("ES256", "a")), "[", `[{"x":`+strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+`},`, 1), []string{"a"}, 1},
+		{"a wide neighbour", strings.Replace(set(named("ES256", "a")), "[", `[{`+strings.Repeat(`"":0,`, 9000)+`"":0},`, 1), []string{"a"}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := ParseSet([]byte(tt.document), nil)
@@ -280,8 +301,19 @@ func TestParseSet(t *testing.T) {
 			}
 		})
 	}
-	if s, err := ParseSet([]byte(many(256)), nil); err != nil || s.Len() != 256 {
-		t.Errorf("256 keys: %v", err)
+	for _, n := range []int{1, indexedKeys - 1, indexedKeys, indexedKeys + 1, 257} {
+		s, err := ParseSet([]byte(many(n)), nil)
+		if err != nil || s.Len() != n {
+			t.Fatalf("%d keys: %d, %v", n, s.Len(), err)
+		}
+		for i := range n {
+			if key := s.Find(fmt.Sprint(i), "EdDSA"); key == nil || key != s.Find(fmt.Sprint(i), "Ed25519") || key != s.Find(fmt.Sprint(i), "") {
+				t.Errorf("of %d keys, key %d is not found", n, i)
+			}
+		}
+		if s.Find(fmt.Sprint(n), "EdDSA") != nil || s.Find("0", "ES256") != nil {
+			t.Errorf("of %d keys, one more is found", n)
+		}
 	}
 }
 
@@ -349,7 +381,7 @@ func TestPublicSet(t *testing.T) {
 		if key["kid"] != sure(thumbprint(keys[i].Public())) || key["alg"] != keys[i].Algorithm() || key["use"] != "sig" {
 			t.Errorf("key %d is published as %v", i, key)
 		}
-		if again, _, _ := parseKey(sure(json.Marshal(key))); !again.Equal(keys[i]) {
+		if again, _, _ := parseKey(string(sure(json.Marshal(key)))); !again.Equal(keys[i]) {
 			t.Errorf("%s does not come back", key["alg"])
 		}
 	}
@@ -455,34 +487,6 @@ func TestFind(t *testing.T) {
 	} {
 		if got := set.Find(tt.kid, tt.alg); got != tt.want {
 			t.Errorf("%q, %q: %v", tt.kid, tt.alg, got)
-		}
-	}
-}
-
-func TestNewSet(t *testing.T) {
-	key, again := testKeys()["ES256"].key, sure(NewKey(testKeys()["ES256"].key.public, "", ""))
-	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
-		t.Errorf("one key thrice is %d keys", set.Len())
-	}
-	other := sure(NewKey(strangers()["ES256"].key.public, "", key.ID()))
-	if set, err := NewSet(key, other); set != nil || err == nil {
-		t.Error("two keys with one id and one algorithm")
-	}
-}
-
-// A skipped entry is named, with the reason.
-func TestSkipped(t *testing.T) {
-	long := strings.Repeat("k", maxKeyID+10)
-	set := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{
-		map[string]any{"kty": "oct", "k": "AAAA", "kid": "symmetric"}, 7, publicMembers("ES256", map[string]any{"kid": long}), publicMembers("ES256", nil),
-	}})), nil))
-	skipped := set.Skipped()
-	if set.Len() != 1 || len(skipped) != 3 {
-		t.Fatalf("%d keys, skipped %v", set.Len(), skipped)
-	}
-	for i, want := range []Skipped{{"symmetric", nil}, {"", nil}, {long[:maxKeyID], nil}} {
-		if skipped[i].KeyID != want.KeyID || skipped[i].Err == nil {
-			t.Errorf("%+v", skipped[i])
 		}
 	}
 }

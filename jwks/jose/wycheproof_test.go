@@ -71,7 +71,7 @@ func TestWycheproofJWS(t *testing.T) {
 		if jwk == nil {
 			jwk = group.Private
 		}
-		key, _, keyErr := parseKey(jwk)
+		key, _, keyErr := parseKey(string(jwk))
 		oct := strings.Contains(string(jwk), `"oct"`)
 		if oct && keyErr == nil {
 			t.Fatalf("%s: a symmetric key was accepted", group.Comment)
@@ -172,7 +172,7 @@ func TestWycheproofCrypto(t *testing.T) {
 		if jwk == nil {
 			jwk = group.Private
 		}
-		key, _, keyErr := parseKey(jwk)
+		key, _, keyErr := parseKey(string(jwk))
 		for _, test := range group.Tests {
 			if test.JWE != nil {
 				jwe++

@@ -1,0 +1,44 @@
+package fetch
+
+import "net/netip"
+
+// The forms in which an IPv6 address holds an IPv4 address. A translator or a tunnel
+// in the network may send on there what is sent to it.
+var (
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052, section 2.1
+	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")  // RFC 8215: any of the forms of RFC 6052, section 2.2
+	sixToFour  = netip.MustParsePrefix("2002::/16")       // RFC 3056, section 2
+	teredo     = netip.MustParsePrefix("2001::/32")       // RFC 4380, section 4
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765, section 2.1
+	compatible = netip.MustParsePrefix("::/96")           // RFC 4291, section 2.5.5.1
+)
+
+// embedded returns the IPv4 addresses in an IPv6 address: those that it certainly
+// stands for if there is a translator, and those that it may stand for, by how the
+// translator is set up.
+func embedded(addr netip.Addr) (certain, possible []netip.Addr) {
+	if !addr.Is6() {
+		return nil, nil
+	}
+	b := addr.As16()
+	at := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
+	last := at(12, 13, 14, 15)
+	switch {
+	case nat64.Contains(addr), translated.Contains(addr), compatible.Contains(addr):
+		certain = append(certain, last)
+	case localNAT64.Contains(addr):
+		if [6]byte(b[6:12]) == [6]byte{} {
+			certain = append(certain, last)
+		}
+		possible = append(possible, at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), last)
+	case sixToFour.Contains(addr):
+		certain = append(certain, at(2, 3, 4, 5))
+	case teredo.Contains(addr):
+		client := [4]byte{^b[12], ^b[13], ^b[14], ^b[15]} // obfuscated
+		certain = append(certain, at(4, 5, 6, 7), netip.AddrFrom4(client))
+	}
+	if isatap := b[8]&^3 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe; isatap { // RFC 5214, section 6.1
+		certain = append(certain, last)
+	}
+	return certain, possible
+}

@@ -1,0 +1,124 @@
+package jose
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The sentence of an entry that was skipped says what is wrong with it.
+func TestSkippedSaysWhy(t *testing.T) {
+	for says, changes := range map[string]map[string]any{
+		"RS999":              {"alg": "RS999"},
+		`use is "enc"`:       {"use": "enc"},
+		`key_ops is ["sign`:  {"key_ops": []string{"sign"}},
+		"private":            {"d": "AAAA"},
+		`key type "AKP"`:     {"kty": "AKP"},
+		"the key has no kty": {"kty": nil},
+		"the key has no e":   {"e": ""},
+		"n is not a string":  {"n": 1},
+		"more than 256":      {"kid": strings.Repeat("k", 257)},
+	} {
+		skipped := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{publicMembers("RS256", changes)}})), nil)).Skipped()
+		if len(skipped) != 1 || !strings.Contains(skipped[0].Err.Error(), says) || skipped[0].KeyID == "" {
+			t.Errorf("%v, want one that says %q", skipped, says)
+		}
+	}
+}
+
+// A set of 10 000 keys is read and refreshed in time that grows with their number.
+func TestParseSetOfTenThousand(t *testing.T) {
+	one := string(sure(json.Marshal(publicMembers("EdDSA", map[string]any{"kid": "KID"}))))
+	const n = 10_000
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = strings.Replace(one, "KID", fmt.Sprint("k", i), 1)
+	}
+	document := []byte(`{"keys":[` + strings.Join(keys, ",") + `]}`)
+	began := time.Now()
+	first := sure(ParseSet(document, nil))
+	again := sure(ParseSet(document, first))
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if first.Len() != n || again.Find("k9999", "EdDSA") == nil || again.Find("k9999", "EdDSA") != first.Find("k9999", "EdDSA") {
+		t.Errorf("%d keys", first.Len())
+	}
+	if allocations := testing.AllocsPerRun(100, func() { again.Find("k9999", "EdDSA") }); allocations != 0 {
+		t.Errorf("Find allocates %v times", allocations)
+	}
+	// The same id again and again, and always another key: none of them is meant.
+	other := string(sure(json.Marshal(strangers()["EdDSA"].key.jwk())))
+	same := strings.Repeat(strings.Replace(one, "KID", "k", 1)+","+strings.Replace(other, strangers()["EdDSA"].key.ID(), "k", 1)+",", n/2)
+	if s := sure(ParseSet([]byte(`{"keys":[`+same+one+`]}`), nil)); s.Len() != 1 || s.Find("KID", "EdDSA") == nil {
+		t.Errorf("%d keys", s.Len())
+	}
+}
+
+// FuzzParseSetNeighbour: a good key beside anything that is JSON stays usable. Only
+// another key with the same id and algorithm costs it.
+func FuzzParseSetNeighbour(f *testing.F) {
+	good := fuzzKey().key
+	entry := strings.TrimSuffix(strings.TrimPrefix(string(published(good)), `{"keys":[`), `]}`)
+	seeds := []string{
+		`null`, `0`, `"x"`, `[]`, `{}`, `{"kid":null}`, `{"kty":"oct","k":"AAAA"}`, `{"a":1,"a":2}`, `{"kid":"\ud800"}`, "{\"kid\":\"\xff\"}",
+		strings.Repeat("[", 50) + strings.Repeat("]", 50), entry, strings.Replace(entry, `"use":"sig"`, `"use":"sig","note":1`, 1),
+		`{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","key_ops":[],"oth":[],"d":null}`,
+	}
+	if len(seeds) == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, neighbour string) {
+		if !json.Valid([]byte(neighbour)) || strings.Count(neighbour, "[") > 9000 || strings.Count(neighbour, "{") > 9000 {
+			return
+		}
+		if other, _, err := parseKey(strings.TrimSpace(neighbour)); err == nil && other.answers(good.id, good.alg.name) && !other.samePublic(good) {
+			return
+		}
+		for _, document := range []string{
+			`{"keys":[` + neighbour + "," + entry + "]}", `{"keys":[` + entry + "," + neighbour + `]}`,
+			`{"x":` + neighbour + `,"keys":[` + entry + `]}`, "\ufeff" + `{"keys":[` + entry + `],"x":` + neighbour + `}`,
+		} {
+			s, err := ParseSet([]byte(document), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key := s.Find(good.id, good.alg.name); !key.Equal(good) {
+				t.Fatalf("%s: the good key is lost: skipped %v", document, s.Skipped())
+			}
+		}
+	})
+}
+
+func TestNewSet(t *testing.T) {
+	key, again := testKeys()["ES256"].key, sure(NewKey(testKeys()["ES256"].key.public, "", ""))
+	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
+		t.Errorf("one key thrice is %d keys", set.Len())
+	}
+	other := sure(NewKey(strangers()["ES256"].key.public, "", key.ID()))
+	if set, err := NewSet(key, other); set != nil || err == nil {
+		t.Error("two keys with one id and one algorithm")
+	}
+}
+
+// A skipped entry is named, with the reason.
+func TestSkipped(t *testing.T) {
+	long := strings.Repeat("k", maxKeyID+10)
+	set := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{
+		map[string]any{"kty": "oct", "k": "AAAA", "kid": "symmetric"}, 7, publicMembers("ES256", map[string]any{"kid": long}), publicMembers("ES256", nil),
+	}})), nil))
+	skipped := set.Skipped()
+	if set.Len() != 1 || len(skipped) != 3 {
+		t.Fatalf("%d keys, skipped %v", set.Len(), skipped)
+	}
+	for i, want := range []Skipped{{"symmetric", nil}, {"", nil}, {long[:maxKeyID], nil}} {
+		if skipped[i].KeyID != want.KeyID || skipped[i].Err == nil {
+			t.Errorf("%+v", skipped[i])
+		}
+	}
+}
