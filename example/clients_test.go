@@ -67,6 +67,11 @@ func TestClientsTool(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nowhere := exec.Command(filepath.Join(binary, "clients"), "revoke", "-all")
+	nowhere.Env = []string{"DATA_DIR=" + filepath.Join(t.TempDir(), "other")}
+	if out, err := nowhere.CombinedOutput(); err == nil || !strings.Contains(string(out), "there is no") {
+		t.Errorf("where there is no storage: %v, said %s", err, out)
+	}
 	for says, args := range map[string][]string{
 		"clients add ID":        {"help"},
 		"no verb":               {"frobnicate"},

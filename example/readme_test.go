@@ -90,6 +90,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -101,6 +102,8 @@ const authURL = "https://auth.example.com"
 var (
 	ctx              = context.Background()
 	keyEncryptionKey []byte
+	keys             *jwks.Keyring
+	store            registry.Store
 	iss              *issuer.Issuer
 	auth             *bearer.Bearer
 	orders           http.Handler

@@ -14,7 +14,6 @@ import (
 	"log"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,11 +21,7 @@ import (
 	"time"
 	"unicode"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
-
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/issuer/sqlite"
-	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 const help = `clients manages the clients of an issuer.
@@ -44,10 +39,13 @@ const help = `clients manages the clients of an issuer.
                                      they can get new ones
   clients delete ID                  and revoke its tokens
 
-The storage is DATABASE_URL, or DATA_DIR (default ./data). Running issuers
-follow every change within 2 s; one that cannot read the storage refuses all
-tokens after a minute. A token granted in those 2 s is refused too: a client that
-runs on then asks for another.
+  clients migrate                    bring the tables up to date, or make them
+
+The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).
+All verbs but migrate want it to be there and up to date. Running issuers follow
+every change within 2 s; one that cannot read the storage refuses all tokens
+after a minute. A token granted in those 2 s is refused too: a client that runs
+on then asks for another.
 
 A client with metadata, or with an authentication method, is made by the admin
 API or by CLIENTS. The first client of the admin API of ./example is made here:
@@ -74,6 +72,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		"list": list, "add": add, "show": show, "rotate-secret": rotateSecret,
 		"disable": disable, "enable": enable, "revoke": revoke, "delete": remove,
 	}
+	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate}
+	if operation, ok := operations[args[0]]; ok {
+		return operation(ctx, args[1:], out)
+	}
 	verb, ok := verbs[args[0]]
 	if !ok {
 		return fmt.Errorf("there is no verb %q; see: clients help", args[0])
@@ -91,18 +93,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("the id is taken, or somebody else changed the client in this moment")
 	}
 	return err
-}
-
-// open opens the store where the issuer has it.
-func open(ctx context.Context) (*sqlstore.Store, error) {
-	if url := os.Getenv("DATABASE_URL"); url != "" {
-		return sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: url, MaxConns: 4})
-	}
-	dir := cmp.Or(os.Getenv("DATA_DIR"), "data")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	return sqlite.Open(ctx, filepath.Join(dir, "issuer.db"))
 }
 
 // parse reads flags, and the one id that stands before or behind them.

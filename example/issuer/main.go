@@ -53,6 +53,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
+	if err := service.CompareAges(ctx, store, keyStore); err != nil {
+		return err
+	}
 	keys, err := jwks.Open(ctx, keyStore, set.Policy)
 	if err != nil {
 		return err
@@ -86,7 +89,7 @@ func run(ctx context.Context) error {
 	}
 
 	e := echo.New()
-	ready := service.Ready(keys)
+	ready := service.Ready(keys, store)
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.GET("/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
@@ -108,7 +111,7 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 		if err != nil {
 			return nil, nil, err
 		}
-		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL})
+		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL, Name: set.Name, NoMigrate: set.NoMigrate})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -25,6 +25,8 @@ type Settings struct {
 
 	DataDir     string // DATA_DIR
 	DatabaseURL string // DATABASE_URL; "" for files in DataDir
+	Name        string // ISSUER_NAME; which of the issuers in the database this is
+	NoMigrate   bool   // NO_MIGRATE; an older schema is refused instead of migrated
 
 	Policy         jwks.Policy   // KEY_ALGORITHM, KEY_ROTATE_EVERY, KEY_ANNOUNCE, KEY_RETAIN, KEY_MAX_AGE
 	TokenTTL       time.Duration // TOKEN_TTL; 0 for the issuer's default
@@ -46,6 +48,7 @@ func Load(issuer string) (Settings, error) {
 		Issuer:      env("ISSUER", issuer),
 		DataDir:     env("DATA_DIR", "data"),
 		DatabaseURL: os.Getenv("DATABASE_URL"),
+		Name:        os.Getenv("ISSUER_NAME"),
 		JWKSURL:     os.Getenv("JWKS_URL"),
 
 		IntrospectionURL:    os.Getenv("INTROSPECTION_URL"),
@@ -61,6 +64,7 @@ func Load(issuer string) (Settings, error) {
 		duration("KEY_MAX_AGE", &s.Policy.MaxAge),
 		duration("TOKEN_TTL", &s.TokenTTL),
 		failedAttempts(&s.FailedAttempts),
+		flag("NO_MIGRATE", &s.NoMigrate),
 		duration("JWKS_COOLDOWN", &s.Remote.Cooldown),
 		duration("JWKS_MAX_STALE", &s.Remote.MaxStale),
 		duration("INTROSPECTION_CACHE", &s.IntrospectionCache),
@@ -88,6 +92,15 @@ func durationOrZero(name string, d *time.Duration) error {
 		return fmt.Errorf("%s=%q: write a duration such as 90s, 15m or 24h", name, value)
 	}
 	*d = parsed
+	return nil
+}
+
+func flag(name string, on *bool) (err error) {
+	if text := os.Getenv(name); text != "" {
+		if *on, err = strconv.ParseBool(text); err != nil {
+			return fmt.Errorf("%s=%q: write 1 or 0", name, text)
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
+
+	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+)
+
+// open opens the store where the issuer has it. It makes no new one and changes no
+// tables: a wrong setting must not pass for an issuer without clients.
+func open(ctx context.Context) (*sqlstore.Store, error) {
+	if os.Getenv("DATABASE_URL") != "" {
+		return openDatabase(ctx, true)
+	}
+	path := filepath.Join(dataDir(), "issuer.db")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s: set DATA_DIR or DATABASE_URL as the issuer has them, or make it: clients migrate", path)
+	}
+	return sqlite.Open(ctx, path)
+}
+
+func openDatabase(ctx context.Context, noMigrate bool) (*sqlstore.Store, error) {
+	return sqlstore.Open(ctx, sqlstore.Config{
+		Driver: "pgx", DSN: os.Getenv("DATABASE_URL"), MaxConns: 4, Name: os.Getenv("ISSUER_NAME"), NoMigrate: noMigrate,
+	})
+}
+
+func dataDir() string { return cmp.Or(os.Getenv("DATA_DIR"), "data") }
+
+// migrate brings the tables up to date, or makes them.
+func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
+	if len(args) > 0 {
+		return errors.New("migrate takes nothing; see: clients help")
+	}
+	var store *sqlstore.Store
+	if os.Getenv("DATABASE_URL") != "" {
+		store, err = openDatabase(ctx, false)
+	} else if err = os.MkdirAll(dataDir(), 0o700); err == nil {
+		store, err = sqlite.Open(ctx, filepath.Join(dataDir(), "issuer.db"))
+	}
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	s := store.Status()
+	what := "are of version"
+	if s.New {
+		what = "were made, in version"
+	}
+	_, err = fmt.Fprintf(out, "the tables %s %d\n", what, s.Schema)
+	return err
+}

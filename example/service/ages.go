@@ -1,0 +1,34 @@
+package service
+
+import (
+	"context"
+	"log"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+	"github.com/echo-m2m/m2m/jwks"
+)
+
+// CompareAges says in the log when a new database lies beside old keys, or new
+// keys are about to be made beside an old database: one of the two was lost, or
+// the settings name the wrong one. Call it before the keyring is opened.
+func CompareAges(ctx context.Context, store *sqlstore.Store, keys jwks.KeyStore) error {
+	blob, err := keys.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if store.Status().New && blob != nil {
+		log.Print("WARNING: the database is new and empty, and the signing keys are old: was a file or a table lost, or does a setting name another database? Revoked tokens of before are good until they expire. Restore the database from a backup, or revoke all: clients revoke -all")
+	}
+	if blob != nil {
+		return nil
+	}
+	clients, err := store.List(ctx, registry.Query{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(clients) > 0 {
+		log.Print("WARNING: the database has clients, and there are no signing keys: were they lost, or does a setting name another place? New ones are made, and all tokens of before are refused")
+	}
+	return nil
+}
