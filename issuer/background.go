@@ -57,9 +57,10 @@ func (i *Issuer) housekeep(ctx context.Context) {
 		select {
 		case <-sweep.C:
 			i.revoked.sweep()
+			i.ledger.sweep()
 			i.sweep()
 		case <-flush.C:
-			i.uses.flush(ctx)
+			i.recorded(&i.usesState, i.uses.flush(ctx))
 		case <-ctx.Done():
 			return
 		}

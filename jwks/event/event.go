@@ -80,11 +80,12 @@ const (
 	OpRemoveSecret Op = "admin.remove_secret" // a secret was removed
 	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
 
-	OpRotateKey Op = "key.rotate"  // another key signs now, or the keyring could not see to that
-	OpKeyStore  Op = "key.store"   // the key store cannot be read or written, or can again
-	OpFetch     Op = "key.fetch"   // a key set was fetched, or could not be
-	OpFollow    Op = "feed.follow" // the issuer could not follow its store's changes, or can again
-	OpConfig    Op = "config"      // the configuration does not fit the requests that arrive; Reason says how
+	OpRotateKey Op = "key.rotate"   // another key signs now, or the keyring could not see to that
+	OpKeyStore  Op = "key.store"    // the key store cannot be read or written, or can again
+	OpFetch     Op = "key.fetch"    // a key set was fetched, or could not be
+	OpFollow    Op = "feed.follow"  // the issuer could not follow its store's changes, or can again; the clock is off; the feed was set back
+	OpRecord    Op = "store.record" // the issuer could not record when secrets were used, and from where, or can again
+	OpConfig    Op = "config"       // the configuration does not fit the requests that arrive; Reason says how
 )
 
 // Reason says why something was refused or failed. The list is closed: every
