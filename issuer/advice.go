@@ -29,12 +29,11 @@ type fitted struct {
 	imported  bool
 }
 
-// The clients that are checked when the issuer is first used. Those beyond are when
-// they are read.
 const (
-	advicePages = 10
+	advicePages = 10 // of the clients that a store lists: the first 5000 are checked
 	advicePage  = 500
 	adviceNames = 5 // of the clients that an event lists
+	adviceRetry = 10 * time.Second
 )
 
 func newAdvice(config fitted, tell func(error, string)) *advice {
@@ -59,7 +58,7 @@ func (f fitted) faults(c *registry.Client) []string {
 	return faults
 }
 
-// client says what does not fit a client that was read from the store.
+// client says what does not fit a client that was read from a store which lists none.
 func (a *advice) client(c *registry.Client) {
 	if c == nil {
 		return
@@ -69,13 +68,17 @@ func (a *advice) client(c *registry.Client) {
 	}
 }
 
-// clients says what does not fit the clients that the store lists.
-func (a *advice) clients(ctx context.Context, manager registry.Manager) {
+// clients says what does not fit the clients that the store lists. The error means
+// that it could not list them.
+func (a *advice) clients(ctx context.Context, manager registry.Manager) error {
 	found := map[string][]string{}
 	query := registry.Query{Limit: advicePage}
 	for range advicePages {
 		page, err := listPage(ctx, manager, query)
-		if err != nil || len(page) == 0 {
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
 			break
 		}
 		for n := range page {
@@ -88,6 +91,7 @@ func (a *advice) clients(ctx context.Context, manager registry.Manager) {
 	for fault, ids := range found {
 		a.once(fault, ids)
 	}
+	return nil
 }
 
 func listPage(ctx context.Context, manager registry.Manager, query registry.Query) ([]registry.Client, error) {
@@ -131,11 +135,16 @@ func (a *advice) audience(clientID string) {
 
 var errAudience = errors.New("issuer: a token request has the parameter audience, which is ignored, as clients of other servers send it: write resource (RFC 8707)")
 
-// advise checks the clients that the store lists, once.
-func (i *Issuer) advise(ctx context.Context) {
-	if manager, ok := i.store.(registry.Manager); ok && i.notify != nil {
-		i.advice.clients(ctx, manager)
-	}
+// advise checks the clients that the store lists. It begins when the issuer is made,
+// with one try; the others follow when it is used.
+func (i *Issuer) advise(manager registry.Manager) {
+	tried := make(chan bool, 1)
+	try := func(ctx context.Context) bool { return i.advice.clients(ctx, manager) == nil }
+	i.loops.begin(func(ctx context.Context) { tried <- try(ctx) })
+	i.loops.add(func(ctx context.Context) {
+		for done := <-tried; !done && pause(ctx, adviceRetry); done = try(ctx) {
+		}
+	})
 }
 
 // reportFault sends the event of what does not fit a client.

@@ -177,7 +177,8 @@ type Issuer struct {
 }
 
 // New returns an issuer. The error names the field that is wrong and what to
-// write.
+// write. What does not fit the clients of the store is no error: an event says so
+// soon afterwards (event.Misconfigured), where the store is a registry.Manager.
 func New(c Config) (*Issuer, error) {
 	c.TokenTTL = cmp.Or(c.TokenTTL, 15*time.Minute)
 	c.TokenPath = cmp.Or(c.TokenPath, "/token")
@@ -236,16 +237,22 @@ func New(c Config) (*Issuer, error) {
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
 	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
-	i.clients.seen = i.advice.client
-	i.loops = newBackground(i.feed.run, i.housekeep, limits.run, i.restore, i.advise)
+	i.loops = newBackground(i.feed.run, i.housekeep, limits.run, i.restore)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	if c.OpenIDConfiguration {
 		if i.openID, err = i.newMetadata(true); err != nil {
 			return nil, err
 		}
 	}
-	i.metadata, err = i.newMetadata(false)
-	return i, err
+	if i.metadata, err = i.newMetadata(false); err != nil {
+		return nil, err
+	}
+	if manager, ok := c.Store.(registry.Manager); !ok {
+		i.clients.seen = i.advice.client
+	} else if i.notify != nil {
+		i.advise(manager)
+	}
+	return i, nil
 }
 
 // Close stops what the issuer does in the background, which begins at its first
