@@ -11,7 +11,8 @@ const (
 	flushEvery = 30 * time.Second
 )
 
-// background owns the goroutines of an issuer, which start at its first use.
+// background owns the goroutines of an issuer. They start at its first use, but for
+// those that begin starts, which end by themselves.
 type background struct {
 	loops    []func(context.Context)
 	starting sync.Once
@@ -24,6 +25,14 @@ func newBackground(loops ...func(context.Context)) *background {
 	b := &background{loops: loops}
 	b.running, b.stop = context.WithCancel(context.Background())
 	return b
+}
+
+// add adds a loop, before the first use.
+func (b *background) add(loop func(context.Context)) { b.loops = append(b.loops, loop) }
+
+// begin starts what ends soon, now.
+func (b *background) begin(f func(context.Context)) {
+	b.done.Go(func() { f(b.running) })
 }
 
 // start starts the loops, once, unless close was called before.
@@ -57,9 +66,10 @@ func (i *Issuer) housekeep(ctx context.Context) {
 		select {
 		case <-sweep.C:
 			i.revoked.sweep()
+			i.ledger.sweep()
 			i.sweep()
 		case <-flush.C:
-			i.uses.flush(ctx)
+			i.recorded(&i.usesState, i.uses.flush(ctx))
 		case <-ctx.Done():
 			return
 		}

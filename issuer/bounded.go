@@ -91,6 +91,17 @@ func (b *bounded[V]) remove(key string) {
 	}
 }
 
+// len returns how many entries there are, expired ones included.
+func (b *bounded[V]) len() (n int) {
+	for i := range b.shards {
+		s := &b.shards[i]
+		s.mu.RLock()
+		n += len(s.entries)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
 // clear drops everything.
 func (b *bounded[V]) clear() {
 	for i := range b.shards {

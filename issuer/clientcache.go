@@ -20,6 +20,7 @@ type clientCache struct {
 	clients    *bounded[*cachedClient]
 	unknown    *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
 	lookups    *lookups
+	seen       func(*registry.Client)             // told of each record that was read
 	flights    atomic.Pointer[singleflight.Group] // replaced when all are evicted
 	generation atomic.Uint64                      // counts evictions: a record that was read before one is not cached after it
 	failed     atomic.Pointer[time.Time]          // when the store last failed, or was tried since then; nil after it answered
@@ -50,7 +51,7 @@ type constError string
 func (e constError) Error() string { return string(e) }
 
 func newClientCache(store registry.Store, feed *follower, lookups *lookups) *clientCache {
-	c := &clientCache{store: store, feed: feed, lookups: lookups, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
+	c := &clientCache{store: store, feed: feed, lookups: lookups, seen: func(*registry.Client) {}, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
 	c.flights.Store(new(singleflight.Group))
 	return c
 }
@@ -76,14 +77,14 @@ func (c *clientCache) client(ctx context.Context, id, address string) (found, er
 	if lag > followPromise {
 		fresh = clientBlind
 	}
-	if ok && behind == nil && time.Since(cached.read) < fresh {
+	if ok && behind == nil && elapsed(cached.read) < fresh {
 		return found{cached.client, cached.number, false}, nil
 	}
 	read, err := c.lookUp(ctx, id, address, ok && cached.client != nil)
 	if err == nil {
 		return found{read.client, read.number, false}, nil
 	}
-	if !ok || cached.client == nil || time.Since(cached.read) >= clientStale {
+	if !ok || cached.client == nil || elapsed(cached.read) >= clientStale {
 		return found{}, err
 	}
 	if _, behind := c.feed.lag(ctx); behind != nil { // the query may have taken that long
@@ -121,6 +122,7 @@ func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cach
 		}
 		read := &cachedClient{client, number, now}
 		c.put(id, read, generation)
+		c.seen(client)
 		return read, nil
 	})
 	select {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 func (s *service) wantUnavailable(t *testing.T, w *httptest.ResponseRecorder) {
@@ -27,7 +28,7 @@ func secretOf(id string) string {
 // newCache is a cache of clients with a follower of the same store.
 func newCache(t *testing.T, store registry.Store) *clientCache {
 	t.Helper()
-	feed := newFollower(store, time.Minute, func(registry.Change) {}, func(error) {})
+	feed := newFollower(store, time.Minute, func(registry.Change) {}, func(event.Reason, error) {})
 	go feed.run(feed.life)
 	t.Cleanup(feed.close)
 	return newClientCache(store, feed, newLookups())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // follower polls the store's feed of changes and applies each.
@@ -18,10 +19,15 @@ import (
 // begins later share that one, so callers of Sync, however many, do not delay the
 // follower's own.
 type follower struct {
-	store   registry.Store
-	maxLag  time.Duration
-	apply   func(registry.Change)
-	observe func(err error) // told when polls begin to fail, and with nil when they succeed again
+	store  registry.Store
+	maxLag time.Duration
+	apply  func(registry.Change)
+	report func(event.Reason, error) // a change of state: polls begin to fail, or succeed again
+
+	// setBack is told that the feed may have been set back, before it is read anew, and
+	// restored that it was read to its end since then.
+	setBack  func()
+	restored func(from, to int64, certain bool)
 
 	life context.Context // ends at close
 	stop context.CancelFunc
@@ -32,12 +38,24 @@ type follower struct {
 	closed  bool
 	flights sync.WaitGroup
 
-	timeouts int  // in a row; of the poll that runs
-	failing  bool // of the poll that runs
+	// Of the poll that runs:
+	timeouts int             // in a row
+	cursor   int64           // up to where the feed was read
+	anchor   registry.Change // the one at the cursor, zero if that is not known
+	reread   reread
 
-	sequence atomic.Int64              // of the last change read
+	state    condition
+	clock    clock
+	sequence atomic.Int64              // of the last change read; it never falls
 	current  atomic.Pointer[time.Time] // when the last poll that reached the end of the feed began; nil: none has
 	failure  atomic.Value              // error, of the last poll that failed
+}
+
+// reread says that the feed is being read from its start, because it was set back.
+type reread struct {
+	running bool
+	certain bool  // its end lies before what was read
+	from    int64 // the cursor before
 }
 
 // polling is a poll that is running, or the one after it.
@@ -61,8 +79,11 @@ var (
 	errClosed  = errors.New("issuer: the Issuer is closed")
 )
 
-func newFollower(store registry.Store, maxLag time.Duration, apply func(registry.Change), observe func(error)) *follower {
-	f := &follower{store: store, maxLag: maxLag, apply: apply, observe: observe}
+func newFollower(store registry.Store, maxLag time.Duration, apply func(registry.Change), report func(event.Reason, error)) *follower {
+	f := &follower{
+		store: store, maxLag: maxLag, apply: apply, report: report, clock: clock{report: report},
+		setBack: func() {}, restored: func(int64, int64, bool) {},
+	}
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
 }
@@ -152,44 +173,116 @@ func (f *follower) read() error {
 	} else {
 		f.timeouts++
 	}
-	if failing := err != nil; failing != f.failing && f.life.Err() == nil {
-		f.failing = failing
-		f.observe(err)
+	var reason event.Reason
+	if err != nil {
+		reason = event.StoreUnavailable
+	}
+	if f.life.Err() == nil && f.state.set(reason, err) {
+		f.report(reason, err)
 	}
 	return err
 }
 
 func (f *follower) readPages() error {
-	for restarted := false; ; {
-		begun, since := time.Now(), f.sequence.Load()
+	if f.clock.jumped() {
+		f.readAnew()
+	}
+	anchored := f.anchored()
+	for restarted := false; ; anchored = false {
+		begun, since := time.Now(), f.cursor
+		if anchored {
+			since-- // so that the page begins with the anchor
+		}
 		page, err := f.readPage(since)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case page.End < since && restarted:
+		}
+		if f.clock.compare(page.Now, begun, time.Now()) {
+			f.readAnew() // what was read while it was wrong may have been kept for too short
+			continue
+		}
+		behind := page.End < f.cursor
+		switch {
+		case behind && restarted:
 			return errSetBack
-		case page.End < since:
+		case behind || anchored && !explains(page.Changes, f.anchor):
 			// Read it from the start; what is known stays known.
-			f.sequence.Store(0)
+			f.startOver(behind)
 			restarted = true
 			continue
-		case page.More && (len(page.Changes) == 0 || page.Changes[len(page.Changes)-1].Sequence <= since):
+		case page.More && (len(page.Changes) == 0 || page.Changes[len(page.Changes)-1].Sequence <= f.cursor):
 			return errNoPage
 		}
-		for _, change := range page.Changes {
-			since = max(since, change.Sequence)
-		}
-		// First the sequence, then the evictions: a record that is read after an
-		// eviction, and cached, has a number that is not below it.
-		f.sequence.Store(since)
-		for _, change := range page.Changes {
-			f.apply(change)
-		}
+		f.take(page.Changes)
 		if !page.More {
-			f.current.Store(&begun)
+			f.finish(begun)
 			return nil
 		}
 	}
+}
+
+// take applies the changes of a page.
+func (f *follower) take(changes []registry.Change) {
+	before := f.cursor
+	for _, change := range changes {
+		if change.Sequence > f.cursor {
+			f.cursor, f.anchor = change.Sequence, change
+		}
+	}
+	// First the sequence, then the evictions: a record that is read after an
+	// eviction, and cached, has a number that is not below it.
+	f.sequence.Store(max(f.cursor, f.sequence.Load()))
+	for _, change := range changes {
+		if change.Sequence > before {
+			f.apply(change)
+		}
+	}
+}
+
+// finish notes that the end of the feed was reached by a poll that began at the time.
+func (f *follower) finish(begun time.Time) {
+	f.current.Store(&begun)
+	if r := f.reread; r.running {
+		f.reread = reread{}
+		f.restored(r.from, f.cursor, r.certain)
+	}
+}
+
+// readAnew begins to read the feed from its start, although it was not set back.
+func (f *follower) readAnew() { f.cursor, f.anchor = 0, registry.Change{} }
+
+// startOver begins to read a feed that was set back.
+func (f *follower) startOver(certain bool) {
+	if !f.reread.running {
+		f.reread = reread{running: true, from: f.cursor}
+	}
+	f.setBack()
+	f.reread.certain = f.reread.certain || certain
+	f.readAnew()
+}
+
+// anchorMargin is how long before its end an entry of the feed counts as one that the
+// store may leave out, as clocks differ.
+const anchorMargin = 2 * registry.MaxClockSkew
+
+// anchored reports whether the feed must still hold the change at the cursor. A feed
+// that was set back does not, also when more has been written to it since.
+func (f *follower) anchored() bool {
+	return f.anchor.Sequence > 0 && f.anchor.Sequence == f.cursor && time.Until(f.anchor.ExpiresAt) > anchorMargin
+}
+
+// explains reports whether a page that should begin with the anchor does, or has what
+// has replaced it (see registry.Store.Revoke).
+func explains(changes []registry.Change, anchor registry.Change) bool {
+	for _, c := range changes {
+		switch {
+		case nameOf(c) == nameOf(anchor):
+			return true
+		case c.Kind == registry.ClientCutOff && anchor.Kind == registry.TokenRevoked && c.ClientID == anchor.ClientID:
+			return true
+		}
+	}
+	return false
 }
 
 func (f *follower) readPage(since int64) (registry.Page, error) {
@@ -219,8 +312,8 @@ func (f *follower) lag(ctx context.Context) (time.Duration, error) {
 		}
 	}
 	// The clock is read each time: a process that was stopped serves requests again
-	// before a timer could say so. Since is the quicker half of Now.
-	lag := time.Since(*current)
+	// before a timer could say so.
+	lag := elapsed(*current)
 	if lag > f.maxLag {
 		return lag, f.lagging(lag)
 	}

@@ -249,9 +249,9 @@ func checkQuery(query string) *Error {
 		return nil
 	}
 	values, _ := url.ParseQuery(query) // gives what it could read beside the error
-	for name, given := range values {
-		if len(present(given)) == 0 || name == "audience" {
-			continue
+	for name := range values {
+		if name == "audience" {
+			continue // of no meaning here, and so of no harm there
 		}
 		if new(parameters).field(name) != nil || name == "resource" || name == "client_assertion_type" {
 			return malformed("parameters belong in the body of the request, not in its URL")

@@ -101,7 +101,9 @@ func TestContentType(t *testing.T) {
 		{[]string{"multipart/form-data; boundary=x"}, false},
 		{[]string{"application/x-www-form-urlencoded, text/plain"}, false},
 		{[]string{"application/x-www-form-urlencoded-x"}, false},
-		{[]string{"application/x-www-form-urlencoded; charset"}, false},
+		{[]string{"application/x-www-form-urlencoded; charset"}, true},
+		{[]string{"application/x-www-form-urlencoded; charset="}, true},
+		{[]string{"", "application/x-www-form-urlencoded"}, true},
 		{[]string{"application/x-www-form-urlencoded", "application/x-www-form-urlencoded"}, false},
 	} {
 		r := httptest.NewRequest("POST", "/token", strings.NewReader(appForm))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // What an operator does against the client "app" in an incident. Each is one write
@@ -264,7 +265,7 @@ func TestNumberWhileEvicting(t *testing.T) {
 			if _, err := cache.client(t.Context(), "app", address(1)); err != nil {
 				t.Error(err)
 			}
-		}, func(error) {})
+		}, func(event.Reason, error) {})
 		defer feed.close()
 		cache = newClientCache(store, feed, newLookups())
 		if err := feed.poll(t.Context()); err != nil {

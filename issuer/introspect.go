@@ -21,6 +21,9 @@ var inactive = []byte(`{"active":false}`)
 // it says the same: inactive.
 func (i *Issuer) introspectRequested(q request) (answer, *Error) {
 	ctx := q.context()
+	if off := i.feed.clock.check(); off != nil {
+		return answer{}, unavailable(event.ClockOff, off) // it cannot be told what has expired
+	}
 	claims, err := i.inspect(ctx, q.form.token, 0)
 	switch {
 	case errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil:

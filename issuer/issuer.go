@@ -13,10 +13,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // Config says what an issuer is made of. Issuer, Keys and Store are required;
@@ -120,10 +122,14 @@ type Config struct {
 
 	// Observe is told of every request to the token, revocation and introspection
 	// endpoints, of every call of RevokeToken, RevokeClient, RevokeSecret and
-	// RevokeAll, and when the store's feed cannot be followed, or can again. It is
+	// RevokeAll, and of changes of what happens in the background: see [Event]. It is
 	// called before the answer is sent, so it must be quick, and safe for concurrent
 	// use.
 	Observe func(ctx context.Context, e Event)
+
+	// Quiet has changes of what happens in the background reported nowhere without
+	// Observe. Default: they go to slog.Default().
+	Quiet bool
 }
 
 // Grant is what a token is about to say. What the program keeps beside a client,
@@ -150,6 +156,7 @@ type Issuer struct {
 	claims    func(context.Context, Grant) (map[string]any, error)
 	clientIP  func(*http.Request) string // nil: the address of the connection
 	observe   func(context.Context, Event)
+	notify    func(context.Context, Event) // of the background; nil: nobody
 	metadata  []byte
 	openID    []byte // the same for OpenID Connect Discovery; nil: not served
 	issClaim  []byte // the start of every payload
@@ -160,12 +167,18 @@ type Issuer struct {
 	proxy      sync.Once   // reports that a proxy's callers cannot be told apart
 	feed       *follower
 	revoked    *revoked
-	writing    *writing // revocations of clients
+	ledger     *ledger
+	restoring  atomic.Int64 // revocations that are to be written again
+	writing    *writing     // revocations of clients
+	advice     *advice
 	loops      *background
+
+	usesState, networksState condition // of recording them
 }
 
 // New returns an issuer. The error names the field that is wrong and what to
-// write.
+// write. What does not fit the clients of the store is no error: an event says so
+// soon afterwards (event.Misconfigured), where the store is a registry.Manager.
 func New(c Config) (*Issuer, error) {
 	c.TokenTTL = cmp.Or(c.TokenTTL, 15*time.Minute)
 	c.TokenPath = cmp.Or(c.TokenPath, "/token")
@@ -203,7 +216,7 @@ func New(c Config) (*Issuer, error) {
 	lookups := newLookups()
 	i := &Issuer{
 		url: c.Issuer, at: pathsOf(c.Issuer, c.TokenPath), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
-		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe,
+		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe, notify: event.Background(c.Observe, c.Quiet),
 	}
 	for audience, scopes := range i.resources {
 		i.resources[audience] = slices.Clone(scopes)
@@ -211,6 +224,7 @@ func New(c Config) (*Issuer, error) {
 	var limits *lockout
 	if c.FailedAttempts > 0 {
 		limits = newLockout(c.Store, lookups.queue, c.FailedAttempts)
+		limits.trust.recorded = func(err error) { i.recorded(&i.networksState, err) }
 	}
 	if c.MaxGrantRate > 0 {
 		i.grants = newGrantLimit(c.MaxGrantRate)
@@ -219,17 +233,26 @@ func New(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.revoked, i.feed = newRevoked(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportFollowing)
+	i.revoked, i.ledger, i.feed = newRevoked(), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
+	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
+	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
-	i.loops = newBackground(i.feed.run, i.housekeep, limits.run)
+	i.loops = newBackground(i.feed.run, i.housekeep, limits.run, i.restore)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
 	if c.OpenIDConfiguration {
 		if i.openID, err = i.newMetadata(true); err != nil {
 			return nil, err
 		}
 	}
-	i.metadata, err = i.newMetadata(false)
-	return i, err
+	if i.metadata, err = i.newMetadata(false); err != nil {
+		return nil, err
+	}
+	if manager, ok := c.Store.(registry.Manager); !ok {
+		i.clients.seen = i.advice.client
+	} else if i.notify != nil {
+		i.advise(manager)
+	}
+	return i, nil
 }
 
 // Close stops what the issuer does in the background, which begins at its first
@@ -242,7 +265,7 @@ func (i *Issuer) Close() error {
 	}
 	i.loops.close()
 	i.feed.close()
-	i.uses.flush(context.Background())
+	_ = i.uses.flush(context.Background()) // what cannot be written now is lost
 	i.secrets.lockout.flush(context.Background())
 	return nil
 }

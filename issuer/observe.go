@@ -3,6 +3,7 @@ package issuer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -10,9 +11,16 @@ import (
 
 // Event is what Config.Observe is told: one for each request to the token,
 // revocation and introspection endpoints, one for each call of RevokeToken,
-// RevokeClient, RevokeSecret and RevokeAll, one when the store's feed cannot be
-// followed, or can again, and one, once, when requests arrive by a proxy while
-// Config.ClientIP is not set (event.OpConfig).
+// RevokeClient, RevokeSecret and RevokeAll, and one for each change of what happens
+// in the background:
+//
+//   - event.OpFollow: the store's feed cannot be followed, or can again; this
+//     machine's clock is off the store's (event.ClockOff), or right again; the feed was
+//     set back, as by a restored backup (event.StateOlder)
+//   - event.OpRecord: when secrets were used, and from where, cannot be recorded, or
+//     can again
+//   - event.OpConfig: the configuration does not fit the clients or the requests, each
+//     fault once
 type Event = event.Event
 
 // observation is an operation under way, for the event that reports it. Without
@@ -54,14 +62,28 @@ func (o observation) reportRevocation(ctx context.Context, e Event, err error) {
 	o.report(ctx, e, nil)
 }
 
-// reportFollowing sends the event of polls of the feed that begin to fail, and,
-// with a nil error, of the first one that succeeds again.
-func (i *Issuer) reportFollowing(err error) {
-	e := Event{Op: event.OpFollow, Err: err}
+// reportState sends the event of a change of what happens in the background while
+// the feed is followed: a reason when it fails, none when it works again.
+func (i *Issuer) reportState(reason event.Reason, err error) {
+	i.tell(context.Background(), Event{Op: event.OpFollow, Reason: reason, Err: err})
+}
+
+// recorded takes in how a write of last uses, or of networks, went.
+func (i *Issuer) recorded(c *condition, err error) {
+	var reason event.Reason
 	if err != nil {
-		e.Reason = event.StoreUnavailable
+		reason, err = event.StoreUnavailable, fmt.Errorf("issuer: when secrets were used, or from where, cannot be recorded: %w", err)
 	}
-	i.observation().report(context.Background(), e, nil)
+	if c.set(reason, err) {
+		i.tell(context.Background(), Event{Op: event.OpRecord, Reason: reason, Err: err})
+	}
+}
+
+// tell sends an event that is about no request, to slog where nobody observes.
+func (i *Issuer) tell(ctx context.Context, e Event) {
+	if i.notify != nil {
+		i.notify(ctx, e)
+	}
 }
 
 // errProxyUnknown is the cause of the event that reportProxy sends.
@@ -70,7 +92,5 @@ var errProxyUnknown = errors.New("issuer: a proxy sends requests on, and whom th
 // reportProxy says that requests arrive by a proxy and their callers cannot be told
 // apart.
 func (i *Issuer) reportProxy(ctx context.Context) {
-	if i.observe != nil {
-		i.observe(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: errProxyUnknown})
-	}
+	i.tell(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: errProxyUnknown})
 }

@@ -98,6 +98,13 @@ func (q *fairQueue) full(network string) bool {
 	return q.free == 0 && !q.room(&q.others, network)
 }
 
+// length returns how many callers wait.
+func (q *fairQueue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting
+}
+
 // release gives a slot back.
 func (q *fairQueue) release() {
 	q.mu.Lock()

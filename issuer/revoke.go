@@ -139,6 +139,7 @@ func (i *Issuer) Sync(ctx context.Context) error {
 // apply makes a change of the feed count here.
 func (i *Issuer) apply(c registry.Change) {
 	i.revoked.add(c)
+	i.ledger.add(c)
 	switch c.Kind {
 	case registry.TokenRevoked: // changes no record
 	case registry.AllCutOff:

@@ -74,6 +74,15 @@ func (r *revoked) has(jti, clientID string) bool {
 	return found && id.number < cutOff
 }
 
+// len returns how many revocations are in the set.
+func (r *revoked) len() int {
+	n := r.tokens.size.Load() + r.clients.size.Load() + r.secrets.size.Load()
+	if r.all.Load() != 0 {
+		n++
+	}
+	return int(n)
+}
+
 func (r *revoked) secretKey(tag uint32, clientID string) hashKey {
 	var room [512]byte
 	key := binary.BigEndian.AppendUint32(room[:0], tag)

@@ -61,6 +61,10 @@ func (w *watched) Changes(ctx context.Context, since int64) (registry.Page, erro
 	return w.memory().Changes(ctx, since)
 }
 
+func (w *watched) List(ctx context.Context, q registry.Query) ([]registry.Client, error) {
+	return w.memory().List(ctx, q)
+}
+
 func (w *watched) Succeeded(ctx context.Context, networks []registry.ClientNetwork) error {
 	return w.memory().Succeeded(ctx, networks)
 }

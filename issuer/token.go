@@ -23,7 +23,15 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if _, behind := i.feed.lag(q.context()); behind != nil {
 		return answer{}, unavailable(event.StoreUnavailable, behind)
 	}
+	// By a clock that is ahead, a token would live for longer than it may; by one that
+	// is behind, it would have expired when it is used.
+	if off := i.feed.clock.check(); off != nil {
+		return answer{}, unavailable(event.ClockOff, off)
+	}
 	client := q.caller.client
+	if q.form.audience != "" {
+		i.advice.audience(client.ID)
+	}
 	audience, err := i.audience(client, q.form.resource)
 	if err != nil {
 		return answer{}, err

@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type trust struct {
 	queue     *fairQueue // before the store
 	limit     int        // of spare
 
+	recorded func(error) // told how each write went
+
 	mu    sync.Mutex
 	noted map[[2]string]time.Time // client and address → when it succeeded
 	wake  chan struct{}
@@ -50,6 +53,7 @@ const (
 	recordEvery       = 24 * time.Hour
 	askEvery          = 10 * time.Second
 	recordDelay       = time.Second // for more to be recorded in one write
+	recordRetry       = 10 * time.Second
 )
 
 func newTrust(store registry.Store, queue *fairQueue, attempts int) *trust {
@@ -63,6 +67,7 @@ func newTrust(store registry.Store, queue *fairQueue, attempts int) *trust {
 		spare:     newBounded[*rate.Limiter](maxBuckets, time.Hour),
 		asked:     newBounded[struct{}](maxBuckets, askEvery),
 		limit:     max(1, attempts/spareShare),
+		recorded:  func(error) {},
 		noted:     map[[2]string]time.Time{},
 		wake:      make(chan struct{}, 1),
 	}
@@ -224,7 +229,11 @@ func (t *trust) run(ctx context.Context) {
 		if !pause(ctx, recordDelay) {
 			return
 		}
-		t.flush(ctx)
+		for t.flush(ctx); t.unwritten(); t.flush(ctx) {
+			if !pause(ctx, recordRetry) {
+				return
+			}
+		}
 	}
 }
 
@@ -256,7 +265,7 @@ func (t *trust) loadAll(ctx context.Context) error {
 	return err
 }
 
-// flush records what is noted. What fails is noted again at a later success.
+// flush records what is noted. What cannot be written is kept for the next time.
 func (t *trust) flush(ctx context.Context) {
 	t.mu.Lock()
 	noted := t.noted
@@ -269,11 +278,17 @@ func (t *trust) flush(ctx context.Context) {
 	for key, at := range noted {
 		batch = append(batch, registry.ClientNetwork{ClientID: key[0], Network: key[1], At: at})
 	}
-	bound, cancel := context.WithTimeout(ctx, storeTimeout)
+	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
-	if t.recorder.Succeeded(bound, batch) == nil {
+	err := t.recorder.Succeeded(bound, batch)
+	t.recorded(err)
+	if err == nil {
 		return
 	}
+	if !errors.Is(err, registry.ErrInvalid) && t.keep(noted) {
+		return
+	}
+	// A later success is noted again.
 	for _, n := range batch {
 		for _, networks := range []*bounded[*trustedNetwork]{t.networks, t.seen} {
 			if known, ok := networks.get(turnOf(n.ClientID, networkOf(n.Network))); ok {
@@ -281,6 +296,28 @@ func (t *trust) flush(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// keep notes again what could not be written; false when there is no room.
+func (t *trust) keep(noted map[[2]string]time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.noted)+len(noted) > maxUses {
+		return false
+	}
+	for key, at := range noted {
+		if _, later := t.noted[key]; !later {
+			t.noted[key] = at
+		}
+	}
+	return true
+}
+
+// unwritten reports whether something is noted.
+func (t *trust) unwritten() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.noted) > 0
 }
 
 func (t *trust) sweep() {

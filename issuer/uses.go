@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -35,21 +36,31 @@ func (u *uses) note(clientID, secretID string, now time.Time) {
 	}
 }
 
-// flush hands the batch over. A batch that fails is dropped: a later use makes up
-// for it.
-func (u *uses) flush(ctx context.Context) {
+// flush hands the batch over. What cannot be written is kept for the next time.
+func (u *uses) flush(ctx context.Context) error {
 	u.mu.Lock()
 	last := u.last
 	u.last = map[[2]string]time.Time{}
 	u.mu.Unlock()
 	if len(last) == 0 {
-		return
+		return nil
 	}
 	batch := make([]registry.SecretUse, 0, len(last))
 	for key, at := range last {
 		batch = append(batch, registry.SecretUse{ClientID: key[0], SecretID: key[1], At: at})
 	}
-	bound, cancel := context.WithTimeout(ctx, storeTimeout)
+	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
-	_ = u.recorder.SecretsUsed(bound, batch)
+	err := u.recorder.SecretsUsed(bound, batch)
+	if err == nil || errors.Is(err, registry.ErrInvalid) {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for key, at := range last {
+		if _, later := u.last[key]; !later && len(u.last) < maxUses {
+			u.last[key] = at
+		}
+	}
+	return err
 }

@@ -321,7 +321,7 @@ func TestKeyringKeyIsCurrent(t *testing.T) {
 		key := r.snapshot.Load().Keys[0].Key()
 		mustFind(t, r, key)
 		store.fail(errors.New("down"))
-		until := r.snapshot.Load().loaded.Add(time.Hour)
+		until := r.snapshot.Load().read.at.Add(time.Hour)
 		time.Sleep(time.Until(until) - time.Nanosecond)
 		mustFind(t, r, key)
 		time.Sleep(time.Nanosecond)

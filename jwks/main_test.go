@@ -85,10 +85,6 @@ func thumbprint(public crypto.PublicKey) string { return sure(jose.NewKey(public
 // openSkewed is Open for a replica whose clock is off.
 func openSkewed(ctx context.Context, store KeyStore, policy Policy, skew time.Duration) (*Keyring, error) {
 	r := newOpened(store, sure(policy.withDefaults()))
-	r.skew = skew
-	if err := r.update(ctx, r.planAtStart); err != nil {
-		r.end()
-		return nil, err
-	}
-	return r, nil
+	r.clock.skew.Store(int64(skew))
+	return r.start(ctx)
 }

@@ -80,11 +80,12 @@ const (
 	OpRemoveSecret Op = "admin.remove_secret" // a secret was removed
 	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
 
-	OpRotateKey Op = "key.rotate"  // another key signs now, or the keyring could not see to that
-	OpKeyStore  Op = "key.store"   // the key store cannot be read or written, or can again
-	OpFetch     Op = "key.fetch"   // a key set was fetched, or could not be
-	OpFollow    Op = "feed.follow" // the issuer could not follow its store's changes, or can again
-	OpConfig    Op = "config"      // the configuration does not fit the requests that arrive; Reason says how
+	OpRotateKey Op = "key.rotate"   // another key signs now, or the keyring could not see to that
+	OpKeyStore  Op = "key.store"    // the key store cannot be read or written, or can again
+	OpFetch     Op = "key.fetch"    // a key set was fetched, or could not be
+	OpFollow    Op = "feed.follow"  // the issuer could not follow its store's changes, or can again; the clock is off; the feed was set back
+	OpRecord    Op = "store.record" // the issuer could not record when secrets were used, and from where, or can again
+	OpConfig    Op = "config"       // the configuration does not fit the requests that arrive; Reason says how
 )
 
 // Reason says why something was refused or failed. The list is closed: every
@@ -149,6 +150,7 @@ const (
 	ClockOff               Reason = "clock_off"               // this machine's clock has jumped, or differs from the store's by more than is allowed
 	StateOlder             Reason = "state_older"             // a store holds an older state than this process knows, as after a restored backup
 	StateForeign           Reason = "state_foreign"           // a store holds the state of another keyring or issuer
+	KeysExposed            Reason = "keys_exposed"            // the key file cannot be trusted: other users may read it, or it is a link
 	Internal               Reason = "internal"                // a fault of this program
 )
 
@@ -161,6 +163,6 @@ func Reasons() []Reason {
 		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
 		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
-		KeysNotWritten, ClockOff, StateOlder, StateForeign, Internal,
+		KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
 	}
 }

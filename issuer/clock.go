@@ -1,0 +1,87 @@
+package issuer
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// clock compares this machine's clock with that of the store, and with itself.
+type clock struct {
+	report func(event.Reason, error) // a change
+
+	state  condition
+	offset atomic.Int64 // by how much this machine's clock is ahead of the store's, in ns; 0 if the store has none
+	last   time.Time    // when it was looked at last; of the poll that runs
+}
+
+var errClockOff = errors.New("issuer: this machine's clock is off the store's by more than is allowed")
+
+// jumped reports whether the wall clock has moved by more than MaxClockSkew against
+// the monotonic one since the last call: it was set, or the machine was asleep.
+func (c *clock) jumped() bool {
+	now, last := time.Now(), c.last
+	c.last = now
+	if last.IsZero() {
+		return false
+	}
+	jump := now.Round(0).Sub(last.Round(0)) - now.Sub(last)
+	if jump.Abs() <= registry.MaxClockSkew {
+		return false
+	}
+	c.report(event.ClockOff, fmt.Errorf("issuer: the wall clock has jumped by %v, or this machine was asleep", jump.Round(time.Second)))
+	return true
+}
+
+// compare takes in the store's clock at a moment between two of this machine's. It
+// reports whether the clock is right again after it was off.
+func (c *clock) compare(store, begun, ended time.Time) (again bool) {
+	if store.IsZero() {
+		return false
+	}
+	begun, ended = begun.Round(0), ended.Round(0)
+	var offset time.Duration
+	switch {
+	case store.Before(begun):
+		offset = begun.Sub(store)
+	case store.After(ended):
+		offset = ended.Sub(store)
+	}
+	c.offset.Store(int64(offset))
+	if offset.Abs() > registry.MaxClockSkew {
+		err := offBy(offset)
+		if c.state.set(event.ClockOff, err) {
+			c.report(event.ClockOff, err)
+		}
+		return false
+	}
+	if again = c.state.set("", nil); again {
+		c.report("", nil)
+	}
+	return again
+}
+
+// offBy is the error of a clock that is ahead by the offset, or behind if that is
+// negative.
+func offBy(offset time.Duration) error {
+	direction := "ahead of"
+	if offset < 0 {
+		direction = "behind"
+	}
+	return fmt.Errorf("%w: it is %v %s it; set the clock that is wrong", errClockOff, offset.Abs().Round(time.Millisecond), direction)
+}
+
+// check returns an error while the clock is off.
+func (c *clock) check() error {
+	if time.Duration(c.offset.Load()).Abs() <= registry.MaxClockSkew {
+		return nil
+	}
+	return offBy(time.Duration(c.offset.Load()))
+}
+
+// ahead returns by how much this machine's clock is ahead, 0 if it is not.
+func (c *clock) ahead() time.Duration { return max(0, time.Duration(c.offset.Load())) }

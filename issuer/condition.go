@@ -1,0 +1,45 @@
+package issuer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// condition is something in the background that works or fails. Only a change of it
+// is reported.
+type condition struct {
+	mu     sync.Mutex
+	reason event.Reason // empty while it works
+	err    error        // of the last failure
+	since  time.Time    // when it began to fail
+}
+
+// set keeps how it is now; an empty reason means that it works. It reports whether
+// it has begun to fail, fails for another reason, or works again.
+func (c *condition) set(reason event.Reason, err error) (changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if changed = c.reason != reason; changed {
+		c.since = time.Now()
+	}
+	if c.reason, c.err = reason, err; reason == "" {
+		c.err, c.since = nil, time.Time{}
+	}
+	return changed
+}
+
+// get returns the failure and when it began; nil while it works.
+func (c *condition) get() (error, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err, c.since
+}
+
+// elapsed returns how long ago t was: the greater of what the wall clock and the
+// monotonic clock say. The monotonic clock stands still while a machine sleeps.
+func elapsed(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}
