@@ -40,6 +40,8 @@ const help = `clients manages the clients of an issuer.
   clients delete ID                  and revoke its tokens
 
   clients migrate                    bring the tables up to date, or make them
+  clients reseal                     seal the signing keys with the first key of
+                                     KEY_ENCRYPTION_KEY
 
 The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).
 All verbs but migrate want it to be there and up to date. Running issuers follow
@@ -72,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		"list": list, "add": add, "show": show, "rotate-secret": rotateSecret,
 		"disable": disable, "enable": enable, "revoke": revoke, "delete": remove,
 	}
-	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate}
+	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate, "reseal": reseal}
 	if operation, ok := operations[args[0]]; ok {
 		return operation(ctx, args[1:], out)
 	}

@@ -61,7 +61,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer keys.Close()
-	defer service.RotateOnSignal(ctx, keys)()
+	defer service.KeysOnSignal(ctx, keys)()
 
 	iss, err := issuer.New(issuer.Config{
 		Issuer:          set.Issuer,
@@ -89,7 +89,7 @@ func run(ctx context.Context) error {
 	}
 
 	e := echo.New()
-	ready := service.Ready(keys, store)
+	ready := service.Ready(iss) // which asks its keyring and its store
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.GET("/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
@@ -115,7 +115,7 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 		if err != nil {
 			return nil, nil, err
 		}
-		keyStore, err := store.KeyStore(keyEncryptionKeys...)
+		keyStore, err := store.KeyStore(set.Issuer, keyEncryptionKeys...)
 		if err != nil {
 			return nil, nil, errors.Join(err, store.Close())
 		}

@@ -29,7 +29,7 @@ type Readiness struct {
 }
 
 // readyTimeout is how long all parts together may take to answer.
-const readyTimeout = 2 * time.Second
+const readyTimeout = 4 * time.Second
 
 // Ready makes a Readiness that asks all parts.
 func Ready(parts ...Part) *Readiness {
