@@ -3,6 +3,7 @@ package jwks
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ type shelf struct {
 	mu    sync.Mutex
 	blob  []byte
 	err   error // the answer to everything, if set
+	full  error // the answer to Save, if set
 	loads int
 	saves int
 }
@@ -42,6 +44,9 @@ func (s *shelf) Save(ctx context.Context, old, blob []byte) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	if s.full != nil {
+		return false, s.full
+	}
 	if !bytes.Equal(s.blob, old) || (s.blob == nil) != (old == nil) {
 		return false, nil
 	}
@@ -54,6 +59,15 @@ func (s *shelf) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
+}
+
+var errReadOnly = errors.New("the store is read-only")
+
+// refuse makes the store one that can be read and not written, until err is nil.
+func (s *shelf) refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = err
 }
 
 func (s *shelf) put(blob []byte) {
