@@ -56,6 +56,9 @@ func (s *Store) apply(ctx context.Context, p *pool, c *change) (guard, sequence 
 		guard, sequence = found.Int64, number.Int64
 		return nil
 	})
+	if err == nil {
+		s.health.ended(sequence)
+	}
 	return guard, sequence, err
 }
 

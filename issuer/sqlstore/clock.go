@@ -127,10 +127,14 @@ func (c *clock) off() time.Duration {
 
 // skewed returns an error if the clock is off the database's.
 func (c *clock) skewed() error {
-	if off := c.off(); off.Abs() > registry.MaxClockSkew {
-		return fmt.Errorf("%w: it is %v ahead: set it, and let it be kept by NTP", registry.ErrClockSkew, off.Round(time.Second))
+	off, way := c.off(), "ahead"
+	if off < 0 {
+		off, way = -off, "behind"
 	}
-	return nil
+	if off <= registry.MaxClockSkew {
+		return nil
+	}
+	return fmt.Errorf("%w: it is %v %s: set it right, and let NTP keep it so", registry.ErrClockSkew, off.Round(time.Second), way)
 }
 
 // readClock compares the clock with the database's.
