@@ -69,7 +69,9 @@ func (i *Issuer) housekeep(ctx context.Context) {
 			i.ledger.sweep()
 			i.sweep()
 		case <-flush.C:
-			i.recorded(&i.usesState, i.uses.flush(ctx))
+			if err := i.uses.flush(ctx); err == nil || ctx.Err() == nil { // and not because the issuer is closed
+				i.recorded(&i.usesState, err)
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -281,7 +281,9 @@ func (t *trust) flush(ctx context.Context) {
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
 	err := t.recorder.Succeeded(bound, batch)
-	t.recorded(err)
+	if err == nil || ctx.Err() == nil { // and not because the issuer is closed
+		t.recorded(err)
+	}
 	if err == nil {
 		return
 	}

@@ -25,9 +25,18 @@
 //	DELETE /clients/{id}/secrets/{secret}  remove the secret with this secret_id
 //	POST   /clients/{id}/revoke            revoke its tokens; it can get new ones
 //
-// Bodies are application/json. The other secrets end overlap seconds after the new
-// one is generated, by default after a day. A PUT names the version that was read;
-// another version is a conflict (409). A PUT that disables also revokes.
+//	POST   /clients/{id}/secrets/{secret}/revoke  revoke the tokens that it got with the secret
+//	POST   /clients/revoke                        revoke the tokens of all clients
+//
+// A body is one JSON object, application/json, at most 64 KiB, in UTF-8, with known
+// members of exactly these names, none of them twice; nothing may follow it. A GET's
+// is not read. The query takes the parameters above, each once, and ?revoke=true where
+// a secret is removed: that revokes the tokens it got.
+//
+// The other secrets end overlap seconds after the new one is generated, by default
+// after a day. A PUT names the version that was read; another version is a conflict
+// (409). A PUT that disables also revokes. What GET gave can be sent back in a PUT;
+// client_secret, and other secrets or times than GET gave, are refused.
 //
 // # A client
 //
@@ -51,7 +60,9 @@
 // token_ttl is in seconds. What each member means is in registry.Client, whose own
 // JSON is another form. Answers add client_id_issued_at, grant_types and secrets:
 // their secret_id, label and times, never a hash. Errors have the form of RFC 6749,
-// section 5.2.
+// section 5.2, also those for an unknown path (404) and method (405). What a store
+// would refuse is 400 and names the member: invalid_client_metadata of a client's
+// record, invalid_request of the rest.
 package admin
 
 import (
@@ -59,7 +70,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"path"
+	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer"
@@ -96,7 +107,7 @@ type API struct {
 	manager registry.Manager
 	actor   func(*http.Request) string
 	observe func(context.Context, Event)
-	mux     *http.ServeMux
+	routes  []route
 }
 
 // New returns an API. The error names the field that is wrong and what to write.
@@ -107,33 +118,34 @@ func New(c Config) (*API, error) {
 	case c.Manager == nil:
 		return nil, errors.New("admin: Config.Manager is missing: write the issuer's store, such as one of sqlite.Open")
 	}
-	a := &API{issuer: c.Issuer, manager: c.Manager, actor: c.Actor, observe: c.Observe, mux: http.NewServeMux()}
-	a.handle("GET /clients", event.OpRead, a.list)
+	a := &API{issuer: c.Issuer, manager: c.Manager, actor: c.Actor, observe: c.Observe}
+	a.handle("GET /clients", event.OpRead, a.list, "search", "after", "limit")
 	a.handle("POST /clients", event.OpRegister, a.register)
+	a.handle("POST /clients/revoke", event.OpRevokeClient, a.revokeAll)
 	a.handle("GET /clients/{id}", event.OpRead, a.get)
 	a.handle("PUT /clients/{id}", event.OpUpdate, a.update)
 	a.handle("DELETE /clients/{id}", event.OpDelete, a.remove)
 	a.handle("POST /clients/{id}/secrets", event.OpRotateSecret, a.rotate)
-	a.handle("DELETE /clients/{id}/secrets/{secret}", event.OpRemoveSecret, a.removeSecret)
+	a.handle("DELETE /clients/{id}/secrets/{secret}", event.OpRemoveSecret, a.removeSecret, "revoke")
 	a.handle("POST /clients/{id}/secrets/{secret}/revoke", event.OpRevokeClient, a.revokeSecret)
 	a.handle("POST /clients/{id}/revoke", event.OpRevokeClient, a.revokeClient)
-	a.handle("POST /clients/revoke", event.OpRevokeClient, a.revokeAll)
 	return a, nil
 }
 
 // ServeHTTP serves /clients and the paths below it. Behind another prefix, put
-// http.StripPrefix in front.
+// http.StripPrefix in front. Every answer is JSON, also to an unknown path (404) or
+// method (405). It redirects nobody.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if a == nil || a.mux == nil {
+	if a == nil || a.routes == nil {
 		internal(errNotMade).write(w)
 		return
 	}
-	// ServeMux would redirect these to a path outside the group or prefix.
-	if escaped := r.URL.EscapedPath(); path.Clean(escaped) != escaped {
-		refusalOf(registry.ErrNotFound).write(w)
+	found, allow, ok := a.find(r)
+	if !ok {
+		noRoute(w, allow)
 		return
 	}
-	a.mux.ServeHTTP(w, r)
+	a.run(w, r, found)
 }
 
 var errNotMade = errors.New("admin: the API was not made by New")
@@ -171,46 +183,61 @@ var errTimeout = errors.New("admin: the store does not answer")
 // what it was about.
 type action func(r *http.Request, e *Event) (status int, answer any, err error)
 
-func (a *API) handle(pattern string, op event.Op, do action) {
-	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		var began time.Time
-		if a.observe != nil {
-			began = time.Now()
-		}
-		e := Event{Op: op, Target: loggable(r.PathValue("id"))}
-		ctx, cancel := context.WithTimeoutCause(r.Context(), timeout, errTimeout)
-		defer cancel()
-		status, answer, err := a.do(r.WithContext(ctx), &e, do)
-		var body []byte
-		if err == nil {
-			body, err = json.Marshal(answer)
-		}
-		var refused *refusal
-		if err != nil {
-			refused = refusalOf(err)
-		}
-		if a.observe != nil {
-			e.Status, e.Duration = status, time.Since(began)
-			e.ClientID = a.actorOf(r)
-			if refused != nil {
-				e.Status, e.Code, e.Reason, e.Err = refused.status, refused.code, refused.reason, err
-			}
-			a.observe(r.Context(), e)
-		}
-		if refused != nil {
-			refused.write(w)
-			return
-		}
-		writeJSON(w, status, body)
-	})
+// handle adds a route. query are the parameters that its URL may have.
+func (a *API) handle(pattern string, op event.Op, do action, query ...string) {
+	method, path, _ := strings.Cut(pattern, " /")
+	a.routes = append(a.routes, route{method, strings.Split(path, "/"), op, query, do})
 }
 
-// do refuses what another site has made a browser send, and does the action.
-func (a *API) do(r *http.Request, e *Event, do action) (status int, answer any, err error) {
+// run does the action of a route, reports it and answers.
+func (a *API) run(w http.ResponseWriter, r *http.Request, t route) {
+	var began time.Time
+	if a.observe != nil {
+		began = time.Now()
+	}
+	e := Event{Op: t.op, Target: loggable(r.PathValue("id"))}
+	ctx, cancel := context.WithTimeoutCause(r.Context(), timeout, errTimeout)
+	defer cancel()
+	status, answer, err := t.act(r.WithContext(ctx), &e)
+	var body []byte
+	if err == nil {
+		body, err = json.Marshal(answer)
+	}
+	var refused *refusal
+	if err != nil {
+		refused = refusalOf(err)
+	}
+	if a.observe != nil {
+		e.Status, e.Duration = status, time.Since(began)
+		e.ClientID = a.actorOf(r)
+		if refused != nil {
+			e.Status, e.Code, e.Reason, e.Err = refused.status, refused.code, refused.reason, err
+		}
+		a.observe(r.Context(), e)
+	}
+	if refused != nil {
+		refused.write(w)
+		return
+	}
+	writeJSON(w, status, body)
+}
+
+// act refuses what another site has made a browser send, what the URL must not have
+// and ids that no client or secret can have, and does the action.
+func (t route) act(r *http.Request, e *Event) (status int, answer any, err error) {
 	if err := sameOrigin(r); err != nil {
 		return 0, nil, err
 	}
-	return do(r, e)
+	if err := checkQuery(r, t.query); err != nil {
+		return 0, nil, err
+	}
+	for _, name := range t.path {
+		id := r.PathValue(strings.Trim(name, "{}"))
+		if name == "{id}" && !registry.ValidID(id) || name == "{secret}" && !isText(id) {
+			return 0, nil, registry.ErrNotFound // and no question that a database refuses
+		}
+	}
+	return t.do(r, e)
 }
 
 // sync makes this process act on a change that the manager has written, now

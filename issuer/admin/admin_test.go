@@ -250,7 +250,7 @@ func TestAdminRefuses(t *testing.T) {
 	o.do("GET", base+"/app/else", "", 404)
 	o.do("PATCH", base+"/app", "", 405)
 	big := `{"client_name":"` + strings.Repeat("x", 70<<10) + `"}`
-	if got := o.do("POST", base, big, 400); got["error"] != "invalid_request" {
+	if got := o.do("POST", base, big, 413); got["error"] != "invalid_request" {
 		t.Errorf("too large: %v", got)
 	}
 }
@@ -297,7 +297,7 @@ func TestAdminEvents(t *testing.T) {
 		{"GET", "/nobody", "", event.OpRead, "nobody", 404, event.NotFound},
 		{"POST", "", `{"client_id":"app"}`, event.OpRegister, "app", 409, event.Conflict},
 		{"POST", "", `{"client_id":"x","scope":" "}`, event.OpRegister, "", 400, event.InvalidClient},
-		{"POST", "", strings.Repeat(" ", 70<<10), event.OpRegister, "", 400, event.RequestTooLarge},
+		{"POST", "", strings.Repeat(" ", 70<<10), event.OpRegister, "", 413, event.RequestTooLarge},
 		{"PUT", "/app", `{"version":1}`, event.OpUpdate, "app", 200, ""},
 		{"PUT", "/app", `{"version":1}`, event.OpUpdate, "app", 409, event.Conflict},
 		{"POST", "/app/secrets", `{}`, event.OpRotateSecret, "app", 201, ""},

@@ -3,8 +3,6 @@ package admin
 import (
 	"crypto/rand"
 	"encoding/base32"
-	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,7 +10,6 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 func (a *API) list(r *http.Request, e *Event) (int, any, error) {
@@ -44,8 +41,13 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	if err := readJSON(r, &asked); err != nil {
 		return 0, nil, err
 	}
-	if asked.Secret != "" || asked.Secrets != nil {
+	switch {
+	case asked.Secret != "" || asked.Secrets != nil:
 		return 0, nil, invalidMetadata("client_secret: the issuer generates it")
+	case asked.IssuedAt != 0:
+		return 0, nil, invalidMetadata("client_id_issued_at: the issuer sets it")
+	case asked.Version != 0:
+		return 0, nil, invalidMetadata("version: a new client has none")
 	}
 	if asked.expires() {
 		return 0, nil, invalidMetadata(secretsNeverExpire)
@@ -97,12 +99,27 @@ func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
 		return 0, nil, invalidMetadata("client_id is not the one in the URL")
 	}
 	asked.ID = r.PathValue("id")
+	switch {
+	case asked.Secret != "":
+		return 0, nil, invalidMetadata("client_secret: a PUT does not change it: POST to the client's /secrets generates another")
+	case asked.SecretExpiresAt != nil:
+		return 0, nil, invalidMetadata("client_secret_expires_at: a PUT does not change it")
+	}
 	c, refused := asked.client()
 	if refused != nil {
 		return 0, nil, refused
 	}
 	if c.Version == 0 {
 		return 0, nil, invalidMetadata("version is missing: it is that of the record the change was made to")
+	}
+	if asked.Secrets != nil || asked.IssuedAt != 0 {
+		stored, err := a.manager.Client(r.Context(), asked.ID)
+		if err != nil {
+			return 0, nil, err
+		}
+		if refused := asked.unchanged(recordOf(*stored)); refused != nil {
+			return 0, nil, refused
+		}
 	}
 	c, err := a.manager.Update(r.Context(), c)
 	if err != nil {
@@ -113,6 +130,9 @@ func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
 }
 
 func (a *API) remove(r *http.Request, _ *Event) (int, any, error) {
+	if err := readNothing(r); err != nil {
+		return 0, nil, err
+	}
 	if err := a.manager.Delete(r.Context(), r.PathValue("id")); err != nil {
 		return 0, nil, err
 	}
@@ -140,12 +160,12 @@ func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 	} else if asked.Revoke {
 		overlap = 0
 	}
-	if !isText(asked.Label) {
-		return 0, nil, malformed("label is longer than 1024 bytes, or has a NUL")
-	}
 	rotation := registry.Rotation{Overlap: overlap, Label: asked.Label, Revoke: asked.Revoke}
-	if err := rotation.Validate(); err != nil {
+	if asked.Revoke && overlap != 0 {
 		return 0, nil, malformed("overlap is not 0: secrets whose tokens are revoked end at once")
+	}
+	if err := rotation.Validate(); err != nil {
+		return 0, nil, err
 	}
 	id := r.PathValue("id")
 	plain, err := a.manager.RotateSecret(r.Context(), id, rotation)
@@ -161,6 +181,9 @@ func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 // the client got with it are revoked.
 func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
 	id, secret := secretOf(r, e)
+	if err := readNothing(r); err != nil {
+		return 0, nil, err
+	}
 	var revoke bool
 	switch r.URL.Query().Get("revoke") {
 	case "", "false":
@@ -186,6 +209,9 @@ func secretOf(r *http.Request, e *Event) (id, secret string) {
 // revokeClient revokes every token that the client has been granted so far.
 func (a *API) revokeClient(r *http.Request, _ *Event) (int, any, error) {
 	id := r.PathValue("id")
+	if err := readNothing(r); err != nil {
+		return 0, nil, err
+	}
 	if _, err := a.manager.Client(r.Context(), id); err != nil {
 		return 0, nil, err
 	}
@@ -196,6 +222,9 @@ func (a *API) revokeClient(r *http.Request, _ *Event) (int, any, error) {
 // has. That one stays valid.
 func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
 	id, secret := secretOf(r, e)
+	if err := readNothing(r); err != nil {
+		return 0, nil, err
+	}
 	c, err := a.manager.Client(r.Context(), id)
 	if err != nil {
 		return 0, nil, err
@@ -209,26 +238,8 @@ func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
 // revokeAll revokes every token that any client has been granted so far.
 func (a *API) revokeAll(r *http.Request, e *Event) (int, any, error) {
 	e.Target = "*"
+	if err := readNothing(r); err != nil {
+		return 0, nil, err
+	}
 	return http.StatusOK, struct{}{}, a.issuer.RevokeAll(r.Context())
-}
-
-const maxRequest = 64 << 10
-
-// readJSON reads a body of one JSON object with known members. An empty body is
-// an empty object.
-func readJSON(r *http.Request, v any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRequest))
-	if err != nil {
-		return invalidRequest(event.RequestTooLarge, "the request is larger than 64 KiB, or ended early")
-	}
-	if len(body) == 0 {
-		return nil
-	}
-	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return malformed("Content-Type must be application/json")
-	}
-	if err := unmarshal(body, v); err != nil {
-		return malformed("the request is not the JSON object that is wanted: " + err.Error())
-	}
-	return nil
 }

@@ -2,8 +2,10 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 )
@@ -23,8 +25,30 @@ func (a *API) Mount(g *echo.Group, actor func(c echo.Context) string) {
 		}
 		return a.serve(c, path)
 	}
-	g.Any("/clients", func(c echo.Context) error { return serve(c, "/clients") })
-	g.Any("/clients/*", func(c echo.Context) error { return serve(c, "/clients/"+c.Param("*")) })
+	one := func(c echo.Context) error { return serve(c, "/clients") }
+	all := func(c echo.Context) error { return serve(c, "/clients/"+c.Param("*")) }
+	g.Any("/clients", one)
+	g.Any("/clients/*", all)
+	// Any is not all methods.
+	g.RouteNotFound("/clients", unknownMethod(a, one))
+	g.RouteNotFound("/clients/*", unknownMethod(a, all))
+}
+
+// unknownMethod serves a request with a method that no route takes: it answers 405 or
+// 404 and does nothing, as a guard may let through what no route is for.
+func unknownMethod(a *API, serve echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if method := c.Request().Method; a != nil && slices.ContainsFunc(a.routes, func(t route) bool { return t.serves(method) }) {
+			return echo.NewHTTPError(http.StatusNotFound)
+		}
+		return serve(c)
+	}
+}
+
+// isEchoTooLarge reports whether Echo's BodyLimit has cut the body short.
+func isEchoTooLarge(err error) bool {
+	var limit *echo.HTTPError
+	return errors.As(err, &limit) && limit.Code == http.StatusRequestEntityTooLarge
 }
 
 // serve serves a path below the group. Echo matches the path as it was escaped,
@@ -36,7 +60,8 @@ func (a *API) serve(c echo.Context, path string) error {
 	if r.URL.RawPath != "" {
 		unescaped, err := url.PathUnescape(path)
 		if err != nil {
-			return echo.NewHTTPError(http.StatusNotFound)
+			noRoute(c.Response(), nil)
+			return nil
 		}
 		u.Path, u.RawPath = unescaped, path
 	}

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Record is a client and a secret for it, as [ReadRecords] reads them.
@@ -146,58 +146,35 @@ func (r record) client() (registry.Client, *refusal) {
 	if r.TokenTTL < 0 || r.TokenTTL > maxSeconds {
 		return registry.Client{}, invalidMetadata("token_ttl is not a number of seconds up to a year")
 	}
-	for _, text := range slices.Concat([]string{r.Name, r.DefaultAudience}, r.Audiences, r.Introspects) {
-		if !isText(text) {
-			return registry.Client{}, invalidMetadata("a name or an audience is longer than 1024 bytes, or has a NUL")
-		}
-	}
 	if err := c.Validate(); err != nil {
-		return registry.Client{}, invalidMetadata(strings.TrimPrefix(err.Error(), "registry: "))
+		return registry.Client{}, refusalOf(err)
 	}
 	return c, nil
 }
 
-// maxText is how long the texts may be that registry.Client.Validate leaves open:
-// what a store takes.
-const maxText = 1024
-
-func isText(s string) bool { return len(s) <= maxText && !strings.Contains(s, "\x00") }
-
-const maxSeconds = int64(365 * 24 * time.Hour / time.Second)
-
-// unmarshal reads one JSON object into a struct. Members that are repeated or
-// that the struct does not have are refused, as are names that encoding/json
-// would take for another: all of ours are of lower case letters and _.
-func unmarshal(doc []byte, v any) error {
-	members, err := object(doc)
-	if err != nil {
-		return err
+// unchanged refuses a record that would change what only GET shows. What GET gave can
+// be sent back.
+func (r record) unchanged(stored record) *refusal {
+	if r.IssuedAt != 0 && r.IssuedAt != stored.IssuedAt {
+		return invalidMetadata("client_id_issued_at: a PUT does not change it: leave it out, or as GET gave it")
 	}
-	for name, value := range members {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
-			return fmt.Errorf("unknown member %q", name)
-		}
-		if value[0] == '{' { // metadata
-			if _, err := object(value); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	decoder := json.NewDecoder(strings.NewReader(string(doc)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	if r.Secrets != nil && !slices.EqualFunc(r.Secrets, stored.Secrets, secretRecord.same) {
+		return invalidMetadata("secrets: a PUT does not change them: leave them out, or as GET gave them")
 	}
 	return nil
 }
 
-// object reads the members of one JSON object, which have unique names.
-func object(doc []byte) (map[string]json.RawMessage, error) {
-	claims, err := jose.ParseObject(string(doc))
-	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "jose: "))
-	}
-	var members map[string]json.RawMessage
-	err = claims.Unmarshal(&members)
-	return members, err
+// same compares all but when the secret was used.
+func (s secretRecord) same(other secretRecord) bool {
+	return s.ID == other.ID && s.Label == other.Label && s.Generated == other.Generated &&
+		s.CreatedAt.Equal(other.CreatedAt) && s.ExpiresAt.Equal(other.ExpiresAt)
 }
+
+// maxText is how long a text in a URL may be: what a store takes.
+const maxText = 1024
+
+func isText(s string) bool {
+	return len(s) <= maxText && utf8.ValidString(s) && !strings.Contains(s, "\x00")
+}
+
+const maxSeconds = int64(365 * 24 * time.Hour / time.Second)

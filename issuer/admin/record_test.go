@@ -41,12 +41,12 @@ func TestReadRecordsRefuses(t *testing.T) {
 		`null`:                                  "JSON array",
 		`[null]`:                                "record 1",
 		`[["a"]]`:                               "record 1",
-		`[{}]`:                                  "Client.ID",
+		`[{}]`:                                  "client_id: ",
 		`[{"client_id":"a"},{"client_id":"a"}]`: "record 2",
 		`[{"client_id":"a","client_id":"b"}]`:   "unique names",
 		`[{"client_id":"a","Client_secret":"b"}]`:                                       "unknown member",
 		`[{"client_id":"a","client_\u017fecret":"b"}]`:                                  "unknown member",
-		`[{"client_id":"a","secret":"b"}]`:                                              "unknown field",
+		`[{"client_id":"a","secret":"b"}]`:                                              "unknown member",
 		`[{"client_id":"a","secrets":[]}]`:                                              "client_secret",
 		`[{"client_id":"a","client_secret":"ä"}]`:                                       "client_secret",
 		`[{"client_id":"a","client_secret":"b","client_secret_expires_at":1700000000}]`: "client_secret_expires_at",
@@ -55,7 +55,7 @@ func TestReadRecordsRefuses(t *testing.T) {
 		`[{"client_id":"a","grant_types":["x"]}]`:                                       "grant_types",
 		`[{"client_id":"a","metadata":{"x":"a","x":"b"}}]`:                              "unique names",
 		`[{"client_id":"a","metadata":{"x":1}}]`:                                        "record 1",
-		`[{"client_id":"a","metadata":{"":"x"}}]`:                                       "Client.Metadata",
+		`[{"client_id":"a","metadata":{"":"x"}}]`:                                       "metadata: ",
 		`[{"client_id":7}]`:                                                             "record 1",
 	} {
 		records, err := admin.ReadRecords([]byte(doc))

@@ -53,14 +53,47 @@ func internal(cause error) *refusal {
 	return &refusal{status: http.StatusInternalServerError, code: "server_error", description: "the answer could not be made", reason: event.Internal, cause: cause}
 }
 
+// members are the JSON names of the fields that a store may refuse.
+var members = map[string]string{
+	"Client.ID": "client_id", "Client.Name": "client_name", "Client.AuthMethod": "token_endpoint_auth_method",
+	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
+	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Version": "version",
+	"Client.Secrets": "client_secret", "Secret": "client_secret",
+	"Rotation.Overlap": "overlap", "Rotation.Label": "label", "Rotation.Revoke": "revoke", "Secret.Label": "label",
+	"Query.Search": "search", "Query.After": "after", "Query.Limit": "limit",
+}
+
+// invalidField is the answer to what the store refuses for good. It names the
+// member.
+func invalidField(e *registry.InvalidError) *refusal {
+	field, _, _ := strings.Cut(e.Field, "[") // such as Client.Metadata["a"]
+	name, ok := members[field]
+	if !ok {
+		name = strings.ToLower(field)
+	}
+	problem := e.Problem
+	for goName, member := range members {
+		problem = strings.ReplaceAll(problem, goName, member)
+	}
+	answer := invalidMetadata(name + ": " + problem)
+	if !strings.HasPrefix(field, "Client") {
+		answer = malformed(name + ": " + problem)
+	}
+	answer.cause = e
+	return answer
+}
+
 // refusalOf returns the answer to an error. One that is not known is the
 // store's.
 func refusalOf(err error) *refusal {
 	var known *refusal
+	var invalid *registry.InvalidError
 	var marshal *json.MarshalerError
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &invalid):
+		return invalidField(invalid)
 	case errors.As(err, &marshal):
 		return internal(err)
 	case errors.Is(err, registry.ErrNotFound):
