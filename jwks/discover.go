@@ -14,8 +14,10 @@ const rediscover = 24 * time.Hour
 // NewIssuerRemote makes a Remote of an issuer's keys when their address is not
 // known. The address is the jwks_uri of the issuer's metadata (RFC 8414, section 3,
 // whose well-known path goes before the issuer's own path), or else of its OpenID
-// Connect discovery document. The metadata is fetched at the first use, again after
-// 24 h, and again after a failed fetch, each time within the fetch's Timeout.
+// Connect discovery document, or else of RFC 8414 metadata below the issuer's own
+// path. One of these that does not answer leaves time for the next. The metadata is
+// fetched at the first use, again after 24 h, and again after a failed fetch, each
+// time within the fetch's Timeout.
 //
 // issuer is the issuer identifier exactly as tokens have it in iss, without query
 // or fragment. Metadata that names another issuer is not used (RFC 8414, section
@@ -49,7 +51,7 @@ type discovery struct {
 func (d *discovery) forget() { d.found = "" }
 
 func (d *discovery) locate(ctx context.Context) (string, error) {
-	if d.found != "" && time.Since(d.when) < rediscover {
+	if d.found != "" && !reached(time.Now(), d.when.Add(rediscover)) {
 		return d.found, nil
 	}
 	metadata, err := d.client.Metadata(ctx, d.issuer, "jwks_uri")

@@ -1,13 +1,13 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
-	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
@@ -18,11 +18,14 @@ const (
 	firstRetry   = time.Second
 	longestRetry = time.Minute
 	blindRetry   = 5 * time.Second // while there is nothing to serve
-
-	// maxWaiting bounds the calls that wait for one fetch because the held set lacks
-	// their key. Anybody can invent key ids, and each of these calls holds a request.
-	maxWaiting = 64
+	maxSetBytes  = 8 << 20         // 10 000 RSA keys of 4096 bits without certificates
 )
+
+// reached reports whether a time has come, by the wall clock or by the monotonic one:
+// the latter does not move while a machine is suspended.
+func reached(now, t time.Time) bool {
+	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
+}
 
 // heldSet is a key set with its times. It is immutable.
 type heldSet struct {
@@ -39,7 +42,9 @@ type heldSet struct {
 type wanted struct {
 	kid, alg string
 	called   time.Time
-	unknown  bool // to the set that is held: it counts among those that wait
+	network  string // for which it asks
+	asked    bool   // network is known, or known to be unknown
+	place    *place // of a call for a key that the held set lacks, while it waits
 }
 
 // flight is one fetch.
@@ -47,7 +52,7 @@ type flight struct {
 	began     time.Time
 	cancel    context.CancelFunc
 	scheduled bool // the schedule wanted it, not only an unknown key
-	waiting   int  // calls for unknown keys
+	places    places
 	done      chan struct{}
 	err       error // set before done is closed
 }
@@ -61,16 +66,16 @@ func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key,
 		return nil, nil, r.refusal
 	}
 	now := time.Now()
-	if !now.Before(r.due) {
+	if reached(now, r.due) {
 		r.begin(ctx, now, true)
 	}
 	s := r.current.Load()
-	usable := s != nil && now.Before(s.staleUntil)
+	usable := s != nil && !reached(now, s.staleUntil)
 	if usable {
 		// A set that was requested after the call began is current for this call,
 		// however long the answer took.
 		answered := ended != nil && ended.err == nil && !ended.began.Before(w.called)
-		if answered || now.Before(r.waitFrom) {
+		if answered || !reached(now, r.waitFrom) {
 			if key := s.set.Find(w.kid, w.alg); key != nil {
 				return key, nil, nil
 			}
@@ -82,37 +87,30 @@ func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key,
 	if ended != nil && ended.err != nil {
 		return nil, nil, ended.err
 	}
-	if r.flight == nil && usable && !now.Before(r.askAfter) {
+	if r.flight == nil && usable && reached(now, r.askAfter) {
 		r.askAfter = now.Add(r.cooldown)
 		r.begin(ctx, now, false)
 	}
-	w.unknown = usable && w.kid != "" && s.set.Find(w.kid, w.alg) == nil
-	switch {
-	case r.flight != nil && w.unknown && r.flight.waiting >= maxWaiting:
-		return nil, nil, errCrowded
-	case r.flight != nil:
-		if w.unknown {
-			r.flight.waiting++
+	if r.flight == nil {
+		return nil, nil, cmp.Or(r.lastErr, ErrUnknownKey)
+	}
+	if !w.asked {
+		return nil, nil, errWhoAsks
+	}
+	w.place = nil
+	if unknown := usable && w.kid != "" && s.set.Find(w.kid, w.alg) == nil; unknown {
+		if now.Sub(r.flight.began) >= longestWait {
+			return nil, nil, errSlow
 		}
-		return nil, r.flight, nil
-	case r.lastErr != nil:
-		return nil, nil, r.lastErr
-	default:
-		return nil, nil, ErrUnknownKey
+		if w.place = r.flight.places.take(w.network); w.place == nil {
+			return nil, nil, errCrowded
+		}
 	}
+	return nil, r.flight, nil
 }
 
-var errCrowded = fmt.Errorf("%w: %d calls for unknown keys wait for the fetch already", ErrUnavailable, maxWaiting)
-
-// leave is for a call that waits no longer.
-func (r *Remote) leave(f *flight, w *wanted) {
-	if !w.unknown {
-		return
-	}
-	r.mu.Lock()
-	f.waiting--
-	r.mu.Unlock()
-}
+// errWhoAsks is for Key alone: the call has to wait, so its network matters.
+var errWhoAsks = errors.New("jwks: the network is to be asked for")
 
 // begin starts a fetch unless one is under way. The schedule is content with a
 // fetch that an unknown key caused.
@@ -129,7 +127,7 @@ func (r *Remote) begin(ctx context.Context, now time.Time, scheduled bool) {
 	}
 	if scheduled && !r.flight.scheduled {
 		r.flight.scheduled = true
-		if end := r.flight.began.Add(r.timeout); now.Before(r.waitFrom) && end.After(r.waitFrom) {
+		if end := r.flight.began.Add(r.timeout); !reached(now, r.waitFrom) && end.After(r.waitFrom) {
 			r.waitFrom = end // it began while the set was current, so no call waits for it
 		}
 		r.serve(r.current.Load(), r.waitFrom)
@@ -143,7 +141,7 @@ func (r *Remote) serve(s *heldSet, until time.Time) {
 	}
 	next := *s
 	next.until = until
-	if s.staleUntil.Before(until) {
+	if reached(until, s.staleUntil) {
 		next.until = s.staleUntil
 	}
 	r.current.Store(&next)
@@ -153,19 +151,9 @@ func (r *Remote) serve(s *heldSet, until time.Time) {
 func (r *Remote) fly(ctx context.Context, f *flight, held *heldSet, revalidate bool) {
 	next, err := r.fetch(ctx, held, revalidate)
 	f.cancel()
-	if r.land(f, held, next, err) || r.observe == nil {
-		return
+	if closed := r.land(f, held, next, err); !closed {
+		r.report(ctx, f, held, next, err)
 	}
-	e := Event{Op: event.OpFetch, URL: r.at, Duration: time.Since(f.began), Err: err}
-	switch {
-	case err == nil:
-		e.URL = next.url
-	case held == nil || !time.Now().Before(held.staleUntil):
-		e.Reason = event.KeysUnavailable
-	default:
-		e.Reason, e.URL = event.FetchFailed, held.url
-	}
-	r.observe(ctx, e)
 }
 
 // land takes over what a fetch brought, and answers the calls that wait for it. It
@@ -195,14 +183,14 @@ func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
 	}
 	r.retries++
 	longest := longestRetry
-	if held == nil || !time.Now().Before(held.staleUntil) {
+	if held == nil || reached(time.Now(), held.staleUntil) {
 		longest = blindRetry // calls are refused meanwhile
 	}
 	r.due = time.Now().Add(retryDelay(r.retries, longest, err))
 	// During an outage no call waits for a retry, as long as there are calls: if a
 	// retry is overdue by a minute, there were none for that long.
 	r.waitFrom = r.due.Add(longestRetry)
-	if held != nil && held.expiresAt.After(r.waitFrom) {
+	if held != nil && !reached(r.waitFrom, held.expiresAt) {
 		r.waitFrom = held.expiresAt
 	}
 	r.serve(held, r.due)
@@ -224,14 +212,19 @@ func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*he
 			etag = held.etag
 		}
 	}
-	doc, err := r.client.Get(ctx, fetch.Request{URL: url, ETag: etag, Revalidate: revalidate})
+	doc, err := r.client.Get(ctx, fetch.Request{URL: url, ETag: etag, Revalidate: revalidate, MaxBytes: maxSetBytes})
 	switch {
 	case err != nil:
 	case doc.Unchanged:
 		s.set, s.etag, s.maxAge = previous, etag, held.maxAge
 	default:
 		s.etag, s.maxAge = doc.ETag, defaultLife
-		s.set, err = jose.ParseSet(doc.Body, previous)
+		if s.set, err = jose.ParseSet(doc.Body, previous); err == nil && s.set.Len() == 0 {
+			err = &unusableError{s.set.Skipped()}
+		}
+		if err != nil {
+			err = fmt.Errorf("jwks: key set at %s: %w", url, err)
+		}
 	}
 	if err != nil {
 		r.forget()

@@ -72,11 +72,11 @@ func TestRemoteUnknownKeys(t *testing.T) {
 			published.Store(numbered(0))
 			o.handle(func(w http.ResponseWriter, _ *http.Request) {
 				body := published.Load().(string)
-				time.Sleep(2 * time.Second)
+				time.Sleep(400 * time.Millisecond)
 				_, _ = io.WriteString(w, body)
 			})
 			go func() { _ = r.Ready(t.Context()) }()
-			time.Sleep(time.Second)
+			time.Sleep(200 * time.Millisecond)
 			published.Store(numbered(0, 1))
 			mustKey(t, r, "k1") // not in the answer under way: asks again
 			o.wantHits(t, 2)
@@ -127,12 +127,15 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 			synctest.Wait()
 			mustNotWait(t, r, "k0")
 			<-done
-			if waited := time.Since(start); waited != 5*time.Second {
+			if waited := time.Since(start); waited != longestWait {
 				t.Fatalf("the forgery waited %v", waited)
 			}
-			wantErr(t, r, "forged", ErrUnavailable) // at once
-			if waited := time.Since(start); waited != 5*time.Second {
-				t.Fatalf("the second forgery waited, %v", waited)
+			for range 4 { // while it hangs, and when it has failed
+				wantErr(t, r, "forged", ErrUnavailable)
+				if waited := time.Since(start).Truncate(time.Second); waited != time.Since(start) {
+					t.Fatalf("the second forgery waited, %v", waited)
+				}
+				time.Sleep(2 * time.Second)
 			}
 			time.Sleep(30*time.Second - time.Since(start))
 		}
@@ -319,18 +322,6 @@ func TestRemoteRotation(t *testing.T) {
 			refresh(t, r)
 			wantErr(t, r, "k0", ErrUnknownKey)
 			mustNotWait(t, r, "k1")
-		})
-	})
-	t.Run("all removed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			o, r := remoteOf(t, numbered(0), RemoteConfig{})
-			mustKey(t, r, "k0")
-			o.serve(setOf())
-			refresh(t, r)
-			wantErr(t, r, "k0", ErrUnknownKey)
-			if status := r.Status(); !status.Fresh || status.Keys != 0 {
-				t.Fatalf("status %+v", status)
-			}
 		})
 	})
 	t.Run("unchanged", func(t *testing.T) {

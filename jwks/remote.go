@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +45,15 @@ type RemoteConfig struct {
 	// Observe hears of each fetch (event.OpFetch), with its URL and Duration. One
 	// that failed has Err and a Reason: event.FetchFailed while an older set still
 	// serves, event.KeysUnavailable when there is none. It runs in the goroutine of
-	// the fetch, must be safe for concurrent use, and must not call Close. Nil costs
-	// nothing.
+	// the fetch, must be safe for concurrent use, and must not call Close. Entries of
+	// the set that cannot be used are an event of their own (event.KeySkipped) when
+	// they change.
 	Observe func(context.Context, Event)
+
+	// Quiet turns the log off. Without Observe, changes go to [slog.Default]: fetches
+	// that begin to fail or succeed again, a set that became stale or unavailable, and
+	// entries of the set that cannot be used.
+	Quiet bool
 }
 
 // Remote is a [Source] that fetches a key set over HTTP and caches it. Make one for
@@ -63,24 +70,33 @@ type RemoteConfig struct {
 // 5 s while nothing can be served. Retry-After can make it later, within that
 // minute. The set that is held serves up to MaxStale past its lifetime. A key that
 // is not in the set causes a fetch of its own, at most one in a Cooldown, which
-// delays neither calls for other keys nor the refresh. While a set is held, at most 64
-// calls for keys that it lacks wait for a fetch. More are answered [ErrUnavailable] at
-// once, and not [ErrUnknownKey]: among many forged ids there may be a new key. The
-// bound is over all callers, for a Remote knows no network.
+// delays neither calls for other keys nor the refresh.
+//
+// While a set is held, a call for a key that it lacks waits for a fetch for 1 s at
+// most. At most 64 such calls wait, 8 of them of one network ([NetworkKey]). When all
+// places are taken, a network with fewer takes one from the network with the most. A
+// call without a place is answered [ErrUnavailable] at once, and not [ErrUnknownKey]:
+// among many forged ids there may be a new key.
 //
 // At most one fetch is under way. It belongs to no caller: a caller whose context
 // ends leaves, the others get the answer. There is no goroutine but that of the
 // fetch, so an unused Remote is idle. The first call after its set expired waits
 // for a new one.
 //
-// A set without any usable key is accepted as it is: its issuer has removed all
-// keys.
+// A set has at most 16 384 entries in 8 MiB. Entries that cannot be used are skipped
+// alone. A set in which nothing is usable, such as an empty one, counts as a failed
+// fetch: the set that is held serves on up to MaxStale. To make APIs refuse all tokens
+// at once, publish a set with a new key.
+//
+// Lifetimes go by the wall clock and by the monotonic one, whichever has moved
+// further, so a machine that was suspended does not trust an old set.
 type Remote struct {
 	client   *fetch.Client
 	cooldown time.Duration
 	maxStale time.Duration
 	timeout  time.Duration
 	observe  func(context.Context, Event)
+	quiet    bool
 	at       string                                // the URL, or the issuer, for events
 	locate   func(context.Context) (string, error) // finds the URL of the set
 	forget   func()                                // the set was not there
@@ -98,6 +114,9 @@ type Remote struct {
 	fetches  uint64
 	failures uint64
 	running  sync.WaitGroup
+
+	condition condition      // after the latest fetch
+	skipped   []jose.Skipped // of the latest set that was read
 }
 
 // NewRemote makes a Remote of the key set at url, which it fetches at first use. The
@@ -121,6 +140,7 @@ func newRemote(at string, c RemoteConfig) *Remote {
 		maxStale: cmp.Or(c.MaxStale, time.Hour),
 		timeout:  cmp.Or(c.Timeout, 5*time.Second),
 		observe:  c.Observe,
+		quiet:    c.Quiet,
 		at:       at,
 	}
 	if r.cooldown < 0 || r.cooldown > longestLife/2 {
@@ -146,10 +166,10 @@ func (r *Remote) refuse(err error) {
 //
 // The error is [ErrUnknownKey] when the set is current and has no such key; the
 // context's, when that ended before an answer came; otherwise [ErrUnavailable], with
-// its cause. ErrUnavailable means that no set could be fetched in time, or that one
-// is held but the latest fetch failed or too many calls wait for the next, so it
-// cannot be told whether a missing key is a new one. Test for ErrUnavailable first: a fetch that timed out is a
-// [context.DeadlineExceeded] as well.
+// its cause. ErrUnavailable means that no usable set could be fetched in time, or that
+// one is held but the latest fetch failed, takes more than 1 s, or too many calls wait
+// for it, so it cannot be told whether a missing key is a new one. Test for
+// ErrUnavailable first: a fetch that timed out is a [context.DeadlineExceeded] as well.
 //
 // An empty kid is in no set, and never causes a fetch for its own sake.
 func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
@@ -157,7 +177,7 @@ func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 		return nil, errZeroRemote
 	}
 	called := time.Now()
-	if h := r.current.Load(); h != nil && called.Before(h.until) {
+	if h := r.current.Load(); h != nil && !reached(called, h.until) {
 		if key := h.set.Find(kid, alg); key != nil {
 			return key, nil
 		}
@@ -165,16 +185,17 @@ func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	w := wanted{kid: kid, alg: alg, called: called}
 	var ended *flight
 	for {
-		key, wait, err := r.step(ctx, &w, ended)
-		if wait == nil {
+		key, flight, err := r.step(ctx, &w, ended)
+		switch {
+		case errors.Is(err, errWhoAsks):
+			w.network, w.asked = networkOf(ctx), true
+		case flight == nil:
 			return key, err
-		}
-		select {
-		case <-wait.done:
-			ended = wait
-		case <-ctx.Done():
-			r.leave(wait, &w)
-			return nil, fmt.Errorf("jwks: waiting for the key set: %w", ctx.Err())
+		default:
+			if err := r.await(ctx, flight, &w); err != nil {
+				return nil, err
+			}
+			ended = flight
 		}
 	}
 }
@@ -199,7 +220,9 @@ type RemoteStatus struct {
 	StaleUntil  time.Time      // end of its use if no fetch succeeds
 	NextRefresh time.Time      // a call from then on fetches; zero: the next one does
 	Keys        int            // keys in the set
-	Skipped     []jose.Skipped // entries of the set that cannot be used, and why
+	URL         string         // where the set was fetched
+	Skipped     []jose.Skipped // entries of the latest set that was read that cannot be used, and why
+	Waiting     int            // calls for unknown keys that wait for a fetch
 	LastError   error          // of the latest fetch, nil if it succeeded; or the configuration's
 	Fetches     uint64         // fetches begun; a fetch may include discovery and redirects
 	Failures    uint64         // fetches failed
@@ -218,11 +241,15 @@ func (r *Remote) Status() RemoteStatus {
 		LastError:   cmp.Or(r.refusal, r.lastErr),
 		Fetches:     r.fetches,
 		Failures:    r.failures,
+		Skipped:     slices.Clone(r.skipped),
+	}
+	if r.flight != nil {
+		status.Waiting = r.flight.places.taken
 	}
 	if h := r.current.Load(); h != nil {
-		status.Fresh = time.Now().Before(h.expiresAt)
+		status.Fresh = !reached(time.Now(), h.expiresAt)
 		status.FetchedAt, status.ExpiresAt, status.StaleUntil = h.fetchedAt, h.expiresAt, h.staleUntil
-		status.Keys, status.Skipped = h.set.Len(), h.set.Skipped()
+		status.Keys, status.URL = h.set.Len(), h.url
 	}
 	return status
 }

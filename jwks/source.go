@@ -46,17 +46,41 @@ type Fixed struct{ set *jose.Set }
 // NewFixed makes a Source of a set, from [jose.NewSet] or [jose.ParseSet]. To
 // change the keys, make another Source.
 //
-// Not checked: that the set has keys. ParseSet skips entries that it cannot use,
-// such as private keys: see [jose.Set.Skipped].
+// ParseSet skips entries that it cannot use, such as private keys: see
+// [jose.Set.Skipped]. A Fixed of a set in which nothing is usable answers
+// [ErrUnavailable] and says why.
 func NewFixed(set *jose.Set) *Fixed { return &Fixed{set} }
 
 // Key returns the key with this kid for this alg.
 func (f *Fixed) Key(_ context.Context, kid, alg string) (*jose.Key, error) {
-	if f == nil || f.set.Len() == 0 {
-		return nil, fmt.Errorf("%w: the fixed set has no keys", ErrUnavailable)
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	if key := f.set.Find(kid, alg); key != nil {
 		return key, nil
 	}
 	return nil, ErrUnknownKey
+}
+
+// Ready returns nil if the set has a key.
+func (f *Fixed) Ready(context.Context) error { return f.check() }
+
+func (f *Fixed) check() error {
+	switch {
+	case f == nil || f.set.Len() == 0 && len(f.set.Skipped()) == 0:
+		return errNoFixedKeys
+	case f.set.Len() == 0:
+		return fmt.Errorf("%w: the fixed set has no usable key: %s", ErrUnavailable, describe(f.set.Skipped()))
+	}
+	return nil
+}
+
+var errNoFixedKeys = fmt.Errorf("%w: the fixed set has no keys", ErrUnavailable)
+
+// Checker is a [Source] that can say whether it can serve. [Keyring], [Remote] and
+// [Fixed] are Checkers. A guard's own readiness check asks it.
+type Checker interface {
+	// Ready returns why the Source cannot find any key now, or nil. It may take a
+	// while, within the context: it may fetch.
+	Ready(ctx context.Context) error
 }

@@ -40,7 +40,7 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			mustKey(t, r, "k0")
-			o.delay.Store(int64(4 * time.Second))
+			o.delay.Store(int64(longestWait / 2))
 			var f forgeries
 			f.ask(t.Context(), t, r, 1000)
 			if f.unavailable.Load() != 1000-maxWaiting || f.unknown.Load() != 0 {
@@ -64,7 +64,7 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			mustKey(t, r, "k0")
 			o.serve(numbered(0, 1), "Cache-Control", "max-age=600")
-			o.delay.Store(int64(4 * time.Second))
+			o.delay.Store(int64(longestWait / 2))
 			var first sync.WaitGroup
 			first.Go(func() { mustKey(t, r, "k1") })
 			var f forgeries
@@ -81,7 +81,7 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			mustKey(t, r, "k0")
 			o.serve(numbered(0, 1), "Cache-Control", "max-age=600")
-			o.delay.Store(int64(4 * time.Second))
+			o.delay.Store(int64(longestWait / 2))
 			leaving, leave := context.WithCancel(t.Context())
 			var f forgeries
 			f.ask(leaving, t, r, maxWaiting)
@@ -111,5 +111,122 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 			known.Wait()
 			f.all.Wait()
 		})
+	})
+}
+
+// askFrom asks for n keys that nobody has, for a network.
+func (f *forgeries) askFrom(t *testing.T, r *Remote, network string, n int) {
+	f.ask(context.WithValue(t.Context(), NetworkKey{}, network), t, r, n)
+}
+
+// A network that floods takes 8 places, however many are free, and all networks
+// together leave one for a network that has none.
+func TestRemoteNetworksShareThePlaces(t *testing.T) {
+	from := func(t *testing.T, network string) context.Context {
+		return context.WithValue(t.Context(), NetworkKey{}, network)
+	}
+	t.Run("one floods", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o, r := remoteOf(t, numbered(0), RemoteConfig{})
+			mustKey(t, r, "k0")
+			o.serve(numbered(0, 1), "Cache-Control", "max-age=600")
+			o.delay.Store(int64(longestWait / 2))
+			var f forgeries
+			f.askFrom(t, r, "192.0.2.0/24", 1000)
+			if f.unavailable.Load() != 1000-maxNetworkWaiting || r.Status().Waiting != maxNetworkWaiting {
+				t.Errorf("%d were answered at once, %d wait", f.unavailable.Load(), r.Status().Waiting)
+			}
+			if key, err := r.Key(from(t, "198.51.100.0/24"), "k1", "ES256"); err != nil || key.ID() != "k1" {
+				t.Errorf("a new key: %v", err)
+			}
+			f.all.Wait()
+		})
+	})
+	t.Run("many flood", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o, r := remoteOf(t, numbered(0), RemoteConfig{})
+			mustKey(t, r, "k0")
+			o.serve(numbered(0, 1), "Cache-Control", "max-age=600")
+			o.delay.Store(int64(longestWait / 2))
+			var f forgeries
+			for n := range 20 {
+				f.askFrom(t, r, fmt.Sprintf("10.0.%d.0/24", n), 100)
+			}
+			f.ask(t.Context(), t, r, 100) // of a network that is not known
+			var good sync.WaitGroup
+			for n := range 10 {
+				good.Go(func() {
+					if _, err := r.Key(from(t, fmt.Sprintf("198.51.%d.0/24", n)), "k1", "ES256"); err != nil {
+						t.Errorf("a new key: %v", err)
+					}
+				})
+			}
+			synctest.Wait()
+			if r.Status().Waiting != maxWaiting {
+				t.Errorf("%d wait", r.Status().Waiting)
+			}
+			good.Wait()
+			f.all.Wait()
+			if all := f.unavailable.Load() + f.unknown.Load(); all != 2100 {
+				t.Errorf("%d answers", all)
+			}
+		})
+	})
+	t.Run("the network is asked for when a call waits", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			o, r := remoteOf(t, numbered(0), RemoteConfig{})
+			ctx := &counting{Context: t.Context()}
+			ask := func(kid string, want int) {
+				t.Helper()
+				if _, _ = r.Key(ctx, kid, "ES256"); ctx.asked != want {
+					t.Errorf("%s: asked %d times, want %d", kid, ctx.asked, want)
+				}
+			}
+			ask("k0", 1)
+			ask("k0", 1)
+			ask("forged", 2)
+			ask("forged", 2) // within the Cooldown
+			o.wantHits(t, 2)
+		})
+	})
+}
+
+// counting counts who asks for the network.
+type counting struct {
+	context.Context
+	asked int
+}
+
+func (c *counting) Value(key any) any {
+	if key == (NetworkKey{}) {
+		c.asked++
+		return "192.0.2.0/24"
+	}
+	return c.Context.Value(key)
+}
+
+// A fetch that hangs holds a call for an unknown key for a second, and those that
+// come later not at all.
+func TestRemoteUnknownKeysOfASlowSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, r := remoteOf(t, numbered(0), RemoteConfig{})
+		mustKey(t, r, "k0")
+		o.serve(numbered(0, 1), "Cache-Control", "max-age=600")
+		o.delay.Store(int64(4 * time.Second))
+		start := time.Now()
+		for i := range 300 {
+			asked := time.Now()
+			wantErr(t, r, fmt.Sprint("forged", i), ErrUnavailable)
+			if end := start.Add(longestWait); time.Now().After(end) && !time.Now().Equal(asked) {
+				t.Fatalf("forgery %d waited %v", i, time.Since(asked))
+			}
+			mustNotWait(t, r, "k0")
+		}
+		if time.Since(start) != longestWait || r.Status().Waiting != 0 {
+			t.Errorf("took %v, %d wait", time.Since(start), r.Status().Waiting)
+		}
+		time.Sleep(4 * time.Second) // the fetch went on
+		mustNotWait(t, r, "k1")
+		o.wantHits(t, 2)
 	})
 }

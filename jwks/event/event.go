@@ -146,6 +146,7 @@ const (
 	FetchFailed            Reason = "fetch_failed"            // the issuer did not answer with a usable document
 	Misconfigured          Reason = "misconfigured"           // the guard was not set up
 	ProxyUnknown           Reason = "proxy_unknown"           // a proxy sends requests on, and whom they come from is not known
+	KeySkipped             Reason = "key_skipped"             // an entry of a key set cannot be used; the others are
 	KeysNotWritten         Reason = "keys_not_written"        // the stored keys can be read, and a planned change cannot be written
 	ClockOff               Reason = "clock_off"               // this machine's clock has jumped, or differs from the store's by more than is allowed
 	StateOlder             Reason = "state_older"             // a store holds an older state than this process knows, as after a restored backup
@@ -163,6 +164,6 @@ func Reasons() []Reason {
 		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
 		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
-		KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
+		KeySkipped, KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
 	}
 }
