@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 
@@ -75,40 +76,55 @@ func named(audience string) (records []admin.Record, err error) {
 }
 
 // makeSo makes the client what the record says. Replicas that start together do
-// this at the same time.
+// this at the same time. A client that is so already is not written: a replica
+// starts also on a database that takes no writes, or while its clock is wrong.
 func makeSo(ctx context.Context, store registry.Manager, r admin.Record) error {
-	var secrets []registry.Secret
-	if r.Secret != "" {
-		secret, err := registry.HashSecret(r.Secret)
-		if err != nil {
+	known, err := store.Client(ctx, r.Client.ID)
+	if errors.Is(err, registry.ErrNotFound) {
+		fresh := r.Client
+		if r.Secret != "" {
+			secret, err := registry.HashSecret(r.Secret)
+			if err != nil {
+				return err
+			}
+			fresh.Secrets = []registry.Secret{secret}
+		}
+		if _, err := store.Register(ctx, fresh); !errors.Is(err, registry.ErrConflict) {
 			return err
 		}
-		secrets = append(secrets, secret)
+		known, err = store.Client(ctx, r.Client.ID) // another replica was first
 	}
-	fresh := r.Client
-	fresh.Secrets = secrets
-	if _, err := store.Register(ctx, fresh); !errors.Is(err, registry.ErrConflict) {
-		return err
-	}
-	known, err := store.Client(ctx, r.Client.ID)
 	if err != nil {
 		return err
 	}
 	changed := r.Client
 	changed.Version, changed.Disabled = known.Version, changed.Disabled || known.Disabled
-	if _, err := store.Update(ctx, changed); err != nil && !errors.Is(err, registry.ErrConflict) {
-		return err // at a conflict another replica makes it so
+	if !same(known, &changed) {
+		if _, err := store.Update(ctx, changed); err != nil && !errors.Is(err, registry.ErrConflict) {
+			return err // at a conflict another replica makes it so
+		}
 	}
 	if r.Secret == "" {
 		return nil
 	}
-	return onlySecret(ctx, store, known, r.Secret, secrets[0])
+	return onlySecret(ctx, store, known, r.Secret)
+}
+
+// same reports whether two records of a client say the same, but for secrets and
+// what the store sets.
+func same(a, b *registry.Client) bool {
+	return a.Name == b.Name && a.Disabled == b.Disabled && a.AuthMethod == b.AuthMethod && a.DefaultAudience == b.DefaultAudience && a.TokenTTL == b.TokenTTL &&
+		slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Audiences, b.Audiences) && slices.Equal(a.Introspects, b.Introspects) && maps.Equal(a.Metadata, b.Metadata)
 }
 
 // onlySecret makes the secret the client's only one.
-func onlySecret(ctx context.Context, store registry.Manager, known *registry.Client, plain string, hashed registry.Secret) error {
+func onlySecret(ctx context.Context, store registry.Manager, known *registry.Client, plain string) error {
 	kept := slices.IndexFunc(known.Secrets, func(s registry.Secret) bool { return s.ExpiresAt.IsZero() && s.Matches(plain) })
 	if kept < 0 {
+		hashed, err := registry.HashSecret(plain)
+		if err != nil {
+			return err
+		}
 		if err := store.AddSecret(ctx, known.ID, hashed); err != nil {
 			return err
 		}
