@@ -51,10 +51,12 @@ var zeroValues = map[string]any{
 	"issuer/registry.UseRecorder":     new(registry.UseRecorder),
 	"issuer/sqlstore.Config":          new(sqlstore.Config),
 	"issuer/sqlstore.Store":           new(sqlstore.Store),
+	"jwks.Checker":                    new(jwks.Checker),
 	"jwks.Event":                      new(jwks.Event),
 	"jwks.Fixed":                      new(jwks.Fixed),
 	"jwks.KeyStore":                   new(jwks.KeyStore),
 	"jwks.Keyring":                    new(jwks.Keyring),
+	"jwks.NetworkKey":                 new(jwks.NetworkKey),
 	"jwks.Policy":                     new(jwks.Policy),
 	"jwks.Remote":                     new(jwks.Remote),
 	"jwks.RemoteConfig":               new(jwks.RemoteConfig),
@@ -81,6 +83,7 @@ var zeroValues = map[string]any{
 	"middleware.Error":                new(bearer.Error),
 	"middleware.Event":                new(bearer.Event),
 	"middleware.Introspection":        new(bearer.Introspection),
+	"middleware.Status":               new(bearer.Status),
 	"middleware.Token":                new(bearer.Token),
 }
 

@@ -231,13 +231,13 @@ func (i *introspector) settle(id string, s *share, revoked bool, err error) {
 
 // status returns the issuer's failure, if its latest answers were one, and how many
 // answers are cached and asked for.
-func (i *introspector) status() (failure error, cached, flying int) {
+func (i *introspector) status() (cached, flying int, failure error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if failure = i.trouble.err; i.closed.Err() != nil {
 		failure = errClosed
 	}
-	return failure, i.answers.order.Len(), i.flying
+	return i.answers.order.Len(), i.flying, failure
 }
 
 // ready returns why no token is asked about now.

@@ -33,7 +33,7 @@ func (b *Bearer) Status() Status {
 	}
 	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Cached: b.cache.Len()}
 	if b.introspector != nil {
-		s.Revocations, s.Answers, s.Asking = b.introspector.status()
+		s.Answers, s.Asking, s.Revocations = b.introspector.status()
 	}
 	return s
 }
