@@ -54,6 +54,7 @@ var zeroValues = map[string]any{
 	"issuer/sqlstore.Config":          new(sqlstore.Config),
 	"issuer/sqlstore.Status":          new(sqlstore.Status),
 	"issuer/sqlstore.Store":           new(sqlstore.Store),
+	"jwks.Checker":                    new(jwks.Checker),
 	"jwks.Event":                      new(jwks.Event),
 	"jwks.Fixed":                      new(jwks.Fixed),
 	"jwks.ClockStore":                 new(jwks.ClockStore),
@@ -61,6 +62,7 @@ var zeroValues = map[string]any{
 	"jwks.Keyring":                    new(jwks.Keyring),
 	"jwks.KeyringProblem":             new(jwks.KeyringProblem),
 	"jwks.KeyringStatus":              new(jwks.KeyringStatus),
+	"jwks.NetworkKey":                 new(jwks.NetworkKey),
 	"jwks.Policy":                     new(jwks.Policy),
 	"jwks.Remote":                     new(jwks.Remote),
 	"jwks.RemoteConfig":               new(jwks.RemoteConfig),
@@ -87,6 +89,7 @@ var zeroValues = map[string]any{
 	"middleware.Error":                new(bearer.Error),
 	"middleware.Event":                new(bearer.Event),
 	"middleware.Introspection":        new(bearer.Introspection),
+	"middleware.Status":               new(bearer.Status),
 	"middleware.Token":                new(bearer.Token),
 }
 

@@ -20,9 +20,9 @@ func (b *Bearer) own(a admission) admission {
 
 // admit authenticates a request. prior is how a guard of the same Bearer further out
 // let it in; zero if none did. A refusal is reported here.
-func (b *Bearer) admit(r *http.Request, prior admission) (admission, *Error) {
+func (b *Bearer) admit(r *http.Request, prior admission, extract addressOf) (admission, *Error) {
 	began := b.clock()
-	v, e := b.authenticate(r, prior.token)
+	v, e := b.authenticate(r, prior.token, extract)
 	if e != nil {
 		b.reportRefusal(r.Context(), admission{v, prior.watch}, began, eventOf(e))
 		return admission{}, e

@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/middleware/internal/recent"
 )
 
@@ -21,8 +25,8 @@ const (
 	maxCacheSize         = 10_000_000
 )
 
-// Config says whose tokens are valid here. Issuer and Audience are required; the
-// zero value of everything else is the safe default.
+// Config says whose tokens are valid here. Issuer and Audience (or Audiences) are
+// required; the zero value of everything else is the safe default.
 type Config struct {
 	// Issuer is who must have issued the token: its iss, compared byte for byte
 	// (RFC 9068, section 4), so a trailing slash counts. Required.
@@ -31,6 +35,11 @@ type Config struct {
 	// Audience is this resource server's name: it must be among the token's aud
 	// (RFC 9068, section 4). Required. The token may name other audiences too.
 	Audience string
+
+	// Audiences are several such names, instead of Audience, for an API whose
+	// identifier changes: a token for any of them is let in. Take the old name out
+	// when its last token has expired. [Token.Audience] says which a token is for.
+	Audiences []string
 
 	// Keys finds the issuer's public keys: the issuer's own *jwks.Keyring in the
 	// same process, a *jwks.Remote, or pinned keys of jwks.NewFixed. Nil finds them
@@ -75,13 +84,30 @@ type Config struct {
 	// it; a longer one is refused unread. Default 16 KiB.
 	MaxTokenBytes int
 
+	// ClientIP returns where a request comes from: an IP address, with or without a
+	// port. When tokens name keys that Keys does not know, those of one network wait for
+	// at most 8 of the 64 places of a jwks.Remote, so that forged ones leave room for a
+	// new key's. Behind a proxy, return the address that your proxy vouches for, never a
+	// header that any caller can write. Default: the address of the connection; under
+	// Echo, its IPExtractor where the app has one. With neither, the bound per network
+	// does not apply to a request with an X-Forwarded-For or Forwarded header, as all
+	// that a proxy sends on would be one network; an event (event.ProxyUnknown) says so
+	// once.
+	ClientIP func(r *http.Request) string
+
 	// Observe hears of every request once, in the request's goroutine: keep it
 	// quick. A refusal is reported before it is answered. A request that is let in
 	// is reported when its handler has returned, for until then a guard further in
 	// may refuse it. Guards of two Bearers report one event each, and so do a Require
 	// and a Handler that echo.WrapMiddleware puts around it. It must be safe for
-	// concurrent use. Default none.
+	// concurrent use. Default none. It also hears of
+	// event.OpConfig, and of event.OpFetch if Keys is nil.
 	Observe func(ctx context.Context, e Event)
+
+	// Quiet turns the log off. Without Observe, changes of what a Bearer depends on go
+	// to [slog.Default]: introspection that begins to fail or succeeds again, the keys
+	// that it fetches if Keys is nil, and a proxy that makes callers one network.
+	Quiet bool
 }
 
 // Bearer checks access tokens for one audience. It is made by [New], caches
@@ -89,9 +115,8 @@ type Config struct {
 // in: its guards answer 500.
 type Bearer struct {
 	issuer        string
-	audience      string
 	keys          jwks.Source
-	audiences     []string // audience alone, as most tokens have it
+	audiences     []string // at least one
 	revoked       func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
 	introspector  *introspector
 	cache         *recent.Table[verified]
@@ -99,7 +124,12 @@ type Bearer struct {
 	realm         string
 	invalid       string // the challenge for every invalid token
 	maxTokenBytes int
+	clientIP      func(r *http.Request) string
 	observe       func(ctx context.Context, e Event)
+	background    func(ctx context.Context, e Event) // nil: nobody wants to know
+	proxy         sync.Once                          // of the event that there is one
+	keysFailed    outcome
+	revokedFailed outcome
 	closeKeys     func() error
 	routes        routeIndex // of the Echo apps that it guards
 }
@@ -109,15 +139,19 @@ type Bearer struct {
 func New(c Config) (*Bearer, error) {
 	b := &Bearer{
 		issuer:        c.Issuer,
-		audience:      c.Audience,
-		audiences:     []string{c.Audience},
+		audiences:     slices.Clone(c.Audiences),
 		keys:          c.Keys,
 		revoked:       c.Revoked,
 		leeway:        cmp.Or(c.Leeway, defaultLeeway),
 		realm:         c.Realm,
 		maxTokenBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
+		clientIP:      c.ClientIP,
 		observe:       c.Observe,
+		background:    event.Background(c.Observe, c.Quiet),
 		closeKeys:     func() error { return nil },
+	}
+	if len(c.Audiences) == 0 {
+		b.audiences = []string{c.Audience}
 	}
 	if err := b.validate(&c); err != nil {
 		return nil, err
@@ -131,10 +165,13 @@ func New(c Config) (*Bearer, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.Observe == nil { // an observer hears of it by the requests
+			i.report = b.background
+		}
 		b.introspector = i
 	}
 	if b.keys == nil {
-		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{})
+		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{Observe: c.Observe, Quiet: c.Quiet})
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
 			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}
@@ -149,10 +186,14 @@ func (b *Bearer) validate(c *Config) error {
 		return errors.New(`middleware: Config.Issuer is empty: write the issuer's identifier, such as "https://auth.example.com"`)
 	case strings.TrimSpace(b.issuer) != b.issuer:
 		return fmt.Errorf("middleware: Config.Issuer %q has white space around it: it is compared byte for byte", b.issuer)
-	case b.audience == "":
+	case c.Audience != "" && len(c.Audiences) > 0:
+		return errors.New("middleware: Config.Audience and Config.Audiences are both set: write all names into Audiences")
+	case len(c.Audiences) == 0 && c.Audience == "":
 		return errors.New(`middleware: Config.Audience is empty: write this API's identifier, such as "https://api.example.com"`)
-	case strings.TrimSpace(b.audience) != b.audience:
-		return fmt.Errorf("middleware: Config.Audience %q has white space around it: it is compared byte for byte", b.audience)
+	case slices.Contains(b.audiences, ""):
+		return errors.New("middleware: Config.Audiences holds an empty name: leave it out")
+	case slices.ContainsFunc(b.audiences, func(a string) bool { return strings.TrimSpace(a) != a }):
+		return fmt.Errorf("middleware: Config.Audience %q has white space around it: it is compared byte for byte", b.audiences)
 	case b.leeway < 0 || b.leeway > maxLeeway:
 		return fmt.Errorf("middleware: Config.Leeway is %v: write a time between 0 (for %v) and %v", b.leeway, defaultLeeway, maxLeeway)
 	case c.CacheSize > maxCacheSize:

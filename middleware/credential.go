@@ -13,10 +13,13 @@ import (
 // one, but refuses a request that has one there besides, which is ambiguous.
 func credential(r *http.Request, maxBytes int) (string, *Error) {
 	headers := r.Header["Authorization"]
-	if len(headers) == 0 {
-		return "", noCredential()
-	}
 	if len(headers) > 1 {
+		headers = stated(headers)
+	}
+	switch {
+	case len(headers) == 0:
+		return "", noCredential()
+	case len(headers) > 1:
 		return "", invalidRequest("%d Authorization headers", len(headers))
 	}
 	// credentials = "Bearer" 1*SP b64token (RFC 6750, section 2.1); the name of a scheme
@@ -37,6 +40,17 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 	return token, nil
 }
 
+// stated returns the headers that say something. An empty one is the same as none.
+func stated(headers []string) []string {
+	var list []string
+	for _, h := range headers {
+		if strings.TrimSpace(h) != "" {
+			list = append(list, h)
+		}
+	}
+	return list
+}
+
 // several refuses what looks like two header lines joined by a proxy. A token that
 // was verified needs no such check.
 func several(credential string) *Error {
@@ -48,7 +62,10 @@ func several(credential string) *Error {
 
 func queryHasToken(query string) bool {
 	for pair := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(pair, "=")
+		name, value, _ := strings.Cut(pair, "=")
+		if value == "" { // an empty parameter is the same as none
+			continue
+		}
 		if name == "access_token" {
 			return true
 		}

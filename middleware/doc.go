@@ -53,13 +53,15 @@
 //
 // In one Authorization header (RFC 6750, section 2.1) and nowhere else. The
 // access_token parameter of a query is not read, for URLs end up in logs; next to a
-// header it makes the request ambiguous and is refused. Form bodies are never read:
-// the body belongs to the handler.
+// header it makes the request ambiguous and is refused. An empty header or parameter
+// is the same as none. Form bodies are never read: the body belongs to the handler.
 //
 // # Answers
 //
 //   - 401 with a WWW-Authenticate challenge (RFC 6750, section 3): bare when no token
-//     was sent, else invalid_token. Every invalid token gets the same words.
+//     was sent, else with error and error_description, which some clients show alone.
+//     Every invalid token gets the same words. A 401 of the app's own check has a
+//     challenge too.
 //   - 403 insufficient_scope, naming the scopes needed.
 //   - 400 invalid_request when the request does not hold exactly one token.
 //   - 503 with Retry-After when keys or revocations cannot be had. Never 401 then:
@@ -79,8 +81,20 @@
 // Require sees that it guards nothing there and answers as Echo would without the
 // group: 404, 405 with Allow, or 204 to OPTIONS, by the app's own
 // echo.NotFoundHandler and echo.MethodNotAllowedHandler if it has set them. In a
-// group these are called without a token: what needs one must be a route. So Require
-// goes last in a group. When other middleware follows it (a proxy, say), or the app
-// has its own RouteNotFound, there may be something to protect, and a token is asked
-// for. So it is under e.Use(auth.Require()) when the app has set handlers of its own.
+// group these are called without a token: what needs one must be a route.
+//
+// So Require goes last in a group. When other middleware follows it (gzip, a logger, a
+// proxy), or a group with middleware is made from the guarded one, or the app has its own
+// RouteNotFound, there may be something to protect: unknown paths, wrong methods and
+// OPTIONS are then 401 without a token. So it is under e.Use(auth.Require()) when the app
+// has set handlers of its own.
+//
+//	e.Group("/v1", middleware.Gzip(), auth.Require()) // GET /v1/nope: 404
+//	e.Group("/v1", auth.Require(), middleware.Gzip()) // GET /v1/nope: 401
+//
+// # Readiness and state
+//
+// [Bearer.Ready] is for a readiness endpoint, and [Bearer.Status] for an operator.
+// [Config.Observe] hears of each request. Without it, changes of what the guard depends
+// on go to [slog.Default], unless [Config.Quiet] is set.
 package middleware

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/labstack/echo/v4"
 
@@ -51,7 +52,7 @@ func (b *Bearer) RequireAny(scopes ...string) echo.MiddlewareFunc {
 
 // RequireFunc lets a request in with a valid token for which check returns nil.
 // check runs after all validation. An *echo.HTTPError that it returns goes to Echo
-// as it is, an *[Error] is answered with its challenge, and any other error is a
+// as it is, with a challenge if it is a 401; an *[Error] is answered with its challenge, and any other error is a
 // 403 whose cause stays private.
 func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
 	return b.Echo(EchoOptions{}).RequireFunc(check)
@@ -148,7 +149,11 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 		return next(c)
 	}
 	b, prior := g.bearer, g.prior(c)
-	a, e := b.admit(c.Request(), prior)
+	var extract addressOf
+	if e := c.Echo(); e != nil {
+		extract = e.IPExtractor // asked per request: the app may set it late
+	}
+	a, e := b.admit(c.Request(), prior, extract)
 	if e != nil {
 		return g.refuse(c, e)
 	}
@@ -157,6 +162,9 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	if err := g.check(c, a.token); err != nil {
 		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // Echo's handler looks no deeper either
 			b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
+			if h := c.Response().Header(); he.Code == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
+				h.Set("Www-Authenticate", challenge(b.realm, &Error{})) // RFC 9110, section 15.5.2: every 401 has one
+			}
 			return he
 		}
 		e := refusal(err)

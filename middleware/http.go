@@ -89,7 +89,7 @@ func (b *Bearer) handler(next http.Handler, check func(r *http.Request, v *verif
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		prior := b.own(admissionOf(r.Context()))
-		a, e := b.admit(r, prior)
+		a, e := b.admit(r, prior, nil)
 		in := r
 		if e == nil && a != prior {
 			in = r.WithContext(&admitted{r.Context(), a})

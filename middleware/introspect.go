@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
@@ -92,6 +93,7 @@ type introspector struct {
 	flights singleflight.Group
 	closed  context.Context
 	close   context.CancelFunc
+	report  func(context.Context, Event) // of changes; nil: nobody wants to know
 
 	mu      sync.Mutex
 	answers *answers
@@ -188,16 +190,31 @@ func (i *introspector) depart(id, client string) (*share, *cachedAnswer, error) 
 // that is the issuer's.
 func (i *introspector) arrive(id string, s *share, revoked bool, err error) {
 	i.mu.Lock()
-	defer i.mu.Unlock()
+	before := i.trouble.err
+	i.settle(id, s, revoked, err)
+	after := i.trouble.err
+	i.mu.Unlock()
+	if i.report == nil || (before == nil) == (after == nil) {
+		return
+	}
+	e := Event{Op: event.OpIntrospect, URL: i.Endpoint, Err: after}
+	if after != nil {
+		e.Reason = event.RevocationsUnavailable
+	}
+	i.report(context.Background(), e)
+}
+
+func (i *introspector) settle(id string, s *share, revoked bool, err error) {
 	now := time.Now()
 	switch {
 	case err == nil:
 		i.answers.put(id, s, revoked, nil, i.CacheFor)
-		if !i.trouble.told {
+		if !i.trouble.told || !now.Before(i.trouble.ends) {
 			i.trouble = trouble{}
 		}
 	case isAboutToken(err):
 		i.answers.put(id, s, false, err, pause)
+	case i.closed.Err() != nil: // not the issuer's
 	default:
 		next := trouble{err: err, ends: now.Add(pause)}
 		if status, ok := errors.AsType[*fetch.StatusError](err); ok && status.RetryAfter > 0 {
@@ -210,6 +227,30 @@ func (i *introspector) arrive(id string, s *share, revoked bool, err error) {
 	i.flying--
 	s.flying--
 	i.answers.release(s)
+}
+
+// status returns the issuer's failure, if its latest answers were one, and how many
+// answers are cached and asked for.
+func (i *introspector) status() (cached, flying int, failure error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if failure = i.trouble.err; i.closed.Err() != nil {
+		failure = errClosed
+	}
+	return i.answers.order.Len(), i.flying, failure
+}
+
+// ready returns why no token is asked about now.
+func (i *introspector) ready() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case i.closed.Err() != nil:
+		return errClosed
+	case time.Now().Before(i.trouble.ends):
+		return i.trouble.err
+	}
+	return nil
 }
 
 // tokenError is what is wrong with an answer about one token.

@@ -2,11 +2,12 @@ package middleware
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Token is what a verified access token says (RFC 9068, section 2.2). Each caller of
@@ -18,7 +19,7 @@ type Token struct {
 	Subject   string    // sub: for client credentials the client itself
 	ClientID  string    // client_id: the caller
 	ID        string    // jti: with Issuer, the token's identity; its bytes are not
-	Audience  []string  // aud: Config.Audience is among them
+	Audience  []string  // aud: Config.Audience, or one of Audiences, is among them
 	Scopes    []string  // scope: what was granted; empty when nothing was
 	IssuedAt  time.Time // iat
 	ExpiresAt time.Time // exp: without leeway
@@ -48,7 +49,8 @@ func hasScope(claim, scope string) bool {
 
 // Claims decodes all claims into v, as encoding/json does: a pointer to a struct
 // with the custom claims, or to a map. The signature covers them; nothing else
-// has been checked about the claims Token has no field for.
+// has been checked about the claims Token has no field for. Two claims whose names
+// differ in case alone are an error, since encoding/json takes either for a field.
 func (t *Token) Claims(v any) error {
 	if t == nil || t.encoded == nil {
 		return errors.New("middleware: no token")
@@ -57,5 +59,9 @@ func (t *Token) Claims(v any) error {
 	if err != nil {
 		return fmt.Errorf("middleware: claims: %w", err)
 	}
-	return json.Unmarshal(claims, v)
+	object, err := jose.ParseObject(string(claims))
+	if err != nil {
+		return fmt.Errorf("middleware: claims: %w", err)
+	}
+	return object.Unmarshal(v)
 }

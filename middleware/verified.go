@@ -17,7 +17,7 @@ type verified struct {
 
 	id, subject, clientID string
 	scope                 string   // the claim
-	audiences             []string // nil: the Bearer's own alone, as most tokens have it
+	audiences             []string // nil: the Bearer's own, if that is one, alone, as most tokens have it
 
 	expiresAt, issuedAt, notBefore int64 // in Unix seconds; notBefore 0: none
 }

@@ -18,7 +18,7 @@ import (
 // guard of this Bearer verified, or nil; it counts only for this very credential.
 // With an error it returns the token only if that is the issuer's, and refused for
 // its time or because it was revoked.
-func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Error) {
+func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressOf) (*verified, *Error) {
 	raw, e := credential(r, b.maxTokenBytes)
 	if e != nil {
 		return nil, e
@@ -45,7 +45,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified) (*verified, *Err
 		cached.Touch(now)
 		return v, nil
 	}
-	v, e := b.verify(ctx, raw)
+	v, e := b.verify(&caller{ctx, b, r, extract}, raw)
 	if e != nil {
 		return nil, e
 	}
@@ -62,12 +62,15 @@ func (b *Bearer) key(ctx context.Context, kid, alg string) (*jose.Key, *Error) {
 	key, err := b.keys.Key(ctx, kid, alg)
 	switch {
 	case err == nil && key != nil:
+		b.keysFailed.record(nil)
 		return key, nil
 	case err == nil:
 		err = errors.New("middleware: Config.Keys returned neither a key nor an error")
 	case errors.Is(err, jwks.ErrUnknownKey):
+		b.keysFailed.record(nil)
 		return nil, invalidToken(event.UnknownKey, err)
 	}
+	b.keysFailed.record(err)
 	return nil, unavailable(event.KeysUnavailable, err)
 }
 
@@ -118,10 +121,10 @@ func (b *Bearer) read(c *jose.Object) (*verified, *Error) {
 	if issuer := r.text("iss"); r.err == nil && issuer != b.issuer {
 		return nil, invalidToken(event.WrongIssuer, fmt.Errorf("middleware: iss is %q, not %q", issuer, b.issuer))
 	}
-	if audience, _, err := c.String("aud"); err != nil || audience != b.audience {
+	if audience, _, err := c.String("aud"); err != nil || audience != b.audiences[0] || len(b.audiences) > 1 {
 		v.audiences = r.texts("aud")
-		if r.err == nil && !slices.Contains(v.audiences, b.audience) {
-			return nil, invalidToken(event.WrongAudience, fmt.Errorf("middleware: aud is %q, without %q", v.audiences, b.audience))
+		if r.err == nil && !slices.ContainsFunc(v.audiences, func(a string) bool { return slices.Contains(b.audiences, a) }) {
+			return nil, invalidToken(event.WrongAudience, fmt.Errorf("middleware: aud is %q, without any of %q", v.audiences, b.audiences))
 		}
 	}
 	v.expiresAt = r.date("exp", true)
@@ -159,6 +162,7 @@ func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error
 		if revoked, err = b.revoked(ctx, v.id, v.clientID, time.Unix(v.issuedAt, 0)); err != nil {
 			err = fmt.Errorf("middleware: Config.Revoked: %w", err)
 		}
+		b.revokedFailed.record(err)
 	case b.introspector != nil:
 		revoked, err = b.introspector.revoked(ctx, v.id, v.clientID, v.raw)
 	}

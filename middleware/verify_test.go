@@ -110,7 +110,7 @@ func TestClaimsRefused(t *testing.T) {
 		tests = append(tests, refused{"aud", value, "aud"})
 	}
 	for _, claim := range []string{"exp", "nbf", "iat"} {
-		for _, value := range []string{`"` + seconds(time.Minute) + `"`, `""`, `true`, `null`, `[]`, `{}`, `1e30`, `1E9`, `-1`, `99999999999999999999`, `9223372036854775807`} {
+		for _, value := range []string{`"` + seconds(time.Minute) + `"`, `""`, `true`, `null`, `[]`, `{}`, `1e30`, `1E13`, `-1E9`, `-1`, `99999999999999999999`, `9223372036854775807`} {
 			tests = append(tests, refused{claim, value, claim})
 		}
 	}
