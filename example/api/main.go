@@ -56,7 +56,7 @@ func run() error {
 		return err
 	}
 	e := echo.New()
-	ready := service.Ready(keys) // fetches the keys if nobody has yet
+	ready := service.Ready(auth) // which asks its keys, and fetches them if nobody has yet
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.GET("/readyz", echo.WrapHandler(ready))
 	orders.Mount(e, auth)

@@ -89,7 +89,7 @@ func run(ctx context.Context) error {
 	}
 
 	e := echo.New()
-	ready := service.Ready(iss) // which asks its keyring and its store
+	ready := service.Ready(iss, auth) // the issuer asks its keyring and its store
 	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.GET("/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
