@@ -16,7 +16,7 @@ import (
 
 // shellBlock is a block of commands that can be run: its indentation, the database
 // that it is for, and the commands.
-var shellBlock = regexp.MustCompile("(?ms)^( *)```sh run (sqlite|postgres)\n(.*?)^ *```$")
+var shellBlock = regexp.MustCompile("(?ms)^([ ]*)```sh run (sqlite|postgres)\n(.*?)^[ ]*```$")
 
 // systemctl is what the pages start and stop the issuer with. Here it is a process
 // of the test.
@@ -88,7 +88,7 @@ func runPage(t *testing.T, kind, script string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte(systemctl), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte(systemctl), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free now

@@ -141,7 +141,7 @@ func walk(t *testing.T, visit func(path string, file *ast.File)) {
 
 var (
 	inlineCode  = regexp.MustCompile("`[^`\n]+`")
-	fencedCode  = regexp.MustCompile("(?ms)^ *```.*?^ *```")
+	fencedCode  = regexp.MustCompile("(?ms)^[ ]*```.*?^[ ]*```")
 	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^(ADDR|ISSUER|AUDIENCE|CLIENTS)$`)
 	fieldName   = regexp.MustCompile(`\b(Config|Policy|RemoteConfig|EchoOptions)\.([A-Z]\w*)`)
 	reasonLike  = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)

@@ -10,8 +10,7 @@ import (
 
 func TestIDNAdvice(t *testing.T) {
 	w := newWorld(t)
-	store, err := &registry.Memory{}, error(nil)
-	_, err = issuer.New(issuer.Config{Issuer: strings.TrimSpace(input(t, "issuer-idn-advice/issuer.txt")), Keys: w.keys, Store: store})
+	_, err := issuer.New(issuer.Config{Issuer: strings.TrimSpace(input(t, "issuer-idn-advice/issuer.txt")), Keys: w.keys, Store: &registry.Memory{}})
 	if err == nil || strings.Contains(err.Error(), "%C3%BC") {
 		t.Error(err)
 	}

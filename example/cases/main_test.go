@@ -226,6 +226,7 @@ func wire(t *testing.T, h http.Handler, request string) int {
 		if err != nil {
 			t.Fatal(err)
 		}
+		_ = res.Body.Close()
 		if res.StatusCode != http.StatusContinue {
 			return res.StatusCode
 		}
