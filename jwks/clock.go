@@ -49,14 +49,19 @@ func (c *clock) wall() time.Time {
 	return time.Now().Round(0).UTC().Add(time.Duration(c.skew.Load()))
 }
 
-// believed is the time for the timetable.
-func (c *clock) believed() time.Time {
+// earliest is the time for what cannot be undone, such as dropping a key.
+func (c *clock) earliest() time.Time {
 	return c.wall().Add(-time.Duration(c.ahead.Load()))
 }
 
 // latest is the time for refusing: nothing that is later can be right.
 func (c *clock) latest() time.Time {
 	return c.wall().Add(time.Duration(c.late.Load()))
+}
+
+// steady is the time that has passed. It says which key signs.
+func (c *clock) steady() time.Time {
+	return c.wall().Add(time.Duration(c.late.Load() - c.ahead.Load()))
 }
 
 func (c *clock) set(ahead time.Duration) {
@@ -105,7 +110,7 @@ func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration
 		ahead = after.Sub(moment)
 	}
 	c.set(ahead)
-	c.restart(c.believed())
+	c.restart(c.steady())
 	c.jumped, c.by = time.Time{}, 0
 	if ahead == 0 {
 		return nil
@@ -132,7 +137,11 @@ func (r *Keyring) judge(ctx context.Context) (off error, held bool) {
 // agreed is the time on which the replicas that share a state agree: the later of
 // this replica's clock and that of the writer. A replica whose clock is behind
 // does not go back to a key that the others have left.
-func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.believed()) }
+func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.earliest()) }
+
+// signingTime is agreed for the question which key signs. A replica whose clock was
+// set back must not go on signing with a key that the others are about to drop.
+func (r *Keyring) signingTime(s *state) time.Time { return later(s.Written, r.clock.steady()) }
 
 // elapsed is the greater of the times that passed on the wall clock and on the
 // monotonic one, which stands still while a machine sleeps.
