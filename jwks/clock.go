@@ -37,20 +37,24 @@ type clock struct {
 	ahead atomic.Int64 // by how much the wall clock is ahead of the time that is believed
 	late  atomic.Int64 // by how much it is behind
 
+	// anchor is a moment of the monotonic clock, and the time that was believed
+	// then.
+	anchor atomic.Pointer[anchor]
+
 	// The rest is used by one update at a time.
-	anchor time.Time     // a moment of the monotonic clock
-	base   time.Time     // the time that was believed then
 	jumped time.Time     // when the wall clock last jumped, zero when it did not
 	by     time.Duration // how far it was from the believed time after that jump
 }
+
+type anchor struct{ at, base time.Time }
 
 // wall is this replica's wall clock, which goes on while a machine sleeps.
 func (c *clock) wall() time.Time {
 	return time.Now().Round(0).UTC().Add(time.Duration(c.skew.Load()))
 }
 
-// believed is the time for the timetable.
-func (c *clock) believed() time.Time {
+// earliest is the time for what cannot be undone, such as dropping a key.
+func (c *clock) earliest() time.Time {
 	return c.wall().Add(-time.Duration(c.ahead.Load()))
 }
 
@@ -59,22 +63,31 @@ func (c *clock) latest() time.Time {
 	return c.wall().Add(time.Duration(c.late.Load()))
 }
 
+// steady is the time that has passed. It says which key signs, whatever the wall
+// clock says since the last update.
+func (c *clock) steady() time.Time {
+	a := c.anchor.Load()
+	if a == nil {
+		return c.wall()
+	}
+	return a.base.Add(time.Since(a.at))
+}
+
 func (c *clock) set(ahead time.Duration) {
 	c.ahead.Store(int64(max(ahead, 0)))
 	c.late.Store(int64(max(-ahead, 0)))
 }
 
 // restart makes base the time that is believed now.
-func (c *clock) restart(base time.Time) { c.anchor, c.base = time.Now(), base }
+func (c *clock) restart(base time.Time) { c.anchor.Store(&anchor{time.Now(), base}) }
 
 // judgeSteady compares the wall clock with the monotonic one.
 func (c *clock) judgeSteady(tolerance time.Duration) error {
 	wall := c.wall()
-	if c.anchor.IsZero() {
+	if c.anchor.Load() == nil {
 		c.restart(wall)
 	}
-	passed := time.Since(c.anchor)
-	off := wall.Sub(c.base.Add(passed))
+	off := wall.Sub(c.steady())
 	if off.Abs() <= tolerance {
 		c.restart(wall)
 		c.jumped, c.by = time.Time{}, 0
@@ -105,7 +118,7 @@ func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration
 		ahead = after.Sub(moment)
 	}
 	c.set(ahead)
-	c.restart(c.believed())
+	c.restart(after.Add(-ahead))
 	c.jumped, c.by = time.Time{}, 0
 	if ahead == 0 {
 		return nil
@@ -132,7 +145,11 @@ func (r *Keyring) judge(ctx context.Context) (off error, held bool) {
 // agreed is the time on which the replicas that share a state agree: the later of
 // this replica's clock and that of the writer. A replica whose clock is behind
 // does not go back to a key that the others have left.
-func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.believed()) }
+func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.earliest()) }
+
+// signingTime is agreed for the question which key signs. A replica whose clock was
+// set back must not go on signing with a key that the others are about to drop.
+func (r *Keyring) signingTime(s *state) time.Time { return later(s.Written, r.clock.steady()) }
 
 // elapsed is the greater of the times that passed on the wall clock and on the
 // monotonic one, which stands still while a machine sleeps.

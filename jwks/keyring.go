@@ -44,12 +44,12 @@ type Keyring struct {
 	busy     *semaphore.Weighted
 	lastErr  error // of the last read
 	failedAt time.Time
-	signs    *string   // kid that signed after the last update, for events; "" when none did
-	spare    *stateKey // made by Policy.NewSigner and not stored yet
-	started  bool      // what a start changes in the timetable is written, or not due
-	held     bool      // nothing may be planned
-	foreign  error     // the store holds another keyring's state
-	proved   time.Time // when the store was last written
+	signs    *string    // kid that signed after the last update, for events; "" when none did
+	spares   []stateKey // made by Policy.NewSigner and not stored yet
+	started  bool       // what a start changes in the timetable is written, or not due
+	held     bool       // nothing may be planned
+	foreign  error      // the store holds another keyring's state
+	proved   time.Time  // when the store was last written
 
 	now chan struct{} // tells the poller to poll at once
 }
@@ -182,7 +182,7 @@ func (r *Keyring) signer(ctx context.Context) (*stateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := signingAt(s.times, r.agreed(&s.state)); i >= 0 {
+	if i := signingAt(s.times, r.signingTime(&s.state)); i >= 0 {
 		return &s.Keys[i], nil
 	}
 	return nil, errNoneSigns(s)

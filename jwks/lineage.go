@@ -21,7 +21,7 @@ type comparison struct {
 
 	due     bool  // the state is newer than what is stored: write it
 	missing bool  // nothing is stored
-	older   error // an older state was stored
+	older   error // an older state was stored, or one from the future that was not taken
 	foreign error // the state of another keyring was stored
 	future  error // a state was stored that was written in this clock's future
 }
@@ -56,7 +56,7 @@ func (r *Keyring) compare(raw []byte) (comparison, error) {
 		// Keep what is here, and write it over the state from the future.
 		next := r.without(own, union(stored.Dropped, own.Dropped))
 		next.Generation, next.Written = stored.Generation+1, r.agreed(own)
-		return comparison{state: next, due: true, future: future}, nil
+		return comparison{state: next, due: true, older: future}, nil
 	}
 	if stored.Written.Add(r.policy.Skew).Before(own.Written) {
 		// Another replica set the time back: go by its time, for nothing is
@@ -101,17 +101,19 @@ func (r *Keyring) writeBack(held *snapshot, stored *state, c comparison) compari
 // its keys.
 func (s *state) continues(before *state) bool {
 	if s.Lineage != "" && before.Lineage != "" {
-		return s.Lineage == before.Lineage || s.Succeeds == before.Lineage
+		return s.Lineage == before.Lineage || s.Succeeds == before.Lineage && s.Generation > before.Generation
 	}
 	return slices.ContainsFunc(s.Keys, func(k stateKey) bool { return before.index(k.id()) >= 0 })
 }
+
+var errFuture = errors.New("jwks: the stored keys were written in the future of this machine's clock")
 
 // future returns an error for a state that was written in this clock's future.
 // Replicas take the later of the clocks for the time, so one that is far ahead would
 // stop the timetable of all the others.
 func (r *Keyring) future(s *state) error {
 	if now := r.clock.latest(); s.Written.After(now.Add(r.policy.Skew)) {
-		return fmt.Errorf("jwks: the stored keys were written at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's, call Keyring.Adopt, which moves their timetable to this clock", s.Written, now, r.policy.Skew)
+		return fmt.Errorf("%w, at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's and no replica puts it right, call Keyring.Adopt, which moves their timetable to this clock", errFuture, s.Written, now, r.policy.Skew)
 	}
 	return nil
 }
@@ -180,7 +182,7 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 		}
 		next.Generation = max(stored.Generation, own.Generation) + 1
 		if r.future(next) != nil {
-			next.shift(r.clock.believed().Sub(next.Written))
+			next.shift(r.clock.earliest().Sub(next.Written))
 		}
 		return next, nil
 	})
@@ -255,6 +257,7 @@ func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, own *state
 			if next.unopened() {
 				next, _ = r.opened(ctx, next) // the poller tries again
 			}
+			r.pollNow() // which tells what has changed
 			return r.show(next, blob, read)
 		}
 	}

@@ -290,3 +290,72 @@ func TestSealedConcurrently(t *testing.T) {
 		t.Errorf("%s of 40 steps are left", blob)
 	}
 }
+
+// What was sealed under another label is not opened, whatever the keys.
+func TestSealedLabel(t *testing.T) {
+	staging, production := &shelf{}, &shelf{}
+	sure(Open(t.Context(), sure(Sealed(staging, "https://staging.example", kek(1))), Policy{})).Close()
+	store := sure(Sealed(production, "https://auth.example", kek(1)))
+	r := sure(Open(t.Context(), store, Policy{}))
+	defer r.Close()
+	kid := signedBy(t, r)
+	for name, blob := range map[string][]byte{
+		"as it is":    staging.get(),
+		"other label": bytes.Replace(staging.get(), []byte("https://staging.example"), []byte("https://auth.example"), 1),
+	} {
+		production.put(blob)
+		if err := r.update(t.Context(), r.plan); err == nil {
+			t.Errorf("%s: it was taken", name)
+		}
+		if got := signedBy(t, r); got != kid {
+			t.Errorf("%s: %s signs", name, got)
+		}
+		if again, err := Open(t.Context(), store, Policy{}); again != nil || err == nil || name == "as it is" && !strings.Contains(err.Error(), `"https://staging.example"`) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, label := range []string{"", strings.Repeat("x", 2000)} {
+		if _, err := Sealed(production, label, kek(1)); err == nil {
+			t.Error("it has no label")
+		}
+	}
+}
+
+// The first format had no label. It is opened, and sealed again in this one.
+func TestSealedFirstFormat(t *testing.T) {
+	under := &shelf{}
+	s, ok := sure(Sealed(under, "issuer", kek(1))).(*sealed)
+	if !ok {
+		t.Fatal("another type")
+	}
+	under.put(s.keks[0].Seal(bytes.Clone(sealMark1), nil, []byte("plain"), sealMark1))
+	if blob, err := s.Load(t.Context()); string(blob) != "plain" || err != nil {
+		t.Fatalf("%q, %v", blob, err)
+	}
+	if !bytes.HasPrefix(under.get(), sealMark) {
+		t.Error("it was not sealed again")
+	}
+}
+
+func TestReseal(t *testing.T) {
+	under := &shelf{}
+	sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{})).Close()
+	both := sure(Sealed(under, "issuer", kek(2), kek(1)))
+	under.refuse(errReadOnly)
+	if err := Reseal(t.Context(), both); !errors.Is(err, errReadOnly) {
+		t.Errorf("%v", err)
+	}
+	under.refuse(nil)
+	if err := Reseal(t.Context(), both); err != nil {
+		t.Fatal(err)
+	}
+	sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(2))), Policy{})).Close()
+	if _, err := Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}); err == nil {
+		t.Error("the old key-encryption key still opens it")
+	}
+	for name, store := range map[string]KeyStore{"not sealed": under, "nothing stored": sure(Sealed(&shelf{}, "issuer", kek(1)))} {
+		if err := Reseal(t.Context(), store); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -127,7 +129,7 @@ func (r *Keyring) withKeys(ctx context.Context, s *state, err error) (*state, er
 		if s.Keys[i].key != nil {
 			continue
 		}
-		made, err := r.newKey(ctx)
+		made, err := r.newKey(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +141,7 @@ func (r *Keyring) withKeys(ctx context.Context, s *state, err error) (*state, er
 
 // newKey makes a key of the policy's algorithm. One that Policy.NewSigner made and
 // that was not stored, because another replica wrote first, is used the next time.
-func (r *Keyring) newKey(ctx context.Context) (stateKey, error) {
+func (r *Keyring) newKey(ctx context.Context, s *state) (stateKey, error) {
 	alg := r.policy.Algorithm
 	if r.policy.NewSigner == nil {
 		private, err := jose.Generate(alg)
@@ -152,8 +154,10 @@ func (r *Keyring) newKey(ctx context.Context) (stateKey, error) {
 		}
 		return stateKey{Signer: signer, key: signer.Key()}, nil
 	}
-	if spare := r.spare; spare != nil && spare.algorithm() == alg {
-		return *spare, nil
+	for _, spare := range r.spares {
+		if spare.algorithm() == alg && s.index(spare.id()) < 0 {
+			return spare, nil
+		}
 	}
 	made, err := bounded(ctx, r.calls, "Policy.NewSigner", func(ctx context.Context) (stateKey, error) {
 		private, reference, err := r.policy.NewSigner(ctx, alg)
@@ -172,15 +176,13 @@ func (r *Keyring) newKey(ctx context.Context) (stateKey, error) {
 	if err != nil {
 		return stateKey{}, &notWritten{err: fmt.Errorf("jwks: Policy.NewSigner: %w", err)}
 	}
-	r.spare = &made
+	r.spares = append(r.spares, made)
 	return made, nil
 }
 
 // stored notes that a state was written: a spare key in it is none any more.
 func (r *Keyring) stored(s *state) {
-	if r.spare != nil && s.index(r.spare.id()) >= 0 {
-		r.spare = nil
-	}
+	r.spares = slices.DeleteFunc(r.spares, func(k stateKey) bool { return s.index(k.id()) >= 0 })
 }
 
 // opened returns the state with the signers that Policy.OpenSigner opens for its
@@ -188,21 +190,25 @@ func (r *Keyring) stored(s *state) {
 func (r *Keyring) opened(ctx context.Context, s *state) (*state, error) {
 	next := &state{}
 	*next = *s
-	next.Keys = append([]stateKey(nil), s.Keys...)
-	var failed error
+	next.Keys = slices.Clone(s.Keys)
+	failed := make([]error, len(next.Keys))
+	var all sync.WaitGroup
 	for i := range next.Keys {
 		k := &next.Keys[i]
 		if k.Signer != nil {
 			continue
 		}
-		signer, remote, err := r.open(ctx, k)
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("jwks: the key %s cannot be opened: %w", k.id(), err))
-			continue
-		}
-		k.Signer, k.remote = signer, remote
+		all.Go(func() {
+			signer, remote, err := r.open(ctx, k)
+			if err != nil {
+				failed[i] = fmt.Errorf("jwks: the key %s cannot be opened: %w", k.id(), err)
+				return
+			}
+			k.Signer, k.remote = signer, remote
+		})
 	}
-	return next, failed
+	all.Wait()
+	return next, errors.Join(failed...)
 }
 
 func (s *state) unopened() bool {

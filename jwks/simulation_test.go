@@ -25,7 +25,8 @@ var simulationSeed = flag.Uint64("simulation.seed", 0, "run only this seed of th
 
 // TestRotationSimulation runs replicas of a keyring through years under random
 // policies, with skewed clocks, crashes, a store that is slow, loses answers and
-// is cut off from some of them, emergency rotations and changes of algorithm.
+// is cut off from some of them, cannot be written or is set back, clocks that jump,
+// emergency rotations and changes of algorithm.
 //
 // It keeps every set that any replica published, for as long as a verifier that
 // obeys its max-age could hold it, and so plays the unluckiest verifier: whatever
@@ -55,7 +56,8 @@ func TestRotationSimulation(t *testing.T) {
 		})
 	}
 	t.Logf("%+v", total)
-	if total.rotations < len(seeds)*5 || total.tokens < len(seeds)*100 || total.held < len(seeds)*20 || total.emergencies < len(seeds) {
+	if total.rotations < len(seeds)*5 || total.tokens < len(seeds)*100 || total.held < len(seeds)*20 || total.emergencies < len(seeds) ||
+		total.readOnly < len(seeds) || total.setBack < len(seeds) || total.jumps < len(seeds) {
 		t.Errorf("the simulation hardly did anything: %+v", total)
 	}
 }
@@ -64,6 +66,7 @@ type simulated struct {
 	years                                   float64
 	rotations, emergencies, crashes, losses int
 	tokens, held, unavailable, unpublished  int
+	readOnly, setBack, jumps                int
 }
 
 func (a *simulated) add(b simulated) {
@@ -76,6 +79,9 @@ func (a *simulated) add(b simulated) {
 	a.held += b.held
 	a.unavailable += b.unavailable
 	a.unpublished += b.unpublished
+	a.readOnly += b.readOnly
+	a.setBack += b.setBack
+	a.jumps += b.jumps
 }
 
 type simulation struct {
@@ -197,7 +203,7 @@ func (s *simulation) trouble() {
 	if s.rand.Float64() > 4*float64(s.step)/float64(s.policy.RotateEvery) {
 		return
 	}
-	switch s.rand.IntN(6) {
+	switch s.rand.IntN(9) {
 	case 0: // a crash: whatever it was doing at the store may or may not have happened
 		s.counts.crashes++
 		r.store.dead.Store(true)
@@ -213,6 +219,20 @@ func (s *simulation) trouble() {
 		s.rotate(r)
 	case 4:
 		s.changeAlgorithm(r)
+	case 6: // it reads the store, and cannot write it; nothing else may show
+		s.counts.readOnly++
+		r.store.full.Store(time.Now().Add(time.Duration(s.rand.Int64N(int64(s.policy.RotateEvery)))).UnixNano())
+	case 7:
+		s.setBack(r)
+	case 8: // its clock jumps, and jumps back before it is believed
+		s.counts.jumps++
+		off := time.Duration(s.rand.Int64N(int64(20*s.policy.RotateEvery))) + 2*max(s.policy.Skew, time.Second)
+		if s.rand.IntN(2) == 0 {
+			off = -off
+		}
+		r.clock.skew.Store(int64(r.skew + off))
+		keyring, right := r.Keyring, int64(r.skew)
+		time.AfterFunc(time.Duration(s.rand.Int64N(int64(min(steadyFor/2, s.policy.RotateEvery)))), func() { keyring.clock.skew.Store(right) })
 	case 5: // one replica is cut off while another changes the plan, twice
 		other := s.replicas[s.rand.IntN(len(s.replicas))]
 		if r == other || other.Keyring == nil {
@@ -241,6 +261,32 @@ func (s *simulation) cutOff(r *simulatedReplica) {
 	length := time.Duration(s.rand.Int64N(int64(3 * s.policy.Announce)))
 	r.store.cutOff(time.Now().Add(length))
 	s.troubled = later(s.troubled, time.Now().Add(length+s.policy.Poll))
+}
+
+// setBack puts an older state into the store, as a restored backup does, while a
+// replica is up that has the newest. After a poll of it, no dropped key is left.
+func (s *simulation) setBack(r *simulatedReplica) {
+	if r.store.gone() || r.store.lossy.Load() || time.Now().UnixNano() < r.store.full.Load() || r.update(context.Background(), r.plan) != nil {
+		return
+	}
+	older := s.store.setBack(s.rand)
+	if older == nil {
+		return
+	}
+	s.counts.setBack++
+	s.troubled = later(s.troubled, time.Now().Add(s.policy.Poll))
+	if err := r.update(context.Background(), r.plan); err != nil {
+		return
+	}
+	stored, err := readState(s.store.load(), nil)
+	if err != nil || stored.Generation < r.Status().Generation {
+		s.t.Errorf("a replica with generation %d left %d in the store: %v", r.Status().Generation, stored.Generation, err)
+	}
+	for _, kid := range stored.Dropped {
+		if stored.index(kid) >= 0 {
+			s.t.Errorf("the dropped key %s returned", kid)
+		}
+	}
 }
 
 func (s *simulation) rotate(r *simulatedReplica) {
@@ -358,6 +404,7 @@ type simulatedStore struct {
 	mu     sync.Mutex
 	blob   []byte
 	stored []string // kids in the order in which they first came
+	older  [][]byte // the states before this one, the newest last
 
 	policy  Policy
 	dropped map[string]bool // kids of emergencies
@@ -408,8 +455,23 @@ func (s *simulatedStore) save(old, blob []byte) (bool, error) {
 		}
 		at++
 	}
+	if s.blob != nil {
+		s.older = append(s.older, s.blob)
+	}
 	s.blob = blob
 	return true, nil
+}
+
+// setBack puts back one of the last states, if there is any.
+func (s *simulatedStore) setBack(r *rand.Rand) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.older) == 0 {
+		return nil
+	}
+	last := s.older[max(0, len(s.older)-4):]
+	s.blob = last[r.IntN(len(last))]
+	return s.blob
 }
 
 // noteDropped marks a key that was removed though it signed and its retention
@@ -435,6 +497,7 @@ type replicaStore struct {
 	dead   atomic.Bool
 	lossy  atomic.Bool
 	cut    atomic.Int64
+	full   atomic.Int64
 
 	mu   sync.Mutex
 	rand *rand.Rand
@@ -483,6 +546,9 @@ func (s *replicaStore) Save(ctx context.Context, old, blob []byte) (bool, error)
 	}
 	if s.gone() || s.lossy.Load() && s.chance(6) {
 		return false, errSimulated // the write is lost
+	}
+	if time.Now().UnixNano() < s.full.Load() {
+		return false, errReadOnly
 	}
 	saved, err := s.shared.save(old, blob)
 	if s.lossy.Load() && s.chance(6) {

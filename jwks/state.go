@@ -92,7 +92,7 @@ func (s *state) times() []times {
 
 // index returns the place of a key in the list, -1 when it is not there.
 func (s *state) index(kid string) int {
-	return slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.id() == kid })
+	return slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.key != nil && k.id() == kid })
 }
 
 // follow makes next the state that follows s: of the same lineage, one generation

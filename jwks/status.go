@@ -139,10 +139,16 @@ func (h *health) apply(f found) (changes []problem) {
 	add(event.StateForeign, f.foreign)
 	add(event.ClockOff, f.clock)
 	add(event.KeysExposed, f.exposed)
-	if f.older != nil && f.write != nil {
-		add(event.StateOlder, f.older)
-	} else if f.older != nil && before(event.StateOlder) == nil {
-		changes = append(changes, problem{event.StateOlder, f.older})
+	reason := event.StateOlder
+	if errors.Is(f.older, errFuture) {
+		reason = event.ClockOff
+	}
+	switch {
+	case f.older == nil:
+	case f.write != nil: // it could not be put right
+		add(reason, f.older)
+	case before(reason) == nil:
+		changes = append(changes, problem{reason, f.older})
 	}
 	worse := len(h.problems) > 0
 	problems := make([]KeyringProblem, len(list))
@@ -171,7 +177,7 @@ func (r *Keyring) release(ctx context.Context, f found) {
 	}
 	s, before, after := r.snapshot.Load(), r.signs, ""
 	if s != nil {
-		if i := signingAt(s.times, r.agreed(&s.state)); i >= 0 {
+		if i := signingAt(s.times, r.signingTime(&s.state)); i >= 0 {
 			after = s.Keys[i].id()
 		}
 		r.signs = &after
@@ -235,7 +241,7 @@ func (r *Keyring) Status() KeyringStatus {
 	}
 	s := r.snapshot.Load()
 	status := KeyringStatus{Lineage: s.Lineage, Generation: s.Generation}
-	now := r.agreed(&s.state)
+	now := r.signingTime(&s.state)
 	signing := signingAt(s.times, now)
 	for i, k := range s.Keys {
 		switch {

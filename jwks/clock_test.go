@@ -1,0 +1,256 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// timedShelf is a shelf with a clock.
+type timedShelf struct {
+	*shelf
+	err error
+}
+
+func (s timedShelf) Now(context.Context) (time.Time, error) { return time.Now(), s.err }
+
+// With a store's clock, a replica whose clock is off writes nothing, and disturbs
+// nobody.
+func TestClockOffFromTheStores(t *testing.T) {
+	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
+		t.Run(off.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var heard listener
+				store := timedShelf{shelf: &shelf{}}
+				if r, err := openSkewed(t.Context(), store, Policy{}, off); r != nil || err == nil || !strings.Contains(err.Error(), "clock") {
+					t.Errorf("it made the first keys: %v", err)
+				}
+				healthy := sure(Open(t.Context(), store, Policy{}))
+				defer healthy.Close()
+				wrong := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+				defer wrong.Close()
+				kid := signedBy(t, healthy)
+				signedBy(t, wrong)
+				time.Sleep(5 * time.Minute)
+				kids, before := publishedBy(t, healthy), store.get()
+				wrong.clock.skew.Store(int64(off))
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
+					t.Errorf("%+v", e)
+				}
+				if err := wrong.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
+					t.Errorf("Ready: %v", err)
+				}
+				started := sure(openSkewed(t.Context(), store, Policy{}, off))
+				defer started.Close()
+				for _, r := range []*Keyring{healthy, wrong, started} {
+					if got := signedBy(t, r); got != kid {
+						t.Errorf("%s signs", got)
+					}
+					if got := publishedBy(t, r); len(got) != len(kids) {
+						t.Errorf("%q are published", got)
+					}
+				}
+				if string(store.get()) != string(before) {
+					t.Error("the replica whose clock is off has written")
+				}
+				if err := healthy.Ready(t.Context()); err != nil {
+					t.Error(err)
+				}
+				wrong.clock.skew.Store(0)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if e := heard.one(t); e.Reason != "" {
+					t.Errorf("%+v", e)
+				}
+			})
+		})
+	}
+}
+
+func TestStoreWithoutAClock(t *testing.T) {
+	r := sure(Open(t.Context(), sure(Sealed(timedShelf{&shelf{}, fmt.Errorf("SQLite: %w", errors.ErrUnsupported)}, "issuer", kek(1))), Policy{}))
+	defer r.Close()
+	if err := r.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a store's clock, a jump of the wall clock moves nothing on until it has
+// run steadily for a day. One that comes back in time leaves no trace.
+func TestClockJumps(t *testing.T) {
+	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
+		for _, healed := range []bool{true, false} {
+			t.Run(fmt.Sprint(off, healed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var heard listener
+					store := &shelf{}
+					r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+					defer r.Close()
+					kid := signedBy(t, r)
+					time.Sleep(2 * time.Hour)
+					kids := publishedBy(t, r)
+					r.clock.skew.Store(int64(off))
+					time.Sleep(time.Hour)
+					synctest.Wait()
+					if got := signedBy(t, r); got != kid || len(publishedBy(t, r)) != len(kids) {
+						t.Errorf("%s signs, %q are published", got, publishedBy(t, r))
+					}
+					if stored := sure(readState(store.get(), nil)); stored.Written.After(time.Now()) {
+						t.Errorf("written in the future: %v", stored.Written)
+					}
+					if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
+						t.Errorf("%+v", e)
+					}
+					if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
+						t.Errorf("Ready: %v", err)
+					}
+					if healed {
+						r.clock.skew.Store(0)
+						time.Sleep(time.Minute)
+						synctest.Wait()
+						if e := heard.one(t); e.Reason != "" {
+							t.Errorf("%+v", e)
+						}
+						fresh := sure(Open(t.Context(), store, Policy{})) // a restart
+						defer fresh.Close()
+						if got := signedBy(t, fresh); got != kid {
+							t.Errorf("after a restart %s signs", got)
+						}
+						return
+					}
+					time.Sleep(25 * time.Hour)
+					if err := r.Ready(t.Context()); err != nil && off > 0 {
+						t.Errorf("a day later: %v", err)
+					}
+					if got := signedBy(t, r); off > 30*day && got == kid || off < 30*day && got != kid {
+						t.Errorf("a day later %s signs", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A replica that is started with a clock that is ahead writes a state from the
+// future. The others keep theirs, and put it right. A Rotate in it is kept.
+func TestStateFromTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		defer r.Close()
+		kid := signedBy(t, r)
+		time.Sleep(time.Hour)
+		kids := publishedBy(t, r)
+		ahead := sure(openSkewed(t.Context(), store, r.Policy(), 40*day))
+		defer ahead.Close()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := signedBy(t, r); got != kid || !slices.Equal(publishedBy(t, r), kids) {
+			t.Errorf("a wrong clock elsewhere changed the keys here: %s signs", got)
+		}
+		if e := heard.take(); len(e) == 0 || e[0].Reason != event.ClockOff {
+			t.Errorf("%+v", e)
+		}
+		if got := publishedBy(t, ahead); !slices.Equal(got, kids) {
+			t.Errorf("the replica that is ahead publishes %q", got)
+		}
+		fresh := sure(Open(t.Context(), store, Policy{}))
+		defer fresh.Close()
+		if got := signedBy(t, fresh); got != kid {
+			t.Errorf("a replica that starts signs with %s", got)
+		}
+		generation := r.Status().Generation
+		time.Sleep(time.Hour)
+		if got := r.Status().Generation; got > generation+2 {
+			t.Errorf("they write over each other: %d generations in an hour", got-generation)
+		}
+		if err := ahead.Ready(t.Context()); err == nil {
+			t.Error("the replica that is ahead does not notice")
+		}
+		if err := ahead.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("the dropped key: %v", err)
+		}
+		signedBy(t, r)
+	})
+}
+
+// A replica that starts on a state from the future, with nobody to put it right,
+// signs with a key that is published, says so, and Adopt ends it.
+func TestStartOnAStateFromTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		sure(openSkewed(t.Context(), store, sure(Policy{}.withDefaults()), 40*day)).Close()
+		before := store.get()
+		var heard listener
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		defer r.Close()
+		kid := signedBy(t, r)
+		if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
+			t.Errorf("%+v", e)
+		}
+		if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
+			t.Errorf("Ready: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		if string(store.get()) != string(before) {
+			t.Error("it was written over")
+		}
+		if err := r.Adopt(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := signedBy(t, r); got != kid || r.Ready(t.Context()) != nil {
+			t.Errorf("%s signs, Ready: %v", got, r.Ready(t.Context()))
+		}
+		time.Sleep(30 * day)
+		if got := signedBy(t, r); got == kid {
+			t.Error("the timetable stands still")
+		}
+	})
+}
+
+// While a machine sleeps the monotonic clock stands still. What was read before is
+// not used after it.
+func TestSuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		kid := signedBy(t, r)
+		time.Sleep(time.Minute + time.Second)
+		other := sure(Open(t.Context(), store, Policy{}))
+		defer other.Close()
+		signedBy(t, other)
+		if err := other.Rotate(t.Context()); err != nil { // while this machine sleeps
+			t.Fatal(err)
+		}
+		r.clock.skew.Store(int64(2 * time.Hour)) // it wakes up
+		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("the dropped key: %v", err)
+		}
+		store.fail(errors.New("no connection"))
+		r.clock.skew.Store(int64(4 * time.Hour)) // and the next time without its store
+		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Sign: %v", err)
+		}
+		r.clock.skew.Store(int64(-4 * time.Hour)) // a clock that goes back makes nothing younger
+		time.Sleep(2 * time.Hour)
+		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Sign: %v", err)
+		}
+	})
+}

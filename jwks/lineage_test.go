@@ -1,0 +1,360 @@
+package jwks
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// A store that is set back, by a restored backup or by an attacker who cannot open
+// it, does not bring a dropped key back while one replica stays up.
+func TestStoreSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		under := &shelf{}
+		store := sure(Sealed(under, "issuer", kek(1)))
+		open := func() *Keyring {
+			r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+			t.Cleanup(func() { r.Close() })
+			signedBy(t, r)
+			return r
+		}
+		a, b := open(), open()
+		time.Sleep(2 * time.Minute) // two keys
+		older := under.get()
+		stolen := signedBy(t, a)
+		if err := a.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		newer := under.get()
+		b.Close()
+		synctest.Wait()
+		heard.take()
+
+		under.put(older)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if _, err := a.Key(t.Context(), stolen, ""); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("the dropped key: %v", err)
+		}
+		if signedBy(t, a) == stolen || slices.Contains(publishedBy(t, a), stolen) {
+			t.Error("the dropped key signs or is published")
+		}
+		if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateOlder {
+			t.Errorf("%+v", e)
+		}
+		want, got := sure(store.(*sealed).load1(newer)), sure(store.Load(t.Context()))
+		if !bytes.Equal(want, got) {
+			t.Errorf("written back was %s, want %s", got, want)
+		}
+		c := open() // started after it was written back
+		if _, err := c.Key(t.Context(), stolen, ""); !errors.Is(err, ErrUnknownKey) {
+			t.Errorf("the dropped key, at another replica: %v", err)
+		}
+		if err := errors.Join(a.Ready(t.Context()), c.Ready(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (s *sealed) load1(blob []byte) ([]byte, error) {
+	plain, _, err := s.open(blob)
+	return plain, err
+}
+
+// The same while the store can only be read: what the replica holds is in use.
+func TestStoreSetBackAndReadOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		defer r.Close()
+		stolen := signedBy(t, r)
+		time.Sleep(time.Minute)
+		older := store.get()
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		heard.take()
+		store.put(older)
+		store.refuse(errReadOnly)
+		time.Sleep(3 * day)
+		synctest.Wait()
+		if kid := signedBy(t, r); kid == stolen || slices.Contains(publishedBy(t, r), stolen) {
+			t.Errorf("%s signs", kid)
+		}
+		reasons := map[event.Reason]int{}
+		for _, e := range heard.take() {
+			reasons[e.Reason]++
+		}
+		if len(reasons) != 2 || reasons[event.StateOlder] != 1 || reasons[event.KeysNotWritten] != 1 {
+			t.Errorf("%v", reasons)
+		}
+		if err := r.Ready(t.Context()); !errors.Is(err, errReadOnly) {
+			t.Errorf("Ready: %v", err)
+		}
+		store.refuse(nil)
+		time.Sleep(time.Minute)
+		if err := r.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The store is set back, and goes on from there: replicas that did not know of a
+// Rotate wrote more generations than the one that does has. It applies the Rotate
+// again.
+func TestForkedStore(t *testing.T) {
+	for _, ahead := range []int{0, 1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &shelf{}
+			knows := sure(Open(t.Context(), store, Policy{}))
+			defer knows.Close()
+			stolen := signedBy(t, knows)
+			time.Sleep(time.Minute)
+			older := store.get()
+			if err := knows.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			generation := knows.Status().Generation
+			fork := sure(readState(older, nil))
+			fork.Generation = generation + int64(ahead)
+			fork.Written = time.Now().UTC()
+			store.put(sure(fork.blob()))
+			time.Sleep(time.Minute)
+			if kid := signedBy(t, knows); kid == stolen {
+				t.Error("the dropped key signs")
+			}
+			stored := sure(readState(store.get(), nil))
+			if stored.index(stolen) >= 0 || !slices.Contains(stored.Dropped, stolen) || stored.Generation <= fork.Generation {
+				t.Errorf("ahead by %d: stored is generation %d, dropped are %q", ahead, stored.Generation, stored.Dropped)
+			}
+			settled := store.get()
+			time.Sleep(5 * time.Minute)
+			if after := sure(readState(store.get(), nil)); after.Generation > stored.Generation+1 {
+				t.Errorf("it goes on writing: %d after %d, %s", after.Generation, stored.Generation, settled)
+			}
+		})
+	}
+}
+
+// Replicas that hold several generations, and a store that is older than all: the
+// newest wins, whichever writes first.
+func TestNewestReplicaWins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		var views []*shelf
+		var replicas []*Keyring
+		for range 4 {
+			view := &shelf{}
+			views = append(views, view)
+		}
+		first := sure(Open(t.Context(), store, Policy{}))
+		signedBy(t, first)
+		time.Sleep(time.Minute)
+		oldest := store.get()
+		var dropped []string
+		for i := range views {
+			views[i].put(store.get())
+			r := sure(Open(t.Context(), views[i], Policy{}))
+			defer r.Close()
+			replicas = append(replicas, r)
+			dropped = append(dropped, signedBy(t, first))
+			if err := first.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+		}
+		newest := store.get()
+		first.Close()
+		// Each replica reaches only its own view so far. Now all reach one store.
+		replicas = append(replicas, sure(Open(t.Context(), store, Policy{})))
+		defer replicas[4].Close()
+		one := &shelf{}
+		one.put(oldest)
+		for _, r := range replicas {
+			r.store = one
+		}
+		for _, r := range replicas {
+			_ = r.update(t.Context(), r.plan)
+		}
+		for _, r := range replicas {
+			_ = r.update(t.Context(), r.plan)
+			for _, kid := range dropped {
+				if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) {
+					t.Errorf("%s: %v", kid, err)
+				}
+			}
+		}
+		if got, want := sure(readState(one.get(), nil)), sure(readState(newest, nil)); got.Generation < want.Generation || len(got.Dropped) != len(want.Dropped) {
+			t.Errorf("generation %d, dropped %q; want %d, %q", got.Generation, got.Dropped, want.Generation, want.Dropped)
+		}
+	})
+}
+
+// The keys of another keyring in the store are not taken by a keyring that runs. It
+// goes on with its own, for as long as it has any, and either verb ends it.
+func TestForeignState(t *testing.T) {
+	for _, verb := range []string{"Adopt", "Reclaim"} {
+		synctest.Test(t, func(t *testing.T) {
+			var heard listener
+			store, other := &shelf{}, &shelf{}
+			r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
+			defer r.Close()
+			second := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
+			defer second.Close()
+			insider := sure(Open(t.Context(), other, Policy{}))
+			defer insider.Close()
+			own, forged := signedBy(t, r), signedBy(t, insider)
+			signedBy(t, second)
+			next := r.Status().NextKey
+			time.Sleep(10 * time.Minute)
+			store.put(other.get())
+			foreign := store.get()
+			time.Sleep(day)
+			synctest.Wait()
+			if kid := signedBy(t, r); kid != own {
+				t.Errorf("%s signs", kid)
+			}
+			if _, err := r.Key(t.Context(), forged, ""); !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("the other's key: %v", err)
+			}
+			if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateForeign {
+				t.Errorf("%+v", e)
+			}
+			if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "Adopt") {
+				t.Errorf("Ready: %v", err)
+			}
+			if err := r.Rotate(t.Context()); err == nil || !strings.Contains(err.Error(), "Reclaim") {
+				t.Errorf("Rotate: %v", err)
+			}
+			time.Sleep(31 * day)
+			if kid := signedBy(t, r); kid != next || get(t, r).Code != 200 {
+				t.Errorf("a month later %s signs", kid)
+			}
+			if !bytes.Equal(store.get(), foreign) {
+				t.Error("the other's keys were written over")
+			}
+			want := map[string]string{"Adopt": forged, "Reclaim": next}[verb]
+			call := map[string]func() error{"Adopt": func() error { return r.Adopt(t.Context()) }, "Reclaim": func() error { return r.Reclaim(t.Context()) }}[verb]
+			if err := call(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute) // the other replica follows
+			for _, k := range []*Keyring{r, second} {
+				kid := signedBy(t, k)
+				if verb == "Adopt" && sure(readState(store.get(), nil)).index(kid) < 0 || verb == "Reclaim" && kid != want {
+					t.Errorf("%s: %s signs, want %s", verb, kid, want)
+				}
+				if err := k.Ready(t.Context()); err != nil {
+					t.Errorf("%s: %v", verb, err)
+				}
+			}
+			if _, err := second.Key(t.Context(), own, ""); verb == "Adopt" && !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("the old key after Adopt: %v", err)
+			}
+		})
+	}
+}
+
+// A state of the first format has no lineage. It is read, and written in this one.
+func TestStateOfTheFirstFormat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		first := sure(Open(t.Context(), store, Policy{}))
+		kid := signedBy(t, first)
+		time.Sleep(2 * time.Minute)
+		first.Close()
+		var f map[string]any
+		if err := json.Unmarshal(store.get(), &f); err != nil {
+			t.Fatal(err)
+		}
+		f["m2m_keys"] = 1
+		delete(f, "lineage")
+		delete(f, "generation")
+		old := sure(json.Marshal(f))
+		store.put(old)
+		store.refuse(errReadOnly)
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		other := sure(Open(t.Context(), store, Policy{}))
+		defer other.Close()
+		if got := signedBy(t, r); got != kid || signedBy(t, other) != kid {
+			t.Errorf("%s signs", got)
+		}
+		store.refuse(nil)
+		time.Sleep(2 * time.Minute)
+		written := sure(readState(store.get(), nil))
+		if written.Lineage == "" || written.Generation < 1 || written.index(kid) < 0 {
+			t.Errorf("%+v", written)
+		}
+		for _, k := range []*Keyring{r, other} {
+			if s := k.Status(); s.Lineage != written.Lineage || s.SigningKey != kid {
+				t.Errorf("%+v", s)
+			}
+		}
+		store.put(old) // a backup of before the upgrade
+		time.Sleep(2 * time.Minute)
+		if again := sure(readState(store.get(), nil)); again.Lineage != written.Lineage {
+			t.Error("the upgraded state was not written back")
+		}
+	})
+}
+
+func TestStateOfANewerRelease(t *testing.T) {
+	store := &shelf{}
+	sure(Open(t.Context(), store, Policy{})).Close()
+	store.put(bytes.Replace(store.get(), []byte(`"m2m_keys": 2`), []byte(`"m2m_keys": 3`), 1))
+	if r, err := Open(t.Context(), store, Policy{}); r != nil || err == nil || !strings.Contains(err.Error(), "run the newer release") || strings.Contains(err.Error(), "remove") {
+		t.Errorf("%v", err)
+	}
+	under := &shelf{}
+	under.put([]byte("m2m keys, sealed v3\nbox"))
+	if r, err := Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}); r != nil || err == nil || !strings.Contains(err.Error(), "run the newer release") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A store that is damaged while a keyring runs is not written over. Once what is
+// damaged was removed, the keyring writes its own back.
+func TestStoreDamagedWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		under := &shelf{}
+		r := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{Observe: heard.observe}))
+		defer r.Close()
+		kid := signedBy(t, r)
+		time.Sleep(time.Minute)
+		damaged := under.get()
+		damaged[len(damaged)/2] ^= 1
+		under.put(damaged)
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		if got := signedBy(t, r); got != kid || !bytes.Equal(under.get(), damaged) {
+			t.Errorf("%s signs", got)
+		}
+		if e := heard.one(t); e.Reason != event.StoreUnavailable || !strings.Contains(e.Err.Error(), "damaged") {
+			t.Errorf("%+v", e)
+		}
+		if status := r.Status(); status.SignsUntil.IsZero() || time.Until(status.SignsUntil) > time.Hour {
+			t.Errorf("%+v", status)
+		}
+		under.put(nil)
+		time.Sleep(time.Minute)
+		again := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}))
+		defer again.Close()
+		if got := signedBy(t, again); got != kid {
+			t.Errorf("after a restart %s signs", got)
+		}
+	})
+}
