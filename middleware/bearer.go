@@ -98,10 +98,9 @@ type Config struct {
 	// Observe hears of every request once, in the request's goroutine: keep it
 	// quick. A refusal is reported before it is answered. A request that is let in
 	// is reported when its handler has returned, for until then a guard further in
-	// may refuse it. Guards of two Bearers report one event each, and so do a Require
-	// and a Handler that echo.WrapMiddleware puts around it. It must be safe for
-	// concurrent use. Default none. It also hears of
-	// event.OpConfig, and of event.OpFetch if Keys is nil.
+	// may refuse it. Guards of two Bearers report one event each, and so does a Handler
+	// behind a Require. It also hears of event.OpConfig, and of event.OpFetch if Keys is
+	// nil. It must be safe for concurrent use. Default none.
 	Observe func(ctx context.Context, e Event)
 
 	// Quiet turns the log off. Without Observe, changes of what a Bearer depends on go
