@@ -81,6 +81,9 @@ func TestRemoteStatusNamesSkippedKeys(t *testing.T) {
 		if s := r.Status().Skipped; len(s) != 1 || s[0].KeyID != "too-new" || !strings.Contains(s[0].Err.Error(), "RS999") {
 			t.Errorf("%v", s)
 		}
+		if _, err := r.Key(t.Context(), "too-new", ""); !strings.Contains(err.Error(), "RS999") {
+			t.Errorf("a token by a key that is skipped: %v", err)
+		}
 		_ = r.Close()
 	}
 }
@@ -93,6 +96,10 @@ func TestFixedOfUnusableKeys(t *testing.T) {
 	}
 	if err := f.Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Ready: %v", err)
+	}
+	both := NewFixed(sure(jose.ParseSet([]byte(setOf(jwkOf(1, map[string]any{"kid": "a", "alg": "RS999"}), jwkOf(0, map[string]any{"kid": "b"}))), nil)))
+	if _, err := both.Key(t.Context(), "a", "ES256"); !errors.Is(err, ErrUnknownKey) || !strings.Contains(err.Error(), "RS999") {
+		t.Errorf("a token by a key that is skipped: %v", err)
 	}
 	if err := NewFixed(sure(jose.ParseSet([]byte(numbered(0)), nil))).Ready(t.Context()); err != nil {
 		t.Errorf("Ready: %v", err)
