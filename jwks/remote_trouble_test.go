@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -238,14 +237,14 @@ func TestRemoteLogsChanges(t *testing.T) {
 // An observer hears once of entries that are skipped.
 func TestRemoteObservesSkippedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var heard []Event
-		o, r := remoteOf(t, setOf(jwkOf(0, map[string]any{"kid": "k0"}), nil), RemoteConfig{Observe: func(_ context.Context, e Event) { heard = append(heard, e) }})
+		var listener listener
+		o, r := remoteOf(t, setOf(jwkOf(0, map[string]any{"kid": "k0"}), nil), RemoteConfig{Observe: listener.observe})
 		for range 100 {
 			mustKey(t, r, "k0")
 			time.Sleep(time.Minute)
 		}
 		synctest.Wait()
-		skipped := 0
+		heard, skipped := listener.take(), 0
 		for _, e := range heard {
 			if e.Reason == event.KeySkipped {
 				skipped++
