@@ -26,8 +26,9 @@
 // it. One that cannot read the store goes on for as long as no key that it does not
 // know can sign, and then answers [ErrUnavailable], which is a 503 and not a 401.
 //
-// A [Remote] keeps serving the set that it has while its issuer cannot be reached,
-// up to RemoteConfig.MaxStale past its lifetime.
+// A [Remote] keeps serving the set that it has while its issuer cannot be reached, or
+// answers with a set in which nothing is usable, up to RemoteConfig.MaxStale past its
+// lifetime. One entry of a set that cannot be used costs no other.
 //
 // Observe in Policy and in RemoteConfig hears of rotations, fetches and failures.
 package jwks

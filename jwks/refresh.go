@@ -80,7 +80,7 @@ func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key,
 				return key, nil, nil
 			}
 			if answered || w.kid == "" {
-				return nil, nil, ErrUnknownKey
+				return nil, nil, unknownKey(w.kid, r.skipped)
 			}
 		}
 	}
@@ -92,7 +92,7 @@ func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key,
 		r.begin(ctx, now, false)
 	}
 	if r.flight == nil {
-		return nil, nil, cmp.Or(r.lastErr, ErrUnknownKey)
+		return nil, nil, cmp.Or(r.lastErr, unknownKey(w.kid, r.skipped))
 	}
 	if !w.asked {
 		return nil, nil, errWhoAsks

@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +80,9 @@ func TestRemoteStatusNamesSkippedKeys(t *testing.T) {
 		if s := r.Status().Skipped; len(s) != 1 || s[0].KeyID != "too-new" || !strings.Contains(s[0].Err.Error(), "RS999") {
 			t.Errorf("%v", s)
 		}
+		if _, err := r.Key(t.Context(), "too-new", ""); !strings.Contains(err.Error(), "RS999") {
+			t.Errorf("a token by a key that is skipped: %v", err)
+		}
 		_ = r.Close()
 	}
 }
@@ -93,6 +95,10 @@ func TestFixedOfUnusableKeys(t *testing.T) {
 	}
 	if err := f.Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("Ready: %v", err)
+	}
+	both := NewFixed(sure(jose.ParseSet([]byte(setOf(jwkOf(1, map[string]any{"kid": "a", "alg": "RS999"}), jwkOf(0, map[string]any{"kid": "b"}))), nil)))
+	if _, err := both.Key(t.Context(), "a", "ES256"); !errors.Is(err, ErrUnknownKey) || !strings.Contains(err.Error(), "RS999") {
+		t.Errorf("a token by a key that is skipped: %v", err)
 	}
 	if err := NewFixed(sure(jose.ParseSet([]byte(numbered(0)), nil))).Ready(t.Context()); err != nil {
 		t.Errorf("Ready: %v", err)
@@ -231,14 +237,14 @@ func TestRemoteLogsChanges(t *testing.T) {
 // An observer hears once of entries that are skipped.
 func TestRemoteObservesSkippedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var heard []Event
-		o, r := remoteOf(t, setOf(jwkOf(0, map[string]any{"kid": "k0"}), nil), RemoteConfig{Observe: func(_ context.Context, e Event) { heard = append(heard, e) }})
+		var listener listener
+		o, r := remoteOf(t, setOf(jwkOf(0, map[string]any{"kid": "k0"}), nil), RemoteConfig{Observe: listener.observe})
 		for range 100 {
 			mustKey(t, r, "k0")
 			time.Sleep(time.Minute)
 		}
 		synctest.Wait()
-		skipped := 0
+		heard, skipped := listener.take(), 0
 		for _, e := range heard {
 			if e.Reason == event.KeySkipped {
 				skipped++

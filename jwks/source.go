@@ -41,7 +41,10 @@ type Event = event.Event
 
 // Fixed is a [Source] of keys that never change: pinned keys, or keys from a file.
 // The zero Fixed, nil and a Fixed without keys answer [ErrUnavailable].
-type Fixed struct{ set *jose.Set }
+type Fixed struct {
+	set     *jose.Set
+	skipped []jose.Skipped // of the set
+}
 
 // NewFixed makes a Source of a set, from [jose.NewSet] or [jose.ParseSet]. To
 // change the keys, make another Source.
@@ -49,7 +52,7 @@ type Fixed struct{ set *jose.Set }
 // ParseSet skips entries that it cannot use, such as private keys: see
 // [jose.Set.Skipped]. A Fixed of a set in which nothing is usable answers
 // [ErrUnavailable] and says why.
-func NewFixed(set *jose.Set) *Fixed { return &Fixed{set} }
+func NewFixed(set *jose.Set) *Fixed { return &Fixed{set, set.Skipped()} }
 
 // Key returns the key with this kid for this alg.
 func (f *Fixed) Key(_ context.Context, kid, alg string) (*jose.Key, error) {
@@ -59,7 +62,19 @@ func (f *Fixed) Key(_ context.Context, kid, alg string) (*jose.Key, error) {
 	if key := f.set.Find(kid, alg); key != nil {
 		return key, nil
 	}
-	return nil, ErrUnknownKey
+	return nil, unknownKey(kid, f.skipped)
+}
+
+// unknownKey is ErrUnknownKey, with the reason if the set has an entry with this id
+// that cannot be used. It looks at few of them: anybody can ask for an unknown key.
+func unknownKey(kid string, skipped []jose.Skipped) error {
+	const most = 32
+	for _, s := range skipped[:min(len(skipped), most)] {
+		if s.KeyID == kid && kid != "" {
+			return fmt.Errorf("%w: the set has %.60q, but it cannot be used: %w", ErrUnknownKey, kid, s.Err)
+		}
+	}
+	return ErrUnknownKey
 }
 
 // Ready returns nil if the set has a key.
@@ -67,10 +82,10 @@ func (f *Fixed) Ready(context.Context) error { return f.check() }
 
 func (f *Fixed) check() error {
 	switch {
-	case f == nil || f.set.Len() == 0 && len(f.set.Skipped()) == 0:
+	case f == nil || f.set.Len() == 0 && len(f.skipped) == 0:
 		return errNoFixedKeys
 	case f.set.Len() == 0:
-		return fmt.Errorf("%w: the fixed set has no usable key: %s", ErrUnavailable, describe(f.set.Skipped()))
+		return fmt.Errorf("%w: the fixed set has no usable key: %s", ErrUnavailable, describe(f.skipped))
 	}
 	return nil
 }

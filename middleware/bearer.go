@@ -98,10 +98,10 @@ type Config struct {
 	// Observe hears of every request once, in the request's goroutine: keep it
 	// quick. A refusal is reported before it is answered. A request that is let in
 	// is reported when its handler has returned, for until then a guard further in
-	// may refuse it. Guards of two Bearers report one event each, and so do a Require
-	// and a Handler that echo.WrapMiddleware puts around it. It must be safe for
-	// concurrent use. Default none. It also hears of
-	// event.OpConfig, and of event.OpFetch if Keys is nil.
+	// may refuse it. Guards of two Bearers report one event each, and so does a Handler
+	// behind a Require. It also hears of event.OpConfig (see ClientIP). To hear of the
+	// fetches of keys, write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{Observe: …}).
+	// It must be safe for concurrent use. Default none.
 	Observe func(ctx context.Context, e Event)
 
 	// Quiet turns the log off. Without Observe, changes of what a Bearer depends on go
@@ -171,7 +171,7 @@ func New(c Config) (*Bearer, error) {
 		b.introspector = i
 	}
 	if b.keys == nil {
-		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{Observe: c.Observe, Quiet: c.Quiet})
+		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{Quiet: c.Quiet || c.Observe != nil})
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
 			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}

@@ -183,7 +183,15 @@ func (g *echoGuard) prior(c echo.Context) (a admission) {
 	if g.bearer.observe != nil {
 		a.watch, _ = c.Get(watchKey).(*watch)
 	}
-	return g.bearer.own(a)
+	if own := g.bearer.own(a); own.token != nil {
+		return own
+	}
+	// A Handler that echo.WrapMiddleware puts around this one. Its context is looked for
+	// here alone: a search costs every request more than that saves.
+	if outer, ok := c.Request().Context().(*admitted); ok {
+		return g.bearer.own(outer.admission)
+	}
+	return admission{}
 }
 
 // keep is for handlers, and for the guards after this one.

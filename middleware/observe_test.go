@@ -147,6 +147,9 @@ func TestOneEventPerRequest(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/orders", a.auth.Handler(a.auth.Handler(h, "orders:read")))
 	mux.Handle("/v1/admin", a.auth.Handler(a.auth.Handler(h, "admin")))
+	around := echo.WrapMiddleware(func(h http.Handler) http.Handler { return a.auth.Handler(h) })
+	a.GET("/wrapped/orders", serve, around, a.auth.Require("orders:read"), inner.Require("orders:write"))
+	a.GET("/wrapped/admin", serve, around, a.auth.Require("admin"))
 	token := "Bearer " + goodToken(t, keys)
 	for _, tt := range []struct {
 		face, path string
@@ -154,6 +157,7 @@ func TestOneEventPerRequest(t *testing.T) {
 		status     int
 	}{
 		{"Echo", "/v1/orders", a, 0}, {"Echo", "/v1/admin", a, 403}, {"Echo", "/v1/fails", a, 0}, {"Echo", "/v1/panics", a, 0},
+		{"Echo", "/wrapped/orders", a, 0}, {"Echo", "/wrapped/admin", a, 403},
 		{"net/http", "/v1/orders", mux, 0}, {"net/http", "/v1/admin", mux, 403},
 	} {
 		events, during = nil, -1

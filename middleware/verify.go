@@ -45,7 +45,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressO
 		cached.Touch(now)
 		return v, nil
 	}
-	v, e := b.verify(&caller{ctx, b, r, extract}, raw)
+	v, e := b.verify(r, raw, extract)
 	if e != nil {
 		return nil, e
 	}
@@ -76,7 +76,7 @@ func (b *Bearer) key(ctx context.Context, kid, alg string) (*jose.Key, *Error) {
 
 // verify is the part of RFC 9068, section 4, that is settled as long as the issuer
 // has the key: form, type, key, signature, and every claim that time does not change.
-func (b *Bearer) verify(ctx context.Context, raw string) (*verified, *Error) {
+func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verified, *Error) {
 	if e := several(raw); e != nil {
 		return nil, e
 	}
@@ -87,7 +87,7 @@ func (b *Bearer) verify(ctx context.Context, raw string) (*verified, *Error) {
 	if !isAccessTokenType(jws.Type()) {
 		return nil, invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
-	key, e := b.key(ctx, jws.KeyID(), jws.Algorithm())
+	key, e := b.key(&caller{r.Context(), b, r, extract}, jws.KeyID(), jws.Algorithm())
 	if e != nil {
 		return nil, e
 	}
