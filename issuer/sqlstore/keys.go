@@ -10,9 +10,9 @@ import (
 )
 
 // KeyStore keeps a keyring's state in the same database, sealed by
-// [jwks.Sealed], which tells how to replace a key-encryption key: at least one,
-// 32 random bytes each, kept elsewhere than the database. The label says whose keys
-// they are, such as the issuer URL. There is one keyring to a [Config].Name.
+// [jwks.Sealed] under a label, such as the issuer URL. Sealed tells how to replace
+// a key-encryption key: at least one, 32 random bytes each, kept elsewhere than the
+// database. There is one keyring to a database and Config.Name.
 func (s *Store) KeyStore(label string, kek ...[]byte) (jwks.KeyStore, error) {
 	if err := s.ready(); err != nil {
 		return nil, wrap("opening the key store", err)
