@@ -4,22 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 )
 
 // KeyStore keeps a keyring's state in the same database, sealed by
-// [jwks.Sealed], which tells how to replace a key-encryption key: at least one,
-// 32 random bytes each, kept elsewhere than the database. There is one keyring
-// to a database.
-func (s *Store) KeyStore(kek ...[]byte) (jwks.KeyStore, error) {
+// [jwks.Sealed] under a label, such as the issuer URL. Sealed tells how to replace
+// a key-encryption key: at least one, 32 random bytes each, kept elsewhere than the
+// database. There is one keyring to a database and Config.Name.
+func (s *Store) KeyStore(label string, kek ...[]byte) (jwks.KeyStore, error) {
 	if err := s.ready(); err != nil {
 		return nil, wrap("opening the key store", err)
 	}
 	if len(kek) == 0 {
 		return nil, errors.New("sqlstore: KeyStore needs a key-encryption key: write 32 random bytes, kept elsewhere than the database")
 	}
-	sealed, err := jwks.Sealed(keyTable{s}, kek...)
+	sealed, err := jwks.Sealed(keyTable{s}, label, kek...)
 	return sealed, wrap("opening the key store", err)
 }
 
@@ -47,4 +48,14 @@ func (k keyTable) Save(ctx context.Context, old, blob []byte) (bool, error) {
 		changed, err = k.store.execute(ctx, k.store.operator, "UPDATE m2m_keys SET state = $1 WHERE id = 1 AND state = $2", blob, old)
 	}
 	return changed == 1 && err == nil, wrap("keeping keys", err)
+}
+
+// Now returns the database's clock, by which a keyring judges what it reads. SQLite has
+// none of its own: the error is then [errors.ErrUnsupported].
+func (k keyTable) Now(ctx context.Context) (time.Time, error) {
+	if k.store.sqlite {
+		return time.Time{}, wrap("reading the database's clock", errors.ErrUnsupported)
+	}
+	now, err := k.store.readClock(ctx, k.store.operator)
+	return now, wrap("reading the database's clock", err)
 }
