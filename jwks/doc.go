@@ -23,12 +23,34 @@
 //
 // The replicas of an issuer share a [KeyStore]: [File] on one machine, a table of
 // package sqlstore, or one of your own, encrypted by [Sealed]. Each replica polls
-// it. One that cannot read the store goes on for as long as no key that it does not
-// know can sign, and then answers [ErrUnavailable], which is a 503 and not a 401.
+// it.
+//
+// Reading and writing fail apart. A replica that cannot read the store goes on for
+// as long as no key that it does not know can sign, and then answers
+// [ErrUnavailable], which is a 503 and not a 401. One that can read it and not write
+// it signs, publishes and verifies with the stored keys: the next key takes over
+// when its turn comes. What is wrong shows at once in [Keyring.Ready],
+// [Keyring.Status] and an event, and writing is tried several times a day, so that a
+// full disk is known long before a rotation needs it.
+//
+// The stored state names its lineage, which is random, and its generation, which
+// counts writes. A replica that finds an older generation than it has, as after a
+// restored backup, or none, writes its own back at once. It takes nothing of another
+// lineage, and goes on with its own until [Keyring.Adopt] or [Keyring.Reclaim] is
+// called. So a key that [Keyring.Rotate] dropped does not return while one replica
+// stays up. A replica that starts takes what it finds. After a restore without a
+// running replica, call Rotate if a key was dropped after the backup.
+//
+// No clock is believed in what cannot be undone. With a [ClockStore] a replica whose
+// clock is off writes nothing. Without one, a jump of the wall clock drops no key
+// and moves no timetable until the clock has run steadily for a day. A state that
+// was written in the future is not taken by a replica that runs, which writes its
+// own over it.
 //
 // A [Remote] keeps serving the set that it has while its issuer cannot be reached, or
 // answers with a set in which nothing is usable, up to RemoteConfig.MaxStale past its
 // lifetime. One entry of a set that cannot be used costs no other.
 //
 // Observe in Policy and in RemoteConfig hears of rotations, fetches and failures.
+// Without it, changes of the keyring's state go to slog.Default.
 package jwks

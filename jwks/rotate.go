@@ -14,6 +14,9 @@ import (
 // by the other replicas within Policy.Poll, and by verifiers when they next fetch
 // the set, within Policy.MaxAge of that.
 //
+// Rotate must write the key store. If it cannot, it returns an error and the key
+// goes on signing.
+//
 // If several replicas call Rotate at once, one key is dropped and the others
 // return an error. A second Rotate within minutes of the first finds a next key
 // that verifiers may not have yet. Until they can, the retained key before it
