@@ -49,8 +49,9 @@ func hasScope(claim, scope string) bool {
 
 // Claims decodes all claims into v, as encoding/json does: a pointer to a struct
 // with the custom claims, or to a map. The signature covers them; nothing else
-// has been checked about the claims Token has no field for. Two claims whose names
-// differ in case alone are an error, since encoding/json takes either for a field.
+// has been checked about the claims Token has no field for. Into a struct, two claims
+// whose names differ in case alone are an error, as encoding/json takes either for a
+// field.
 func (t *Token) Claims(v any) error {
 	if t == nil || t.encoded == nil {
 		return errors.New("middleware: no token")

@@ -133,7 +133,7 @@ func (s *scanner) object(o *Object, l limits, depth int) bool {
 			case o.count+len(o.more) >= l.members:
 				return s.refuse(fmt.Sprintf("it has more than %d members", l.members))
 			case !o.add(member{name, s.doc[from:s.at]}):
-				return s.refuse(fmt.Sprintf("member %.40q is there twice", name))
+				return s.refuse(fmt.Sprintf("members have unique names, %.40q is there twice", name))
 			}
 		}
 		s.space()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -232,12 +233,23 @@ func wholePart(raw string) (n uint64, ok bool) {
 	return n, true
 }
 
-// Unmarshal decodes the whole object into v as encoding/json does. Members whose
-// names differ in case alone are an error: encoding/json takes either for a field.
+// Unmarshal decodes the whole object into v as encoding/json does. If v points to a
+// struct, members whose names differ in case alone are an error: encoding/json takes
+// either for a field.
 func (o *Object) Unmarshal(v any) error {
 	if o == nil {
 		return errors.New("jose: no JSON object")
 	}
+	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer && p.Elem().Kind() == reflect.Struct {
+		if err := o.namesDiffer(); err != nil {
+			return err
+		}
+	}
+	return json.Unmarshal([]byte(o.doc), v)
+}
+
+// namesDiffer reports names that differ in case alone.
+func (o *Object) namesDiffer() error {
 	folded := make(map[string]string, o.count+len(o.more))
 	for i := range o.count + len(o.more) {
 		name := o.name(i)
@@ -247,7 +259,7 @@ func (o *Object) Unmarshal(v any) error {
 		}
 		folded[fold] = name
 	}
-	return json.Unmarshal([]byte(o.doc), v)
+	return nil
 }
 
 func (o *Object) name(i int) string {

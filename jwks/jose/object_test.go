@@ -454,5 +454,9 @@ func TestUnmarshalOfNamesThatDifferInCase(t *testing.T) {
 		if err := object.Unmarshal(&v); err == nil || !strings.Contains(err.Error(), "case") || v.Admin {
 			t.Errorf("%s: %v, %+v", doc, err, v)
 		}
+		var members map[string]json.RawMessage // where each keeps its own name
+		if err := object.Unmarshal(&members); err != nil || len(members) < 2 {
+			t.Errorf("%s: %v, %v", doc, members, err)
+		}
 	}
 }
