@@ -178,11 +178,13 @@ func TestChallenge(t *testing.T) {
 				body += "&client_id=app&client_secret=wrong"
 			}
 			w := s.postTo(path, body, header...)
-			var answer struct{ Error, Error_description string }
+			var answer struct {
+				Description string `json:"error_description"`
+			}
 			if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 				t.Fatal(err)
 			}
-			want := `Basic realm="token", charset="UTF-8", error="invalid_client", error_description="` + answer.Error_description + `"`
+			want := `Basic realm="token", charset="UTF-8", error="invalid_client", error_description="` + answer.Description + `"`
 			if got := w.Header()["Www-Authenticate"]; w.Code != 401 || !slices.Equal(got, []string{want}) {
 				t.Errorf("%s %v: %d %q, want %q", path, header, w.Code, got, want)
 			}
@@ -225,14 +227,15 @@ func TestWhereMetadataIs(t *testing.T) {
 							t.Errorf("%s of %s: %d", path, issuer, w.Code)
 						}
 						var document struct {
-							Issuer, Jwks_uri string
-							Algorithms       []string `json:"id_token_signing_alg_values_supported"`
-							Subjects         []string `json:"subject_types_supported"`
+							Issuer     string
+							KeySet     string   `json:"jwks_uri"`
+							Algorithms []string `json:"id_token_signing_alg_values_supported"`
+							Subjects   []string `json:"subject_types_supported"`
 						}
 						if _ = json.Unmarshal(w.Body.Bytes(), &document); !served {
 							continue
 						}
-						if document.Issuer != issuer || document.Jwks_uri != strings.TrimSuffix(issuer, "/")+jwksPath {
+						if document.Issuer != issuer || document.KeySet != strings.TrimSuffix(issuer, "/")+jwksPath {
 							t.Errorf("%s of %s: %s", path, issuer, w.Body)
 						}
 						if isOpenID := wellKnown == openIDPath; isOpenID != slices.Equal(document.Algorithms, []string{"ES256"}) || isOpenID != slices.Equal(document.Subjects, []string{"public"}) {

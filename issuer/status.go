@@ -70,9 +70,9 @@ func (i *Issuer) Status() Status {
 		s.Lag = elapsed(*current)
 		s.Following = s.Lag <= i.feed.maxLag
 	}
-	s.FollowError, s.FollowErrorSince = i.feed.state.get()
+	s.FollowErrorSince, s.FollowError = i.feed.state.get()
 	for _, state := range []*condition{&i.usesState, &i.networksState} {
-		if err, since := state.get(); err != nil {
+		if since, err := state.get(); err != nil {
 			s.RecordError, s.RecordErrorSince = err, since
 		}
 	}
