@@ -67,6 +67,7 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 			o.delay.Store(int64(longestWait / 2))
 			var first sync.WaitGroup
 			first.Go(func() { mustKey(t, r, "k1") })
+			synctest.Wait()
 			var f forgeries
 			f.ask(t.Context(), t, r, 1000)
 			wantErr(t, r, "k1", ErrUnavailable) // and not ErrUnknownKey: its token is good
