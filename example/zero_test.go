@@ -52,6 +52,7 @@ var zeroValues = map[string]any{
 	"issuer/registry.Store":           new(registry.Store),
 	"issuer/registry.UseRecorder":     new(registry.UseRecorder),
 	"issuer/sqlstore.Config":          new(sqlstore.Config),
+	"issuer/sqlstore.Status":          new(sqlstore.Status),
 	"issuer/sqlstore.Store":           new(sqlstore.Store),
 	"jwks.Event":                      new(jwks.Event),
 	"jwks.Fixed":                      new(jwks.Fixed),

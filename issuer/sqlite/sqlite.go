@@ -37,10 +37,17 @@ const (
 // last: do not remove that, nor copy one without the other.
 //
 // The file is readable by its owner alone (0600), and so are -wal and -shm
-// beside it. Files that others can read are refused, and so is a link. It is in
+// beside it. Files that others can read are refused, and so is a link to one; a link
+// to the directory is not. A file that its group can read and write is let pass if
+// the process is in that group, as an fsGroup of Kubernetes makes it. It is in
 // WAL mode with synchronous=FULL: what a method has acknowledged survives a
 // crash of the process, the system or the power. A writer waits for one in
 // another process for at most 10 s.
+//
+// A file that is deleted or exchanged while it is open, or its -wal, is an error of
+// every call from then on, until the file that was opened is back: what is written
+// to another would be lost. It is never made anew; [sqlstore.Status].New tells when
+// Open has made it.
 //
 // Not checked: the permissions of the directory, and that it is on a local file
 // system: the locks of network file systems are not to be trusted.
@@ -76,14 +83,15 @@ func open(ctx context.Context, path string) (*sqlstore.Store, error) {
 	return sqlstore.Open(ctx, sqlstore.Config{Driver: driverName, DSN: source(path), MaxConns: connections})
 }
 
-// source is a data source name. Its pragmas are run on every connection.
+// source is a data source name. Its pragmas are run on every connection. No
+// connection creates the file, which prepare does.
 func source(path string) string {
 	slashed := filepath.ToSlash(path)
 	if !strings.HasPrefix(slashed, "/") {
 		slashed = "/" + slashed // C:/…
 	}
 	name := url.URL{Path: slashed}
-	return fmt.Sprintf("file://%s?_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)",
+	return fmt.Sprintf("file://%s?mode=rw&_pragma=busy_timeout(%d)&_pragma=foreign_keys(1)&_pragma=synchronous(FULL)",
 		name.EscapedPath(), busyTimeout.Milliseconds())
 }
 
@@ -140,7 +148,7 @@ func prepare(path string) error {
 			return fmt.Errorf("sqlite: %w", err)
 		case !info.Mode().IsRegular():
 			return fmt.Errorf("sqlite: %s is not a regular file: write the path of one, not of a link to it", name)
-		case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+		case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 && !(info.Mode().Perm()&0o077 == 0o060 && ofOwnGroup(info)):
 			return fmt.Errorf("sqlite: %s can be read by others (%v): run chmod 600 on it", name, info.Mode().Perm())
 		}
 	}

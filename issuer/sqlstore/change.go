@@ -22,7 +22,7 @@ import (
 // do but to commit.
 type change struct {
 	guard *step  // selects one number of one row if the rest is to happen; nil: it always is
-	steps []step // each has GUARD in its condition; on SQLite it runs in this order
+	steps []step // each has GUARD in its condition, and FOUND is the guard's number; on SQLite it runs in this order
 	entry registry.Change
 }
 
@@ -56,6 +56,9 @@ func (s *Store) apply(ctx context.Context, p *pool, c *change) (guard, sequence 
 		guard, sequence = found.Int64, number.Int64
 		return nil
 	})
+	if err == nil {
+		s.health.ended(sequence)
+	}
 	return guard, sequence, err
 }
 
@@ -131,12 +134,11 @@ func (c *change) statement(entry step) (query string, args []any) {
 	add("numbered", step{query: takeNumber})
 	add("entry", entry)
 	query = "WITH " + strings.Join(with, ",\n") + "\nSELECT " + found + ", (SELECT seq FROM entry)"
-	return strings.NewReplacer("GUARD", condition, "NUMBERED", "numbered").Replace(query), args
+	return strings.NewReplacer("GUARD", condition, "FOUND", found, "NUMBERED", "numbered").Replace(query), args
 }
 
 // apply runs the change's statements on SQLite.
 func (t *tx) apply(ctx context.Context, c *change, entry step) (guard, sequence int64, err error) {
-	in := strings.NewReplacer("GUARD", "TRUE", "NUMBERED", "m2m_feed_seq")
 	if c.guard != nil {
 		err := t.row(ctx, c.guard.query, c.guard.args...).Scan(&guard)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -146,6 +148,7 @@ func (t *tx) apply(ctx context.Context, c *change, entry step) (guard, sequence 
 			return 0, 0, err
 		}
 	}
+	in := strings.NewReplacer("GUARD", "TRUE", "FOUND", strconv.FormatInt(guard, 10), "NUMBERED", "m2m_feed_seq")
 	for _, s := range c.steps {
 		if err := t.exec(ctx, in.Replace(s.query), s.args...); err != nil {
 			return 0, 0, err

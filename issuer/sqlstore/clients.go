@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
@@ -16,27 +15,25 @@ func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Clien
 	if err := s.ready(); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
-	now := fromMillis(time.Now().UnixMilli())
 	c = *c.Clone()
-	c.Version, c.CreatedAt, c.UpdatedAt = 1, now, now
-	for i := range c.Secrets {
-		c.Secrets[i] = asStored(c.Secrets[i], now)
-	}
 	if err := c.Validate(); err != nil {
+		return registry.Client{}, wrap("registering a client", err)
+	}
+	if err := s.mayWrite(ctx, s.operator); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
 	}
 	written := change{
 		guard: &step{`
 INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, metadata, version, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $12)
-ON CONFLICT (id) DO NOTHING RETURNING version`, append(values(&c), millis(now))},
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, t.now, t.now FROM (SELECT NOW_MS AS now) t WHERE TRUE
+ON CONFLICT (id) DO NOTHING RETURNING created_at`, values(&c)},
 		steps: []step{{deleteNetworks, []any{c.ID}}},
 		entry: changed(c.ID),
 	}
 	for i := range c.Secrets {
 		written.steps = append(written.steps, insertSecret(c.ID, &c.Secrets[i], int64(i+1)))
 	}
-	_, sequence, err := s.apply(ctx, s.operator, &written)
+	at, sequence, err := s.apply(ctx, s.operator, &written)
 	if errors.Is(err, errGuard) {
 		err = registry.ErrConflict
 	}
@@ -44,6 +41,10 @@ ON CONFLICT (id) DO NOTHING RETURNING version`, append(values(&c), millis(now))}
 		return registry.Client{}, wrap("registering a client", err)
 	}
 	s.wrote(&written.entry, sequence)
+	c.Version, c.CreatedAt, c.UpdatedAt = 1, fromMillis(at), fromMillis(at)
+	for i := range c.Secrets {
+		c.Secrets[i] = asStored(c.Secrets[i], c.CreatedAt)
+	}
 	return c, nil
 }
 
@@ -99,6 +100,8 @@ func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client,
 	entry := changed(c.ID)
 	if c.Disabled {
 		entry = registry.CutOff(c.ID) // it says that the record has changed, too
+	} else if err := s.mayWrite(ctx, s.operator); err != nil {
+		return registry.Client{}, wrap("updating a client", err)
 	}
 	var old *registry.Client
 	at, err := s.changeClient(ctx, func() (written change, err error) {

@@ -26,6 +26,7 @@ const (
 type connector struct {
 	driver.Connector
 	session atomic.Pointer[string] // the statement that is run on each new connection
+	file    atomic.Pointer[file]   // which each new connection must be to, on SQLite
 }
 
 // limit sets the limits of connections that are made from now on.
@@ -38,9 +39,18 @@ func (c *connector) limit(statement time.Duration) {
 
 // Connect makes a connection and sets its limits.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	file := c.file.Load()
+	if err := file.check(); err != nil {
+		return nil, err // SQLite would make a new file
+	}
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if file != nil {
+		if err := file.opened(ctx, conn); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
 	}
 	if session := c.session.Load(); session != nil {
 		if err := run(ctx, conn, *session); err != nil {

@@ -15,23 +15,32 @@ import (
 //
 // NOW_MS and NOW_US are the database's clock in milliseconds and microseconds
 // since 1970. (SELECT NOW_MS) is read once in a statement, which an index needs.
+// GONE_MS is the clock for what cannot be undone: it is not ahead because SQLite's,
+// which is this machine's, has jumped. See clock.
 
 // onSQLite turns what SQLite spells otherwise. It has one writer at a time, so
 // it needs no row locks; it takes the type names as they are, and BYTEA, of
 // which it has not heard, leaves a blob alone.
-var onSQLite = strings.NewReplacer(
+var onSQLite = []string{
 	`$`, `?`,
 	` COLLATE "C"`, ` COLLATE BINARY`,
 	` FOR UPDATE SKIP LOCKED`, ``,
 	` FOR UPDATE`, ``,
-	`NOW_MS`, `CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)`,
-	`NOW_US`, `(CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000)`,
-)
+}
 
-var onPostgres = strings.NewReplacer(
-	`NOW_MS`, `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`,
+const postgresMillis = `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`
+
+var onPostgres = []string{
+	`NOW_MS`, postgresMillis,
+	`GONE_MS`, postgresMillis,
 	`NOW_US`, `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
-)
+}
+
+// newDialect spells statements as the database does, whose tables' names begin
+// with the prefix.
+func newDialect(spelling []string, prefix string) *strings.Replacer {
+	return strings.NewReplacer(append([]string{tables, prefix}, spelling...)...)
+}
 
 // begin, per dialect: a transaction that has all it writes to itself before it
 // reads, or else in which each statement sees what was committed before it.
@@ -71,10 +80,11 @@ func findDialect(ctx context.Context, db *sql.DB) (sqlite bool, err error) {
 
 // sql is a statement in the store's dialect.
 func (s *Store) sql(query string) string {
+	query = s.dialect.Replace(query)
 	if s.sqlite {
-		return onSQLite.Replace(query)
+		return s.clock.timeOf(query)
 	}
-	return onPostgres.Replace(query)
+	return query
 }
 
 // retryable reports whether the database itself says that the statement, which it

@@ -1,6 +1,9 @@
 package sqlstore
 
-import "database/sql"
+import (
+	"database/sql"
+	"time"
+)
 
 const (
 	MaxPage     = maxPage
@@ -21,4 +24,14 @@ func (s *Store) SQL(query string) string { return s.sql(query) }
 // Pools are the store's connections.
 func (s *Store) Pools() map[string]*sql.DB {
 	return map[string]*sql.DB{"requests": s.requests.db, "operator": s.operator.db, "follower": s.follower.db}
+}
+
+// ShiftClock sets this machine's wall clock, as the store sees it, ahead.
+func (s *Store) ShiftClock(by time.Duration) { s.clock.shift.Store(int64(by)) }
+
+// PassDay ends the day in which a clock that has jumped is not trusted, on SQLite.
+func (s *Store) PassDay() {
+	s.clock.mu.Lock()
+	defer s.clock.mu.Unlock()
+	s.clock.until = s.clock.mono
 }

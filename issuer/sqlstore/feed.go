@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
@@ -37,10 +38,17 @@ func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, 
 	return sequence, nil
 }
 
+// feedGrace is how long a change that has expired is still read: by the clock of a
+// replica that is behind, and with the leeway of a guard, its token is valid yet.
+const feedGrace = 2 * registry.MaxClockSkew
+
 // Changes returns the changes after a sequence, in order, at most 10 000. It leaves
-// out those that have expired by the database's clock, but for the last of a page
-// that would be empty and is not the end. It is one statement, so End is of the same
-// moment, and reads a page of rows, however many have expired.
+// out those that expired two minutes ago by the database's clock, but for the last of
+// a page that would be empty and is not the end. It is one statement, so End is of
+// the same moment, and reads a page of rows, however many have expired.
+//
+// On PostgreSQL Page.Now is the database's clock, which is compared with this
+// machine's each time.
 func (s *Store) Changes(ctx context.Context, since int64) (registry.Page, error) {
 	if err := s.ready(); err != nil {
 		return registry.Page{}, wrap("reading the feed", err)
@@ -51,12 +59,14 @@ func (s *Store) Changes(ctx context.Context, since int64) (registry.Page, error)
 
 // readFeed reads one row more than a page has.
 func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, err error) {
+	var now int64
+	before, _ := s.clock.now()
 	scan := func(rows *sql.Rows) error {
 		for read := 1; rows.Next(); read++ {
 			var c registry.Change
 			var cutOff, live bool
 			var expires int64
-			if err := rows.Scan(&page.End, &c.Sequence, &c.TokenID, &c.ClientID, &cutOff, &expires, &live); err != nil {
+			if err := rows.Scan(&now, &page.End, &c.Sequence, &c.TokenID, &c.ClientID, &cutOff, &expires, &live); err != nil {
 				return err
 			}
 			if read > maxPage {
@@ -75,15 +85,21 @@ func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, 
 		return nil
 	}
 	err = s.query(ctx, s.follower, scan, `
-SELECT n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.cutoff, FALSE), COALESCE(f.expires_at, 0),
-  COALESCE(f.expires_at > (SELECT NOW_MS), FALSE)
+SELECT (SELECT NOW_US), n.seq, COALESCE(f.seq, 0), COALESCE(f.token_id, ''), COALESCE(f.client_id, ''), COALESCE(f.cutoff, FALSE), COALESCE(f.expires_at, 0),
+  COALESCE(f.expires_at > (SELECT GONE_MS) - $3, FALSE)
 FROM m2m_feed_seq n LEFT JOIN (
   SELECT seq, token_id, client_id, cutoff, expires_at FROM m2m_feed WHERE seq > $1 ORDER BY seq LIMIT $2
 ) f ON TRUE
 WHERE n.id = 1
-ORDER BY f.seq`, since, maxPage+1)
+ORDER BY f.seq`, since, maxPage+1, feedGrace.Milliseconds())
 	if err != nil {
 		return registry.Page{}, err
+	}
+	s.health.ended(page.End)
+	if !s.sqlite {
+		page.Now = time.UnixMicro(now)
+		after, _ := s.clock.now()
+		s.clock.compare(before, after, page.Now)
 	}
 	return page, nil
 }

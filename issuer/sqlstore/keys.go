@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 )
@@ -47,4 +48,14 @@ func (k keyTable) Save(ctx context.Context, old, blob []byte) (bool, error) {
 		changed, err = k.store.execute(ctx, k.store.operator, "UPDATE m2m_keys SET state = $1 WHERE id = 1 AND state = $2", blob, old)
 	}
 	return changed == 1 && err == nil, wrap("keeping keys", err)
+}
+
+// Now returns the database's clock, by which a keyring judges what it reads. SQLite has
+// none of its own: the error is then [errors.ErrUnsupported].
+func (k keyTable) Now(ctx context.Context) (time.Time, error) {
+	if k.store.sqlite {
+		return time.Time{}, wrap("reading the database's clock", errors.ErrUnsupported)
+	}
+	now, err := k.store.readClock(ctx, k.store.operator)
+	return now, wrap("reading the database's clock", err)
 }

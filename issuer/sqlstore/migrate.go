@@ -17,52 +17,120 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// readableFrom is the oldest version whose release can work with the tables as this
+// release leaves them. A migration that only adds does not change it; one that takes
+// something away raises it to the first version whose release does without.
+const readableFrom = 1
+
+// fromWhich is the first version of the tables that says from which on they can be
+// read.
+const fromWhich = 4
+
+// Migrate brings the tables up to date, as [Open] does: after a backup of an older
+// release was restored while the program ran. Tables of a newer release are left as
+// they are.
+func (s *Store) Migrate(ctx context.Context) error {
+	if err := s.ready(); err != nil {
+		return wrap("migrating the schema", err)
+	}
+	return s.migrate(ctx, false)
+}
+
 // migrate brings the tables up to date, in one transaction that other processes
 // wait for.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context, never bool) error {
 	steps, err := readMigrations()
 	if err != nil {
 		return err
 	}
 	// A process that need not change anything need not be allowed to. A failure
-	// shows again below, if it was not that the table is missing.
-	var version int
-	if err := s.row(ctx, s.operator, "SELECT MAX(version) FROM m2m_schema", nil, &version); err == nil && version == len(steps) {
-		return nil
+	// shows again below, if it was not that the table is missing or older.
+	var version, from int
+	err = s.row(ctx, s.operator, latestSchema, nil, &version, &from)
+	switch {
+	case err == nil && version >= len(steps):
+		err = readable(version, from, len(steps))
+		s.migrated(version, len(steps), false)
+		return wrap("reading the schema", err)
+	case never:
+		if err == nil {
+			err = fmt.Errorf("it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", version, len(steps))
+		}
+		return wrap("reading the schema, which Config.NoMigrate leaves as it is", err)
 	}
-	return wrap("migrating the schema", s.repeat(ctx, s.operator, s.operator.writers, func() error {
-		return s.transact(ctx, s.operator, func(t *tx) error { return migrateTo(ctx, t, steps) })
-	}))
+	var before int
+	err = s.repeat(ctx, s.operator, s.operator.writers, func() error {
+		return s.transact(ctx, s.operator, func(t *tx) (err error) {
+			before, version, err = migrateTo(ctx, t, steps)
+			return err
+		})
+	})
+	s.migrated(version, len(steps), err == nil && before == 0)
+	return wrap("migrating the schema", err)
 }
 
-func migrateTo(ctx context.Context, t *tx, steps [][]string) error {
+const latestSchema = "SELECT version, readable_from FROM m2m_schema ORDER BY version DESC LIMIT 1"
+
+// migrated notes the version of the tables for Status, and forgets errors: that a
+// new database has no tables is none.
+func (s *Store) migrated(version, release int, made bool) {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	st := &s.health.status
+	st.Schema, st.Release, st.New = version, release, st.New || made
+	st.LastError, st.LastErrorAt, st.WriteError = nil, time.Time{}, nil
+}
+
+// readable returns an error when the tables are too new for this release.
+func readable(version, from, release int) error {
+	switch {
+	case version <= release || from > 0 && from <= release:
+		return nil
+	case from == 0:
+		from = version
+	}
+	return fmt.Errorf("it has version %d, which can be read from version %d on, and this release knows version %d: run a release that knows version %d or newer", version, from, release, from)
+}
+
+// migrateTo returns the versions before and after it.
+func migrateTo(ctx context.Context, t *tx, steps [][]string) (before, version int, err error) {
 	if !t.store.sqlite { // where BEGIN IMMEDIATE has locked already
 		if err := t.exec(ctx, lockPostgres); err != nil {
-			return err
+			return 0, 0, err
 		}
 	}
 	if err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"); err != nil {
-		return err
+		return 0, 0, err
 	}
-	var version int
-	if err := t.row(ctx, "SELECT COALESCE(MAX(version), 0) FROM m2m_schema").Scan(&version); err != nil {
-		return err
+	if err := t.row(ctx, "SELECT COALESCE(MAX(version), 0) FROM m2m_schema").Scan(&before); err != nil {
+		return 0, 0, err
 	}
-	if version > len(steps) {
-		return fmt.Errorf("it has version %d, and this release knows %d: run the release that wrote it, or a newer one", version, len(steps))
+	version = before
+	if version >= len(steps) {
+		var from int
+		if err := t.row(ctx, latestSchema).Scan(&version, &from); err != nil {
+			return 0, 0, err
+		}
+		return before, version, readable(version, from, len(steps))
 	}
 	for version < len(steps) {
 		for _, statement := range steps[version] {
 			if err := t.exec(ctx, statement); err != nil {
-				return fmt.Errorf("version %d: %w", version+1, err)
+				return before, version, fmt.Errorf("version %d: %w", version+1, err)
 			}
 		}
 		version++
-		if err := t.exec(ctx, "INSERT INTO m2m_schema (version, applied_at) VALUES ($1, $2)", version, millis(time.Now())); err != nil {
-			return err
+		if err := t.exec(ctx, "INSERT INTO m2m_schema (version, applied_at) VALUES ($1, NOW_MS)", version); err != nil {
+			return before, version, err
+		}
+		if version < fromWhich {
+			continue
+		}
+		if err := t.exec(ctx, "UPDATE m2m_schema SET readable_from = $1 WHERE version = $2", readableFrom, version); err != nil {
+			return before, version, err
 		}
 	}
-	return nil
+	return before, version, nil
 }
 
 // readMigrations gives the statements of each version, the first being 1.

@@ -61,19 +61,6 @@ func TestEightProcessesMigrate(t *testing.T) {
 	})
 }
 
-// A release does not work on the tables of a newer one, nor touch them.
-func TestNewerSchema(t *testing.T) {
-	onBoth(t, func(t *testing.T, d database) {
-		d.open(t)
-		db := d.raw(t)
-		mustExec(t, db, "INSERT INTO m2m_schema (version, applied_at) VALUES (1000, 1)")
-		_, err := d.connect(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "version 1000") || !strings.Contains(err.Error(), "sqlstore: ") {
-			t.Errorf("got %v, want an error that names the version", err)
-		}
-	})
-}
-
 // The clients and the feed of an older release are there after an update, and it works on with
 // the new tables.
 func TestMigrationKeepsClients(t *testing.T) {

@@ -36,6 +36,9 @@ func (s *Store) Succeeded(ctx context.Context, successes []registry.ClientNetwor
 	slices.SortFunc(batch, func(a, b registry.ClientNetwork) int {
 		return cmp.Or(cmp.Compare(a.ClientID, b.ClientID), cmp.Compare(a.Network, b.Network))
 	})
+	if err := s.mayWrite(ctx, s.requests); err != nil {
+		return wrap("keeping networks", err)
+	}
 	for part := range slices.Chunk(batch, usesInOne) {
 		if err := s.succeeded(ctx, part); err != nil {
 			return wrap("keeping networks", err)
@@ -53,17 +56,19 @@ func (s *Store) succeeded(ctx context.Context, successes []registry.ClientNetwor
 	}
 	list, args := valueList(rows)
 	_, err := s.execute(ctx, s.requests, `
-WITH used (client_id, network, at) AS (VALUES `+list+`),
+WITH given (client_id, network, at) AS (VALUES `+list+`), now (ms) AS (SELECT NOW_MS),
+used (client_id, network, at) AS (SELECT client_id, network, CASE WHEN at > now.ms THEN now.ms ELSE at END FROM given, now),
 locked AS (SELECT id FROM m2m_clients WHERE id IN (SELECT client_id FROM used) ORDER BY id FOR UPDATE)
 INSERT INTO m2m_networks (client_id, network, succeeded_at)
 SELECT used.client_id, used.network, used.at FROM used JOIN locked ON locked.id = used.client_id WHERE TRUE ORDER BY used.client_id, used.network
-ON CONFLICT (client_id, network) DO UPDATE SET succeeded_at = excluded.succeeded_at WHERE m2m_networks.succeeded_at < excluded.succeeded_at`, args...)
+ON CONFLICT (client_id, network) DO UPDATE SET succeeded_at = excluded.succeeded_at
+  WHERE m2m_networks.succeeded_at < excluded.succeeded_at OR m2m_networks.succeeded_at > (SELECT ms FROM now)`, args...)
 	if err != nil {
 		return err
 	}
 	_, err = s.execute(ctx, s.requests, `
 WITH used (client_id, network, at) AS (VALUES `+list+`),
-ranked AS (SELECT client_id, network, ROW_NUMBER() OVER (PARTITION BY client_id ORDER BY succeeded_at DESC, network) AS place
+ranked AS (SELECT client_id, network, ROW_NUMBER() OVER (PARTITION BY client_id ORDER BY CASE WHEN succeeded_at > (SELECT NOW_MS) THEN 0 ELSE succeeded_at END DESC, network) AS place
   FROM m2m_networks WHERE client_id IN (SELECT client_id FROM used))
 DELETE FROM m2m_networks WHERE (client_id, network) IN (SELECT client_id, network FROM ranked WHERE place > `+strconv.Itoa(registry.MaxNetworks)+`)`, args...)
 	return err

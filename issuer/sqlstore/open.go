@@ -27,6 +27,15 @@ type Config struct {
 	// of them are for administration and keys, and one for following the feed, so
 	// that a flood of requests delays none of these. Default 16, at least 4.
 	MaxConns int
+
+	// Name keeps several issuers in one database apart: their tables are
+	// m2m_NAME_…, with 1 to 20 characters of a to z, 0 to 9 and _. Default: m2m_….
+	Name string
+
+	// NoMigrate leaves the tables as they are: Open then refuses those of an older
+	// release. A step of the deployment that runs Open without it, or
+	// [Store.Migrate], brings them up to date.
+	NoMigrate bool
 }
 
 const (
@@ -75,6 +84,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	case c.MaxConns < minConns:
 		return nil, fmt.Errorf("sqlstore: Config.MaxConns is %d: write at least %d, or 0 for %d", c.MaxConns, minConns, defaultConns)
 	}
+	prefix, err := c.prefix()
+	if err != nil {
+		return nil, err
+	}
 	made, err := c.connector()
 	if err != nil {
 		return nil, wrap("opening the database", err)
@@ -87,11 +100,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		writer:   semaphore.NewWeighted(1),
 		sweeper:  sweeper{closed: make(chan struct{}), covered: map[string]int64{}},
 	}
-	if s.sqlite, err = findDialect(ctx, s.operator.db); err == nil {
-		s.limitWriters()
-		err = s.migrate(ctx)
-	}
-	if err != nil {
+	if err := s.begin(ctx, prefix, c.NoMigrate); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
 	if !s.sqlite {
@@ -101,6 +110,37 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		s.operator.dropIdle() // which has no limits: it has migrated
 	}
 	return s, nil
+}
+
+// begin finds out what the database is, brings its tables up to date, and looks at
+// its clock.
+func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err error) {
+	if s.sqlite, err = findDialect(ctx, s.operator.db); err != nil {
+		return err
+	}
+	s.health.status.Dialect, s.dialect = "PostgreSQL", newDialect(onPostgres, prefix)
+	if s.sqlite {
+		s.health.status.Dialect, s.dialect = "SQLite", newDialect(onSQLite, prefix)
+		if s.file, err = findFile(ctx, s.operator.db); err != nil {
+			return err
+		}
+		for _, p := range []*pool{s.requests, s.operator, s.follower} {
+			p.connector.file.Store(s.file)
+		}
+	}
+	s.limitWriters()
+	s.clock.begin()
+	if err := s.migrate(ctx, noMigrate); err != nil {
+		return err
+	}
+	if s.sqlite {
+		if err := s.file.keep(ctx, s.made, s.sql("SELECT version FROM m2m_schema LIMIT 1")); err != nil {
+			return wrap("opening the database's file", err)
+		}
+	} else if err := s.readMode(ctx); err != nil {
+		return wrap("asking whether the database takes writes", err)
+	}
+	return s.compareClocks(ctx)
 }
 
 // limitWriters sets how many may write at once. PostgreSQL, which has one row that
@@ -126,6 +166,7 @@ func (s *Store) limitWriters() {
 func (s *Store) closePools() error {
 	err := errors.Join(s.follower.db.Close(), s.operator.db.Close(), s.requests.db.Close())
 	s.closing.Do(func() {
+		err = errors.Join(err, s.file.close())
 		if c, ok := s.made.(io.Closer); ok {
 			err = errors.Join(err, c.Close())
 		}

@@ -57,7 +57,14 @@ func (p *pool) done(ctx context.Context, err error) {
 
 // query runs a statement that reads, and lets scan read its rows.
 func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, query string, args ...any) (err error) {
-	defer func() { p.done(ctx, err) }()
+	if err := s.whole(); err != nil {
+		return err
+	}
+	defer func() {
+		p.done(ctx, err)
+		s.health.read(err)
+		err = explain(err)
+	}()
 	rows, err := p.db.QueryContext(ctx, s.sql(query), args...)
 	if err != nil {
 		return err
@@ -71,11 +78,17 @@ func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, 
 
 // row runs a statement that reads one row.
 func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to ...any) error {
-	err := p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
-	if !errors.Is(err, sql.ErrNoRows) {
-		p.done(ctx, err)
+	if err := s.whole(); err != nil {
+		return err
 	}
-	return err
+	err := p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
+	if errors.Is(err, sql.ErrNoRows) {
+		s.health.read(nil)
+		return err
+	}
+	p.done(ctx, err)
+	s.health.read(err)
+	return explain(err)
 }
 
 // execute runs one statement that writes, in a transaction of its own, and
@@ -91,12 +104,35 @@ func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any)
 	return changed, err
 }
 
+// whole returns an error when the file of the SQLite database is not the one that
+// was opened.
+func (s *Store) whole() error {
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.check()
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	s.health.status.FileError = err
+	return err
+}
+
 // attempts bounds how often the database may ask for a repetition.
 const attempts = 5
 
 // repeat makes an attempt at writing, in the queue's turn, and another if the
 // database asks for that.
-func (s *Store) repeat(ctx context.Context, p *pool, queue *semaphore.Weighted, attempt func() error) error {
+func (s *Store) repeat(ctx context.Context, p *pool, queue *semaphore.Weighted, attempt func() error) (err error) {
+	if err := s.whole(); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			err = s.whole() // or it was written to a file that is gone
+		}
+		s.health.wrote(err)
+		err = explain(err)
+	}()
 	if err := queue.Acquire(ctx, 1); err != nil {
 		return err
 	}

@@ -18,8 +18,10 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.
 	if err := s.ready(); err != nil {
 		return wrap("adding a secret", err)
 	}
-	secret = asStored(secret, time.Now())
 	if err := secret.Validate(); err != nil {
+		return wrap("adding a secret", err)
+	}
+	if err := s.mayWrite(ctx, s.operator); err != nil {
 		return wrap("adding a secret", err)
 	}
 	_, err := s.changeClient(ctx, func() (change, error) {
@@ -52,7 +54,11 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, r registry.Ro
 	}
 	plain, secret := registry.GenerateSecret()
 	secret.Label = r.Label
-	secret = asStored(secret, time.Now())
+	if !r.Revoke {
+		if err := s.mayWrite(ctx, s.operator); err != nil {
+			return "", wrap("rotating a secret", err)
+		}
+	}
 	others := step{"DELETE FROM m2m_secrets WHERE client_id = $1 AND GUARD", []any{clientID}}
 	if r.Overlap > 0 {
 		others = step{"UPDATE m2m_secrets SET expires_at = NOW_MS + $2 WHERE client_id = $1 AND (expires_at = 0 OR expires_at > NOW_MS + $2) AND GUARD",
@@ -132,17 +138,17 @@ func touch(clientID string, updatedAt int64) *step {
 	return &step{"UPDATE m2m_clients SET updated_at = " + nextUpdate + " WHERE id = $1 AND updated_at = $2 RETURNING updated_at", []any{clientID, updatedAt}}
 }
 
-// insertSecret adds a secret to the client.
+// insertSecret adds a secret to the client, which was created when the guard says.
 func insertSecret(clientID string, secret *registry.Secret, position int64) step {
 	return step{`
 INSERT INTO m2m_secrets (client_id, id, position, hash, label, created_at, expires_at, last_used_at)
-SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), 0 WHERE GUARD`,
-		[]any{clientID, secret.ID, position, secret.Hash, secret.Label, millis(secret.CreatedAt), millis(secret.ExpiresAt)}}
+SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), FOUND, CAST($6 AS BIGINT), 0 WHERE GUARD`,
+		[]any{clientID, secret.ID, position, secret.Hash, secret.Label, millis(secret.ExpiresAt)}}
 }
 
 // asStored is what reading the secret will give.
-func asStored(secret registry.Secret, now time.Time) registry.Secret {
-	secret.CreatedAt, secret.LastUsedAt = fromMillis(now.UnixMilli()), time.Time{}
+func asStored(secret registry.Secret, created time.Time) registry.Secret {
+	secret.CreatedAt, secret.LastUsedAt = created, time.Time{}
 	secret.ExpiresAt = fromMillis(millis(secret.ExpiresAt))
 	return secret
 }

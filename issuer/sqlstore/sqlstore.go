@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -21,6 +22,11 @@ type Store struct {
 	made     driver.Connector
 	closing  sync.Once // of made
 	sqlite   bool
+	dialect  *strings.Replacer
+	file     *file // SQLite's
+
+	clock  clock
+	health health
 
 	// writer lets one goroutine write at a time, on SQLite: within a process they
 	// queue instead of polling for the lock.

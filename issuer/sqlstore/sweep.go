@@ -20,19 +20,20 @@ const (
 	stepTimeout  = 5 * time.Second
 )
 
-// Some expired rows of each table, by the database's clock. What was revoked, and
-// what was in force, is kept a day longer, should that clock have been ahead. A row
+// Some expired rows of each table, by the database's clock, and late, should that
+// clock have been ahead: revocations and replay records a day, networks 30 days,
+// and secrets, without which a client is locked out, 90 days after they expired. A row
 // that is locked is being removed or renewed by another transaction: it is skipped,
 // so that neither waits. In a WITH, PostgreSQL looks for them once, however many it
 // expects.
 var sweeps = []string{
-	`WITH gone AS (SELECT seq FROM m2m_feed WHERE expires_at <= (SELECT NOW_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT seq FROM m2m_feed WHERE expires_at <= (SELECT GONE_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_feed WHERE seq IN (SELECT seq FROM gone)`,
-	`WITH gone AS (SELECT digest FROM m2m_once WHERE expires_at <= (SELECT NOW_MS) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT digest FROM m2m_once WHERE expires_at <= (SELECT GONE_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_once WHERE digest IN (SELECT digest FROM gone)`,
-	`WITH gone AS (SELECT client_id, id FROM m2m_secrets WHERE expires_at > 0 AND expires_at <= (SELECT NOW_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT client_id, id FROM m2m_secrets WHERE expires_at > 0 AND expires_at <= (SELECT GONE_MS - 7776000000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_secrets WHERE (client_id, id) IN (SELECT client_id, id FROM gone)`,
-	`WITH gone AS (SELECT client_id, network FROM m2m_networks WHERE succeeded_at <= (SELECT NOW_MS - 2592000000) ORDER BY succeeded_at LIMIT 512 FOR UPDATE SKIP LOCKED)
+	`WITH gone AS (SELECT client_id, network FROM m2m_networks WHERE succeeded_at <= (SELECT GONE_MS - 5184000000) ORDER BY succeeded_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_networks WHERE (client_id, network) IN (SELECT client_id, network FROM gone)`,
 }
 
@@ -96,6 +97,7 @@ func (w *sweeper) next() (clientID string, sequence int64, more bool) {
 
 // sweep removes what has expired.
 func (s *Store) sweep() {
+	s.keepClock()
 	for _, statement := range sweeps {
 		s.sweepAll(statement)
 	}

@@ -13,7 +13,8 @@ import (
 // usesInOne is how many last-used times go into one statement.
 const usesInOne = 200
 
-// SecretsUsed keeps when secrets were last used, the latest time of each. Uses
+// SecretsUsed keeps when secrets were last used, the latest time of each that does not
+// lie ahead of the database's clock. Uses
 // of clients and secrets that are gone are ignored, and it is no change of the
 // client that replicas hear of. After an error some may have been kept.
 func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) error {
@@ -32,6 +33,9 @@ func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) erro
 		batch = append(batch, u)
 	}
 	slices.SortFunc(batch, func(a, b registry.SecretUse) int { return cmp.Compare(a.ClientID, b.ClientID) })
+	if err := s.mayWrite(ctx, s.requests); err != nil {
+		return wrap("keeping when secrets were used", err)
+	}
 	for part := range slices.Chunk(batch, usesInOne) {
 		if err := s.secretsUsed(ctx, part); err != nil {
 			return wrap("keeping when secrets were used", err)
@@ -49,10 +53,11 @@ func (s *Store) secretsUsed(ctx context.Context, uses []registry.SecretUse) erro
 	}
 	list, args := valueList(rows)
 	_, err := s.execute(ctx, s.requests, `
-WITH used (client_id, id, at) AS (VALUES `+list+`),
+WITH given (client_id, id, at) AS (VALUES `+list+`), now (ms) AS (SELECT NOW_MS),
+used (client_id, id, at) AS (SELECT client_id, id, CASE WHEN at > now.ms THEN now.ms ELSE at END FROM given, now),
 locked AS (SELECT id FROM m2m_clients WHERE id IN (SELECT client_id FROM used) ORDER BY id FOR UPDATE)
-UPDATE m2m_secrets SET last_used_at = used.at FROM used, locked
-WHERE m2m_secrets.client_id = locked.id AND used.client_id = locked.id AND m2m_secrets.id = used.id AND m2m_secrets.last_used_at < used.at`, args...)
+UPDATE m2m_secrets SET last_used_at = used.at FROM used, locked, now
+WHERE m2m_secrets.client_id = locked.id AND used.client_id = locked.id AND m2m_secrets.id = used.id AND (m2m_secrets.last_used_at < used.at OR m2m_secrets.last_used_at > now.ms)`, args...)
 	return err
 }
 

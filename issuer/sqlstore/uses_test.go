@@ -100,13 +100,13 @@ func TestNetworks(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		db := d.raw(t)
-		mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_networks VALUES ('c', 'old', %d), ('d', 'old', %d)", time.Now().UnixMilli(), time.Now().Add(-registry.NetworkLifetime).UnixMilli()))
+		mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_networks VALUES ('c', 'old', %d), ('d', 'old', %d)", time.Now().UnixMilli(), time.Now().Add(-2*registry.NetworkLifetime).UnixMilli()))
 		register(t, store, registry.Client{ID: "c"})
 		if networks, err := store.Networks(t.Context(), "c"); err != nil || len(networks) != 0 {
 			t.Errorf("the networks of the client before: %q, %v", networks, err)
 		}
 		if store.Sweep(); count(t, db, "m2m_networks") != 0 {
-			t.Error("networks of 30 days ago are still there")
+			t.Error("networks of 60 days ago are still there")
 		}
 		batch := []registry.ClientNetwork{
 			{ClientID: "c", Network: "\x00", At: time.Now()}, {ClientID: "\xff", Network: "a", At: time.Now()},

@@ -1,0 +1,181 @@
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/sqlstore"
+)
+
+// refused fails unless every call says what became of the file.
+func refused(t *testing.T, store *sqlstore.Store, want string) {
+	t.Helper()
+	_, errClient := store.Client(t.Context(), "c")
+	_, errChanges := store.Changes(t.Context(), 0)
+	_, errRevoke := store.Revoke(t.Context(), registry.CutOff("c"))
+	_, errOnce := store.Once(t.Context(), "s", "i", time.Now().Add(time.Hour))
+	_, errRegister := store.Register(t.Context(), registry.Client{ID: "new"})
+	for method, err := range map[string]error{
+		"Client": errClient, "Changes": errChanges, "Revoke": errRevoke, "Once": errOnce, "Register": errRegister, "Ready": store.Ready(t.Context()),
+		"Status": store.Status().FileError,
+	} {
+		if err == nil || errors.Is(err, registry.ErrNotFound) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want an error with %q", method, err, want)
+		}
+	}
+}
+
+// A file that is deleted, moved, exchanged or reached through another link while it is
+// open is an error, never a new file. When it is back the store goes on.
+func TestFileIsWhatItWas(t *testing.T) {
+	move := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			panic(err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		lose, back func(path string)
+		want       string
+	}{
+		"moved":     {func(p string) { move(p, p+".away") }, func(p string) { move(p+".away", p) }, "was deleted"},
+		"log moved": {func(p string) { move(p+"-wal", p+".away") }, func(p string) { move(p+".away", p+"-wal") }, "-wal was deleted"},
+		"exchanged": {func(p string) { move(p, p+".away"); move(p+".other", p) }, func(p string) { move(p, p+".other"); move(p+".away", p) }, "was exchanged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "m2m.db")
+			other := open(t, path+".new")
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			move(path+".new", path+".other")
+			store, err := sqlite.Open(context.Background(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
+				t.Fatal(err)
+			}
+			tt.lose(path)
+			refused(t, store, tt.want)
+			busy(t, store) // so that connections are made
+			tt.back(path)
+			if _, err := store.Client(t.Context(), "c"); err != nil {
+				t.Errorf("the file is back: %v", err)
+			}
+			if _, err := store.Revoke(t.Context(), registry.CutOff("c")); err != nil {
+				t.Errorf("the file is back: %v", err)
+			}
+			if err := store.Ready(t.Context()); err != nil {
+				t.Errorf("the file is back: %v", err)
+			}
+		})
+	}
+}
+
+// busy asks much at once. All of it fails.
+func busy(t *testing.T, store *sqlstore.Store) {
+	t.Helper()
+	errs := make(chan error, 64)
+	for i := range cap(errs) {
+		go func() {
+			_, err := store.Client(t.Context(), fmt.Sprint("c", i))
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err == nil || errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("a read of a database that is gone: %v", err)
+		}
+	}
+}
+
+// A file that is deleted acknowledges nothing, and none is made in its place.
+func TestDeleted(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m2m.db")
+	store, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, store, "was deleted")
+	busy(t, store)
+	_ = store.Close()
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+		t.Errorf("%v, %v: files were made", files, err)
+	}
+	if again := open(t, path); !again.Status().New {
+		t.Error("the next start does not say that the database is new")
+	}
+}
+
+// A directory that is a link is exchanged in place, as volumes of an orchestrator are.
+func TestLinkedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "data")
+	if err := os.Symlink("one", link); err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, filepath.Join(link, "m2m.db"))
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(link), os.Symlink("two", link)); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if _, err := store.Client(t.Context(), "c"); errors.Is(err, registry.ErrNotFound) {
+			t.Fatal("a client of the other directory's database")
+		}
+	}
+	if files, err := os.ReadDir(filepath.Join(dir, "two")); err != nil || len(files) != 0 {
+		t.Errorf("files were made in the other directory: %v, %v", files, err)
+	}
+}
+
+// The volume of a pod with an fsGroup is made group-writable at every mount.
+func TestFSGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m2m.db")
+	store := open(t, path)
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if err := os.Chmod(name, 0o660); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
+		t.Errorf("a mode that changes stops a store that runs: %v", err)
+	}
+	if _, err := open(t, path).Client(t.Context(), "c"); err != nil {
+		t.Error(err)
+	}
+	for _, mode := range []os.FileMode{0o640, 0o664, 0o604, 0o670} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sqlite.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("%v: %v", mode, err)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// compareClocks begins the comparison of clocks. On SQLite it takes up what the
+// last process knew: a clock that shows more than a day after the database was last
+// written may be wrong, and so may one that the last process did not trust.
+func (s *Store) compareClocks(ctx context.Context) error {
+	s.clock.begin()
+	if !s.sqlite {
+		_, err := s.readClock(ctx, s.operator)
+		return wrap("reading the database's clock", err)
+	}
+	var wall, trusted int64
+	steady := true
+	err := s.row(ctx, s.operator, "SELECT wall, trusted, steady FROM m2m_clock WHERE id = 1", nil, &wall, &trusted, &steady)
+	if errors.Is(err, sql.ErrNoRows) { // numbers in the feed are times, too
+		err = s.row(ctx, s.operator, "SELECT seq / 1000, seq / 1000 FROM m2m_feed_seq WHERE id = 1", nil, &wall, &trusted)
+	}
+	if err != nil {
+		return wrap("reading when the database was written", err)
+	}
+	switch now, _ := s.clock.now(); {
+	case wall == 0:
+	case !steady:
+		s.clock.distrust(fromMillis(trusted))
+	case now.Sub(fromMillis(wall)) > steadyTime:
+		s.clock.distrust(fromMillis(wall))
+	}
+	return nil
+}
+
+// keepClock writes down what is known of the clock, on SQLite.
+func (s *Store) keepClock() {
+	if !s.sqlite {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	wall, trusted, steady := s.clock.state()
+	// What fails is left to the next sweep.
+	_, _ = s.execute(ctx, s.requests, `
+INSERT INTO m2m_clock (id, wall, trusted, steady) VALUES (1, $1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET wall = excluded.wall, trusted = excluded.trusted, steady = excluded.steady`, millis(wall), millis(trusted), steady)
+}
+
+// state is what keepClock writes down.
+func (c *clock) state() (wall, trusted time.Time, steady bool) {
+	c.read()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wall, c.trusted, c.until.IsZero()
+}
