@@ -1,0 +1,209 @@
+package issuer
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// names counts the changes of the feed by what they are about.
+func names(t *testing.T, store registry.Store) map[changeName]int {
+	t.Helper()
+	page, err := store.Changes(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[changeName]int{}
+	for _, c := range page.Changes {
+		count[nameOf(c)]++
+	}
+	return count
+}
+
+// After an older state of the store was restored, replicas that kept running write to
+// it again what they know to be revoked, cut-offs once, and say so once. A replica
+// that starts afterwards refuses all of it; what was granted since is good.
+func TestRestoredOlder(t *testing.T) {
+	for name, writtenSince := range map[string]bool{"at once": false, "written to before a poll": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				other := app()
+				other.ID = "other"
+				clients := []registry.Client{app(), other}
+				store := &watched{Memory: newStore(t, clients...)}
+				a, b := newService(t, Config{Store: store}), newService(t, Config{Store: store})
+				one, cutOff, kept := a.wantToken(t, a.post(appForm)), b.wantToken(t, b.post(secretOf("other"))), b.wantToken(t, b.post(appForm))
+				put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "in the backup"})
+				if err := a.issuer.RevokeToken(t.Context(), one.claims.ID, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				for n := range 20 {
+					revokeToken(t, b.issuer, strconv.Itoa(n), time.Now().Add(time.Hour))
+				}
+				if err := b.issuer.RevokeClient(t.Context(), "other"); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.issuer.RevokeSecret(t.Context(), "app", "leaked"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				after := b.wantToken(t, b.post(secretOf("other")))
+
+				backup := newStore(t, clients...)
+				store.swap(backup)
+				put(t, backup, registry.Change{Kind: registry.TokenRevoked, TokenID: "in the backup"})
+				if writtenSince {
+					put(t, backup, registry.Change{Kind: registry.TokenRevoked, TokenID: "new"})
+				}
+				for range 10 { // through all of it, what is known counts
+					for _, s := range []*service{a, b} {
+						if !s.revoked(t, one) || !s.revoked(t, cutOff) || s.revoked(t, kept) {
+							t.Fatal("a replica that knew has forgotten")
+						}
+					}
+					time.Sleep(time.Second)
+				}
+				for _, s := range []*service{a, b} {
+					s.wantOne(t, event.OpFollow, event.StateOlder)
+					if got := s.issuer.Status(); got.Restoring != 0 || got.FollowError != nil {
+						t.Errorf("%+v", got)
+					}
+				}
+
+				count := names(t, store)
+				for _, name := range []changeName{{kind: registry.ClientCutOff, clientID: "other"}, {kind: registry.SecretCutOff, clientID: "app", id: "leaked"}} {
+					if count[name] != 1 {
+						t.Errorf("%+v: %d times", name, count[name])
+					}
+				}
+				if _, twice := count[changeName{kind: registry.ClientCutOff, clientID: "app"}]; twice {
+					t.Error("a client that was not cut off")
+				}
+				for n := range 20 {
+					if got := count[changeName{kind: registry.TokenRevoked, id: strconv.Itoa(n)}]; got < 1 || got > 2 {
+						t.Errorf("token %d: %d times", n, got)
+					}
+				}
+				late := newService(t, Config{Store: store})
+				for g, want := range map[*granted]bool{one: true, cutOff: true, kept: false} {
+					if got := late.revoked(t, g); got != want {
+						t.Errorf("a replica that started later: revoked %v, want %v", got, want)
+					}
+				}
+				// The price of the cut-off is one more token.
+				if !late.revoked(t, after) || late.revoked(t, b.wantToken(t, b.post(secretOf("other")))) {
+					t.Error("the token after the cut-off")
+				}
+				time.Sleep(time.Hour)
+				if got := names(t, store)[changeName{kind: registry.ClientCutOff, clientID: "other"}]; got > 1 {
+					t.Errorf("%d cut-offs an hour later", got)
+				}
+			})
+		})
+	}
+}
+
+// The store may be away while that is written; what has expired is not written.
+func TestRestoredInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		s := newService(t, Config{Store: store})
+		wantRevoked(t, s.issuer, "none", "app", time.Now(), false)
+		revokeToken(t, s.issuer, "short", time.Now().Add(time.Minute))
+		revokeToken(t, s.issuer, "long", time.Now().Add(time.Hour))
+		time.Sleep(time.Second)
+		store.swap(newStore(t, app()))
+		store.does(at("Revoke", down))
+		time.Sleep(5 * time.Second)
+		if got := s.issuer.Status().Restoring; got != 2 {
+			t.Errorf("%d to be restored, want 2", got)
+		}
+		time.Sleep(10 * time.Minute)
+		store.does(nil)
+		time.Sleep(5 * time.Second)
+		count := names(t, store)
+		if count[changeName{kind: registry.TokenRevoked, id: "long"}] != 1 || s.issuer.Status().Restoring != 0 {
+			t.Errorf("%v, %+v", count, s.issuer.Status())
+		}
+		s.wantOne(t, event.OpFollow, event.StateOlder)
+	})
+}
+
+// A feed whose last entry is gone because a later one has replaced or covered it was
+// not set back.
+func TestNotRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app())}
+		feed := []registry.Change{}
+		fake := &feedFunc{Memory: store.Memory, changes: func(since int64) (registry.Page, error) {
+			page := registry.Page{End: feed[len(feed)-1].Sequence}
+			for _, c := range feed {
+				if c.Sequence > since {
+					page.Changes = append(page.Changes, c)
+				}
+			}
+			return page, nil
+		}}
+		s := newService(t, Config{Store: fake})
+		later := time.Now().Add(24 * time.Hour)
+		feed = []registry.Change{{Sequence: 5, Kind: registry.TokenRevoked, TokenID: "a", ClientID: "app", ExpiresAt: later}}
+		wantRevoked(t, s.issuer, "a", "app", time.Now(), true)
+		for _, next := range []registry.Change{
+			{Sequence: 6, Kind: registry.ClientCutOff, ClientID: "app", ExpiresAt: later},
+			{Sequence: 7, Kind: registry.ClientCutOff, ClientID: "app", ExpiresAt: later},
+			{Sequence: 8, Kind: registry.AllCutOff, ExpiresAt: later},
+			{Sequence: 9, Kind: registry.AllCutOff, ExpiresAt: later},
+		} {
+			if next.Sequence == 8 {
+				feed = append(feed, next) // it replaces no cut-off of a client
+			} else {
+				feed[len(feed)-1] = next
+			}
+			time.Sleep(time.Second)
+		}
+		if got := s.of(event.OpFollow); len(got) != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// Beyond what the ledger keeps by name, one entry revokes all tokens. It does so for a
+// feed that was set back to before what was dropped, and for no other.
+func TestLedgerBounded(t *testing.T) {
+	l := newLedger()
+	l.limit = 100
+	later := time.Now().Add(time.Hour)
+	for n := range 150 {
+		l.add(registry.Change{Sequence: int64(n + 1), Kind: registry.TokenRevoked, TokenID: fmt.Sprint(n), ExpiresAt: later})
+		l.add(registry.Change{Sequence: int64(n + 1), Kind: registry.ClientCutOff, ClientID: "always", ExpiresAt: later})
+	}
+	if len(l.entries) != 100 || len(l.order) > 200 {
+		t.Errorf("%d entries, %d in order", len(l.entries), len(l.order))
+	}
+	if l.dropped.sequence < 49 || l.dropped.sequence > 52 {
+		t.Errorf("dropped up to %d", l.dropped.sequence)
+	}
+	l.setBack()
+	l.forgot(l.dropped.sequence)
+	if got := l.lacking(); len(got) != 100 || got[0].Kind != registry.ClientCutOff {
+		t.Errorf("%d are lacking, the first %+v", len(got), got[0])
+	}
+	l.forgot(10)
+	got := l.lacking()
+	if got[0].Kind != registry.AllCutOff {
+		t.Errorf("first %+v", got[0])
+	}
+	l.add(registry.Change{Sequence: 1000, Kind: registry.AllCutOff, ExpiresAt: later}) // written
+	if got := l.lacking(); len(got) != 0 {
+		t.Errorf("still lacking: %+v", got)
+	}
+	l.sweep()
+	if len(l.order) != len(l.entries) {
+		t.Errorf("%d entries, %d in order", len(l.entries), len(l.order))
+	}
+}
