@@ -109,7 +109,7 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 		if err != nil {
 			return nil, nil, err
 		}
-		keyStore, err := store.KeyStore(set.KeyEncryptionKey)
+		keyStore, err := store.KeyStore(set.Issuer, set.KeyEncryptionKey)
 		if err != nil {
 			return nil, nil, errors.Join(err, store.Close())
 		}

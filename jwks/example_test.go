@@ -154,7 +154,7 @@ func ExampleSealed() {
 	defer os.RemoveAll(dir)
 
 	kek := make([]byte, 32) // of a secret manager
-	store, err := jwks.Sealed(jwks.File(filepath.Join(dir, "keys.json")), kek)
+	store, err := jwks.Sealed(jwks.File(filepath.Join(dir, "keys.json")), "https://auth.example.com", kek)
 	if err != nil {
 		log.Fatal(err)
 	}

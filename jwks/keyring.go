@@ -28,8 +28,10 @@ import (
 type Keyring struct {
 	store    KeyStore // nil for NewKeyring
 	policy   Policy
-	skew     time.Duration // added to this replica's clock, by tests
+	clock    clock
+	calls    *calls // to signers that are kept elsewhere
 	snapshot atomic.Pointer[snapshot]
+	health   health
 
 	polling sync.Once
 	closed  atomic.Bool
@@ -40,9 +42,16 @@ type Keyring struct {
 	// busy is held while the store is read and written. Unlike a mutex, a caller
 	// whose context ends can stop waiting for it.
 	busy     *semaphore.Weighted
-	lastErr  error // of the last update
+	lastErr  error // of the last read
 	failedAt time.Time
-	signs    *string // kid that signed after the last update, for events; "" when none did
+	signs    *string   // kid that signed after the last update, for events; "" when none did
+	spare    *stateKey // made by Policy.NewSigner and not stored yet
+	started  bool      // what a start changes in the timetable is written, or not due
+	held     bool      // nothing may be planned
+	foreign  error     // the store holds another keyring's state
+	proved   time.Time // when the store was last written
+
+	now chan struct{} // tells the poller to poll at once
 }
 
 // Open opens the keyring in the store, and makes the first keys when the store is
@@ -51,6 +60,10 @@ type Keyring struct {
 // A store that cannot be read is an error that says what to do. Its content is
 // never replaced by new keys. A policy that cannot be kept is an error that names
 // the field.
+//
+// Open writes the store once, to prove that it can. If it cannot, and there are no
+// keys yet, that is an error. If there are, the keyring opens and signs with them,
+// and [Keyring.Ready], [Keyring.Status] and an event say so: keys cannot rotate.
 func Open(ctx context.Context, store KeyStore, policy Policy) (*Keyring, error) {
 	if store == nil {
 		return nil, errors.New(`jwks: Open needs a KeyStore: write jwks.File("keys.json")`)
@@ -59,27 +72,41 @@ func Open(ctx context.Context, store KeyStore, policy Policy) (*Keyring, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := newOpened(store, policy)
-	if err := r.update(ctx, r.planAtStart); err != nil {
-		r.end()
-		return nil, err
-	}
-	return r, nil
+	return newOpened(store, policy).start(ctx)
 }
 
 func newOpened(store KeyStore, policy Policy) *Keyring {
-	r := &Keyring{store: store, policy: policy, busy: semaphore.NewWeighted(1)}
+	r := &Keyring{store: store, policy: policy, busy: semaphore.NewWeighted(1), calls: newCalls(), now: make(chan struct{}, 1)}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
+}
+
+// start reads the store for the first time.
+func (r *Keyring) start(ctx context.Context) (*Keyring, error) {
+	err := r.update(ctx, r.plan)
+	var unwritten *notWritten
+	if err == nil && r.snapshot.Load() == nil {
+		err = errors.New("jwks: no keys are stored yet, and this replica may make none")
+		for _, p := range r.health.list() {
+			err = fmt.Errorf("%w: %w", err, p.Err)
+		}
+	}
+	if err == nil || errors.As(err, &unwritten) && r.snapshot.Load() != nil && ctx.Err() == nil {
+		return r, nil
+	}
+	r.end()
+	return nil, err
 }
 
 // NewKeyring makes a keyring of keys that are kept elsewhere: in a KMS, in an HSM,
 // in a file of the caller's. The first one signs. All are published, so list the
 // key before it and the key after it behind it. ECDSA keys sign with the algorithm
 // of their curve, Ed25519 keys with EdDSA, RSA keys with RS256. Such a keyring
-// never rotates and needs no Close.
+// never rotates and needs no Close. For keys in a KMS that rotate, use [Open] with
+// Policy.NewSigner.
 //
-// Not checked: that a signer works. A signer that fails makes Sign fail.
+// A signer that fails, or that does not answer within 5 s, makes Sign answer
+// [ErrUnavailable]. Not checked: that a signer works.
 func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 	if len(signers) == 0 {
 		return nil, errors.New("jwks: NewKeyring needs at least one crypto.Signer")
@@ -93,18 +120,18 @@ func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 		if slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id() == signer.Key().ID() }) {
 			return nil, fmt.Errorf("jwks: signer %d has the key of one before it: leave it out", i+1)
 		}
-		s.Keys = append(s.Keys, stateKey{Signer: signer})
+		s.Keys = append(s.Keys, stateKey{Signer: signer, key: signer.Key(), remote: isRemote(private)})
 	}
 	s.Keys[0].Signs = time.Unix(0, 0).UTC() // always; the others never sign
 	policy, err := Policy{}.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	only, err := newSnapshot(s, forever, forever, forever)
+	only, err := newSnapshot(s)
 	if err != nil {
 		return nil, err
 	}
-	r := &Keyring{policy: policy}
+	r := &Keyring{policy: policy, calls: newCalls()}
 	r.snapshot.Store(only)
 	return r, nil
 }
@@ -120,7 +147,7 @@ func (r *Keyring) Policy() Policy {
 
 // Key returns the published key with this kid for this alg.
 func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
-	s, err := r.current(ctx, (*snapshot).trusted)
+	s, err := r.current(ctx, trusted)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +156,7 @@ func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	}
 	// An older snapshot may lack a key that another replica has published. "Unknown"
 	// needs one that may itself be published.
-	if s, err = r.current(ctx, (*snapshot).publishable); err != nil {
+	if s, err = r.current(ctx, publishable); err != nil {
 		return nil, err
 	}
 	if key := s.set.Find(kid, alg); key != nil {
@@ -140,33 +167,23 @@ func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 
 // Sign makes a compact JWS (RFC 7515, section 7.1) of the payload with the key
 // that signs now. typ is the header's typ, such as "at+jwt": letters, digits, and
-// any of + - . / _. The error is [ErrUnavailable] when no key may sign.
+// any of + - . / _. The error is [ErrUnavailable] when no key may sign, and when a
+// key that is kept elsewhere fails or does not answer within 5 s.
 func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
-	signer, err := r.signer(ctx)
+	key, err := r.signer(ctx)
 	if err != nil {
 		return "", err
 	}
-	return signer.Sign(typ, payload)
+	return r.sign(ctx, key, typ, payload)
 }
 
-// Ready reports whether the keyring can sign and be published now, for a readiness
-// endpoint. The error says what is wrong with the store or its keys while there is
-// still time: Ready does not wait until signing stops.
-func (r *Keyring) Ready(ctx context.Context) error {
-	if _, err := r.current(ctx, (*snapshot).publishable); err != nil {
-		return err
-	}
-	_, err := r.signer(ctx)
-	return err
-}
-
-func (r *Keyring) signer(ctx context.Context) (*jose.Signer, error) {
-	s, err := r.current(ctx, (*snapshot).trusted)
+func (r *Keyring) signer(ctx context.Context) (*stateKey, error) {
+	s, err := r.current(ctx, trusted)
 	if err != nil {
 		return nil, err
 	}
 	if i := signingAt(s.times, r.agreed(&s.state)); i >= 0 {
-		return s.Keys[i].Signer, nil
+		return &s.Keys[i], nil
 	}
 	return nil, errNoneSigns(s)
 }
@@ -188,11 +205,3 @@ func (r *Keyring) Close() error {
 	r.done.Wait()
 	return nil
 }
-
-// now is this replica's wall clock, which goes on while a machine sleeps.
-func (r *Keyring) now() time.Time { return time.Now().Round(0).UTC().Add(r.skew) }
-
-// agreed is the time on which the replicas that share a state agree: the later of
-// this replica's clock and that of the writer. A replica whose clock is behind
-// does not go back to a key that the others have left.
-func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.now()) }

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
@@ -105,32 +107,55 @@ func TestKeyringPointers(t *testing.T) {
 	})
 }
 
-// Keys that vanish while the keyring runs are an error, and no new ones are made.
+// Keys that vanish while the keyring runs are written back, and no new ones are
+// made.
 func TestKeysVanish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		defer r.Close()
+		kid := signedBy(t, r)
+		time.Sleep(time.Minute)
+		blob := store.get()
+		store.put(nil)
+		time.Sleep(time.Minute)
+		if got := signedBy(t, r); got != kid || !bytes.Equal(store.get(), blob) {
+			t.Errorf("signs with %s, stored is %s", got, store.get())
+		}
+		if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateOlder || !strings.Contains(e.Err.Error(), "gone") {
+			t.Errorf("%+v", e)
+		}
+		if err := r.Ready(t.Context()); err != nil {
+			t.Errorf("Ready: %v", err)
+		}
+	})
+}
+
+// If they cannot be written back either, the keyring goes on for as long as if the
+// store were away.
+func TestKeysVanishFromAReadOnlyStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		r := sure(Open(t.Context(), store, Policy{}))
 		defer r.Close()
 		kid := signedBy(t, r)
 		blob := store.get()
+		store.refuse(errReadOnly)
 		store.put(nil)
-		time.Sleep(time.Minute)
-		if got := signedBy(t, r); got != kid { // what it has is good for a while
+		time.Sleep(30 * time.Minute)
+		if got := signedBy(t, r); got != kid {
 			t.Errorf("signs with %s", got)
 		}
-		time.Sleep(25 * time.Hour)
-		_, err := r.Sign(t.Context(), "at+jwt", nil)
-		if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "the stored keys are gone: restore them") {
+		if err := r.Ready(t.Context()); err == nil {
+			t.Error("Ready is silent")
+		}
+		time.Sleep(time.Hour)
+		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Sign: %v", err)
 		}
 		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownKey) {
 			t.Errorf("Key: %v", err)
-		}
-		if err := r.Rotate(t.Context()); err == nil {
-			t.Error("Rotate made new keys")
-		}
-		if store.get() != nil {
-			t.Error("new keys were made")
 		}
 		store.put(blob)
 		time.Sleep(2 * time.Second)
@@ -321,7 +346,7 @@ func TestKeyringKeyIsCurrent(t *testing.T) {
 		key := r.snapshot.Load().Keys[0].Key()
 		mustFind(t, r, key)
 		store.fail(errors.New("down"))
-		until := r.snapshot.Load().loaded.Add(time.Hour)
+		until := r.snapshot.Load().read.at.Add(time.Hour)
 		time.Sleep(time.Until(until) - time.Nanosecond)
 		mustFind(t, r, key)
 		time.Sleep(time.Nanosecond)

@@ -100,9 +100,8 @@ func TestFileRefuses(t *testing.T) {
 		prepare func(path string) error
 		want    string
 	}{
-		{"0640", func(path string) error { return os.Chmod(path, 0o640) }, "chmod 600"},
 		{"0604", func(path string) error { return os.Chmod(path, 0o604) }, "chmod 600"},
-		{"0620", func(path string) error { return os.Chmod(path, 0o620) }, "chmod 600"},
+		{"0602", func(path string) error { return os.Chmod(path, 0o602) }, "chmod 600"},
 		{"0644", func(path string) error { return os.Chmod(path, 0o644) }, "chmod 600"},
 		{"0777", func(path string) error { return os.Chmod(path, 0o777) }, "chmod 600"},
 		{"empty", func(path string) error { return os.Truncate(path, 0) }, "is empty: restore it"},
@@ -376,7 +375,8 @@ func TestOpenDamaged(t *testing.T) {
 		"twice":           string(good) + string(good),
 		"trailing NUL":    string(good) + "\x00",
 		"older version":   change(func(s map[string]any) { s["m2m_keys"] = 0 }),
-		"later version":   change(func(s map[string]any) { s["m2m_keys"] = 2 }),
+		"no lineage":      change(func(s map[string]any) { delete(s, "lineage") }),
+		"no generation":   change(func(s map[string]any) { s["generation"] = 0 }),
 		"version missing": change(func(s map[string]any) { delete(s, "m2m_keys") }),
 		"version string":  change(func(s map[string]any) { s["m2m_keys"] = "1" }),
 		"no keys":         change(func(s map[string]any) { s["keys"] = []any{} }),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -74,14 +73,21 @@ func TestObserveRotation(t *testing.T) {
 		if err := r.Rotate(t.Context()); !errors.Is(err, down) {
 			t.Fatal(err)
 		}
-		if e := heard.one(t); e.Op != event.OpRotateKey || e.Reason != event.StoreUnavailable || !errors.Is(e.Err, down) || e.KeyID != "" {
-			t.Errorf("a Rotate that failed: %+v", e)
+		events := heard.take()
+		if len(events) != 2 || events[0].Op != event.OpKeyStore || events[1].Op != event.OpRotateKey {
+			t.Errorf("a Rotate that failed: %+v", events)
 		}
+		for _, e := range events {
+			if e.Reason != event.StoreUnavailable || !errors.Is(e.Err, down) || e.KeyID != "" {
+				t.Errorf("a Rotate that failed: %+v", e)
+			}
+		}
+		time.Sleep(r.Policy().Poll) // it fails again, which is no change
+		store.fail(nil)
 		time.Sleep(r.Policy().Poll)
 		synctest.Wait()
-		events := heard.take()
-		if len(events) == 0 || slices.ContainsFunc(events, func(e Event) bool { return e.Reason != event.StoreUnavailable || !errors.Is(e.Err, down) }) {
-			t.Errorf("the poller could not read the store: %+v", events)
+		if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != "" || e.Err != nil {
+			t.Errorf("the store is back: %+v", e)
 		}
 	})
 }

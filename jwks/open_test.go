@@ -39,7 +39,7 @@ func TestOpenTogether(t *testing.T) {
 	for name, store := range map[string]func() KeyStore{
 		"memory": func() KeyStore { s := &shelf{}; return s },
 		"file":   func() KeyStore { return File(keyFile(t)) },
-		"sealed": func() KeyStore { return sure(Sealed(File(keyFile(t)), kek(1))) },
+		"sealed": func() KeyStore { return sure(Sealed(File(keyFile(t)), "issuer", kek(1))) },
 	} {
 		for range 5 {
 			shared := store()

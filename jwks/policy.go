@@ -3,6 +3,8 @@ package jwks
 import (
 	"cmp"
 	"context"
+	"crypto"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,9 +16,9 @@ import (
 // Policy is the timetable of a [Keyring]. Every field is optional. A policy of
 // seconds works like one of months, so a rotation can be rehearsed.
 //
-// Replicas that share a key store should have the same policy, and must have
-// clocks that differ by at most Skew: a replica refuses keys that were written in
-// its future. While a new policy is rolled out, the policy of the oldest replica
+// Replicas that share a key store should have the same policy, and clocks that
+// differ by at most Skew. A replica does not take keys that were written in its
+// future, and with a [ClockStore] one whose clock is off writes nothing. While a new policy is rolled out, the policy of the oldest replica
 // counts until that one is replaced. So raise Retain, Announce and MaxAge
 // everywhere before token lifetimes, and lower them after.
 type Policy struct {
@@ -53,12 +55,31 @@ type Policy struct {
 	// Default Announce/10, at most 1 min.
 	Skew time.Duration
 
-	// Observe hears of each new signing key (event.OpRotateKey with its KeyID) and
-	// of each failure to read or write the key store, or to have a key that signs
-	// (with a Reason and Err). It runs in the goroutine of the caller or the
-	// poller, so it must be quick, and it must be safe for concurrent use. Nil
-	// costs nothing.
+	// NewSigner and OpenSigner keep the private keys elsewhere, as in a KMS. Set
+	// both or none. The key store then holds references and public keys.
+	//
+	// NewSigner makes a key for the algorithm, and returns its signer and a
+	// reference of the caller's choice, such as the name of a KMS key. It is
+	// called about once in RotateEvery. OpenSigner opens a reference, at a start
+	// and for keys that another replica made. A signer of another key than the
+	// stored public one is not used.
+	//
+	// Each call, and each Sign of a signer, may take 5 s. One that hangs makes
+	// Sign answer [ErrUnavailable]; the keys are published and verify all the
+	// same. At most 64 calls run at a time. Keys of an older store that holds
+	// private keys go on until they have rotated. Nothing deletes keys in the KMS.
+	NewSigner  func(ctx context.Context, alg string) (signer crypto.Signer, reference string, err error)
+	OpenSigner func(ctx context.Context, reference string) (crypto.Signer, error)
+
+	// Observe hears of each new signing key (event.OpRotateKey with its KeyID), of
+	// a Rotate that failed, and of each change of the keyring's state
+	// (event.OpKeyStore): a Reason and Err when something goes wrong, and no Reason
+	// when all is well again. It runs in the goroutine of the caller or the poller,
+	// so it must be quick, and it must be safe for concurrent use.
 	Observe func(context.Context, Event)
+
+	// Quiet turns off that these events go to slog.Default without Observe.
+	Quiet bool
 }
 
 const (
@@ -89,6 +110,9 @@ func (p Policy) withDefaults() (Policy, error) {
 		if d.value < shortestTime || d.value > longestTime {
 			return p, fmt.Errorf("jwks: Policy.%s is %v: write a duration from %v to %v, or leave it out", d.name, d.value, shortestTime, longestTime)
 		}
+	}
+	if (p.NewSigner == nil) != (p.OpenSigner == nil) {
+		return p, errors.New("jwks: Policy.NewSigner and Policy.OpenSigner belong together: set both, or none")
 	}
 	if p.MaxAge < time.Second {
 		return p, fmt.Errorf("jwks: Policy.MaxAge is %v: write at least 1s, the unit of max-age", p.MaxAge)

@@ -15,7 +15,10 @@ func (r *Keyring) maxAge(s *snapshot) time.Duration {
 	if change := changesAt(s.times, r.policy, now); !change.IsZero() {
 		age = max(min(age, change.Sub(now)), time.Second)
 	}
-	return min(age, time.Until(s.publishedUntil))
+	if r.store == nil {
+		return age
+	}
+	return min(age, publishable(r.policy)-r.elapsed(s.read))
 }
 
 // ServeHTTP answers with the JWK set (RFC 7517, section 5), for
@@ -30,7 +33,7 @@ func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	s, err := r.current(req.Context(), (*snapshot).publishable)
+	s, err := r.current(req.Context(), publishable)
 	var age time.Duration
 	if err == nil {
 		age = r.maxAge(s)

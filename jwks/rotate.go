@@ -19,8 +19,13 @@ import (
 // that verifiers may not have yet. Until they can, the retained key before it
 // signs, or Sign answers [ErrUnavailable] if there is none.
 //
-// If the whole key store may have leaked, every key in it has: remove it and
-// restart instead. Ordinary rotation needs no call.
+// A dropped key does not return while one replica stays up, whatever becomes of the
+// key store. A restart cannot know that a store was set back: see package
+// documentation.
+//
+// If the whole key store may have leaked, every key in it has: stop all replicas,
+// remove it, and start them. A running replica would write its keys back. Ordinary
+// rotation needs no call.
 func (r *Keyring) Rotate(ctx context.Context) error {
 	if r == nil || r.snapshot.Load() == nil {
 		return errZeroKeyring
@@ -33,30 +38,42 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 	signing := signingAt(s.times, r.agreed(&s.state))
 	if signing < 0 {
 		err := fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
-		r.observeFailure(ctx, err)
+		r.observeRotate(ctx, err)
 		return err
 	}
 	suspect := s.Keys[signing].id()
 	gone := false
-	err := r.update(ctx, func(s *state) (*state, error) {
+	err := r.update(ctx, func(ctx context.Context, s *state) (*state, error) {
+		if r.foreign != nil {
+			return nil, refused{r.foreign}
+		}
 		if gone = s.index(suspect) < 0; gone {
 			return nil, nil // and the state found instead is adopted
 		}
-		return r.withKeys(dropped(s, r.policy, r.agreed(s), suspect))
+		next := dropped(s, r.policy, r.agreed(s), suspect)
+		if len(next.Keys) == 0 {
+			return nil, refused{fmt.Errorf("%w: the key that signs is the only one: try again", ErrUnavailable)}
+		}
+		next.Dropped = union(s.Dropped, []string{suspect})
+		return r.withKeys(ctx, next, nil)
 	})
 	if err == nil && gone {
 		return errors.New("jwks: the key that signed here was dropped, or is gone, already")
 	}
+	if err != nil {
+		r.observeRotate(ctx, err)
+	}
 	return err
 }
 
-// dropped returns the state without a key that has signed.
-func dropped(s *state, p Policy, now time.Time, suspect string) (*state, error) {
+// dropped returns the state without a key that has signed. A key of the result
+// without a public half is to be made. The result has no key if there is no other.
+func dropped(s *state, p Policy, now time.Time, suspect string) *state {
 	i := s.index(suspect)
 	next := &state{Written: now, Keys: slices.Clone(s.Keys)}
 	if i != signingAt(s.times(), now) { // its turn has ended in this moment
 		next.Keys = slices.Delete(next.Keys, i, i+1)
-		return next, nil
+		return next
 	}
 	next.announce(p, now)
 	at, rest := dropAt(next.times(), p, now)
@@ -64,13 +81,10 @@ func dropped(s *state, p Policy, now time.Time, suspect string) (*state, error) 
 	for i := range next.Keys {
 		next.Keys[i].times = rest[i]
 	}
-	if len(next.Keys) == 0 {
-		return nil, fmt.Errorf("%w: the key that signs is the only one: try again", ErrUnavailable)
-	}
 	// In the same write, or a Rotate of another replica before the next write would
 	// find a key that signs and none behind it.
-	if nextDue(next.times(), p, now) {
+	if len(next.Keys) > 0 && nextDue(next.times(), p, now) {
 		next.Keys = append(next.Keys, stateKey{})
 	}
-	return next, nil
+	return next
 }

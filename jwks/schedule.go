@@ -115,7 +115,7 @@ func changesAt(keys []times, p Policy, now time.Time) time.Time {
 }
 
 // planned applies the timetable to a state. It returns nil when nothing is due. A
-// key of the result without a Signer is to be made.
+// key of the result without a public half is to be made.
 //
 // At the start of a replica a changed policy takes effect too.
 func planned(s *state, p Policy, now time.Time, starting bool) (*state, error) {

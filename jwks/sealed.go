@@ -5,26 +5,37 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Sealed encrypts the content of a key store with AES-256-GCM, so that a copy of the
 // store is not a copy of the keys. The first key-encryption key seals, each of them
-// opens. Each has 32 random bytes.
+// opens. Each has 32 random bytes, kept elsewhere than the store.
+//
+// The label says whose keys they are, such as the issuer URL. What was sealed under
+// another label is not opened, so that staging's keys cannot be put in place of
+// production's, whatever key-encryption keys they have. Label, lineage and
+// generation are in the clear, authenticated with the rest.
 //
 // To replace a key-encryption key without a gap, put the new one behind the old one
-// on every replica, then before it on every replica, then remove the old one. The
-// first replica that has the new one first seals the content again when it reads
-// it. From then on a replica that has only the old one cannot read it.
+// on every replica, then before it on every replica, call [Reseal], then remove the
+// old one. The first replica that has the new one first also seals the content again
+// when it reads it; Reseal says whether that was done. From then on a replica that
+// has only the old one cannot read it.
 //
 // An unsealed blob is refused. Otherwise anyone who can write to the store could
 // plant keys.
-func Sealed(store KeyStore, kek ...[]byte) (KeyStore, error) {
+func Sealed(store KeyStore, label string, kek ...[]byte) (KeyStore, error) {
 	if store == nil || len(kek) == 0 {
 		return nil, errors.New("jwks: Sealed needs a key store and a 32-byte key-encryption key")
 	}
-	s := &sealed{store: store}
+	if label == "" || len(label) > 1024 {
+		return nil, errors.New("jwks: Sealed needs a label of up to 1024 bytes: write whose keys they are, such as the issuer URL")
+	}
+	s := &sealed{store: store, label: label}
 	for i, key := range kek {
 		if len(key) != 32 {
 			return nil, fmt.Errorf("jwks: key-encryption key %d has %d bytes: write 32 random ones", i+1, len(key))
@@ -42,47 +53,144 @@ func Sealed(store KeyStore, kek ...[]byte) (KeyStore, error) {
 	return s, nil
 }
 
+// Reseal seals what is stored again, under the first key-encryption key of the list.
+// The store is one of [Sealed]. After it no other key-encryption key is needed.
+func Reseal(ctx context.Context, store KeyStore) error {
+	s, ok := store.(*sealed)
+	if !ok {
+		return errors.New("jwks: Reseal needs a key store of Sealed")
+	}
+	for range maxRaces {
+		blob, err := s.store.Load(ctx)
+		if err != nil {
+			return err
+		}
+		if blob == nil {
+			return errors.New("jwks: Reseal: nothing is stored")
+		}
+		plain, _, err := s.open(blob)
+		if err != nil {
+			return err
+		}
+		if done, err := s.store.Save(ctx, blob, s.seal(plain)); err != nil || done {
+			return err
+		}
+	}
+	return errTooBusy
+}
+
 type sealed struct {
 	store KeyStore
+	label string
 	keks  []cipher.AEAD
 }
 
-// sealMark starts every sealed blob and is authenticated with it.
-var sealMark = []byte("m2m keys, sealed v1\n")
+// A sealed blob is a mark, a header of one line, and a box. Mark and header are
+// authenticated with the box. The first format had neither header nor label.
+var (
+	sealPrefix = []byte("m2m keys, sealed v")
+	sealMark   = []byte("m2m keys, sealed v2\n")
+	sealMark1  = []byte("m2m keys, sealed v1\n")
+)
 
-func (s *sealed) seal(plain []byte) []byte {
-	return s.keks[0].Seal(bytes.Clone(sealMark), nil, plain, sealMark)
+type sealHeader struct {
+	Label      string `json:"label"`
+	Lineage    string `json:"lineage"`
+	Generation int64  `json:"generation"`
 }
 
-// open returns the plain blob, and the index of the key-encryption key that sealed
-// it.
-func (s *sealed) open(blob []byte) (plain []byte, kek int, err error) {
-	box, ok := bytes.CutPrefix(blob, sealMark)
-	if !ok {
-		return nil, 0, errors.New("jwks: the stored keys are not sealed, or not by this package: restore the sealed ones, or remove them to start with new keys")
+// headerOf makes the header of a plain blob.
+func (s *sealed) headerOf(plain []byte) sealHeader {
+	var f stateFile
+	_ = json.Unmarshal(plain, &f) // what is no state has no lineage
+	return sealHeader{s.label, f.Lineage, f.Generation}
+}
+
+func (s *sealed) seal(plain []byte) []byte {
+	header, _ := json.Marshal(s.headerOf(plain)) //nolint:errchkjson // text and a number
+	clear := append(append(bytes.Clone(sealMark), header...), '\n')
+	return s.keks[0].Seal(clear, nil, plain, bytes.Clone(clear))
+}
+
+var errDamaged = errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup) or none of the key-encryption keys has sealed them (give the one that has too)")
+
+// open returns the plain blob, and whether it is to be sealed again: it is not under
+// the first key-encryption key, or in the first format.
+func (s *sealed) open(blob []byte) (plain []byte, again bool, err error) {
+	clear, box := sealMark1, []byte(nil)
+	var header sealHeader
+	switch {
+	case bytes.HasPrefix(blob, sealMark1):
+		box = blob[len(sealMark1):]
+	case bytes.HasPrefix(blob, sealMark):
+		end := bytes.IndexByte(blob[len(sealMark):], '\n')
+		if end < 0 {
+			return nil, false, errDamaged
+		}
+		clear, box = blob[:len(sealMark)+end+1], blob[len(sealMark)+end+1:]
+		if json.Unmarshal(clear[len(sealMark):], &header) != nil {
+			return nil, false, errDamaged
+		}
+		if header.Label != s.label {
+			return nil, false, fmt.Errorf("jwks: the stored keys are those of %q, and this key store's label is %q: restore the right ones from a backup, or set the label", header.Label, s.label)
+		}
+	case bytes.HasPrefix(blob, sealPrefix):
+		return nil, false, fmt.Errorf("%w, or restore older ones from a backup if they are damaged", errNewerState)
+	default:
+		return nil, false, errors.New("jwks: the stored keys are not sealed, or not by this package: restore the sealed ones, or remove them to start with new keys")
 	}
 	for i, aead := range s.keks {
-		if plain, err := aead.Open(nil, nil, box, sealMark); err == nil {
-			return plain, i, nil
+		plain, err := aead.Open(nil, nil, box, clear)
+		if err != nil {
+			continue
 		}
+		first := len(clear) == len(sealMark1) && header == (sealHeader{})
+		if !first && header != s.headerOf(plain) {
+			return nil, false, errDamaged
+		}
+		return plain, first || i > 0, nil
 	}
-	return nil, 0, errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup) or the key-encryption key is not the one that sealed them (add that one to the list)")
+	return nil, false, errDamaged
 }
 
 func (s *sealed) Load(ctx context.Context) ([]byte, error) {
 	blob, err := s.store.Load(ctx)
+	return s.loaded(ctx, blob, err)
+}
+
+func (s *sealed) loaded(ctx context.Context, blob []byte, err error) ([]byte, error) {
 	if err != nil || blob == nil {
 		return nil, err
 	}
-	plain, kek, err := s.open(blob)
+	plain, again, err := s.open(blob)
 	if err != nil {
 		return nil, err
 	}
-	if kek > 0 {
+	if again {
 		// If this fails, the next read tries again.
 		_, _ = s.store.Save(ctx, blob, s.seal(plain))
 	}
 	return plain, nil
+}
+
+// loadLenient reads what the store below reads for a running keyring.
+func (s *sealed) loadLenient(ctx context.Context) (plain []byte, exposed, err error) {
+	below, ok := s.store.(lenient)
+	if !ok {
+		plain, err = s.Load(ctx)
+		return plain, nil, err
+	}
+	blob, exposed, err := below.loadLenient(ctx)
+	plain, err = s.loaded(ctx, blob, err)
+	return plain, exposed, err
+}
+
+// Now returns the time by the clock of the store below.
+func (s *sealed) Now(ctx context.Context) (time.Time, error) {
+	if below, ok := s.store.(ClockStore); ok {
+		return below.Now(ctx)
+	}
+	return time.Time{}, errors.ErrUnsupported
 }
 
 func (s *sealed) Save(ctx context.Context, old, blob []byte) (bool, error) {

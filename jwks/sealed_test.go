@@ -3,6 +3,7 @@ package jwks
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ type shelf struct {
 	mu    sync.Mutex
 	blob  []byte
 	err   error // the answer to everything, if set
+	full  error // the answer to Save, if set
 	loads int
 	saves int
 }
@@ -42,6 +44,9 @@ func (s *shelf) Save(ctx context.Context, old, blob []byte) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	if s.full != nil {
+		return false, s.full
+	}
 	if !bytes.Equal(s.blob, old) || (s.blob == nil) != (old == nil) {
 		return false, nil
 	}
@@ -54,6 +59,15 @@ func (s *shelf) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
+}
+
+var errReadOnly = errors.New("the store is read-only")
+
+// refuse makes the store one that can be read and not written, until err is nil.
+func (s *shelf) refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = err
 }
 
 func (s *shelf) put(blob []byte) {
@@ -87,7 +101,7 @@ func TestSealedRefuses(t *testing.T) {
 		"second one short":  {&shelf{}, [][]byte{kek(1), make([]byte, 16)}, "2 has 16 bytes"},
 		"key of a password": {&shelf{}, [][]byte{[]byte("password")}, "write 32 random ones"},
 	} {
-		store, err := Sealed(tt.store, tt.kek...)
+		store, err := Sealed(tt.store, "issuer", tt.kek...)
 		if store != nil || err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -97,7 +111,7 @@ func TestSealedRefuses(t *testing.T) {
 func TestSealed(t *testing.T) {
 	ctx := t.Context()
 	under := &shelf{}
-	store := sure(Sealed(under, kek(1)))
+	store := sure(Sealed(under, "issuer", kek(1)))
 	if blob, err := store.Load(ctx); blob != nil || err != nil {
 		t.Errorf("%q, %v", blob, err)
 	}
@@ -132,7 +146,7 @@ func TestSealed(t *testing.T) {
 // over it.
 func TestSealedFile(t *testing.T) {
 	path := keyFile(t)
-	store := sure(Sealed(File(path), kek(1)))
+	store := sure(Sealed(File(path), "issuer", kek(1)))
 	r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
 	defer r.Close()
 	raw := sure(os.ReadFile(path))
@@ -160,7 +174,7 @@ func TestSealedFile(t *testing.T) {
 // stays.
 func TestSealedDamaged(t *testing.T) {
 	under := &shelf{}
-	store := sure(Sealed(under, kek(1)))
+	store := sure(Sealed(under, "issuer", kek(1)))
 	sure(Open(t.Context(), store, Policy{})).Close()
 	good := under.get()
 	plain := sure(store.Load(t.Context()))
@@ -180,7 +194,7 @@ func TestSealedDamaged(t *testing.T) {
 	damaged["marked twice"] = append(bytes.Clone(sealMark), good...)
 	damaged["empty"] = []byte{}
 	other := &shelf{}
-	sure(Open(t.Context(), sure(Sealed(other, kek(2))), Policy{})).Close()
+	sure(Open(t.Context(), sure(Sealed(other, "issuer", kek(2))), Policy{})).Close()
 	damaged["under another key"] = other.get()
 	for name, blob := range damaged {
 		under.put(blob)
@@ -208,20 +222,20 @@ func TestSealedDamaged(t *testing.T) {
 func TestSealedKeyRotation(t *testing.T) {
 	ctx := t.Context()
 	under := &shelf{}
-	if saved, err := sure(Sealed(under, kek(1))).Save(ctx, nil, []byte("a")); !saved || err != nil {
+	if saved, err := sure(Sealed(under, "issuer", kek(1))).Save(ctx, nil, []byte("a")); !saved || err != nil {
 		t.Fatal(err)
 	}
 	opens := func(key byte) bool {
-		_, _, err := sure(Sealed(under, kek(key))).(*sealed).open(under.get())
+		_, _, err := sure(Sealed(under, "issuer", kek(key))).(*sealed).open(under.get())
 		return err == nil
 	}
 	// One that reads with the new key behind the old one leaves it at that.
-	behind := sure(Sealed(under, kek(1), kek(2)))
+	behind := sure(Sealed(under, "issuer", kek(1), kek(2)))
 	if blob, err := behind.Load(ctx); string(blob) != "a" || err != nil || !opens(1) {
 		t.Fatalf("%q, %v", blob, err)
 	}
 	// With the new one first it is sealed anew, once.
-	first := sure(Sealed(under, kek(2), kek(1)))
+	first := sure(Sealed(under, "issuer", kek(2), kek(1)))
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil {
 		t.Fatalf("%q, %v", blob, err)
 	}
@@ -240,15 +254,15 @@ func TestSealedKeyRotation(t *testing.T) {
 	if blob, err := first.Load(ctx); string(blob) != "b" || err != nil {
 		t.Errorf("%q, %v", blob, err)
 	}
-	if blob, err := sure(Sealed(under, kek(1))).Load(ctx); blob != nil || err == nil || !strings.Contains(err.Error(), "add that one to the list") {
+	if blob, err := sure(Sealed(under, "issuer", kek(1))).Load(ctx); blob != nil || err == nil || !strings.Contains(err.Error(), "none of the key-encryption keys has sealed them") {
 		t.Errorf("%q, %v", blob, err)
 	}
 	// A store that cannot be written now is still read.
 	under.put(nil)
-	if saved, err := sure(Sealed(under, kek(1))).Save(ctx, nil, []byte("c")); !saved || err != nil {
+	if saved, err := sure(Sealed(under, "issuer", kek(1))).Save(ctx, nil, []byte("c")); !saved || err != nil {
 		t.Fatal(err)
 	}
-	if blob, err := sure(Sealed(readOnly{under}, kek(2), kek(1))).Load(ctx); string(blob) != "c" || err != nil {
+	if blob, err := sure(Sealed(readOnly{under}, "issuer", kek(2), kek(1))).Load(ctx); string(blob) != "c" || err != nil {
 		t.Errorf("%q, %v", blob, err)
 	}
 }
@@ -261,9 +275,9 @@ func TestSealedConcurrently(t *testing.T) {
 	path := keyFile(t)
 	var wg sync.WaitGroup
 	for i := range 4 {
-		store := sure(Sealed(File(path), kek(1), kek(2)))
+		store := sure(Sealed(File(path), "issuer", kek(1), kek(2)))
 		if i%2 == 1 {
-			store = sure(Sealed(File(path), kek(2), kek(1))) // as while one key replaces the other
+			store = sure(Sealed(File(path), "issuer", kek(2), kek(1))) // as while one key replaces the other
 		}
 		wg.Go(func() {
 			if err := countUp(store, 10); err != nil {
@@ -272,7 +286,7 @@ func TestSealedConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if blob := sure(sure(Sealed(File(path), kek(1), kek(2))).Load(t.Context())); string(blob) != "40" {
+	if blob := sure(sure(Sealed(File(path), "issuer", kek(1), kek(2))).Load(t.Context())); string(blob) != "40" {
 		t.Errorf("%s of 40 steps are left", blob)
 	}
 }

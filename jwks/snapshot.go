@@ -17,22 +17,14 @@ type snapshot struct {
 	document []byte // the set, as published
 	etag     string
 
-	raw    []byte    // the blob of the state
-	loaded time.Time // before the read
-
-	// Deadlines, on the clock of this machine.
-	trustedUntil   time.Time // then it no longer signs or verifies
-	publishedUntil time.Time // then no verifier may still use it
-	polledUntil    time.Time // then the store should have been polled again
+	raw  []byte  // the blob of the state
+	read reading // before the store was read
 }
 
-// forever is the deadline of a snapshot without a store.
-var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func newSnapshot(s *state, trusted, published, polled time.Time) (*snapshot, error) {
+func newSnapshot(s *state) (*snapshot, error) {
 	keys := make([]*jose.Key, len(s.Keys))
 	for i, k := range s.Keys {
-		keys[i] = k.Key()
+		keys[i] = k.key
 	}
 	set, err := jose.NewSet(keys...)
 	if err != nil {
@@ -45,24 +37,30 @@ func newSnapshot(s *state, trusted, published, polled time.Time) (*snapshot, err
 	sum := sha256.Sum256(document)
 	return &snapshot{
 		state: *s, times: s.times(), set: set, document: document,
-		etag:         `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`,
-		trustedUntil: trusted, publishedUntil: published, polledUntil: polled,
+		etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`,
 	}, nil
 }
 
-// The three deadlines that a caller can ask for.
-func (s *snapshot) trusted() time.Time     { return s.trustedUntil }
-func (s *snapshot) publishable() time.Time { return s.publishedUntil }
-func (s *snapshot) polled() time.Time      { return s.polledUntil }
+// lifetime is for how long after it was read a snapshot can be used for something.
+type lifetime func(Policy) time.Duration
+
+// The three lifetimes that a caller can ask for.
+func trusted(p Policy) time.Duration     { return p.trustFor() }      // to sign and verify
+func publishable(p Policy) time.Duration { return p.MaxAge + p.Poll } // until then a verifier may use it
+func polled(p Policy) time.Duration      { return p.Poll }            // then the store should have been polled again
+
+// fresh reports whether a snapshot is within a lifetime.
+func (r *Keyring) fresh(s *snapshot, lifetime lifetime) bool {
+	return r.store == nil || r.elapsed(s.read) < lifetime(r.policy)
+}
 
 // show makes a state the one that requests see.
-func (r *Keyring) show(s *state, raw []byte, loaded time.Time) error {
-	p, read := r.policy, loaded.Add(-r.skew)
-	next, err := newSnapshot(s, read.Add(p.trustFor()), read.Add(p.MaxAge+p.Poll), read.Add(p.Poll))
+func (r *Keyring) show(s *state, raw []byte, read reading) error {
+	next, err := newSnapshot(s)
 	if err != nil {
 		return err
 	}
-	next.raw, next.loaded = raw, loaded
+	next.raw, next.read = raw, read
 	r.snapshot.Store(next)
 	return nil
 }

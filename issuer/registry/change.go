@@ -121,6 +121,8 @@ const (
 // calls it in Revoke.
 func (c *Change) Validate() error {
 	switch {
+	case c == nil:
+		return invalid("Change", "is nil")
 	case c.Kind < TokenRevoked || c.Kind > ClientChanged:
 		return invalid("Change.Kind", "is missing: write TokenRevoked, ClientCutOff, SecretCutOff, AllCutOff or ClientChanged")
 	case c.Kind == TokenRevoked && c.TokenID == "":

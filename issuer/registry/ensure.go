@@ -15,7 +15,7 @@ func Ensure(ctx context.Context, m Manager, c Client) (secret string, err error)
 	case m == nil:
 		return "", errors.New("registry: Ensure needs a Manager: write the store that sqlite.Open returned")
 	case len(c.Secrets) > 0:
-		return "", errors.New("registry: Ensure generates the secret: leave Client.Secrets empty, or call Register")
+		return "", invalid("Client.Secrets", "leave it empty, as Ensure generates the secret, or call Register")
 	}
 	switch _, err := m.Client(ctx, c.ID); {
 	case err == nil:

@@ -14,6 +14,9 @@ import (
 // Memory is a [Manager] that keeps everything in memory, for tests and for
 // programs whose clients are configuration. All of it ends with the process:
 // revocations and replay records too. The zero value is an empty store.
+//
+// A clock that jumps drops nothing for a day; see package sqlite, which has the same
+// rule.
 type Memory struct {
 	mu       sync.Mutex
 	clients  map[string]*Client
@@ -22,6 +25,7 @@ type Memory struct {
 	once     map[[2]string]time.Time
 	networks map[string][]ClientNetwork // of a client, the latest first
 	swept    time.Time
+	clock    memoryClock
 }
 
 var (
@@ -60,6 +64,12 @@ func (m *Memory) lock() error {
 	return nil
 }
 
+// now returns the wall clock.
+func (m *Memory) now() time.Time {
+	now, _ := m.clock.read()
+	return now
+}
+
 // Put adds the client, or replaces the one with its id, secrets included. Issuers
 // follow within 2 s. It does not revoke tokens; [Memory.Update] and
 // [Memory.Delete] do.
@@ -72,7 +82,7 @@ func (m *Memory) Put(c Client) error {
 	}
 	defer m.mu.Unlock()
 	stored := c.Clone()
-	now := time.Now()
+	now := m.now()
 	stored.Version, stored.CreatedAt, stored.UpdatedAt = 1, now, now
 	if old := m.clients[c.ID]; old != nil {
 		stored.Version, stored.CreatedAt = old.Version+1, old.CreatedAt
@@ -110,7 +120,7 @@ func (m *Memory) Revoke(_ context.Context, c Change) (int64, error) {
 // write adds a change to the feed. Sequences follow the clock, so that a cut-off
 // has a greater one than the tokens of an earlier process.
 func (m *Memory) write(c Change) int64 {
-	now := time.Now()
+	now := m.now()
 	m.sequence = max(m.sequence+1, now.UnixMicro())
 	c.Sequence = m.sequence
 	if c.Kind != TokenRevoked {
@@ -134,7 +144,7 @@ func (m *Memory) Changes(_ context.Context, since int64) (Page, error) {
 		return Page{}, err
 	}
 	defer m.mu.Unlock()
-	now := time.Now()
+	now, steady := m.clock.read()
 	page := Page{End: m.sequence}
 	from, found := slices.BinarySearchFunc(m.feed, since, func(c Change, sequence int64) int {
 		return cmp.Compare(c.Sequence, sequence)
@@ -143,7 +153,7 @@ func (m *Memory) Changes(_ context.Context, since int64) (Page, error) {
 		from++
 	}
 	for _, c := range m.feed[from:] {
-		if !c.ExpiresAt.After(now) {
+		if steady && !c.ExpiresAt.After(now) {
 			continue
 		}
 		if page.More = len(page.Changes) == maxPage; page.More {
@@ -161,7 +171,8 @@ func (m *Memory) Once(_ context.Context, scope, id string, until time.Time) (boo
 	}
 	defer m.mu.Unlock()
 	key := [2]string{scope, id}
-	if known, ok := m.once[key]; ok && known.After(time.Now()) {
+	now, steady := m.clock.read()
+	if known, ok := m.once[key]; ok && (known.After(now) || !steady) {
 		return false, nil
 	}
 	m.once[key] = until
@@ -170,8 +181,8 @@ func (m *Memory) Once(_ context.Context, scope, id string, until time.Time) (boo
 
 // sweep drops what has expired, once a minute.
 func (m *Memory) sweep() {
-	now := time.Now()
-	if now.Sub(m.swept) < time.Minute {
+	now, steady := m.clock.read()
+	if !steady || now.Sub(m.swept) < time.Minute {
 		return
 	}
 	m.swept = now

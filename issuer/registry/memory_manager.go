@@ -20,7 +20,7 @@ func (m *Memory) Register(_ context.Context, c Client) (Client, error) {
 	if m.clients[c.ID] != nil {
 		return Client{}, ErrConflict
 	}
-	stored, now := c.Clone(), time.Now()
+	stored, now := c.Clone(), m.now()
 	stored.Version, stored.CreatedAt, stored.UpdatedAt = 1, now, now
 	for i := range stored.Secrets {
 		stored.Secrets[i].CreatedAt, stored.Secrets[i].LastUsedAt = now, time.Time{}
@@ -68,7 +68,7 @@ func (m *Memory) Update(_ context.Context, c Client) (Client, error) {
 	}
 	stored := c.Clone()
 	stored.Secrets = slices.Clone(old.Secrets)
-	stored.Version, stored.CreatedAt, stored.UpdatedAt = old.Version+1, old.CreatedAt, time.Now()
+	stored.Version, stored.CreatedAt, stored.UpdatedAt = old.Version+1, old.CreatedAt, m.now()
 	m.clients[c.ID] = stored
 	if c.Disabled {
 		m.write(CutOff(c.ID))
@@ -154,18 +154,21 @@ func (m *Memory) RemoveSecret(_ context.Context, clientID, secretID string, revo
 }
 
 // changeSecrets lets change work on a copy of the client, without the secrets
-// that have expired, keeps it, and adds the entry to the feed.
+// that expired a day ago, keeps it, and adds the entry to the feed.
 func (m *Memory) changeSecrets(written Change, change func(*Client, time.Time) error) error {
 	if err := m.lock(); err != nil {
 		return err
 	}
 	defer m.mu.Unlock()
-	old, now := m.clients[written.ClientID], time.Now()
+	now, steady := m.clock.read()
+	old := m.clients[written.ClientID]
 	if old == nil {
 		return ErrNotFound
 	}
 	c := old.Clone()
-	c.Secrets = slices.DeleteFunc(c.Secrets, func(s Secret) bool { return s.Expired(now) })
+	if steady {
+		c.Secrets = slices.DeleteFunc(c.Secrets, func(s Secret) bool { return s.Expired(now.Add(-TokenGrace)) })
+	}
 	if err := change(c, now); err != nil {
 		return err
 	}

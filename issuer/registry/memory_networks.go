@@ -37,7 +37,7 @@ func (m *Memory) Networks(_ context.Context, clientID string) ([]string, error) 
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	oldest := time.Now().Add(-NetworkLifetime)
+	oldest := m.now().Add(-NetworkLifetime)
 	var networks []string
 	for _, n := range m.networks[clientID] {
 		if n.At.After(oldest) {

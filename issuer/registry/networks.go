@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"slices"
-	"time"
 )
 
 // NetworkLister is implemented by a [NetworkRecorder] that can list what it keeps of
@@ -23,7 +22,7 @@ func (m *Memory) LatestNetworks(_ context.Context, limit int) ([]ClientNetwork, 
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	oldest := time.Now().Add(-NetworkLifetime)
+	oldest := m.now().Add(-NetworkLifetime)
 	var all []ClientNetwork
 	for id, networks := range m.networks {
 		for _, n := range networks {

@@ -17,6 +17,9 @@ var ErrConflict = errors.New("registry: conflict")
 // Store is what the issuer asks of storage. All methods are called by many
 // goroutines at once. They return when their context is done. An error other
 // than [ErrNotFound] means that the store cannot tell; the issuer answers 503.
+//
+// The store's clock judges, if it has one: see [Page].Now and [MaxClockSkew]. A store
+// without one deletes late, and nothing because a clock has jumped.
 type Store interface {
 	// Client returns the client with the id, and [ErrNotFound] when there is
 	// none. The issuer does not change the result, nor may the store afterwards.
@@ -49,7 +52,8 @@ type Store interface {
 // The issuer passes uses in batches, at most a minute late, never while a client
 // waits. Uses of clients and secrets that are gone are ignored.
 type UseRecorder interface {
-	// SecretsUsed records the latest of the times given and those it has.
+	// SecretsUsed records the latest of the times given and those it has. A time ahead
+	// of the store's clock may count as now.
 	SecretsUsed(ctx context.Context, uses []SecretUse) error
 }
 

@@ -2,11 +2,13 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -145,13 +147,65 @@ func TestLinkedDirectory(t *testing.T) {
 	if err := errors.Join(os.Remove(link), os.Symlink("two", link)); err != nil {
 		t.Fatal(err)
 	}
-	for range 100 {
-		if _, err := store.Client(t.Context(), "c"); errors.Is(err, registry.ErrNotFound) {
-			t.Fatal("a client of the other directory's database")
+	atOnce := func() {
+		t.Helper()
+		var group sync.WaitGroup
+		for range 64 {
+			group.Go(func() {
+				for range 5 {
+					if _, err := store.Client(t.Context(), "c"); errors.Is(err, registry.ErrNotFound) {
+						t.Error("a client was looked for in the other directory")
+					}
+				}
+			})
 		}
+		group.Wait()
 	}
+	atOnce()
 	if files, err := os.ReadDir(filepath.Join(dir, "two")); err != nil || len(files) != 0 {
 		t.Errorf("files were made in the other directory: %v, %v", files, err)
+	}
+	open(t, filepath.Join(dir, "two", "m2m.db"))
+	atOnce()
+}
+
+// A backup that is older than what replicas have read ends its feed before that, and
+// what is written then has numbers above all that were ever given. It is no new
+// database.
+func TestRestoredOlder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m2m.db")
+	store, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", sqlite.Source(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "VACUUM INTO ?", path+".backup"); err != nil {
+		t.Fatal(err)
+	}
+	last, err := store.Revoke(t.Context(), registry.CutOff("c"))
+	if err := errors.Join(err, db.Close(), store.Close(), os.Rename(path+".backup", path), os.Chmod(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	store = open(t, path)
+	page, err := store.Changes(t.Context(), last)
+	if err != nil || page.End >= last || len(page.Changes) != 0 {
+		t.Errorf("restored: %+v, %v, want an end before %d", page, err, last)
+	}
+	again, err := store.Revoke(t.Context(), registry.CutOff("c"))
+	if err != nil || again <= last {
+		t.Errorf("number %d after %d, %v", again, last, err)
+	}
+	if page, err := store.Changes(t.Context(), last); err != nil || len(page.Changes) != 1 {
+		t.Errorf("a replica that had read up to %d gets %+v, %v", last, page, err)
+	}
+	if store.Status().New {
+		t.Error("the restored database counts as new")
 	}
 }
 

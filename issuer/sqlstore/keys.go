@@ -10,17 +10,17 @@ import (
 )
 
 // KeyStore keeps a keyring's state in the same database, sealed by
-// [jwks.Sealed], which tells how to replace a key-encryption key: at least one,
-// 32 random bytes each, kept elsewhere than the database. There is one keyring
-// to a database.
-func (s *Store) KeyStore(kek ...[]byte) (jwks.KeyStore, error) {
+// [jwks.Sealed] under a label, such as the issuer URL. Sealed tells how to replace
+// a key-encryption key: at least one, 32 random bytes each, kept elsewhere than the
+// database. There is one keyring to a database and Config.Name.
+func (s *Store) KeyStore(label string, kek ...[]byte) (jwks.KeyStore, error) {
 	if err := s.ready(); err != nil {
 		return nil, wrap("opening the key store", err)
 	}
 	if len(kek) == 0 {
 		return nil, errors.New("sqlstore: KeyStore needs a key-encryption key: write 32 random bytes, kept elsewhere than the database")
 	}
-	sealed, err := jwks.Sealed(keyTable{s}, kek...)
+	sealed, err := jwks.Sealed(keyTable{s}, label, kek...)
 	return sealed, wrap("opening the key store", err)
 }
 

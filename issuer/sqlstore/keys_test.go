@@ -16,15 +16,15 @@ import (
 func TestKeyStore(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		if _, err := store.KeyStore(); err == nil || !strings.Contains(err.Error(), "32 random bytes") {
+		if _, err := store.KeyStore("issuer"); err == nil || !strings.Contains(err.Error(), "32 random bytes") {
 			t.Errorf("without a key: %v", err)
 		}
-		if _, err := store.KeyStore(make([]byte, 16)); err == nil || !strings.HasPrefix(err.Error(), "sqlstore: ") {
+		if _, err := store.KeyStore("issuer", make([]byte, 16)); err == nil || !strings.HasPrefix(err.Error(), "sqlstore: ") {
 			t.Errorf("with a short key: %v", err)
 		}
 		kek := make([]byte, 32)
 		_, _ = rand.Read(kek)
-		keys, err := store.KeyStore(kek)
+		keys, err := store.KeyStore("issuer", kek)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestKeyStore(t *testing.T) {
 		if err := d.raw(t).QueryRowContext(t.Context(), "SELECT state FROM m2m_keys").Scan(&stored); err != nil || bytes.Contains(stored, []byte("two")) {
 			t.Errorf("the state is not sealed: %q, %v", stored, err)
 		}
-		other, err := store.KeyStore(bytes.Repeat([]byte{1}, 32))
+		other, err := store.KeyStore("issuer", bytes.Repeat([]byte{1}, 32))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestKeyStore(t *testing.T) {
 func TestKeyStoreByFifty(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
-		keys, err := store.KeyStore(make([]byte, 32))
+		keys, err := store.KeyStore("issuer", make([]byte, 32))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestKeyringOnTheDatabase(t *testing.T) {
 		for i := range published {
 			store := d.open(t)
 			group.Go(func() {
-				keys, err := store.KeyStore(make([]byte, 32))
+				keys, err := store.KeyStore("issuer", make([]byte, 32))
 				if err != nil {
 					t.Error(err)
 					return

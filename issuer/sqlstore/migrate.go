@@ -53,6 +53,9 @@ func (s *Store) migrate(ctx context.Context, never bool) error {
 		s.migrated(version, len(steps), false)
 		return wrap("reading the schema", err)
 	case never:
+		if err != nil { // older tables do not say from which version on they can be read
+			err = s.row(ctx, s.operator, "SELECT MAX(version) FROM m2m_schema", nil, &version)
+		}
 		if err == nil {
 			err = fmt.Errorf("it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", version, len(steps))
 		}

@@ -59,16 +59,17 @@ const (
 // Open opens a database, SQLite or PostgreSQL, whichever it turns out to be, and
 // creates or updates its tables in the schema that is first in the connection's
 // search_path. Any number of replicas may do so at once. It is an error if the
-// tables are of a newer release than this one.
+// tables are of a newer release that this one cannot work with: see Upgrades above.
 //
 // On PostgreSQL every connection sets limits on the server's side: a transaction
 // that is idle ends after 1.5 s, a wait for a lock after 2 s, and a statement after
 // 2.5 s (10 s for administration). So a process that is frozen or cut off holds up
 // no other for longer than that. A proxy between the two must keep these settings
-// apart: session pooling does, transaction pooling does not.
+// apart: session pooling does, transaction pooling does not (see PgBouncer above).
 //
-// A database opened for SQLite must set busy_timeout on every connection, which
-// Open checks on one.
+// A database opened for SQLite must be in a file, and set busy_timeout on every
+// connection, which Open checks on one. While it is open the file must stay what it
+// is: when it, or its -wal, was deleted or exchanged, every call is an error.
 //
 // Not checked: that a commit is durable. On PostgreSQL leave synchronous_commit
 // on; on SQLite set synchronous to FULL, as package sqlite does. A replica of

@@ -43,7 +43,7 @@ func everyCall(ctx context.Context, store *sqlstore.Store) map[string]error {
 	errs["SecretsUsed"] = store.SecretsUsed(ctx, []registry.SecretUse{{ClientID: "c", SecretID: "s", At: time.Now()}})
 	errs["Succeeded"] = store.Succeeded(ctx, []registry.ClientNetwork{{ClientID: "c", Network: "192.0.2.0/24", At: time.Now()}})
 	_, errs["Networks"] = store.Networks(ctx, "c")
-	keys, err := store.KeyStore(make([]byte, 32))
+	keys, err := store.KeyStore("issuer", make([]byte, 32))
 	if err != nil {
 		errs["KeyStore"] = err
 		return errs

@@ -116,6 +116,14 @@ func TestNoMigrate(t *testing.T) {
 		if _, err := sqlstore.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "it has version 3, this release needs 4") {
 			t.Errorf("an older database: %v", err)
 		}
+		mustExec(t, d.raw(t), "ALTER TABLE m2m_schema DROP COLUMN readable_from")
+		if _, err := sqlstore.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "it has version 3, this release needs 4") {
+			t.Errorf("an older database: %v", err)
+		}
+		mustExec(t, d.raw(t), "DROP TABLE m2m_clock")
+		if s := d.open(t).Status(); s.New || s.Schema != s.Release {
+			t.Errorf("updated: %+v", s)
+		}
 	})
 }
 

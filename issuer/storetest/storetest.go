@@ -21,17 +21,17 @@ import (
 // Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
 // and those of [registry.Manager] and [registry.NetworkRecorder] where the store is
 // one. Each calls open, with its own t, for a store of its own that holds the
-// clients given and nothing else; open closes it by t.Cleanup. The suite changes the clients after open returns, so
-// a store in memory holds clones (registry.Client.Clone). It takes some seconds,
-// and is best run with -race.
+// clients given and nothing else; open closes it by t.Cleanup. The suite changes the
+// clients after open returns, so a store in memory holds clones
+// (registry.Client.Clone). It takes some seconds, and is best run with -race.
 //
-// It tests the contract in the documentation of package registry, that Revoke
-// refuses what registry.Change.Validate refuses, and that times are returned
+// It tests the contract in the documentation of package registry, that every method
+// refuses what is not valid with registry.ErrInvalid, and that times are returned
 // rounded by less than a millisecond, those of changes upwards. The store's clock
 // must be within a minute of the test's.
 //
-// Not checked: that what was acknowledged survives a crash, and that other
-// processes see it.
+// Not checked: that what was acknowledged survives a crash, that other processes see
+// it, and that a clock which jumps destroys nothing.
 func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) registry.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, opener){
@@ -48,6 +48,9 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Once/until":           onceUntil,
 		"Once/scopes and ids":  onceDistinct,
 		"context that is done": contextDone,
+		"feed/clock":           feedClock,
+		"Checker":              checker,
+		"Manager/refuses":      managed(managerRefuses),
 		"Manager/register":     managed(managerRegister),
 		"Manager/list":         managed(managerList),
 		"Manager/update":       managed(managerUpdate),

@@ -150,6 +150,7 @@ const (
 	ClockOff               Reason = "clock_off"               // this machine's clock has jumped, or differs from the store's by more than is allowed
 	StateOlder             Reason = "state_older"             // a store holds an older state than this process knows, as after a restored backup
 	StateForeign           Reason = "state_foreign"           // a store holds the state of another keyring or issuer
+	KeysExposed            Reason = "keys_exposed"            // the key file cannot be trusted: other users may read it, or it is a link
 	Internal               Reason = "internal"                // a fault of this program
 )
 
@@ -162,6 +163,6 @@ func Reasons() []Reason {
 		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
 		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
-		KeysNotWritten, ClockOff, StateOlder, StateForeign, Internal,
+		KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
 	}
 }

@@ -1,0 +1,24 @@
+package registry
+
+import "time"
+
+// memoryClock tells whether the wall clock has run evenly, against the monotonic
+// clock, for a day. Until then what expires by it is refused, and not dropped.
+type memoryClock struct {
+	wall, mono time.Time     // the last reading, without and with a monotonic clock
+	jumped     time.Time     // when the two last differed; zero if they never did
+	shift      time.Duration // added to the wall clock: tests set it
+}
+
+const steadyTime = 24 * time.Hour
+
+// read returns the wall clock, and whether it is trusted to drop something.
+func (c *memoryClock) read() (now time.Time, steady bool) {
+	mono := time.Now()
+	wall := mono.Round(0).Add(c.shift)
+	if !c.mono.IsZero() && (wall.Sub(c.wall)-mono.Sub(c.mono)).Abs() > MaxClockSkew {
+		c.jumped = mono
+	}
+	c.wall, c.mono = wall, mono
+	return wall, c.jumped.IsZero() || mono.Sub(c.jumped) >= steadyTime
+}

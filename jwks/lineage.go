@@ -1,0 +1,262 @@
+package jwks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This file compares what is stored with what this replica holds. A store can be
+// set back, by a restored backup or by an attacker who cannot open the state, and it
+// can be exchanged for another keyring's. What a replica holds must not get worse
+// by it: a key that Rotate dropped does not return while one replica stays up.
+
+// comparison is what came of reading a blob.
+type comparison struct {
+	state *state // to go on with
+	raw   []byte // its blob, nil if it has none yet
+
+	due     bool  // the state is newer than what is stored: write it
+	missing bool  // nothing is stored
+	older   error // an older state was stored
+	foreign error // the state of another keyring was stored
+	future  error // a state was stored that was written in this clock's future
+}
+
+// compare decides which state to go on with.
+func (r *Keyring) compare(raw []byte) (comparison, error) {
+	held := r.snapshot.Load()
+	if held == nil {
+		return r.first(raw)
+	}
+	own := &held.state
+	switch {
+	case raw == nil:
+		return r.writeBack(held, own, comparison{missing: true, older: errors.New("jwks: the stored keys are gone: this replica writes its own back")}), nil
+	case bytes.Equal(raw, held.raw):
+		return comparison{state: own, raw: raw, future: r.future(own)}, nil
+	}
+	stored, err := readState(raw, own)
+	if err != nil {
+		if !errors.Is(err, errNewerState) {
+			err = fmt.Errorf("%w (while this process runs and they are removed, it writes its own back)", err)
+		}
+		return comparison{}, err
+	}
+	switch {
+	case !stored.continues(own):
+		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("jwks: the key store holds the keys of another keyring (lineage %s, this one's is %s): this replica goes on with its own; call Keyring.Adopt to take the stored ones, or Keyring.Reclaim to write its own over them", stored.Lineage, own.Lineage)}, nil
+	case stored.Lineage == own.Lineage && stored.Generation < own.Generation, stored.Lineage == "" && own.Lineage != "":
+		return r.writeBack(held, stored, comparison{older: fmt.Errorf("jwks: the key store holds generation %d of the keys, and this replica has generation %d: this replica writes its own back", stored.Generation, own.Generation)}), nil
+	}
+	if future := r.future(stored); future != nil && r.future(own) == nil {
+		// Keep what is here, and write it over the state from the future.
+		next := r.without(own, union(stored.Dropped, own.Dropped))
+		next.Generation, next.Written = stored.Generation+1, r.agreed(own)
+		return comparison{state: next, due: true, future: future}, nil
+	}
+	if stored.Written.Add(r.policy.Skew).Before(own.Written) {
+		// Another replica set the time back: go by its time, for nothing is
+		// destroyed by being late.
+		r.clock.yield(stored.Written)
+	}
+	c := comparison{state: stored, raw: raw, future: r.future(stored)}
+	if all := union(own.Dropped, stored.Dropped); !slices.Equal(all, stored.Dropped) {
+		c.state, c.raw, c.due = r.without(stored, all), nil, true
+		c.state.Generation++
+		c.older = errors.New("jwks: the stored keys lack a Rotate that this replica knows of: this replica writes it again")
+	}
+	return c, nil
+}
+
+// first is compare at the start, when nothing is held.
+func (r *Keyring) first(raw []byte) (comparison, error) {
+	if raw == nil {
+		return comparison{state: &state{}}, nil
+	}
+	s, err := readState(raw, nil)
+	if err != nil {
+		return comparison{}, err
+	}
+	return comparison{state: s, raw: raw, future: r.future(s)}, nil
+}
+
+// writeBack completes a comparison with the state that is held, which is newer than
+// what is stored.
+func (r *Keyring) writeBack(held *snapshot, stored *state, c comparison) comparison {
+	c.state, c.raw, c.due = &held.state, held.raw, true
+	if all := union(stored.Dropped, held.Dropped); !slices.Equal(all, held.Dropped) {
+		c.state, c.raw = r.without(&held.state, all), nil
+		c.state.Generation++
+	}
+	c.future = r.future(c.state)
+	return c
+}
+
+// continues reports whether a state is of the same lineage as another one, or has
+// replaced it by Adopt. A state of the first format has no lineage, and is known by
+// its keys.
+func (s *state) continues(before *state) bool {
+	if s.Lineage != "" && before.Lineage != "" {
+		return s.Lineage == before.Lineage || s.Succeeds == before.Lineage
+	}
+	return slices.ContainsFunc(s.Keys, func(k stateKey) bool { return before.index(k.id()) >= 0 })
+}
+
+// future returns an error for a state that was written in this clock's future.
+// Replicas take the later of the clocks for the time, so one that is far ahead would
+// stop the timetable of all the others.
+func (r *Keyring) future(s *state) error {
+	if now := r.clock.latest(); s.Written.After(now.Add(r.policy.Skew)) {
+		return fmt.Errorf("jwks: the stored keys were written at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's, call Keyring.Adopt, which moves their timetable to this clock", s.Written, now, r.policy.Skew)
+	}
+	return nil
+}
+
+// yield makes a time that is behind the wall clock the one that is believed, as
+// after a jump of the wall clock.
+func (c *clock) yield(moment time.Time) {
+	c.restart(moment)
+	c.jumped, c.by = time.Now(), c.wall().Sub(moment)
+	c.set(c.by)
+}
+
+// union returns b behind those of a that it lacks, at most maxDropped of them.
+func union(a, b []string) []string {
+	var all []string
+	for _, kid := range a {
+		if !slices.Contains(b, kid) {
+			all = append(all, kid)
+		}
+	}
+	all = append(all, b...)
+	return all[max(0, len(all)-maxDropped):]
+}
+
+// without returns a state without the dropped keys.
+func (r *Keyring) without(s *state, kids []string) *state {
+	next := &state{}
+	*next = *s
+	next.Keys, next.Dropped = slices.Clone(s.Keys), kids
+	for _, kid := range kids {
+		if next.index(kid) < 0 || len(next.Keys) == 1 {
+			continue
+		}
+		rest := dropped(next, r.policy, r.agreed(next), kid)
+		rest.Keys = slices.DeleteFunc(rest.Keys, func(k stateKey) bool { return k.key == nil }) // the timetable makes it
+		if len(rest.Keys) > 0 {
+			next.Keys = rest.Keys
+		}
+	}
+	return next
+}
+
+// Adopt takes the keys that are stored, after the key store was exchanged for
+// another keyring's on purpose, or was written by a clock that was ahead. This
+// replica then goes on with them, and so do all that follow the same keyring as it
+// does. The keys that it had are no longer published, so their tokens are refused. A
+// timetable of the future is moved to this machine's clock.
+//
+// A restart takes the stored keys too. Adopt is for all replicas at once, and
+// without one.
+func (r *Keyring) Adopt(ctx context.Context) error {
+	return r.settle(ctx, func(raw []byte, own *state) (*state, error) {
+		if raw == nil {
+			return nil, errors.New("jwks: Adopt: nothing is stored")
+		}
+		stored, err := readState(raw, own)
+		if err != nil {
+			return nil, err
+		}
+		next := r.without(stored, union(own.Dropped, stored.Dropped))
+		if next.Lineage == "" {
+			next.Lineage = newLineage()
+		}
+		if next.Lineage != own.Lineage {
+			next.Succeeds = own.Lineage
+		}
+		next.Generation = max(stored.Generation, own.Generation) + 1
+		if r.future(next) != nil {
+			next.shift(r.clock.believed().Sub(next.Written))
+		}
+		return next, nil
+	})
+}
+
+// Reclaim writes the keys of this replica over what is stored, after another
+// keyring's keys were put there by mistake.
+func (r *Keyring) Reclaim(ctx context.Context) error {
+	return r.settle(ctx, func(raw []byte, own *state) (*state, error) {
+		next := &state{}
+		*next = *own
+		if stored, err := readState(raw, own); err == nil && stored.continues(own) {
+			next = r.without(own, union(stored.Dropped, own.Dropped))
+			next.Generation = max(stored.Generation, own.Generation)
+		}
+		if next.Lineage == "" {
+			next.Lineage = newLineage()
+		}
+		next.Generation++
+		return next, nil
+	})
+}
+
+// shift moves a whole timetable.
+func (s *state) shift(by time.Duration) {
+	s.Written = s.Written.Add(by)
+	for i := range s.Keys {
+		for _, t := range []*time.Time{&s.Keys[i].Announced, &s.Keys[i].Signs} {
+			if !t.IsZero() {
+				*t = t.Add(by)
+			}
+		}
+	}
+}
+
+// settle writes what an operator has decided.
+func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, own *state) (*state, error)) error {
+	if r == nil || r.snapshot.Load() == nil {
+		return errZeroKeyring
+	}
+	if r.store == nil {
+		return errors.New("jwks: a keyring of NewKeyring has no key store")
+	}
+	if r.closed.Load() {
+		return errClosed
+	}
+	if err := r.busy.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer r.busy.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	for range maxRaces {
+		read := r.clock.read()
+		raw, _, err := r.load(ctx)
+		if err != nil {
+			return err
+		}
+		next, err := decide(raw, &r.snapshot.Load().state)
+		if err != nil {
+			return err
+		}
+		blob, err := next.blob()
+		if err != nil {
+			return err
+		}
+		done, err := r.store.Save(ctx, raw, blob)
+		if err != nil {
+			return err
+		}
+		if done {
+			if next.unopened() {
+				next, _ = r.opened(ctx, next) // the poller tries again
+			}
+			return r.show(next, blob, read)
+		}
+	}
+	return errTooBusy
+}

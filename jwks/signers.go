@@ -1,0 +1,240 @@
+package jwks
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/echo-m2m/m2m/jwks/jose"
+)
+
+// This file is about private keys that are kept elsewhere, as in a KMS, which may
+// be slow, fail or hang. A crypto.Signer knows no context, so each call runs in a
+// goroutine of its own, which its caller leaves at a deadline.
+
+const (
+	// signerTimeout bounds one call of a signer, of Policy.NewSigner and of
+	// Policy.OpenSigner.
+	signerTimeout = 5 * time.Second
+
+	// maxSignerCalls bounds the calls under way, and so the goroutines that a KMS
+	// which hangs can hold.
+	maxSignerCalls = 64
+)
+
+// calls are calls to a KMS. Make one with newCalls.
+type calls struct {
+	slots *semaphore.Weighted
+	stuck atomic.Int64 // calls that were left at their deadline and have not returned
+}
+
+func newCalls() *calls { return &calls{slots: semaphore.NewWeighted(maxSignerCalls)} }
+
+// bounded runs f, and returns at the deadline whether f has returned or not.
+func bounded[T any](ctx context.Context, c *calls, what string, f func(context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
+	limited, cancel := context.WithTimeout(ctx, signerTimeout)
+	defer cancel()
+	late := func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %s did not answer within %v", ErrUnavailable, what, signerTimeout)
+	}
+	if !c.slots.TryAcquire(1) {
+		if c.stuck.Load() >= maxSignerCalls {
+			return none, fmt.Errorf("%w: %s: %d calls hang", ErrUnavailable, what, maxSignerCalls)
+		}
+		if c.slots.Acquire(limited, 1) != nil {
+			return none, late()
+		}
+	}
+	const finished, abandoned = 1, 2
+	var ended atomic.Int32
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			if p := recover(); p != nil {
+				r.err = fmt.Errorf("jwks: %s panicked: %v", what, p)
+			}
+			if !ended.CompareAndSwap(0, finished) {
+				c.stuck.Add(-1)
+			}
+			c.slots.Release(1)
+			done <- r
+		}()
+		r.value, r.err = f(limited)
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-limited.Done():
+	}
+	if ended.CompareAndSwap(0, abandoned) {
+		c.stuck.Add(1)
+		return none, late()
+	}
+	r := <-done // it returned in this moment
+	return r.value, r.err
+}
+
+// isRemote reports whether a private key may be kept elsewhere. Keys of the
+// standard library are here, and cannot hang.
+func isRemote(private crypto.Signer) bool {
+	switch private.(type) {
+	case *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey, *ed25519.PrivateKey:
+		return false
+	}
+	return true
+}
+
+// sign makes a token with a key.
+func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []byte) (string, error) {
+	switch {
+	case k.Signer == nil:
+		return "", fmt.Errorf("%w: the private key of %s could not be opened", ErrUnavailable, k.id())
+	case !k.remote:
+		return k.Sign(typ, payload)
+	}
+	payload = bytes.Clone(payload) // the caller may use it again while the call hangs
+	token, err := bounded(ctx, r.calls, "the signer of key "+k.id(), func(context.Context) (string, error) { return k.Sign(typ, payload) })
+	if err != nil && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return token, err
+}
+
+// withKeys makes the keys that a planned state lacks.
+func (r *Keyring) withKeys(ctx context.Context, s *state, err error) (*state, error) {
+	if s == nil || err != nil {
+		return nil, err
+	}
+	for i := range s.Keys {
+		if s.Keys[i].key != nil {
+			continue
+		}
+		made, err := r.newKey(ctx)
+		if err != nil {
+			return nil, err
+		}
+		made.times = s.Keys[i].times
+		s.Keys[i] = made
+	}
+	return s, nil
+}
+
+// newKey makes a key of the policy's algorithm. One that Policy.NewSigner made and
+// that was not stored, because another replica wrote first, is used the next time.
+func (r *Keyring) newKey(ctx context.Context) (stateKey, error) {
+	alg := r.policy.Algorithm
+	if r.policy.NewSigner == nil {
+		private, err := jose.Generate(alg)
+		if err != nil {
+			return stateKey{}, err
+		}
+		signer, err := jose.NewSigner(private, alg)
+		if err != nil {
+			return stateKey{}, err
+		}
+		return stateKey{Signer: signer, key: signer.Key()}, nil
+	}
+	if spare := r.spare; spare != nil && spare.algorithm() == alg {
+		return *spare, nil
+	}
+	made, err := bounded(ctx, r.calls, "Policy.NewSigner", func(ctx context.Context) (stateKey, error) {
+		private, reference, err := r.policy.NewSigner(ctx, alg)
+		if err != nil {
+			return stateKey{}, err
+		}
+		if reference == "" {
+			return stateKey{}, errors.New("it returned no reference")
+		}
+		signer, err := jose.NewSigner(private, alg)
+		if err != nil {
+			return stateKey{}, err
+		}
+		return stateKey{Signer: signer, key: signer.Key(), reference: reference, remote: isRemote(private)}, nil
+	})
+	if err != nil {
+		return stateKey{}, &notWritten{err: fmt.Errorf("jwks: Policy.NewSigner: %w", err)}
+	}
+	r.spare = &made
+	return made, nil
+}
+
+// stored notes that a state was written: a spare key in it is none any more.
+func (r *Keyring) stored(s *state) {
+	if r.spare != nil && s.index(r.spare.id()) >= 0 {
+		r.spare = nil
+	}
+}
+
+// opened returns the state with the signers that Policy.OpenSigner opens for its
+// references. Keys that cannot be opened are published all the same.
+func (r *Keyring) opened(ctx context.Context, s *state) (*state, error) {
+	next := &state{}
+	*next = *s
+	next.Keys = append([]stateKey(nil), s.Keys...)
+	var failed error
+	for i := range next.Keys {
+		k := &next.Keys[i]
+		if k.Signer != nil {
+			continue
+		}
+		signer, remote, err := r.open(ctx, k)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("jwks: the key %s cannot be opened: %w", k.id(), err))
+			continue
+		}
+		k.Signer, k.remote = signer, remote
+	}
+	return next, failed
+}
+
+func (s *state) unopened() bool {
+	for _, k := range s.Keys {
+		if k.key != nil && k.Signer == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, remote bool, err error) {
+	if r.policy.OpenSigner == nil {
+		return nil, false, errors.New("it is stored as a reference: set Policy.NewSigner and Policy.OpenSigner")
+	}
+	type openedKey struct {
+		*jose.Signer
+		remote bool
+	}
+	opened, err := bounded(ctx, r.calls, "Policy.OpenSigner", func(ctx context.Context) (openedKey, error) {
+		private, err := r.policy.OpenSigner(ctx, k.reference)
+		if err != nil {
+			return openedKey{}, err
+		}
+		signer, err := jose.NewSigner(private, k.algorithm())
+		return openedKey{signer, isRemote(private)}, err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if !opened.Key().Equal(k.key) {
+		return nil, false, errors.New("Policy.OpenSigner returned another key than the one that was stored")
+	}
+	return opened.Signer, opened.remote, nil
+}

@@ -1,0 +1,268 @@
+package jwks
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// KeyringStatus is what a [Keyring] is doing, for operators. Times are zero when
+// they do not apply.
+type KeyringStatus struct {
+	// Lineage names this keyring among others, Generation counts its writes, by
+	// any replica. Both are empty for a keyring of NewKeyring.
+	Lineage    string
+	Generation int64
+
+	// SigningKey is the kid that signs now, empty when none may. NextKey is the kid
+	// that takes over at NextSigns. RetainedKeys have signed and still verify.
+	SigningKey   string
+	NextKey      string
+	NextSigns    time.Time
+	RetainedKeys []string
+
+	// NextWrite is when the timetable needs the next write of the key store.
+	// RotationStops is when keys stop to rotate if nothing can be written until
+	// then: the last key that is announced goes on signing.
+	NextWrite     time.Time
+	RotationStops time.Time
+
+	// ReadAt is when the key store was last read. If it cannot be read, the key
+	// set is published until PublishedUntil and tokens are signed until
+	// SignsUntil.
+	ReadAt         time.Time
+	PublishedUntil time.Time
+	SignsUntil     time.Time
+
+	// WrittenAt is when this replica last wrote the key store, or proved that it
+	// can. WriteError is why it cannot now, and has failed to since
+	// WriteFailsSince.
+	WrittenAt       time.Time
+	WriteError      error
+	WriteFailsSince time.Time
+
+	// Problems is everything that is wrong, the worst first.
+	Problems []KeyringProblem
+}
+
+// KeyringProblem is something that is wrong with a [Keyring], and since when.
+type KeyringProblem struct {
+	Reason event.Reason
+	Since  time.Time
+	Err    error
+}
+
+// found is what an update found out.
+type found struct {
+	concludes bool // it was not ended by its caller
+	saved     bool // a write succeeded
+
+	read, write, clock, unopened, exposed, older, foreign error
+}
+
+func (f *found) reset() {
+	// What a first attempt found and repaired is told too.
+	*f = found{saved: f.saved, older: f.older}
+}
+
+func (f *found) note(c comparison, exposed error) {
+	f.exposed, f.foreign = exposed, c.foreign
+	f.clock = cmp.Or(f.clock, c.future)
+	f.older = cmp.Or(f.older, c.older)
+}
+
+// problem is the kind of a problem and its cause.
+type problem struct {
+	reason event.Reason
+	err    error
+}
+
+// health is what is wrong now. Its lock is never held for long.
+type health struct {
+	mu       sync.Mutex
+	readAt   time.Time
+	wroteAt  time.Time
+	problems []KeyringProblem
+}
+
+func (h *health) failing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.problems, func(p KeyringProblem) bool { return p.Reason == event.KeysNotWritten })
+}
+
+func (h *health) list() []KeyringProblem {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.problems)
+}
+
+// apply takes in what an update found, and returns the changes.
+func (h *health) apply(f found) (changes []problem) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	var list []problem
+	add := func(reason event.Reason, err error) {
+		if err != nil {
+			list = append(list, problem{reason, err})
+		}
+	}
+	before := func(reason event.Reason) error {
+		for _, p := range h.problems {
+			if p.Reason == reason {
+				return p.Err
+			}
+		}
+		return nil
+	}
+	add(event.StoreUnavailable, f.read)
+	if f.write == nil && !f.saved {
+		f.write = before(event.KeysNotWritten) // it was not tried
+	}
+	if f.read != nil { // the rest is as it was
+		f.unopened, f.foreign, f.exposed = before(event.KeysUnavailable), before(event.StateForeign), before(event.KeysExposed)
+	} else {
+		h.readAt = now
+	}
+	if f.saved {
+		h.wroteAt = now
+	}
+	add(event.KeysUnavailable, f.unopened)
+	add(event.KeysNotWritten, f.write)
+	add(event.StateForeign, f.foreign)
+	add(event.ClockOff, f.clock)
+	add(event.KeysExposed, f.exposed)
+	if f.older != nil && f.write != nil {
+		add(event.StateOlder, f.older)
+	} else if f.older != nil && before(event.StateOlder) == nil {
+		changes = append(changes, problem{event.StateOlder, f.older})
+	}
+	worse := len(h.problems) > 0
+	problems := make([]KeyringProblem, len(list))
+	for i, p := range list {
+		problems[i] = KeyringProblem{p.reason, now, p.err}
+		j := slices.IndexFunc(h.problems, func(k KeyringProblem) bool { return k.Reason == p.reason })
+		if j >= 0 {
+			problems[i].Since = h.problems[j].Since
+		} else {
+			changes = append(changes, p)
+		}
+	}
+	h.problems = problems
+	if worse && len(problems) == 0 {
+		changes = append(changes, problem{})
+	}
+	return changes
+}
+
+// release ends an update, and then reports what changed: problems, and the key that
+// signs if it is another one than before.
+func (r *Keyring) release(ctx context.Context, f found) {
+	var changes []problem
+	if f.concludes {
+		changes = r.health.apply(f)
+	}
+	s, before, after := r.snapshot.Load(), r.signs, ""
+	if s != nil {
+		if i := signingAt(s.times, r.agreed(&s.state)); i >= 0 {
+			after = s.Keys[i].id()
+		}
+		r.signs = &after
+	}
+	r.busy.Release(1)
+	observe := event.Background(r.policy.Observe, r.policy.Quiet)
+	if observe == nil {
+		return
+	}
+	for _, p := range changes {
+		observe(ctx, Event{Op: event.OpKeyStore, Reason: p.reason, Err: p.err})
+	}
+	switch {
+	case s == nil || before == nil || *before == after: // opened, or no change
+	case after == "":
+		observe(ctx, Event{Op: event.OpRotateKey, Reason: event.KeysUnavailable, Err: errNoneSigns(s)})
+	default:
+		observe(ctx, Event{Op: event.OpRotateKey, KeyID: after})
+	}
+}
+
+// observeRotate reports a Rotate that failed, unless the caller gave up.
+func (r *Keyring) observeRotate(ctx context.Context, err error) {
+	if r.policy.Observe == nil || ctx.Err() != nil {
+		return
+	}
+	reason := event.StoreUnavailable
+	if errors.Is(err, ErrUnavailable) {
+		reason = event.KeysUnavailable
+	}
+	r.policy.Observe(ctx, Event{Op: event.OpRotateKey, Reason: reason, Err: err})
+}
+
+// Ready reports whether all is well, for operators and for a readiness endpoint. The
+// error is [ErrUnavailable] when the keyring cannot sign, or cannot be published,
+// now. Any other error says what is wrong while it still works: the key store
+// cannot be written, a clock is off, or the like. Taking a replica out of service
+// for one of those helps nobody.
+func (r *Keyring) Ready(ctx context.Context) error {
+	if _, err := r.current(ctx, publishable); err != nil {
+		return err
+	}
+	key, err := r.signer(ctx)
+	if err != nil {
+		return err
+	}
+	problems := r.health.list()
+	if key.Signer == nil {
+		err = fmt.Errorf("%w: the private key of %s could not be opened", ErrUnavailable, key.id())
+	}
+	for _, p := range problems {
+		err = errors.Join(err, fmt.Errorf("%s since %v: %w", p.Reason, p.Since.UTC().Format(time.RFC3339), p.Err))
+	}
+	return err
+}
+
+// Status returns what the keyring is doing. It does not wait and reads no store.
+func (r *Keyring) Status() KeyringStatus {
+	if r == nil || r.snapshot.Load() == nil {
+		return KeyringStatus{}
+	}
+	s := r.snapshot.Load()
+	status := KeyringStatus{Lineage: s.Lineage, Generation: s.Generation}
+	now := r.agreed(&s.state)
+	signing := signingAt(s.times, now)
+	for i, k := range s.Keys {
+		switch {
+		case i == signing:
+			status.SigningKey = k.id()
+		case i < signing:
+			status.RetainedKeys = append(status.RetainedKeys, k.id())
+		case i == signing+1 && r.store != nil:
+			status.NextKey, status.NextSigns = k.id(), k.Signs
+		}
+	}
+	if r.store == nil {
+		return status
+	}
+	status.NextWrite = changesAt(s.times, r.policy, now)
+	if last := s.times[len(s.times)-1].Signs; !last.IsZero() {
+		status.RotationStops = last.Add(r.policy.RotateEvery)
+	}
+	status.PublishedUntil, status.SignsUntil = s.read.at.Add(publishable(r.policy)), s.read.at.Add(trusted(r.policy))
+	r.health.mu.Lock()
+	defer r.health.mu.Unlock()
+	status.ReadAt, status.WrittenAt = r.health.readAt, r.health.wroteAt
+	status.Problems = slices.Clone(r.health.problems)
+	for _, p := range status.Problems {
+		if p.Reason == event.KeysNotWritten {
+			status.WriteError, status.WriteFailsSince = p.Err, p.Since
+		}
+	}
+	return status
+}
