@@ -69,7 +69,7 @@ func (i *Issuer) restoreOne(ctx context.Context, c registry.Change) bool {
 		if !i.ledger.lacks(c) {
 			return true
 		}
-		if i.revoke(ctx, c) == nil {
+		if i.revoke(registry.AsOperator(ctx), c) == nil {
 			return pause(ctx, restoreEvery)
 		}
 		if !pause(ctx, storeRetry) {

@@ -101,7 +101,7 @@ func (i *Issuer) revokeNow(ctx context.Context, e Event, c registry.Change) erro
 		return errNotMade
 	}
 	o := i.observation()
-	err := i.revoke(ctx, c)
+	err := i.revoke(registry.AsOperator(ctx), c)
 	o.reportRevocation(ctx, e, err)
 	return err
 }

@@ -17,6 +17,7 @@ var ErrConflict = errors.New("registry: conflict")
 // Store is what the issuer asks of storage. All methods are called by many
 // goroutines at once. They return when their context is done. An error other
 // than [ErrNotFound] means that the store cannot tell; the issuer answers 503.
+// A context may say that the call is an operator's, see [IsOperator].
 //
 // The store's clock judges, if it has one: see [Page].Now and [MaxClockSkew]. A store
 // without one deletes late, and nothing because a clock has jumped.
