@@ -24,6 +24,8 @@ type follower struct {
 	apply  func(registry.Change)
 	report func(event.Reason, error) // a change of state: polls begin to fail, or succeed again
 
+	taken func() // called when the changes of a page are applied
+
 	// setBack is told that the feed may have been set back, before it is read anew, and
 	// restored that it was read to its end since then.
 	setBack  func()
@@ -82,7 +84,7 @@ var (
 func newFollower(store registry.Store, maxLag time.Duration, apply func(registry.Change), report func(event.Reason, error)) *follower {
 	f := &follower{
 		store: store, maxLag: maxLag, apply: apply, report: report, clock: clock{report: report},
-		setBack: func() {}, restored: func(int64, int64, bool) {},
+		taken: func() {}, setBack: func() {}, restored: func(int64, int64, bool) {},
 	}
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
@@ -237,6 +239,7 @@ func (f *follower) take(changes []registry.Change) {
 			f.apply(change)
 		}
 	}
+	f.taken()
 }
 
 // finish notes that the end of the feed was reached by a poll that began at the time.
