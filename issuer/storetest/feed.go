@@ -138,6 +138,16 @@ func feedAgain(t *testing.T, open opener) {
 		last, want[c] = sequence, sequence
 	}
 	tokens := []int64{revoke(t, store, token("a", long)), revoke(t, store, token("b", short))}
+	there := map[registry.Change]int{}
+	for _, c := range follow(t, store, 0) {
+		c.Sequence, c.ExpiresAt = 0, time.Time{}
+		there[c]++
+	}
+	for _, c := range repeated {
+		if there[c] != 1 && c.Kind != registry.ClientChanged {
+			t.Errorf("%v is in the feed %d times: a later cut-off replaces the earlier one", c.Kind, there[c])
+		}
+	}
 	inFeed := map[int64]bool{}
 	for reader, changes := range map[string][]registry.Change{
 		"from the start": follow(t, store, 0),
