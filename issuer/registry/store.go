@@ -39,8 +39,9 @@ type Store interface {
 	// Changes returns the changes of the feed with a sequence greater than since,
 	// in order of their sequences. It may leave out those that have expired by the
 	// store's clock, and no others. A page holds as many as the store likes; see
-	// Page.More. Once a sequence has been returned, no change with a lower one may
-	// appear. A change of a client is visible in Changes no later than in Client.
+	// Page.More. Once a sequence has been returned, or is the Page.End of a page without
+	// More, no change with a lower one may appear. A change of a client is visible in
+	// Changes no later than in Client.
 	Changes(ctx context.Context, since int64) (Page, error)
 
 	// Once reports true at the first call with the scope and id, and false at

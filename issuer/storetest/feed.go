@@ -241,12 +241,14 @@ func feedFollowed(t *testing.T, open opener) {
 			done = true // after one more read
 		default:
 		}
-		for _, c := range follow(t, store, since) {
+		changes, end := followTo(t, store, since)
+		for _, c := range changes {
 			if _, twice := seen[c.TokenID]; twice {
 				t.Errorf("%s was read twice", c.TokenID)
 			}
-			seen[c.TokenID], since = c.Sequence, c.Sequence
+			seen[c.TokenID] = c.Sequence
 		}
+		since = end // as the issuer does
 	}
 	if len(seen) != racers*each {
 		t.Errorf("the follower has seen %d of %d changes", len(seen), racers*each)
@@ -259,7 +261,14 @@ func feedFollowed(t *testing.T, open opener) {
 }
 
 // follow reads the feed to its end, and checks that it is in order.
-func follow(t *testing.T, store registry.Store, since int64) (all []registry.Change) {
+func follow(t *testing.T, store registry.Store, since int64) []registry.Change {
+	t.Helper()
+	all, _ := followTo(t, store, since)
+	return all
+}
+
+// followTo also returns where the end was.
+func followTo(t *testing.T, store registry.Store, since int64) (all []registry.Change, end int64) {
 	t.Helper()
 	for {
 		page, err := store.Changes(context.WithoutCancel(t.Context()), since)
@@ -275,7 +284,7 @@ func follow(t *testing.T, store registry.Store, since int64) (all []registry.Cha
 		all = append(all, page.Changes...)
 		switch {
 		case !page.More:
-			return all
+			return all, page.End
 		case len(page.Changes) == 0:
 			t.Fatalf("Changes(%d): an empty page says that more follow", since)
 		}
