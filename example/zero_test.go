@@ -30,6 +30,7 @@ var zeroValues = map[string]any{
 	"issuer.Event":                    new(issuer.Event),
 	"issuer.Grant":                    new(issuer.Grant),
 	"issuer.Issuer":                   new(issuer.Issuer),
+	"issuer.Status":                   new(issuer.Status),
 	"issuer/admin.API":                new(admin.API),
 	"issuer/admin.Config":             new(admin.Config),
 	"issuer/admin.Event":              new(admin.Event),

@@ -142,7 +142,9 @@ func (i *Issuer) advise(manager registry.Manager) {
 	try := func(ctx context.Context) bool { return i.advice.clients(ctx, manager) == nil }
 	i.loops.begin(func(ctx context.Context) { tried <- try(ctx) })
 	i.loops.add(func(ctx context.Context) {
-		for done := <-tried; !done && pause(ctx, adviceRetry); done = try(ctx) {
+		done := <-tried
+		for !done && pause(ctx, adviceRetry) {
+			done = try(ctx)
 		}
 	})
 }

@@ -30,11 +30,11 @@ func (c *condition) set(reason event.Reason, err error) (changed bool) {
 	return changed
 }
 
-// get returns the failure and when it began; nil while it works.
-func (c *condition) get() (error, time.Time) {
+// get returns when the failure began, and what it is; nil while it works.
+func (c *condition) get() (since time.Time, failure error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.err, c.since
+	return c.since, c.err
 }
 
 // elapsed returns how long ago t was: the greater of what the wall clock and the

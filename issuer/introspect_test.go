@@ -82,7 +82,7 @@ func TestIntrospectWho(t *testing.T) {
 	disabled.Disabled = true
 	clients := []registry.Client{
 		app(), both, named, disabled, guard("none"), guard("orders", ordersAPI), guard("billing", billingAPI), guard("two", billingAPI, ordersAPI), guard("all", "*"),
-		guard("urn:api"), guard("slash", ordersAPI+"/"), guard("prefix", "https://"), guard("pattern", "https://*"), guard(ordersAPI),
+		guard("urn:api"), guard("empty", ""), guard("slash", ordersAPI+"/"), guard("prefix", "https://"), guard("pattern", "https://*"), guard(ordersAPI),
 	}
 	s := newService(t, Config{}, clients...)
 	for name, tt := range map[string]struct {

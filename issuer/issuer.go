@@ -199,7 +199,7 @@ func New(c Config) (*Issuer, error) {
 	case slices.Contains(pathsOf(c.Issuer, c.TokenPath).others(), pathsOf(c.Issuer, c.TokenPath).token):
 		return nil, fmt.Errorf(`issuer: Config.TokenPath %q is another endpoint's: write a path such as "/token"`, c.TokenPath)
 	case c.TokenTTL < time.Second || c.TokenTTL%time.Second != 0:
-		return nil, fmt.Errorf("issuer: Config.TokenTTL is %v: write whole seconds", c.TokenTTL)
+		return nil, fmt.Errorf("issuer: Config.TokenTTL is %v: write whole seconds, at least 1s", c.TokenTTL)
 	case c.MaxRevocationLag < 2*time.Second:
 		return nil, fmt.Errorf("issuer: Config.MaxRevocationLag is %v: write at least 2s", c.MaxRevocationLag)
 	}
@@ -214,7 +214,7 @@ func New(c Config) (*Issuer, error) {
 	for audience, scopes := range c.Resources {
 		for _, s := range scopes {
 			if !registry.ValidScope(s) {
-				return nil, fmt.Errorf("issuer: Config.Resources[%q]: %q is not a scope", audience, s)
+				return nil, fmt.Errorf("issuer: Config.Resources[%q]: %q is not a scope: write printable ASCII without space, quote and backslash", audience, s)
 			}
 		}
 	}
@@ -308,11 +308,13 @@ func checkIssuer(issuer string, insecure bool) error {
 	case issuer == "":
 		return errors.New(`issuer: Config.Issuer is missing: write the public URL of this issuer, such as "https://auth.example.com"`)
 	case err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(issuer, "?#"):
-		return fmt.Errorf("issuer: Config.Issuer %q: write an https URL without user, query and fragment (RFC 8414 section 2)", issuer)
+		return fmt.Errorf("issuer: Config.Issuer %q: write an https URL without user, query and fragment (RFC 8414, section 2)", issuer)
 	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > '~' }):
 		return fmt.Errorf("issuer: Config.Issuer %q: write the host in its ASCII form (xn--…, RFC 5890)", issuer)
-	case u.String() != issuer:
+	case u.String() != issuer && checkIssuer(u.String(), insecure) == nil:
 		return fmt.Errorf("issuer: Config.Issuer %q: write it as verifiers will compare it, such as %q", issuer, u)
+	case u.String() != issuer:
+		return checkIssuer(u.String(), insecure) // which says what else is wrong
 	case strings.ContainsAny(u.Path, ":*"): // Echo would take them for patterns
 		return fmt.Errorf("issuer: Config.Issuer %q: write a path without : and *", issuer)
 	case u.Scheme == "https":

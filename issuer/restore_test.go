@@ -218,8 +218,11 @@ func TestRestoredInAnOutage(t *testing.T) {
 func TestNotRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
+		var mu sync.Mutex
 		feed := []registry.Change{}
 		fake := &feedFunc{Memory: store.Memory, changes: func(since int64) (registry.Page, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			page := registry.Page{End: feed[len(feed)-1].Sequence}
 			for _, c := range feed {
 				if c.Sequence > since {
@@ -238,11 +241,13 @@ func TestNotRestored(t *testing.T) {
 			{Sequence: 8, Kind: registry.AllCutOff, ExpiresAt: later},
 			{Sequence: 9, Kind: registry.AllCutOff, ExpiresAt: later},
 		} {
+			mu.Lock()
 			if next.Sequence == 8 {
 				feed = append(feed, next) // it replaces no cut-off of a client
 			} else {
 				feed[len(feed)-1] = next
 			}
+			mu.Unlock()
 			time.Sleep(time.Second)
 		}
 		if got := s.of(event.OpFollow); len(got) != 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks"
 )
 
 // Status is what an issuer knows of its background work at one moment, for operators
@@ -46,6 +47,8 @@ type Status struct {
 	RecordError      error
 	RecordErrorSince time.Time
 
+	Keys jwks.KeyringStatus // of Config.Keys
+
 	CachedClients int // clients whose record is cached
 	Revocations   int // revoked tokens, and cut-offs of clients and secrets, in force
 	Lookups       int // requests that wait for a client's record to be read
@@ -62,6 +65,7 @@ func (i *Issuer) Status() Status {
 		ClockOffset:   time.Duration(i.feed.clock.offset.Load()),
 		ClockError:    i.feed.clock.check(),
 		Restoring:     int(i.restoring.Load()),
+		Keys:          i.keys.Status(),
 		CachedClients: i.clients.clients.len(),
 		Revocations:   i.revoked.len(),
 		Lookups:       i.clients.lookups.queue.length(),
@@ -70,9 +74,9 @@ func (i *Issuer) Status() Status {
 		s.Lag = elapsed(*current)
 		s.Following = s.Lag <= i.feed.maxLag
 	}
-	s.FollowError, s.FollowErrorSince = i.feed.state.get()
+	s.FollowErrorSince, s.FollowError = i.feed.state.get()
 	for _, state := range []*condition{&i.usesState, &i.networksState} {
-		if err, since := state.get(); err != nil {
+		if since, err := state.get(); err != nil {
 			s.RecordError, s.RecordErrorSince = err, since
 		}
 	}

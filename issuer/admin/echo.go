@@ -58,12 +58,9 @@ func (a *API) serve(c echo.Context, path string) error {
 	u := *r.URL
 	u.Path, u.RawPath = path, ""
 	if r.URL.RawPath != "" {
-		unescaped, err := url.PathUnescape(path)
-		if err != nil {
-			noRoute(c.Response(), nil)
-			return nil
+		if unescaped, err := url.PathUnescape(path); err == nil { // as it is of a URL that was parsed
+			u.Path, u.RawPath = unescaped, path
 		}
-		u.Path, u.RawPath = unescaped, path
 	}
 	r.URL = &u
 	a.ServeHTTP(c.Response(), &r)

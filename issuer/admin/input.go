@@ -152,9 +152,9 @@ func exact(value []byte, t reflect.Type) error {
 // fieldsOf returns the types of the members of a struct, by their names.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	fields := map[string]reflect.Type{}
-	for n := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(n).Tag.Get("json"), ",")
-		fields[name] = t.Field(n).Type
+	for field := range t.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		fields[name] = field.Type
 	}
 	return fields
 }

@@ -86,8 +86,9 @@ func TestPutWhatGetGave(t *testing.T) {
 	got := o.do("GET", base+"/rt", "", 200)
 	text := func(change func(map[string]any)) string {
 		copied := map[string]any{}
-		raw, _ := json.Marshal(got)
-		_ = json.Unmarshal(raw, &copied)
+		if raw, err := json.Marshal(got); err != nil || json.Unmarshal(raw, &copied) != nil {
+			t.Fatal(err)
+		}
 		change(copied)
 		raw, err := json.Marshal(copied)
 		if err != nil {

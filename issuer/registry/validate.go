@@ -75,8 +75,8 @@ func (c *Client) validateAudiences() error {
 		}
 	}
 	for _, audience := range c.Introspects {
-		if !isAudience(audience) {
-			return invalid("Client.Introspects", "%.300q: write 1 to %d bytes of printable UTF-8 without white space", audience, maxText)
+		if !isText(audience, maxText) {
+			return invalid("Client.Introspects", "%.300q: write UTF-8 without NUL, at most %d bytes", audience, maxText)
 		}
 	}
 	if hasTwice(c.Audiences) {

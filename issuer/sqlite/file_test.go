@@ -35,9 +35,10 @@ func refused(t *testing.T, store *sqlstore.Store, want string) {
 	}
 }
 
-// A file that is deleted, moved, exchanged or reached through another link while it is
+// A file that is moved or exchanged while it is
 // open is an error, never a new file. When it is back the store goes on.
 func TestFileIsWhatItWas(t *testing.T) {
+	t.Parallel()
 	move := func(from, to string) {
 		if err := os.Rename(from, to); err != nil {
 			panic(err)

@@ -148,7 +148,7 @@ func prepare(path string) error {
 			return fmt.Errorf("sqlite: %w", err)
 		case !info.Mode().IsRegular():
 			return fmt.Errorf("sqlite: %s is not a regular file: write the path of one, not of a link to it", name)
-		case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 && !(info.Mode().Perm()&0o077 == 0o060 && ofOwnGroup(info)):
+		case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 && (info.Mode().Perm()&0o077 != 0o060 || !ofOwnGroup(info)):
 			return fmt.Errorf("sqlite: %s can be read by others (%v): run chmod 600 on it", name, info.Mode().Perm())
 		}
 	}

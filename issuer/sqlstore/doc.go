@@ -58,12 +58,12 @@
 //
 // # PgBouncer
 //
-// With pool_mode = session everything works. With pool_mode = transaction, and pgx, add
-// default_query_exec_mode=exec (or simple_protocol, or cache_describe) to the DSN:
-// pgx's default prepares statements, which another connection does not have. The
-// limits that [Open] sets on each connection then reach whichever server connection
-// it is given, so set them by ALTER ROLE … SET as well (statement_timeout,
-// lock_timeout, idle_in_transaction_session_timeout). The store needs up to MaxConns
-// server connections: a default_pool_size below that lets requests delay the follower.
+// With pool_mode = session everything works. With pool_mode = transaction, and pgx,
+// add default_query_exec_mode=exec (or simple_protocol) to the DSN: pgx's default
+// prepares statements, which another server connection does not have. The limits that
+// [Open] sets on each connection then reach whichever server connection it is given,
+// so set them by ALTER ROLE … SET as well (statement_timeout, lock_timeout,
+// idle_in_transaction_session_timeout). The store needs up to MaxConns server
+// connections: a default_pool_size below that lets requests delay the follower.
 // pool_mode = statement does not work. Tested with PgBouncer 1.18.
 package sqlstore

@@ -97,10 +97,10 @@ func (w *sweeper) next() (clientID string, sequence int64, more bool) {
 
 // sweep removes what has expired.
 func (s *Store) sweep() {
-	s.keepClock()
 	for _, statement := range sweeps {
 		s.sweepAll(statement)
 	}
+	s.keepClock()
 }
 
 // sweepAll removes rows in small steps, with pauses for others, until there are

@@ -19,6 +19,8 @@ func (d database) config() sqlstore.Config {
 	return sqlstore.Config{Driver: d.driver, DSN: d.source, MaxConns: 11}
 }
 
+type configured struct{ sqlstore.Config }
+
 func (c configured) open(t *testing.T) *sqlstore.Store {
 	t.Helper()
 	store, err := sqlstore.Open(t.Context(), c.Config)
@@ -32,8 +34,6 @@ func (c configured) open(t *testing.T) *sqlstore.Store {
 	})
 	return store
 }
-
-type configured struct{ sqlstore.Config }
 
 // upgrade changes the tables as a newer release would, which says from which version
 // on they can be read.
@@ -149,6 +149,7 @@ func TestNames(t *testing.T) {
 
 // Issuers that share a database by name know nothing of each other.
 func TestNamed(t *testing.T) {
+	t.Parallel()
 	for name, d := range map[string]func(*testing.T) database{
 		"SQLite":     func(t *testing.T) database { return database{"sqlite", t.TempDir() + "/m2m.db"} },
 		"PostgreSQL": func(t *testing.T) database { return postgres(t) },
