@@ -99,7 +99,8 @@ type Config struct {
 	// 503, and so does the token endpoint. What is revoked elsewhere counts here
 	// within 2 s while the feed is read, and within MaxRevocationLag at the latest.
 	// Default 1 min, at least 2 s; 2 s makes "within 2 s" true without a condition,
-	// and an outage of the store one of the APIs at once.
+	// and an outage of the store one of the APIs at once. With MaxTokenTTL it is at most
+	// as long as cut-offs are kept, registry.CutOffLifetime.
 	MaxRevocationLag time.Duration
 
 	// TokenPath is the path of the token endpoint below Issuer.
@@ -206,6 +207,10 @@ func New(c Config) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if known := c.MaxRevocationLag + afterExpiry + registry.MaxClockSkew; maxTTL > registry.CutOffLifetime-known {
+		return nil, fmt.Errorf("issuer: tokens of up to %v could outlive the cut-offs that are about them, as Config.MaxRevocationLag is %v: write a MaxRevocationLag of at most %v, or a shorter TokenTTL and MaxTokenTTL",
+			maxTTL, c.MaxRevocationLag, registry.CutOffLifetime-afterExpiry-registry.MaxClockSkew-maxTTL)
+	}
 	for audience, scopes := range c.Resources {
 		for _, s := range scopes {
 			if !registry.ValidScope(s) {
@@ -233,7 +238,8 @@ func New(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.revoked, i.ledger, i.feed = newRevoked(), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
+	i.revoked, i.ledger, i.feed = newRevoked(maxTTL), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
+	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.forgetCovered
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
 	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()

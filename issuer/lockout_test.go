@@ -433,13 +433,13 @@ func TestLockoutKeepsLittle(t *testing.T) {
 		s.wantToken(t, s.from(address(n), "app", appSecret))
 	}
 	l := s.issuer.secrets.lockout
-	if entries(l.clients.clients)+entries(l.networks)+entries(l.misses)+entries(l.trust.networks) != 0 {
+	if entries(l.clients.clients)+entries(l.networks)+entries(l.misses)+entries(l.trust.networks.of) != 0 {
 		t.Error("a generated secret is counted")
 	}
 	for n := range 10 {
 		s.wantToken(t, s.from(address(n), "chosen", "secret456"))
 	}
-	if clients, networks, trusted := entries(l.clients.clients), entries(l.networks), entries(l.trust.networks); clients+networks != 0 || trusted != 10 {
+	if clients, networks, trusted := entries(l.clients.clients), entries(l.networks), entries(l.trust.networks.of); clients+networks != 0 || trusted != 10 {
 		t.Errorf("%d, %d, %d", clients, networks, trusted)
 	}
 }

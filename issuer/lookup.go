@@ -56,7 +56,7 @@ func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*ca
 	begun, known := time.Now(), c.lookups.wasClient(id)
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errLookupBusy)
 	defer cancel()
-	key := strconv.FormatUint(c.generation.Load(), 10) + " " + network + " " + id // neither a number nor a network has a space
+	key := strconv.FormatUint(c.evictions.of(id), 10) + " " + network + " " + id // neither a number nor a network has a space
 	return c.lookups.flights.do(bound, key, func(ctx context.Context) (*cachedClient, error) {
 		if err := c.lookups.queue.acquire(ctx, network, known); err != nil {
 			return nil, err

@@ -171,6 +171,73 @@ func TestLookupFullAlike(t *testing.T) {
 	})
 }
 
+// Wrong secrets count, chosen and generated ones, while the network's line is full and
+// they are answered as unknown ids are: no more are compared than at any other time.
+func TestLookupFullCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app(), chosen(t, "guessed"), chosen(t, "free"))}
+		s := newService(t, Config{Store: store, ImportedSecrets: true})
+		quick := quickHash(t, "nobody's")
+		s.issuer.secrets.slow.dummy.Store(&quick)
+		const network = "203.0.113.9:1"
+		for _, id := range []string{"guessed", "free"} {
+			s.wantToken(t, s.from("198.51.100.7:1", id, "secret456"))
+		}
+		q := s.issuer.clients.lookups.queue
+		release := hold(t, q, networkOf(network))
+		hashes := s.slowHashesIn(func() {
+			for n := range 200 {
+				s.wantUnavailable(t, s.from(network, "guessed", "wrong"+strconv.Itoa(n)))
+			}
+		})
+		if hashes != 30 {
+			t.Errorf("%d guesses were compared", hashes)
+		}
+		s.wantUnavailable(t, s.from(network, "guessed", "secret456"))
+		s.wantUnavailable(t, s.from(network, "nobody", "secret456"))
+		s.wantToken(t, s.from("198.51.100.7:1", "guessed", "secret456")) // where it has worked
+		release()
+		s.wantStatus(t, s.from(network, "guessed", "secret456"), 429)
+		s.wantToken(t, s.from(network, "free", "secret456"))
+
+		release = hold(t, q, networkOf(network))
+		forged, _ := registry.GenerateSecret()
+		for range 30 * networkFactor {
+			s.from(network, "guessed", forged)
+		}
+		release()
+		s.wantStatus(t, s.from(network, "nobody", forged), 429)
+	})
+}
+
+// hold fills the queue with callers of one network, until release.
+func hold(t *testing.T, q *fairQueue, network string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	q.mu.Lock()
+	slots := q.free
+	q.mu.Unlock()
+	for range slots {
+		if err := q.acquire(ctx, network, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range lookupLine {
+		go func() { _ = q.acquire(ctx, network, false) }()
+	}
+	synctest.Wait()
+	if !q.full(network) {
+		t.Fatal("the line is not full")
+	}
+	return func() {
+		cancel()
+		synctest.Wait()
+		for range slots {
+			q.release()
+		}
+	}
+}
+
 // A caller that leaves gives up its place, and a query that it began keeps its slot.
 func TestLookupLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -127,7 +127,7 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 		secret *registry.Secret
 	)
 	now := time.Now()
-	a := attempt{clientID: c.clientID, address: c.address}
+	a, byNetwork := attempt{clientID: c.clientID, address: c.address}, c.lockout.refusedByNetwork
 	steps := steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
 		find: func() (exists bool, err *Error) {
@@ -140,29 +140,35 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	if generated {
 		steps.check = func(checkHow) (err *Error) {
 			secret, err = c.checkGenerated(found.client, id, now)
-			return c.admit(found, err)
+			return found.admit(c.method, err)
 		}
+		byNetwork = c.lockout.refusedMisses
 		err = c.lockout.generated(a, steps)
 	} else {
 		a.network = networkOf(c.address)
 		steps.check = func(how checkHow) (err *Error) {
 			secret, err = c.checkChosen(ctx, found.client, now, a.network, how)
-			return c.admit(found, err)
+			return found.admit(c.method, err)
 		}
 		err = c.lockout.chosen(ctx, a, steps)
 	}
 	if err != nil {
-		return caller{}, err
+		a.network = networkOf(c.address)
+		return caller{}, c.alike(a, err, byNetwork)
 	}
 	c.uses.note(c.clientID, secret.ID, now)
 	return caller{found.client, found.number, secret.ID}, nil
 }
 
-// admit decides on the account. While an unknown id from the same network would be
-// turned away, as too many of them are being looked up, so is a failure.
-func (c *secretCredential) admit(a account, failure *Error) *Error {
-	failure = a.admit(c.method, failure)
-	if failure != nil && failure.Status == http.StatusUnauthorized && c.queue.full(networkOf(c.address)) {
+// alike returns the answer to a failure, which the lockout has counted. While an
+// unknown id from the same network would be turned away, as too many of them are being
+// looked up, so is a failure; a network that must wait is told so in any case.
+func (c *secretCredential) alike(a attempt, failure *Error, byNetwork func(attempt) *Error) *Error {
+	switch {
+	case failure.Status != http.StatusUnauthorized && failure.reason != event.LockedOut:
+	case !c.queue.full(a.network):
+	case failure.reason == event.LockedOut && byNetwork(a) != nil:
+	default:
 		return unavailable(event.Busy, errQueueFull)
 	}
 	return failure

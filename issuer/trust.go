@@ -21,12 +21,12 @@ import (
 // What it learns is kept in a store that is a registry.NetworkRecorder, by a
 // goroutine of its own: clients do not wait for the write.
 type trust struct {
-	recorder  registry.NetworkRecorder  // nil: the store does not keep it
-	networks  *bounded[*trustedNetwork] // client and network
-	seen      *bounded[*trustedNetwork] // the same, with a generated secret
-	addresses *bounded[*rate.Limiter]   // client and address → the failures that are left
-	spare     *bounded[*rate.Limiter]   // client → the failures left at other addresses of its networks
-	asked     *bounded[struct{}]        // clients whose networks were read from the store
+	recorder  registry.NetworkRecorder // nil: the store does not keep it
+	networks  trustedNetworks
+	seen      trustedNetworks         // with a generated secret
+	addresses *bounded[*rate.Limiter] // client and address → the failures that are left
+	spare     *bounded[*rate.Limiter] // client → the failures left at other addresses of its networks
+	asked     *bounded[struct{}]      // clients whose networks were read from the store
 	reads     sharedCalls[struct{}]
 	queue     *fairQueue // before the store
 	limit     int        // of spare
@@ -36,12 +36,6 @@ type trust struct {
 	mu    sync.Mutex
 	noted map[[2]string]time.Time // client and address → when it succeeded
 	wake  chan struct{}
-}
-
-// trustedNetwork is a network from which a client has succeeded.
-type trustedNetwork struct {
-	mu       sync.Mutex
-	recorded map[string]time.Time // address → when it was last noted for the store
 }
 
 const (
@@ -61,8 +55,8 @@ func newTrust(store registry.Store, queue *fairQueue, attempts int) *trust {
 	return &trust{
 		recorder:  recorder,
 		queue:     queue,
-		networks:  newBounded[*trustedNetwork](maxBuckets, trustFor),
-		seen:      newBounded[*trustedNetwork](maxBuckets, trustFor),
+		networks:  newTrustedNetworks(),
+		seen:      newTrustedNetworks(),
 		addresses: newBounded[*rate.Limiter](maxBuckets, trustFor),
 		spare:     newBounded[*rate.Limiter](maxBuckets, time.Hour),
 		asked:     newBounded[struct{}](maxBuckets, askEvery),
@@ -78,7 +72,7 @@ func (t *trust) has(a attempt) bool {
 	if a.address == "" {
 		return false
 	}
-	_, ok := t.networks.get(turnOf(a.clientID, a.network))
+	_, ok := t.networks.of.get(turnOf(a.clientID, a.network))
 	return ok
 }
 
@@ -88,7 +82,7 @@ func (t *trust) mayAsk(a attempt) bool {
 	if t.has(a) {
 		return true
 	}
-	_, ok := t.seen.get(turnOf(a.clientID, a.network))
+	_, ok := t.seen.of.get(turnOf(a.clientID, a.network))
 	return ok && a.address != ""
 }
 
@@ -99,7 +93,7 @@ func (t *trust) saw(a attempt) {
 		return
 	}
 	host, now := hostOf(a.address), time.Now()
-	known := t.seen.getOrSet(turnOf(a.clientID, a.network), newTrustedNetwork)
+	known, _ := t.seen.add(a.clientID, a.network)
 	if t.recorder != nil && !t.has(a) && known.note(host, now) {
 		t.note(a.clientID, host, now)
 	}
@@ -136,31 +130,15 @@ func (t *trust) succeeded(a attempt) {
 	}
 }
 
-// add trusts an address of a client and its network.
+// add trusts an address of a client and its network. Those at which a client has
+// succeeded latest are kept, so many that one client takes a small part of the room.
 func (t *trust) add(clientID, host string) *trustedNetwork {
-	t.addresses.getOrSet(turnOf(clientID, host), func() *rate.Limiter { return rate.NewLimiter(rate.Every(attemptEvery), trustedFailures) })
-	return t.networks.getOrSet(turnOf(clientID, networkOf(host)), newTrustedNetwork)
-}
-
-func newTrustedNetwork() *trustedNetwork { return &trustedNetwork{recorded: map[string]time.Time{}} }
-
-// note reports whether a success from the address is to be recorded.
-func (n *trustedNetwork) note(host string, now time.Time) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	last, ok := n.recorded[host]
-	if ok && now.Sub(last) < recordEvery || !ok && len(n.recorded) >= recordedAddresses {
-		return false
+	known, dropped := t.networks.add(clientID, networkOf(host))
+	for _, old := range append(dropped, known.add(host)...) {
+		t.addresses.remove(turnOf(clientID, old))
 	}
-	n.recorded[host] = now
-	return true
-}
-
-// forget has the next success from the address recorded.
-func (n *trustedNetwork) forget(host string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.recorded, host)
+	t.addresses.getOrSet(turnOf(clientID, host), func() *rate.Limiter { return rate.NewLimiter(rate.Every(attemptEvery), trustedFailures) })
+	return known
 }
 
 func (t *trust) note(clientID, host string, now time.Time) {
@@ -292,8 +270,8 @@ func (t *trust) flush(ctx context.Context) {
 	}
 	// A later success is noted again.
 	for _, n := range batch {
-		for _, networks := range []*bounded[*trustedNetwork]{t.networks, t.seen} {
-			if known, ok := networks.get(turnOf(n.ClientID, networkOf(n.Network))); ok {
+		for _, networks := range []trustedNetworks{t.networks, t.seen} {
+			if known, ok := networks.of.get(turnOf(n.ClientID, networkOf(n.Network))); ok {
 				known.forget(n.Network)
 			}
 		}

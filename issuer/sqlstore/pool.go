@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // pool is a set of connections, of which writers take a part.
@@ -31,6 +33,14 @@ func newPool(c *connector, conns int) *pool {
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxLifetime(connLifetime)
 	return &pool{db: db, connector: c, conns: conns}
+}
+
+// poolOf returns the connections for who asks.
+func (s *Store) poolOf(ctx context.Context) *pool {
+	if registry.IsOperator(ctx) {
+		return s.operator
+	}
+	return s.requests
 }
 
 // dropIdle closes the connections that are not in use.
