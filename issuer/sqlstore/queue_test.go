@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -129,6 +130,41 @@ func TestOperatorPool(t *testing.T) {
 			within(c.Kind.String(), func(ctx context.Context) error { _, err := store.Revoke(ctx, c); return err })
 		}
 		release()
+	}
+}
+
+// Readers leave a connection of SQLite's pool for the one that has the turn to write,
+// for whom all others wait.
+func TestReadersLeaveAConnection(t *testing.T) {
+	t.Parallel()
+	store := database{"sqlite", filepath.Join(t.TempDir(), "m2m.db")}.open(t)
+	register(t, store, registry.Client{ID: "c"})
+	db := store.Pools()["requests"]
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 * db.Stats().MaxOpenConnections {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := store.Client(t.Context(), "c"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	most := 0
+	for begun := time.Now(); time.Since(begun) < 300*time.Millisecond; {
+		most = max(most, db.Stats().InUse)
+	}
+	close(stop)
+	readers.Wait()
+	if limit := db.Stats().MaxOpenConnections - 1; most != limit {
+		t.Errorf("readers took %d connections, want %d", most, limit)
 	}
 }
 
