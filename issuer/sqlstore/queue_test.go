@@ -163,8 +163,8 @@ func TestReadersLeaveAConnection(t *testing.T) {
 	}
 	close(stop)
 	readers.Wait()
-	if limit := db.Stats().MaxOpenConnections - 1; most != limit {
-		t.Errorf("readers took %d connections, want %d", most, limit)
+	if limit := db.Stats().MaxOpenConnections - 1; most > limit {
+		t.Errorf("readers took %d connections, want at most %d", most, limit)
 	}
 }
 
