@@ -10,7 +10,7 @@ import (
 
 // bounded is a map of limited capacity whose entries expire, all after the same
 // time, so that the oldest is also the next to expire. A full shard evicts its
-// oldest entry.
+// oldest entry, or the lightest of the oldest few: see weigh.
 type bounded[V any] struct {
 	seed   maphash.Seed
 	shards [16]shard[V]
@@ -18,6 +18,7 @@ type bounded[V any] struct {
 
 type shard[V any] struct {
 	mu       sync.RWMutex
+	weight   func(V) int64 // nil: the oldest is evicted
 	ttl      time.Duration
 	capacity int
 	entries  map[string]*list.Element
@@ -35,6 +36,9 @@ type entry[V any] struct {
 // shrinks without a pause.
 const sweepStep = 2
 
+// evictSample is how many entries are weighed for one eviction.
+const evictSample = 8
+
 func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 	b := &bounded[V]{seed: maphash.MakeSeed()}
 	for i := range b.shards {
@@ -42,6 +46,14 @@ func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 		s.ttl, s.capacity, s.entries = ttl, max(1, capacity/len(b.shards)), map[string]*list.Element{}
 	}
 	return b
+}
+
+// weigh has a full shard evict, of its evictSample oldest entries, that of the least
+// weight. The others of these count as new again.
+func (b *bounded[V]) weigh(weight func(V) int64) {
+	for i := range b.shards {
+		b.shards[i].weight = weight
+	}
 }
 
 func (b *bounded[V]) shard(key string) *shard[V] {
@@ -87,6 +99,16 @@ func (b *bounded[V]) remove(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if element := s.entries[key]; element != nil {
+		s.drop(element)
+	}
+}
+
+// removeIf removes the entry of the key if f says so of its value.
+func (b *bounded[V]) removeIf(key string, f func(V) bool) {
+	s := b.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if element := s.entries[key]; element != nil && f(s.at(element).value) {
 		s.drop(element)
 	}
 }
@@ -146,10 +168,29 @@ func (s *shard[V]) set(key string, value V, now time.Time) {
 		return
 	}
 	if len(s.entries) >= s.capacity {
-		s.drop(s.order.Front())
+		s.evict(now)
 	}
 	s.entries[key] = s.order.PushBack(&entry[V]{key, value, now.Add(s.ttl)})
 	s.peak = max(s.peak, len(s.entries))
+}
+
+// evict drops one entry.
+func (s *shard[V]) evict(now time.Time) {
+	lightest := s.order.Front()
+	if s.weight == nil {
+		s.drop(lightest)
+		return
+	}
+	least := s.weight(s.at(lightest).value)
+	for range min(evictSample, len(s.entries)) - 1 {
+		other := lightest.Next()
+		if weight := s.weight(s.at(other).value); weight < least {
+			lightest, other, least = other, lightest, weight
+		}
+		s.at(other).expires = now.Add(s.ttl)
+		s.order.MoveToBack(other)
+	}
+	s.drop(lightest)
 }
 
 func (s *shard[V]) dropExpired(now time.Time, limit int) {
