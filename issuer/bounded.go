@@ -10,7 +10,7 @@ import (
 
 // bounded is a map of limited capacity whose entries expire, all after the same
 // time, so that the oldest is also the next to expire. A full shard evicts its
-// oldest entry, or the lightest of the oldest few: see weigh.
+// oldest entry, or the lightest of some: see weigh.
 type bounded[V any] struct {
 	seed   maphash.Seed
 	shards [16]shard[V]
@@ -37,7 +37,7 @@ type entry[V any] struct {
 const sweepStep = 2
 
 // evictSample is how many entries are weighed for one eviction.
-const evictSample = 8
+const evictSample = 16
 
 func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 	b := &bounded[V]{seed: maphash.MakeSeed()}
@@ -48,8 +48,8 @@ func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 	return b
 }
 
-// weigh has a full shard evict, of its evictSample oldest entries, that of the least
-// weight. The others of these count as new again.
+// weigh has a full shard evict, of evictSample entries at random, that of the least
+// weight. So an entry that outweighs most is hardly ever evicted.
 func (b *bounded[V]) weigh(weight func(V) int64) {
 	for i := range b.shards {
 		b.shards[i].weight = weight
@@ -168,27 +168,27 @@ func (s *shard[V]) set(key string, value V, now time.Time) {
 		return
 	}
 	if len(s.entries) >= s.capacity {
-		s.evict(now)
+		s.evict()
 	}
 	s.entries[key] = s.order.PushBack(&entry[V]{key, value, now.Add(s.ttl)})
 	s.peak = max(s.peak, len(s.entries))
 }
 
 // evict drops one entry.
-func (s *shard[V]) evict(now time.Time) {
-	lightest := s.order.Front()
+func (s *shard[V]) evict() {
 	if s.weight == nil {
-		s.drop(lightest)
+		s.drop(s.order.Front())
 		return
 	}
-	least := s.weight(s.at(lightest).value)
-	for range min(evictSample, len(s.entries)) - 1 {
-		other := lightest.Next()
-		if weight := s.weight(s.at(other).value); weight < least {
-			lightest, other, least = other, lightest, weight
+	var lightest *list.Element
+	least, sampled := int64(0), 0
+	for _, element := range s.entries { // in random order
+		if weight := s.weight(s.at(element).value); lightest == nil || weight < least {
+			lightest, least = element, weight
 		}
-		s.at(other).expires = now.Add(s.ttl)
-		s.order.MoveToBack(other)
+		if sampled++; sampled == evictSample {
+			break
+		}
 	}
 	s.drop(lightest)
 }

@@ -74,6 +74,9 @@ func (c *trustedClient) add(host netip.Addr, chosen bool, at time.Time) *place {
 		} else if p = c.least(); p.chosen && !chosen {
 			return nil
 		} else {
+			if p.network == made.network {
+				made.recorded = p.recorded // few of one network are
+			}
 			*p = made
 		}
 	}
