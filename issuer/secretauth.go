@@ -127,13 +127,21 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 		return caller{}, invalidClient(event.MalformedCredential, errMalformed)
 	}
 	id, generated := registry.SecretID(c.secret)
+	if generated {
+		return c.verifyGenerated(ctx, id)
+	}
+	return c.verifyChosen(ctx)
+}
+
+// verifyGenerated is verify of a generated secret. It is apart from verifyChosen so
+// that what it needs stays on the stack.
+func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (caller, *Error) {
 	var (
 		found  account
 		secret *registry.Secret
+		now    time.Time
 	)
-	now := time.Now()
-	a := attempt{clientID: c.clientID, address: c.address}
-	steps := steps{
+	err := c.lockout.generated(attempt{clientID: c.clientID, address: c.address}, steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
 		find: func() (looked, *Error) {
 			var err *Error
@@ -141,28 +149,44 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 			now = time.Now()
 			return looked{found.client != nil, found.stale}, err
 		},
-	}
-	var err *Error
-	if generated {
-		steps.check = func(bool) (bool, *Error) {
+		check: func(bool) (bool, *Error) {
 			var wrong *Error
 			secret, wrong = c.checkGenerated(found.client, id, now)
 			return true, c.admit(found, wrong)
-		}
-		err = c.lockout.generated(a, steps)
-	} else {
-		a.network, a.secret = networkOf(c.address), c.fingerprint()
-		steps.full = func() bool { return c.queue.full(a.network) }
-		steps.look = func() (known bool, wrong *Error) {
+		},
+	})
+	if err != nil {
+		return caller{}, err
+	}
+	c.uses.note(c.clientID, secret.ID, now)
+	return caller{found.client, found.number, secret.ID}, nil
+}
+
+func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
+	var (
+		found  account
+		secret *registry.Secret
+		now    time.Time
+	)
+	a := attempt{c.clientID, c.address, networkOf(c.address), c.fingerprint()}
+	err := c.lockout.chosen(ctx, a, steps{
+		atOnce: func() bool { return c.atOnce(c.clientID) },
+		find: func() (looked, *Error) {
+			var err *Error
+			found, err = c.find(ctx, c.clientID, c.address)
+			now = time.Now()
+			return looked{found.client != nil, found.stale}, err
+		},
+		full: func() bool { return c.queue.full(a.network) },
+		look: func() (known bool, wrong *Error) {
 			secret, known, wrong = c.lookChosen(found.client, now, a.secret)
 			return known, found.admit(c.method, wrong)
-		}
-		steps.check = func(ahead bool) (compared bool, wrong *Error) {
+		},
+		check: func(ahead bool) (compared bool, wrong *Error) {
 			secret, compared, wrong = c.checkChosen(ctx, found.client, now, a, ahead)
 			return compared, found.admit(c.method, wrong)
-		}
-		err = c.lockout.chosen(ctx, a, steps)
-	}
+		},
+	})
 	if err != nil {
 		return caller{}, err
 	}
