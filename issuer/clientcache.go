@@ -97,8 +97,9 @@ func (c *clientCache) client(ctx context.Context, id, address string) (found, er
 
 // refresh queries the store, once for all who ask at the same time, also when the
 // first of them leaves. While the store fails, one caller in storeRetry tries it. It
-// has failed when a query for a client fails; one for an unknown id that times out
-// may be the fault of the many that ask for such.
+// has failed when a query for a client fails; one for an unknown id that times out,
+// here or by a shorter timeout of the store's own, may be the fault of the many that
+// ask for such.
 func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cachedClient, error) {
 	if at := c.failed.Load(); at != nil {
 		now := time.Now()
@@ -113,7 +114,7 @@ func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cach
 		now := time.Now()
 		client, err := c.read(detached, id)
 		if err != nil && !errors.Is(err, errWrongClient) {
-			if failed := time.Now(); known || detached.Err() == nil {
+			if failed := time.Now(); known || failed.Sub(now) < storeTimeout/2 {
 				c.failed.Store(&failed)
 			}
 			return nil, err
