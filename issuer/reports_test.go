@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/labstack/echo/v4"
 	echomiddleware "github.com/labstack/echo/v4/middleware"
 
+	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
@@ -273,5 +275,14 @@ func TestIntrospectTellsOperator(t *testing.T) {
 	e := s.took(t, func() { s.wantBody(t, s.postTo("/introspect", asks("billing", g.token)), inactiveBody) })
 	if e.Reason != event.WrongAudience || e.Status != 200 || e.Err == nil || e.ClientID != "billing" || e.TokenID != g.claims.ID {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A probe must take an issuer that New did not make out of service.
+func TestReadyOfAZeroIssuer(t *testing.T) {
+	for _, i := range []*Issuer{nil, {}} {
+		if err := i.Ready(t.Context()); !errors.Is(err, errNotMade) || !errors.Is(err, jwks.ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
 	}
 }

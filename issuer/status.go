@@ -96,7 +96,7 @@ func (i *Issuer) Status() Status {
 // out of service at once.
 func (i *Issuer) Ready(ctx context.Context) error {
 	if !i.made() {
-		return errNotMade
+		return notGranting{errNotMade}
 	}
 	i.background()
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)

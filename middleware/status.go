@@ -51,16 +51,17 @@ const recently = 10 * time.Second
 // of the last seconds.
 func (b *Bearer) Ready(ctx context.Context) error {
 	if !b.usable() {
-		return errUnusable
+		return notServing{errUnusable}
 	}
-	err := b.keysFailed.latest(recently)
 	if checker, ok := b.keys.(jwks.Checker); ok {
-		err = checker.Ready(ctx)
+		if err := checker.Ready(ctx); err != nil {
+			return fmt.Errorf("middleware: keys: %w", err)
+		}
+	} else if err := b.keysFailed.latest(recently); err != nil {
+		return notServing{fmt.Errorf("middleware: keys: %w", err)}
 	}
-	if err != nil {
-		return fmt.Errorf("middleware: keys: %w", err)
-	}
-	if err = b.revokedFailed.latest(recently); b.introspector != nil {
+	err := b.revokedFailed.latest(recently)
+	if b.introspector != nil {
 		err = b.introspector.ready()
 	}
 	if err != nil {

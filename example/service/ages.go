@@ -17,17 +17,18 @@ func CompareAges(ctx context.Context, store *sqlstore.Store, keys jwks.KeyStore)
 	if err != nil {
 		return err
 	}
-	if store.Status().New && blob != nil {
-		log.Print("WARNING: the database is new and empty, and the signing keys are old: was a file or a table lost, or does a setting name another database? Revoked tokens of before are good until they expire. Restore the database from a backup, or revoke all: clients revoke -all")
-	}
-	if blob != nil {
-		return nil
-	}
 	clients, err := store.List(ctx, registry.Query{Limit: 1})
 	if err != nil {
 		return err
 	}
-	if len(clients) > 0 {
+	feed, err := store.Changes(ctx, 0)
+	if err != nil {
+		return err
+	}
+	switch empty := len(clients) == 0 && feed.End == 0; {
+	case blob != nil && empty: // new, or emptied: no client was ever registered
+		log.Print("WARNING: the database is new and empty, and the signing keys are old: was a file or a table lost, or does a setting name another database? Revoked tokens of before are good until they expire. Restore the database from a backup, or revoke all: clients revoke -all")
+	case blob == nil && len(clients) > 0:
 		log.Print("WARNING: the database has clients, and there are no signing keys: were they lost, or does a setting name another place? New ones are made, and all tokens of before are refused")
 	}
 	return nil
