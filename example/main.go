@@ -4,7 +4,7 @@
 //	go run ./example
 //
 // It prints a curl session to paste. Its settings, all optional, are environment
-// variables; the README lists them.
+// variables; .github/docs/settings.md lists them.
 package main
 
 import (

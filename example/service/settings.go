@@ -19,7 +19,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Settings are the environment variables of the README's table.
+// Settings are the environment variables of .github/docs/settings.md.
 type Settings struct {
 	Issuer   string // ISSUER
 	Audience string // AUDIENCE
