@@ -77,8 +77,7 @@ func ping(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	return db.PingContext(ctx)
+	return errors.Join(db.PingContext(ctx), db.Close())
 }
 
 // placeOf names the servers and the database of a DSN, without user and password.
