@@ -10,7 +10,7 @@ import (
 
 // bounded is a map of limited capacity whose entries expire, all after the same
 // time, so that the oldest is also the next to expire. A full shard evicts its
-// oldest entry.
+// oldest entry, or the lightest of some: see weigh.
 type bounded[V any] struct {
 	seed   maphash.Seed
 	shards [16]shard[V]
@@ -18,6 +18,7 @@ type bounded[V any] struct {
 
 type shard[V any] struct {
 	mu       sync.RWMutex
+	weight   func(V) int64 // nil: the oldest is evicted
 	ttl      time.Duration
 	capacity int
 	entries  map[string]*list.Element
@@ -35,6 +36,9 @@ type entry[V any] struct {
 // shrinks without a pause.
 const sweepStep = 2
 
+// evictSample is how many entries are weighed for one eviction.
+const evictSample = 16
+
 func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 	b := &bounded[V]{seed: maphash.MakeSeed()}
 	for i := range b.shards {
@@ -42,6 +46,14 @@ func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 		s.ttl, s.capacity, s.entries = ttl, max(1, capacity/len(b.shards)), map[string]*list.Element{}
 	}
 	return b
+}
+
+// weigh has a full shard evict, of evictSample entries at random, that of the least
+// weight. So an entry that outweighs most is hardly ever evicted.
+func (b *bounded[V]) weigh(weight func(V) int64) {
+	for i := range b.shards {
+		b.shards[i].weight = weight
+	}
 }
 
 func (b *bounded[V]) shard(key string) *shard[V] {
@@ -87,6 +99,16 @@ func (b *bounded[V]) remove(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if element := s.entries[key]; element != nil {
+		s.drop(element)
+	}
+}
+
+// removeIf removes the entry of the key if f says so of its value.
+func (b *bounded[V]) removeIf(key string, f func(V) bool) {
+	s := b.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if element := s.entries[key]; element != nil && f(s.at(element).value) {
 		s.drop(element)
 	}
 }
@@ -146,10 +168,29 @@ func (s *shard[V]) set(key string, value V, now time.Time) {
 		return
 	}
 	if len(s.entries) >= s.capacity {
-		s.drop(s.order.Front())
+		s.evict()
 	}
 	s.entries[key] = s.order.PushBack(&entry[V]{key, value, now.Add(s.ttl)})
 	s.peak = max(s.peak, len(s.entries))
+}
+
+// evict drops one entry.
+func (s *shard[V]) evict() {
+	if s.weight == nil {
+		s.drop(s.order.Front())
+		return
+	}
+	var lightest *list.Element
+	least, sampled := int64(0), 0
+	for _, element := range s.entries { // in random order
+		if weight := s.weight(s.at(element).value); lightest == nil || weight < least {
+			lightest, least = element, weight
+		}
+		if sampled++; sampled == evictSample {
+			break
+		}
+	}
+	s.drop(lightest)
 }
 
 func (s *shard[V]) dropExpired(now time.Time, limit int) {

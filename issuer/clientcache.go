@@ -3,6 +3,7 @@ package issuer
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"sync/atomic"
 	"time"
 
@@ -15,15 +16,15 @@ import (
 // costs no query per token, and for longer while the store is away. The follower
 // evicts what the feed says has changed, and decides how old a record may be.
 type clientCache struct {
-	store      registry.Store
-	feed       *follower
-	clients    *bounded[*cachedClient]
-	unknown    *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
-	lookups    *lookups
-	seen       func(*registry.Client)             // told of each record that was read
-	flights    atomic.Pointer[singleflight.Group] // replaced when all are evicted
-	generation atomic.Uint64                      // counts evictions: a record that was read before one is not cached after it
-	failed     atomic.Pointer[time.Time]          // when the store last failed, or was tried since then; nil after it answered
+	store     registry.Store
+	feed      *follower
+	clients   *bounded[*cachedClient]
+	unknown   *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
+	lookups   *lookups
+	seen      func(*registry.Client)             // told of each record that was read
+	flights   atomic.Pointer[singleflight.Group] // replaced when all are evicted
+	evictions evictions
+	failed    atomic.Pointer[time.Time] // when the store last failed, or was tried since then; nil after it answered
 }
 
 // cachedClient is a record as it was read.
@@ -52,6 +53,7 @@ func (e constError) Error() string { return string(e) }
 
 func newClientCache(store registry.Store, feed *follower, lookups *lookups) *clientCache {
 	c := &clientCache{store: store, feed: feed, lookups: lookups, seen: func(*registry.Client) {}, clients: newBounded[*cachedClient](maxCached, clientStale), unknown: newBounded[*cachedClient](maxUnknown, clientFresh)}
+	c.evictions.seed = maphash.MakeSeed()
 	c.flights.Store(new(singleflight.Group))
 	return c
 }
@@ -95,8 +97,9 @@ func (c *clientCache) client(ctx context.Context, id, address string) (found, er
 
 // refresh queries the store, once for all who ask at the same time, also when the
 // first of them leaves. While the store fails, one caller in storeRetry tries it. It
-// has failed when a query for a client fails; one for an unknown id that times out
-// may be the fault of the many that ask for such.
+// has failed when a query for a client fails; one for an unknown id that times out,
+// here or by a shorter timeout of the store's own, may be the fault of the many that
+// ask for such.
 func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cachedClient, error) {
 	if at := c.failed.Load(); at != nil {
 		now := time.Now()
@@ -105,13 +108,13 @@ func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cach
 		}
 	}
 	flight := c.flights.Load().DoChan(id, func() (any, error) {
-		generation, number := c.generation.Load(), c.feed.sequence.Load()
+		generation, number := c.evictions.of(id), c.feed.sequence.Load()
 		detached, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), storeTimeout, errStoreStalled)
 		defer cancel()
 		now := time.Now()
 		client, err := c.read(detached, id)
 		if err != nil && !errors.Is(err, errWrongClient) {
-			if failed := time.Now(); known || detached.Err() == nil {
+			if failed := time.Now(); known || failed.Sub(now) < storeTimeout/2 {
 				c.failed.Store(&failed)
 			}
 			return nil, err
@@ -141,7 +144,7 @@ func (c *clientCache) put(id string, read *cachedClient, generation uint64) {
 	} else {
 		c.clients.set(id, read)
 	}
-	if c.generation.Load() != generation {
+	if c.evictions.of(id) != generation {
 		c.remove(id) // it may have changed while it was read
 	}
 }
@@ -154,18 +157,35 @@ func (c *clientCache) remove(id string) {
 // evict drops a client whose record has changed. A query that is under way is not
 // joined any more.
 func (c *clientCache) evict(id string) {
-	c.generation.Add(1)
+	c.evictions.add(id)
 	c.remove(id)
 	c.flights.Load().Forget(id)
 }
 
 // evictAll drops every record, and joins no query that is under way.
 func (c *clientCache) evictAll() {
-	c.generation.Add(1)
+	c.evictions.all.Add(1)
 	c.flights.Store(new(singleflight.Group))
 	c.clients.clear()
 	c.unknown.clear()
 }
+
+// evictions counts the evictions of each client, some of which share a count: a record
+// that was read before one is not cached after it.
+type evictions struct {
+	seed maphash.Seed
+	all  atomic.Uint64 // of all clients at once
+	some [4096]atomic.Uint64
+}
+
+func (e *evictions) at(id string) *atomic.Uint64 {
+	return &e.some[maphash.String(e.seed, id)%uint64(len(e.some))]
+}
+
+func (e *evictions) add(id string) { e.at(id).Add(1) }
+
+// of returns a number that is another one after an eviction.
+func (e *evictions) of(id string) uint64 { return e.all.Load() + e.at(id).Load() }
 
 // read queries the store; nil when there is no such client.
 func (c *clientCache) read(ctx context.Context, id string) (*registry.Client, error) {

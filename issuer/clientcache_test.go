@@ -324,6 +324,35 @@ func TestClientCacheChangeWhileReading(t *testing.T) {
 	})
 }
 
+// An eviction is of one client: what is read of others meanwhile is cached.
+func TestClientCacheEvictsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cache *clientCache
+		reads := 0
+		cache = newCache(t, storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
+			reads++
+			for range 100 {
+				cache.evict("noisy")
+			}
+			return &registry.Client{ID: id}, nil
+		}))
+		for n := range 100 {
+			for range 2 {
+				if _, err := cache.client(t.Context(), strconv.Itoa(n), address(n)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if reads > 105 { // some share a count
+			t.Errorf("%d reads of 100 clients", reads)
+		}
+		cache.evict("0")
+		if _, ok := cache.cached("0"); ok {
+			t.Error("the client that is evicted is cached")
+		}
+	})
+}
+
 // A flood of unknown ids takes bounded memory and evicts no client.
 func TestClientCacheFlood(t *testing.T) {
 	floods := 4 * maxCached

@@ -83,5 +83,8 @@ func (c *clock) check() error {
 	return offBy(time.Duration(c.offset.Load()))
 }
 
+// store returns the time by the store's clock, by this machine's if it has none.
+func (c *clock) store() time.Time { return time.Now().Add(-time.Duration(c.offset.Load())) }
+
 // ahead returns by how much this machine's clock is ahead, 0 if it is not.
 func (c *clock) ahead() time.Duration { return max(0, time.Duration(c.offset.Load())) }

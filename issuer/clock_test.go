@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
@@ -147,7 +148,7 @@ func TestClockOff(t *testing.T) {
 			s.wantUnavailable(t, s.postTo("/introspect", asks("all", g.token)))
 			s.wantBody(t, s.postTo("/revoke", about(g.token)), "{}")
 			status := s.issuer.Status()
-			if err := s.issuer.Ready(t.Context()); !errors.Is(err, errClockOff) || !errors.Is(e.Err, errClockOff) || !errors.Is(status.ClockError, errClockOff) || status.ClockOffset != off {
+			if err := s.issuer.Ready(t.Context()); !errors.Is(err, errClockOff) || !errors.Is(err, jwks.ErrUnavailable) || !errors.Is(e.Err, errClockOff) || !errors.Is(status.ClockError, errClockOff) || status.ClockOffset != off {
 				t.Errorf("%v, %v, %+v", err, e.Err, status)
 			}
 			if ahead := strings.Contains(e.Err.Error(), "ahead of"); ahead != (off > 0) {

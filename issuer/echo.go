@@ -1,7 +1,6 @@
 package issuer
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 
@@ -19,7 +18,9 @@ import (
 //	e.POST("/oauth/token", echo.WrapHandler(iss.TokenHandler()))
 //
 // A request's network, which some bounds are for, is that of its connection, unless
-// Config.ClientIP or else e.IPExtractor says where it comes from.
+// Config.ClientIP or else e.IPExtractor says where it comes from. Endpoints that Mount
+// adds see e.IPExtractor; for those that the app adds itself, as above, set
+// Config.ClientIP.
 func (i *Issuer) Mount(e *echo.Echo) {
 	clientIP := i.addressOf
 	if i.made() && i.clientIP == nil {
@@ -27,7 +28,7 @@ func (i *Issuer) Mount(e *echo.Echo) {
 			// Asked per request: the app may set it after Mount. Not c.RealIP, which
 			// believes any header when there is no extractor.
 			if extract := e.IPExtractor; extract != nil {
-				return cmp.Or(extract(r), notAnAddress)
+				return i.address(r, extract(r), errNoClientIP)
 			}
 			return i.connectionOf(r)
 		}

@@ -24,6 +24,8 @@ type follower struct {
 	apply  func(registry.Change)
 	report func(event.Reason, error) // a change of state: polls begin to fail, or succeed again
 
+	taken func() // called when the changes of a page are applied
+
 	// setBack is told that the feed may have been set back, before it is read anew, and
 	// restored that it was read to its end since then.
 	setBack  func()
@@ -40,13 +42,13 @@ type follower struct {
 
 	// Of the poll that runs:
 	timeouts int             // in a row
-	cursor   int64           // up to where the feed was read
-	anchor   registry.Change // the one at the cursor, zero if that is not known
+	cursor   int64           // up to where the feed was read: its end, or the last change of a page
+	anchor   registry.Change // the last change that was read, zero if that is not known
 	reread   reread
 
 	state    condition
 	clock    clock
-	sequence atomic.Int64              // of the last change read; it never falls
+	sequence atomic.Int64              // of the end of the feed as it was read; it never falls
 	current  atomic.Pointer[time.Time] // when the last poll that reached the end of the feed began; nil: none has
 	failure  atomic.Value              // error, of the last poll that failed
 }
@@ -82,7 +84,7 @@ var (
 func newFollower(store registry.Store, maxLag time.Duration, apply func(registry.Change), report func(event.Reason, error)) *follower {
 	f := &follower{
 		store: store, maxLag: maxLag, apply: apply, report: report, clock: clock{report: report},
-		setBack: func() {}, restored: func(int64, int64, bool) {},
+		taken: func() {}, setBack: func() {}, restored: func(int64, int64, bool) {},
 	}
 	f.life, f.stop = context.WithCancel(context.Background())
 	return f
@@ -213,7 +215,20 @@ func (f *follower) readPages() error {
 		case page.More && (len(page.Changes) == 0 || page.Changes[len(page.Changes)-1].Sequence <= f.cursor):
 			return errNoPage
 		}
-		f.take(page.Changes)
+		if f.tailWritten(page) {
+			set, err := f.wasSetBack()
+			switch {
+			case err != nil:
+				return err
+			case set && restarted:
+				return errSetBack
+			case set:
+				f.startOver(false)
+				restarted = true
+				continue
+			}
+		}
+		f.take(page)
 		if !page.More {
 			f.finish(begun)
 			return nil
@@ -221,22 +236,27 @@ func (f *follower) readPages() error {
 	}
 }
 
-// take applies the changes of a page.
-func (f *follower) take(changes []registry.Change) {
+// take applies the changes of a page. Past the last one the feed has nothing to read
+// again, up to its end.
+func (f *follower) take(page registry.Page) {
 	before := f.cursor
-	for _, change := range changes {
+	for _, change := range page.Changes {
 		if change.Sequence > f.cursor {
 			f.cursor, f.anchor = change.Sequence, change
 		}
 	}
+	if !page.More {
+		f.cursor = max(f.cursor, page.End)
+	}
 	// First the sequence, then the evictions: a record that is read after an
 	// eviction, and cached, has a number that is not below it.
 	f.sequence.Store(max(f.cursor, f.sequence.Load()))
-	for _, change := range changes {
+	for _, change := range page.Changes {
 		if change.Sequence > before {
 			f.apply(change)
 		}
 	}
+	f.taken()
 }
 
 // finish notes that the end of the feed was reached by a poll that began at the time.
@@ -267,8 +287,24 @@ const anchorMargin = 2 * registry.MaxClockSkew
 
 // anchored reports whether the feed must still hold the change at the cursor. A feed
 // that was set back does not, also when more has been written to it since.
-func (f *follower) anchored() bool {
-	return f.anchor.Sequence > 0 && f.anchor.Sequence == f.cursor && time.Until(f.anchor.ExpiresAt) > anchorMargin
+func (f *follower) anchored() bool { return f.anchorLives() && f.anchor.Sequence == f.cursor }
+
+// anchorLives reports whether the feed must still hold the anchor.
+func (f *follower) anchorLives() bool {
+	return f.anchor.Sequence > 0 && time.Until(f.anchor.ExpiresAt) > anchorMargin
+}
+
+// tailWritten reports whether something was written to a feed whose end lay after the
+// anchor, as what follows that has expired. Only then the anchor is worth a query of its
+// own, which reads all of the tail again.
+func (f *follower) tailWritten(page registry.Page) bool {
+	return f.anchorLives() && f.anchor.Sequence < f.cursor && page.End > f.cursor
+}
+
+// wasSetBack reports whether the feed does not hold the anchor any more.
+func (f *follower) wasSetBack() (bool, error) {
+	page, err := f.readPage(f.anchor.Sequence - 1)
+	return err == nil && !explains(page.Changes, f.anchor), err
 }
 
 // explains reports whether a page that should begin with the anchor does, or has what

@@ -206,6 +206,53 @@ func TestFeedSetBack(t *testing.T) {
 	})
 }
 
+// The end of a feed whose last changes have expired is read once, and tokens are
+// numbered by it. That the feed was set back and then written to is noticed all the
+// same, when it is written to.
+func TestFeedTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []int64
+		kept := registry.Change{Sequence: 5, Kind: registry.ClientCutOff, ClientID: "x", ExpiresAt: time.Now().Add(24 * time.Hour)}
+		feed, end := []registry.Change{kept}, int64(1000) // up to there all has expired
+		store := &feedFunc{newStore(t, app()), func(since int64) (registry.Page, error) {
+			asked = append(asked, since)
+			page := registry.Page{End: end}
+			for _, c := range feed {
+				if c.Sequence > since {
+					page.Changes = append(page.Changes, c)
+				}
+			}
+			return page, nil
+		}}
+		s := newService(t, Config{Store: store})
+		g := s.wantToken(t, s.post(appForm))
+		if got := parseTokenID(g.claims.ID).number; got != 1000 {
+			t.Errorf("a token is numbered %d, and the feed ends at 1000", got)
+		}
+		time.Sleep(time.Minute)
+		for n, since := range asked {
+			if n > 0 && since < 999 {
+				t.Fatalf("poll %d reads from %d", n, since)
+			}
+		}
+		written := len(asked)
+		feed, end = append(feed, registry.Change{Sequence: 1001, Kind: registry.TokenRevoked, TokenID: "a", ExpiresAt: time.Now().Add(time.Hour)}), 1001
+		time.Sleep(2 * time.Second)
+		wantRevoked(t, s.issuer, "a", "app", time.Now(), true)
+		if len(asked) > written+5 || len(s.of(event.OpFollow)) > 0 {
+			t.Errorf("%d polls in 2 s, events %+v", len(asked)-written, s.of(event.OpFollow))
+		}
+		end = 1002
+		time.Sleep(2 * time.Second)
+		feed, end = []registry.Change{{Sequence: 1003, Kind: registry.TokenRevoked, TokenID: "b", ExpiresAt: time.Now().Add(time.Hour)}}, 1003 // a restored backup
+		time.Sleep(2 * time.Second)
+		wantRevoked(t, s.issuer, "b", "app", time.Now(), true)
+		if got := s.of(event.OpFollow); len(got) != 1 || got[0].Reason != event.StateOlder {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 // A store whose pages contradict each other has failed, and is not polled without
 // end.
 func TestFeedContradicts(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 // writes nothing, so any number of cores read at once. It is a table with open
 // addressing and linear probing, in shards, each with a lock for writers.
 //
-// It keeps 96 bits of a seeded hash in place of each id, in 24 bytes without a
+// It keeps 96 bits of a seeded hash in place of each id, in 32 bytes without a
 // pointer. Two of a million ids are taken for one with a probability of 2⁻⁵⁶.
 type hashTable struct {
 	seeds  [2]maphash.Seed
@@ -33,6 +33,8 @@ type hashSlot struct {
 	key   atomic.Uint64 // of the first hash
 	rest  atomic.Uint64 // 32 bits of the second hash, then the second of the table's time from when the entry means nothing
 	value atomic.Int64
+
+	note int64 // for who writes
 }
 
 // hashKey is the hash of an id.
@@ -115,6 +117,11 @@ func probe(slots []hashSlot, k hashKey) (slot *hashSlot, found bool) {
 // put adds an entry, or raises the value and the end of the one there is. It
 // reports whether it is new.
 func (t *hashTable) put(k hashKey, value int64, until time.Time) (added bool) {
+	return t.putNoted(k, value, 0, until)
+}
+
+// putNoted does so with a note, for remove.
+func (t *hashTable) putNoted(k hashKey, value, note int64, until time.Time) (added bool) {
 	shard := &t.shards[k.shard()]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -130,6 +137,7 @@ func (t *hashTable) put(k hashKey, value int64, until time.Time) (added bool) {
 		return false
 	}
 	slot.value.Store(value)
+	slot.note = note
 	slot.rest.Store(k.rest | end)
 	slot.key.Store(k.key)
 	shard.used++
@@ -167,6 +175,7 @@ func (s *hashSlot) copyTo(slots []hashSlot) {
 	key, rest := s.key.Load(), s.rest.Load()
 	to, _ := probe(slots, hashKey{key, rest &^ lower})
 	to.value.Store(s.value.Load())
+	to.note = s.note
 	to.rest.Store(rest)
 	to.key.Store(key)
 }
@@ -179,13 +188,22 @@ func (s *hashSlot) end() uint64 { return s.rest.Load() & lower }
 // shard.
 func (t *hashTable) sweep(dropped func(value int64)) {
 	now := uint64(max(time.Since(t.began), 0) / time.Second)
+	t.removeSlots(func(s *hashSlot) bool { return s.end() <= now }, dropped)
+}
+
+// remove drops the entries that gone says, as sweep does.
+func (t *hashTable) remove(gone func(value, note int64) bool, dropped func(value int64)) {
+	t.removeSlots(func(s *hashSlot) bool { return gone(s.value.Load(), s.note) }, dropped)
+}
+
+func (t *hashTable) removeSlots(gone func(*hashSlot) bool, dropped func(value int64)) {
 	for n := range t.shards {
-		t.size.Add(-int64(t.shards[n].sweep(now, dropped)))
+		t.size.Add(-int64(t.shards[n].remove(gone, dropped)))
 	}
 }
 
-// sweep returns how many entries it has dropped.
-func (s *hashShard) sweep(now uint64, dropped func(value int64)) (expired int) {
+// remove returns how many entries it has dropped.
+func (s *hashShard) remove(gone func(*hashSlot) bool, dropped func(value int64)) (removed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slots := s.slots.Load()
@@ -193,16 +211,16 @@ func (s *hashShard) sweep(now uint64, dropped func(value int64)) (expired int) {
 		return 0
 	}
 	for n := range *slots {
-		if slot := &(*slots)[n]; slot.key.Load() != 0 && slot.end() <= now {
-			expired++
+		if slot := &(*slots)[n]; slot.key.Load() != 0 && gone(slot) {
+			removed++
 			dropped(slot.value.Load())
 		}
 	}
-	switch s.used -= expired; {
+	switch s.used -= removed; {
 	case s.used == 0:
 		s.slots.Store(nil)
-	case expired > 0:
-		s.resize(2*s.used, func(slot *hashSlot) bool { return slot.end() > now })
+	case removed > 0:
+		s.resize(2*s.used, func(slot *hashSlot) bool { return !gone(slot) })
 	}
-	return expired
+	return removed
 }

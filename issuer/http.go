@@ -42,7 +42,8 @@ func (i *Issuer) Handler() http.Handler {
 // errors included, has the form of RFC 6749, section 5.
 //
 // An app that serves an endpoint by itself, and not through Handler or Mount,
-// sees to it that the path is the one that the metadata states.
+// sees to it that the path is the one that the metadata states. Behind a proxy it sets
+// Config.ClientIP.
 //
 // Not checked: that the request was sent over TLS.
 func (i *Issuer) TokenHandler() http.Handler { return i.token(i.addressOf) }
@@ -133,19 +134,28 @@ func (i *Issuer) routes(clientIP func(*http.Request) string) []route {
 // the address of the connection.
 func (i *Issuer) addressOf(r *http.Request) string {
 	if i != nil && i.clientIP != nil {
-		return cmp.Or(i.clientIP(r), notAnAddress)
+		return i.address(r, i.clientIP(r), errNoClientIP)
 	}
 	return i.connectionOf(r)
 }
 
-// connectionOf returns the address of the connection. It is empty, and an event says
-// so once, where that is the address of a proxy which sends on many callers.
+// connectionOf returns the address of the connection. It is empty where that is the
+// address of a proxy which sends on many callers.
 func (i *Issuer) connectionOf(r *http.Request) string {
-	if !forwarded(r) {
-		return r.RemoteAddr
+	if forwarded(r) {
+		return i.address(r, "", errProxyUnknown)
+	}
+	return i.address(r, r.RemoteAddr, errNoClientIP)
+}
+
+// address returns the address if it is one. Otherwise it is empty, as all callers of
+// which it is not known are not one network, and an event says so once.
+func (i *Issuer) address(r *http.Request, address string, fault error) string {
+	if _, ok := ipOf(address); ok {
+		return address
 	}
 	if i != nil {
-		i.proxy.Do(func() { i.reportProxy(r.Context()) })
+		i.proxy.Do(func() { i.reportProxy(r.Context(), fault) })
 	}
 	return ""
 }

@@ -343,6 +343,11 @@ func TestLongestLifetime(t *testing.T) {
 	}{
 		"longest":           {Config{TokenTTL: longest}, true},
 		"longest for some":  {Config{MaxTokenTTL: longest}, true},
+		"and a day's lag":   {Config{TokenTTL: longest, MaxRevocationLag: 24 * time.Hour}, true},
+		"and ten days' lag": {Config{TokenTTL: longest, MaxRevocationLag: 10 * 24 * time.Hour}, false},
+		"two days' lag":     {Config{MaxTokenTTL: longest, MaxRevocationLag: 2 * 24 * time.Hour}, false},
+		"a year's lag":      {Config{MaxRevocationLag: 365 * 24 * time.Hour}, false},
+		"a week's lag":      {Config{MaxRevocationLag: 7 * 24 * time.Hour}, true},
 		"too long":          {Config{TokenTTL: longest + time.Second}, false},
 		"too long for some": {Config{MaxTokenTTL: longest + time.Second}, false},
 	} {

@@ -63,10 +63,13 @@ type Config struct {
 	// ClientIP returns where a request comes from: an IP address, with or without
 	// a port. Bounds per network are those of that address's network. Behind a
 	// proxy, return the address that your proxy vouches for, never a header that
-	// any caller can write. Default: the address of the connection; for Mount,
-	// Echo's IPExtractor where the app has one. With neither, bounds per network do
-	// not apply to a request with an X-Forwarded-For or Forwarded header, as all that
-	// a proxy sends on would be one network; Observe is told so once.
+	// any caller can write. Default: the address of the connection; for the endpoints
+	// that Mount adds, and no others, Echo's IPExtractor where the app has one. With
+	// neither, bounds per network do not apply to a request with an X-Forwarded-For,
+	// Forwarded or X-Real-IP header, as all that a proxy sends on would be one network;
+	// nor do they where what is returned is empty or no address. Observe is told so
+	// once. IPv4 addresses in IPv6 ones (mapped, NAT64 with the well-known prefix, SIIT,
+	// 6to4) count as themselves.
 	ClientIP func(r *http.Request) string
 
 	// ImportedSecrets lets clients authenticate with secrets that a person or
@@ -81,8 +84,10 @@ type Config struct {
 	// send ten times as many, to whichever clients, then one per 30 s. From an address
 	// at which the client has succeeded a right secret always works, unless 10 000
 	// wrong ones were sent from there; from the rest of its network it does unless
-	// such attempts use up a sixth of FailedAttempts. A store that is a
-	// registry.NetworkRecorder keeps the addresses; others forget them at a restart.
+	// such attempts use up a sixth of FailedAttempts. The 16 latest addresses of a
+	// client count. A store that is a registry.NetworkRecorder keeps them; others forget
+	// them at a restart. An attempt counts when its secret was compared, whether or not
+	// the caller waits for the answer, and whatever that is.
 	// Default 30; negative is no limit. Right generated secrets are not limited,
 	// unless the client was not seen for an hour and its network has failed as often.
 	// Each replica counts for itself.
@@ -101,7 +106,8 @@ type Config struct {
 	// Default 1 min, at least 2 s; 2 s makes "within 2 s" true without a condition,
 	// and an outage of the store one of the APIs at once. A replica that is cut off from
 	// the store takes tokens that others have revoked until then: to end them sooner,
-	// stop it.
+	// stop it. With MaxTokenTTL it is at most as long as cut-offs are kept,
+	// registry.CutOffLifetime.
 	MaxRevocationLag time.Duration
 
 	// TokenPath is the path of the token endpoint below Issuer.
@@ -208,6 +214,10 @@ func New(c Config) (*Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if known := c.MaxRevocationLag + afterExpiry + registry.MaxClockSkew; maxTTL > registry.CutOffLifetime-known {
+		return nil, fmt.Errorf("issuer: tokens of up to %v could outlive the cut-offs that are about them, as Config.MaxRevocationLag is %v: write a MaxRevocationLag of at most %v, or a shorter TokenTTL and MaxTokenTTL",
+			maxTTL, c.MaxRevocationLag, registry.CutOffLifetime-afterExpiry-registry.MaxClockSkew-maxTTL)
+	}
 	for audience, scopes := range c.Resources {
 		for _, s := range scopes {
 			if !registry.ValidScope(s) {
@@ -235,7 +245,8 @@ func New(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.revoked, i.ledger, i.feed = newRevoked(), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
+	i.revoked, i.ledger, i.feed = newRevoked(maxTTL), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
+	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.forgetCovered
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
 	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()

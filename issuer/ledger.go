@@ -23,8 +23,9 @@ type ledger struct {
 	pass    int           // counts how often the feed was set back
 	dropped ledgerEntry   // the latest that there was no room for
 
-	limit int
-	wake  chan struct{} // there may be something to write
+	limit   int
+	longest time.Duration // for which a token can be taken as valid
+	wake    chan struct{} // there may be something to write
 }
 
 // changeName is what one entry of the feed is about. A later change of the same name
@@ -41,7 +42,8 @@ func nameOf(c registry.Change) changeName {
 type ledgerEntry struct {
 	sequence int64
 	expires  time.Time
-	pass     int // in which it was last seen in the feed
+	until    time.Time // see keepUntil
+	pass     int       // in which it was last seen in the feed
 }
 
 type orderedName struct {
@@ -77,6 +79,9 @@ func (l *ledger) add(c registry.Change) {
 	if c.ExpiresAt.After(e.expires) {
 		e.expires = c.ExpiresAt
 	}
+	if until := keepUntil(c, l.longest); until.After(e.until) {
+		e.until = until
+	}
 	for len(l.entries) > l.limit {
 		l.drop()
 	}
@@ -94,8 +99,8 @@ func (l *ledger) drop() {
 	default:
 		delete(l.entries, oldest.name)
 		l.dropped.sequence = max(l.dropped.sequence, e.sequence)
-		if e.expires.After(l.dropped.expires) {
-			l.dropped.expires = e.expires
+		if e.until.After(l.dropped.until) {
+			l.dropped.until = e.until
 		}
 	}
 }
@@ -116,7 +121,7 @@ func (l *ledger) lacking() []registry.Change {
 	now := time.Now()
 	var all []registry.Change
 	for name, e := range l.entries {
-		if e.pass != l.pass && e.expires.After(now) && !l.covered(name, e) {
+		if e.pass != l.pass && e.until.After(now) && !l.covered(name, e) {
 			all = append(all, change(name, e))
 		}
 	}
@@ -166,14 +171,15 @@ func (l *ledger) lacks(c registry.Change) bool {
 func (l *ledger) forgot(to int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.dropped.sequence <= to || !l.dropped.expires.After(time.Now()) {
+	if l.dropped.sequence <= to || !l.dropped.until.After(time.Now()) {
 		return
 	}
 	all := changeName{kind: registry.AllCutOff}
 	if e := l.entries[all]; e != nil && e.sequence > l.dropped.sequence {
 		return
 	}
-	l.entries[all] = &ledgerEntry{sequence: l.dropped.sequence, expires: time.Now().Add(registry.CutOffLifetime), pass: l.pass - 1}
+	until := time.Now().Add(registry.CutOffLifetime)
+	l.entries[all] = &ledgerEntry{sequence: l.dropped.sequence, expires: until, until: until, pass: l.pass - 1}
 	l.order = append(l.order, orderedName{all, l.dropped.sequence})
 }
 
@@ -185,7 +191,7 @@ func (l *ledger) sweep() {
 	kept := make([]orderedName, 0, len(l.entries))
 	entries := make(map[changeName]*ledgerEntry, len(l.entries))
 	for _, o := range l.order {
-		if e := l.entries[o.name]; e != nil && e.expires.After(now) && entries[o.name] == nil {
+		if e := l.entries[o.name]; e != nil && e.until.After(now) && entries[o.name] == nil {
 			kept, entries[o.name] = append(kept, o), e
 		}
 	}

@@ -4,10 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -16,45 +15,48 @@ import (
 // lockout slows guessing down. Guessing needs a chosen secret: generated ones cannot
 // be guessed and cost nothing to check.
 //
-// Wrong chosen secrets are counted for each client and each network that requests
-// come from. A client has some free attempts; then the networks take turns, see
-// turns. A network has ten times as many, for all clients together; then one is let
-// through each networkRefill. A client whose network is trusted is let through
+// Attempts with chosen secrets are counted for each client and each network that
+// requests come from. A client has some free attempts; then the networks take turns,
+// see turns. A network has ten times as many, for all clients together; then one is
+// let through each networkRefill. A client whose network is trusted is let through
 // whatever these say, see trust; a wrong secret is then answered as they say.
 //
-// Wrong generated secrets are counted for each network alone, and decide nothing but
-// that the network has no more ids looked up in the store.
+// An attempt is reserved before its secret is compared with anything, the fingerprint
+// of a known one included. It is given back when the secret is right, or when nothing
+// was compared; never because of how it is answered, or because the caller has left.
+// Where a right secret would be answered otherwise than a wrong one, the wrong one has
+// cost an attempt.
+//
+// What a network has looked up in the store without success, and without such an
+// attempt, counts for the network alone, and decides nothing but that it has no more
+// ids looked up.
 //
 // Unknown clients are counted as known ones are, in maps of their own, so that a
 // flood of made-up ids neither evicts a client's count nor can be told from one.
 // Each replica counts for itself.
 type lockout struct {
-	attempts int
 	clients  *turns // clients there are
 	unknown  *turns // and are not
-	networks *bounded[*rate.Limiter]
-	misses   *bounded[*rate.Limiter] // of generated secrets, per network
+	networks *meters
+	queries  *meters // in vain, per network
 	trust    *trust
 }
 
 const (
 	networkFactor = 10 // a network has many clients
 	networkRefill = 30 * time.Second
-	missRefill    = time.Second
-	lockoutMemory = 3 * time.Hour // a network's bucket of 300 is full by then
+	queryRefill   = time.Second
+	lockoutMemory = 3 * time.Hour
 	maxAttempts   = 1_000_000
 )
-
-var errLockedOut = errors.New("issuer: too many failed attempts of this client or network")
 
 func newLockout(store registry.Store, queue *fairQueue, attempts int) *lockout {
 	attempts = min(attempts, maxAttempts)
 	return &lockout{
-		attempts: attempts,
 		clients:  newTurns(attempts),
 		unknown:  newTurns(attempts),
-		networks: newBounded[*rate.Limiter](maxBuckets, lockoutMemory),
-		misses:   newBounded[*rate.Limiter](maxBuckets, lockoutMemory),
+		networks: newMeters(allowance{attempts * networkFactor, networkRefill}, lockoutMemory),
+		queries:  newMeters(allowance{attempts * networkFactor, queryRefill}, lockoutMemory),
 		trust:    newTrust(store, queue, attempts),
 	}
 }
@@ -64,19 +66,31 @@ type attempt struct {
 	clientID string
 	address  string // empty: not known
 	network  string // of the address; generated sets it where it is needed
+	secret   string // the fingerprint of a chosen one
 }
 
-// steps are what an attempt consists of. A 401 of check is a failure.
+// steps are what an attempt consists of. An error says that the caller is not let in.
 type steps struct {
 	atOnce func() bool // find needs no query, or one that goes ahead
-	find   func() (exists bool, err *Error)
-	check  func(h checkHow) *Error
+	find   func() (looked, *Error)
+	full   func() bool                                  // find would turn away another id that needs a query
+	look   func() (known bool, err *Error)              // compares with the fingerprint of a known secret, if there is one
+	check  func(ahead bool) (compared bool, err *Error) // ahead of those whose network is not trusted
 }
 
-// checkHow says how a chosen secret is checked.
-type checkHow struct {
-	ahead bool // of those whose network is not trusted
-	quick bool // with no hash where a right secret is cached: other rules refuse the attempt
+// looked is what find has found.
+type looked struct {
+	exists bool
+	stale  bool // the store is away
+}
+
+// run finds and checks, with no limit.
+func run(s steps) *Error {
+	if _, err := s.find(); err != nil {
+		return err
+	}
+	_, err := s.check(false)
+	return err
 }
 
 // generated runs an attempt with a generated secret. A right one is never refused
@@ -89,50 +103,55 @@ func (l *lockout) generated(a attempt, s steps) *Error {
 	if s.atOnce() {
 		err := run(s)
 		if err == nil {
+			l.trust.succeeded(a, false)
 			return nil
 		}
 		a.network = networkOf(a.address)
-		return l.wrongGenerated(a, l.refusedMisses(a), err)
+		if refusal := l.refusedQueries(a); refusal != nil {
+			return refusal
+		}
+		if err.Status == http.StatusUnauthorized && a.network != "" {
+			l.queries.use(a.network)
+		}
+		return err
 	}
 	a.network = networkOf(a.address)
-	refusal := l.refusedMisses(a)
+	query, refusal := l.reserveQuery(a)
 	if refusal != nil && !l.trust.mayAsk(a) {
 		return refusal
 	}
-	if err := run(s); err != nil {
-		return l.wrongGenerated(a, refusal, err)
+	if _, err := s.find(); err != nil {
+		query.settle(left(err))
+		return cmp.Or(refusal, err)
 	}
-	l.trust.saw(a)
+	if _, err := s.check(false); err != nil {
+		query.settle(failed)
+		return cmp.Or(refusal, err)
+	}
+	query.settle(succeeded)
+	l.trust.succeeded(a, false)
 	return nil
 }
 
-// run finds and checks, with no limit.
-func run(s steps) *Error {
-	if _, err := s.find(); err != nil {
-		return err
-	}
-	return s.check(checkHow{})
-}
-
-// refusedMisses returns the answer to a wrong generated secret of a network that has
-// failed too often, with chosen or generated secrets, nil if it has not.
-func (l *lockout) refusedMisses(a attempt) *Error {
+// reserveQuery reserves a query in vain for an id that is not cached. The error is the
+// answer where there is none left.
+func (l *lockout) reserveQuery(a attempt) (*reservation, *Error) {
 	if refusal := l.refusedByNetwork(a); refusal != nil || a.network == "" {
-		return refusal
+		return nil, refusal
 	}
-	return refuse(left(l.misses, a.network, missRefill))
+	if query := l.queries.reserve(a.network, a.clientID); query != nil {
+		return query, nil
+	}
+	return nil, refuse(max(time.Second, l.queries.wait(a.network)), lockedOut{a.network, l.queries.allowance})
 }
 
-// wrongGenerated is the answer to a wrong generated secret, which is counted unless
-// it is refused.
-func (l *lockout) wrongGenerated(a attempt, refusal, err *Error) *Error {
-	if refusal != nil {
-		return refusal
+// left is what a query was that find has failed at: in vain if the caller has left
+// while it ran.
+func left(err *Error) outcome {
+	if errors.Is(err.cause, errLookupLeft) {
+		return failed
 	}
-	if err.Status == http.StatusUnauthorized && a.network != "" {
-		count(l.misses, a.network, l.attempts*networkFactor, missRefill)
-	}
-	return err
+	return untried
 }
 
 // chosen runs an attempt with a chosen secret. One that is refused costs no query
@@ -145,67 +164,27 @@ func (l *lockout) chosen(ctx context.Context, a attempt, s steps) *Error {
 	if refusal != nil && !l.trust.has(a) {
 		return refusal
 	}
-	exists, err := s.find()
-	if err != nil {
-		return cmp.Or(refusal, err)
-	}
-	t := l.unknown
-	if exists {
-		t = l.clients
-	}
-	var turn bool
-	if refusal == nil && !t.free(a.clientID) {
-		if turn = t.take(a.clientID, a.network); !turn {
-			refusal = refuse(t.wait(a.clientID, a.network))
-		}
-	}
-	if refusal != nil {
-		if exists && !l.trust.has(a) {
-			l.trust.load(ctx, a)
-		}
-		if !exists || !l.trust.allows(a) {
+	var query *reservation
+	if refusal == nil && !s.atOnce() {
+		if query, refusal = l.reserveQuery(a); refusal != nil && !l.trust.mayAsk(a) {
 			return refusal
 		}
 	}
-	err = s.check(checkHow{ahead: exists && l.trust.has(a), quick: refusal != nil})
-	switch {
-	case err == nil:
-		return l.right(a, t, turn, refusal)
-	case err.Status != http.StatusUnauthorized:
-		if turn {
-			t.giveBack(a.clientID, a.network)
-		}
+	found, err := s.find()
+	if err != nil {
+		query.settle(left(err))
 		return cmp.Or(refusal, err)
 	}
-	return l.wrong(a, t, turn, refusal, err)
-}
-
-// right is the answer to a right secret. Concurrent requests may have used up the
-// attempts that were there: past the limit even the right secret is refused, so the
-// answer tells nothing.
-func (l *lockout) right(a attempt, t *turns, turn bool, refusal *Error) *Error {
-	if refusal != nil && !l.trust.allows(a) {
-		return refusal
-	}
-	if refusal == nil && !turn && !t.free(a.clientID) && !l.trust.allows(a) {
-		return refuse(t.wait(a.clientID, a.network))
-	}
-	l.trust.succeeded(a)
-	return nil
-}
-
-// wrong is the answer to a wrong secret, which is counted. Requests that are refused
-// are not, so a flood from one network cannot evict the counts of others.
-func (l *lockout) wrong(a attempt, t *turns, turn bool, refusal, err *Error) *Error {
+	g := guessing{lockout: l, ctx: ctx, attempt: a, steps: s, looked: found, refusal: refusal}
+	err = g.run()
 	switch {
-	case refusal != nil:
-		l.trust.failed(a)
-		return refusal
-	case !turn && !t.spend(a.clientID):
-		return refuse(t.wait(a.clientID, a.network))
-	}
-	if a.network != "" {
-		count(l.networks, a.network, l.attempts*networkFactor, networkRefill)
+	case err == nil:
+		query.settle(succeeded)
+		l.trust.succeeded(a, true)
+	case g.outcome == failed: // that counts enough
+		query.settle(untried)
+	default:
+		query.settle(failed)
 	}
 	return err
 }
@@ -213,37 +192,51 @@ func (l *lockout) wrong(a attempt, t *turns, turn bool, refusal, err *Error) *Er
 // refusedByNetwork returns the answer to a request whose network has failed too
 // often, nil if it has not.
 func (l *lockout) refusedByNetwork(a attempt) *Error {
-	if a.network == "" {
+	if l == nil || a.network == "" {
 		return nil
 	}
-	return refuse(left(l.networks, a.network, networkRefill))
+	return refuse(l.networks.wait(a.network), lockedOut{a.network, l.networks.allowance})
 }
 
-// left returns how long it is until one more failure is allowed.
-func left(buckets *bounded[*rate.Limiter], key string, refill time.Duration) time.Duration {
-	bucket, ok := buckets.get(key)
-	if !ok {
-		return 0
+// refusedQueries returns the answer to a wrong generated secret, or an id to look up,
+// of a network that has failed too often, with chosen or generated secrets, nil if it
+// has not.
+func (l *lockout) refusedQueries(a attempt) *Error {
+	if refusal := l.refusedByNetwork(a); refusal != nil || a.network == "" {
+		return refusal
 	}
-	return time.Duration(max(0, 1-bucket.Tokens()) * float64(refill))
-}
-
-// count takes one from the bucket, and keeps it for as long again.
-func count(buckets *bounded[*rate.Limiter], key string, limit int, refill time.Duration) {
-	buckets.getOrSet(key, func() *rate.Limiter { return rate.NewLimiter(rate.Every(refill), limit) }).Allow()
+	return refuse(l.queries.wait(a.network), lockedOut{a.network, l.queries.allowance})
 }
 
 // refuse returns the answer to a request that must wait, nil if it need not.
-func refuse(wait time.Duration) *Error {
+func refuse(wait time.Duration, cause error) *Error {
 	if wait <= 0 {
 		return nil
 	}
 	return &Error{
 		Status: http.StatusTooManyRequests, Code: "temporarily_unavailable",
 		Description: "too many failed attempts, try again later",
-		RetryAfter:  int((wait + time.Second - 1) / time.Second), reason: event.LockedOut, cause: errLockedOut,
+		RetryAfter:  int((wait + time.Second - 1) / time.Second), reason: event.LockedOut, cause: cause,
 	}
 }
+
+// lockedOut is the cause of a refusal, which the client is not told.
+type lockedOut struct {
+	network string // empty: the client
+	allowance
+}
+
+var errLockedOut = errors.New("issuer: too many failed attempts of this client or network")
+
+func (e lockedOut) Error() string {
+	who := "at this client, from all networks together"
+	if e.network != "" {
+		who = "from the network " + e.network
+	}
+	return fmt.Sprintf("issuer: too many failed attempts %s: there were %d, and one more each %v", who, e.attempts, e.every)
+}
+
+func (e lockedOut) Is(target error) bool { return target == errLockedOut }
 
 // run keeps what trust learns, until the context ends.
 func (l *lockout) run(ctx context.Context) {
@@ -265,7 +258,7 @@ func (l *lockout) sweep() {
 	}
 	l.clients.sweep()
 	l.unknown.sweep()
-	l.networks.sweep()
-	l.misses.sweep()
+	l.networks.all.sweep()
+	l.queries.all.sweep()
 	l.trust.sweep()
 }

@@ -353,7 +353,7 @@ func TestLockoutUnknownAlike(t *testing.T) {
 			ask(2, 1, "wrong")
 			ask(70, 2, generated)
 			ask(2, 2, "wrong")
-			time.Sleep(missRefill)
+			time.Sleep(queryRefill)
 			ask(3, 2, generated)
 			time.Sleep(lockoutMemory + time.Minute)
 			ask(8, 4, "wrong")
@@ -414,12 +414,12 @@ func TestLockoutFlood(t *testing.T) {
 			t.Errorf("a client is refused in a flood: status %d", got)
 		}
 		l := s.issuer.secrets.lockout
-		for name, n := range map[string]int{"clients": entries(l.clients.clients), "unknown": entries(l.unknown.clients), "turns": entries(l.unknown.given), "networks": entries(l.networks), "misses": entries(l.misses)} {
+		for name, n := range map[string]int{"clients": entries(l.clients.clients.all), "unknown": entries(l.unknown.clients.all), "turns": entries(l.unknown.given), "networks": entries(l.networks.all), "queries": entries(l.queries.all)} {
 			if n > maxBuckets {
 				t.Errorf("%d %s are kept", n, name)
 			}
 		}
-		if n := entries(l.clients.clients); n != 1 {
+		if n := entries(l.clients.clients.all); n != 1 {
 			t.Errorf("%d clients are kept, want the one that failed", n)
 		}
 	})
@@ -433,15 +433,27 @@ func TestLockoutKeepsLittle(t *testing.T) {
 		s.wantToken(t, s.from(address(n), "app", appSecret))
 	}
 	l := s.issuer.secrets.lockout
-	if entries(l.clients.clients)+entries(l.networks)+entries(l.misses)+entries(l.trust.networks) != 0 {
+	if entries(l.clients.clients.all)+entries(l.networks.all)+entries(l.queries.all)+l.trust.addresses("app", true) != 0 {
 		t.Error("a generated secret is counted")
 	}
 	for n := range 10 {
 		s.wantToken(t, s.from(address(n), "chosen", "secret456"))
 	}
-	if clients, networks, trusted := entries(l.clients.clients), entries(l.networks), entries(l.trust.networks); clients+networks != 0 || trusted != 10 {
+	if clients, networks, trusted := entries(l.clients.clients.all), entries(l.networks.all), l.trust.addresses("chosen", true); clients+networks != 0 || trusted != 10 {
 		t.Errorf("%d, %d, %d", clients, networks, trusted)
 	}
+}
+
+// addresses returns how many addresses of a client are trusted, or seen.
+func (t *trust) addresses(id string, chosen bool) (n int) {
+	t.client(id, func(c *trustedClient, _ time.Time) {
+		for _, p := range c.places {
+			if p.chosen == chosen {
+				n++
+			}
+		}
+	})
+	return n
 }
 
 func TestLockoutOff(t *testing.T) {

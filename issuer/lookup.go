@@ -24,6 +24,7 @@ const (
 	maxUnknown    = 1 << 14
 
 	errLookupBusy = constError("issuer: the query had to wait for too long")
+	errLookupLeft = constError("issuer: the caller left while its query ran")
 )
 
 func newLookups() *lookups {
@@ -56,8 +57,8 @@ func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*ca
 	begun, known := time.Now(), c.lookups.wasClient(id)
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errLookupBusy)
 	defer cancel()
-	key := strconv.FormatUint(c.generation.Load(), 10) + " " + network + " " + id // neither a number nor a network has a space
-	return c.lookups.flights.do(bound, key, func(ctx context.Context) (*cachedClient, error) {
+	key := strconv.FormatUint(c.evictions.of(id), 10) + " " + network + " " + id // neither a number nor a network has a space
+	found, started, err := c.lookups.flights.do(bound, key, func(ctx context.Context, begin func() bool) (*cachedClient, error) {
 		if err := c.lookups.queue.acquire(ctx, network, known); err != nil {
 			return nil, err
 		}
@@ -65,8 +66,15 @@ func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*ca
 		if read, ok := c.cached(id); ok && read.read.After(begun) {
 			return read, nil // another network's caller was first
 		}
+		if !begin() {
+			return nil, errLookupBusy
+		}
 		return c.refresh(context.WithoutCancel(ctx), id, known) // the slot is kept as long as the query runs
 	})
+	if err != nil && started && ctx.Err() != nil {
+		return nil, errLookupLeft
+	}
+	return found, err
 }
 
 // cached returns the record that is cached for the id, fresh or not.

@@ -171,6 +171,80 @@ func TestLookupFullAlike(t *testing.T) {
 	})
 }
 
+// While a network's line is full, it is answered as unknown ids are, and finds out
+// nothing: no chosen secret is compared, and none counts. Where the client has worked it
+// still works, in that network too.
+func TestLookupFullComparesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &watched{Memory: newStore(t, app(), chosen(t, "guessed"), chosen(t, "free"))}
+		s := newService(t, Config{Store: store, ImportedSecrets: true})
+		quick := quickHash(t, "nobody's")
+		s.issuer.secrets.slow.dummy.Store(&quick)
+		const network = "203.0.113.9:1"
+		for _, id := range []string{"guessed", "free"} {
+			s.wantToken(t, s.from("198.51.100.7:1", id, "secret456"))
+		}
+		s.wantToken(t, s.from("203.0.113.80:1", "free", "secret456"))
+		q := s.issuer.clients.lookups.queue
+		release := hold(t, q, networkOf(network))
+		hashes := s.slowHashesIn(func() {
+			for n := range 200 {
+				s.wantUnavailable(t, s.from(network, "guessed", "wrong"+strconv.Itoa(n)))
+				s.wantUnavailable(t, s.from(network, "nobody", "wrong"+strconv.Itoa(n)))
+			}
+			s.wantUnavailable(t, s.from(network, "guessed", "secret456"))
+			s.wantUnavailable(t, s.from(network, "nobody", "secret456"))
+		})
+		if hashes != 0 {
+			t.Errorf("%d guesses were compared", hashes)
+		}
+		s.wantToken(t, s.from("198.51.100.7:1", "guessed", "secret456"))
+		s.wantToken(t, s.from("203.0.113.80:1", "free", "secret456"))
+		for n := range 200 { // a neighbour; 5 of these are compared
+			s.wantUnavailable(t, s.from(network, "free", "wrong"+strconv.Itoa(n)))
+		}
+		s.wantUnavailable(t, s.from(network, "free", "secret456"))
+		s.wantToken(t, s.from("203.0.113.80:1", "free", "secret456"))
+		release()
+		for n := range 30 {
+			for _, id := range []string{"guessed", "free", "nobody"} {
+				s.wantStatus(t, s.from(network, id, "wrong"+strconv.Itoa(n)), 401)
+			}
+		}
+		for _, id := range []string{"guessed", "free", "nobody"} {
+			s.wantStatus(t, s.from(network, id, "wrong"), 429)
+		}
+	})
+}
+
+// hold fills the queue with callers of one network, until release.
+func hold(t *testing.T, q *fairQueue, network string) (release func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	q.mu.Lock()
+	slots := q.free
+	q.mu.Unlock()
+	for range slots {
+		if err := q.acquire(ctx, network, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range lookupLine {
+		go func() { _ = q.acquire(ctx, network, false) }()
+	}
+	synctest.Wait()
+	if !q.full(network) {
+		t.Fatal("the line is not full")
+	}
+	return func() {
+		cancel()
+		synctest.Wait()
+		for range slots {
+			q.release()
+		}
+	}
+}
+
 // A caller that leaves gives up its place, and a query that it began keeps its slot.
 func TestLookupLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -238,14 +238,19 @@ func (s *service) send(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
+// lastEvent returns the last event of a request. What happens in the background is told
+// at any time in between.
 func (s *service) lastEvent(t *testing.T) Event {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.events) == 0 {
-		t.Fatal("no event")
+	for _, e := range slices.Backward(s.events) {
+		if e.Op != event.OpFollow && e.Op != event.OpRecord && e.Op != event.OpConfig {
+			return e
+		}
 	}
-	return s.events[len(s.events)-1]
+	t.Fatal("no event")
+	return Event{}
 }
 
 // wantError checks the whole answer: status, every header, every byte.

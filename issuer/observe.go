@@ -86,11 +86,14 @@ func (i *Issuer) tell(ctx context.Context, e Event) {
 	}
 }
 
-// errProxyUnknown is the cause of the event that reportProxy sends.
-var errProxyUnknown = errors.New("issuer: a proxy sends requests on, and whom they come from is not known: bounds per network are off for them; set Config.ClientIP, or Echo's IPExtractor")
+// Causes of the event that reportProxy sends.
+var (
+	errProxyUnknown = errors.New("issuer: a proxy sends requests on, and whom they come from is not known: bounds per network are off for them; set Config.ClientIP (endpoints that Mount adds also see Echo's IPExtractor)")
+	errNoClientIP   = errors.New("issuer: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address for a request: bounds per network are off for such; have Config.ClientIP return an address, with or without a port")
+)
 
-// reportProxy says that requests arrive by a proxy and their callers cannot be told
-// apart.
-func (i *Issuer) reportProxy(ctx context.Context) {
-	i.tell(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: errProxyUnknown})
+// reportProxy says that it is not known where requests come from, and so their callers
+// cannot be told apart.
+func (i *Issuer) reportProxy(ctx context.Context, fault error) {
+	i.tell(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: fault})
 }

@@ -48,7 +48,7 @@ func TestReasons(t *testing.T) {
 	claimless := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, errBroken }})
 	misclaiming := claiming(t, map[string]any{"sub": "root"})
 	full := newService(t, Config{ImportedSecrets: true}, clients...)
-	full.issuer.secrets.slow.queue.free, full.issuer.secrets.slow.queue.waiting = 0, slowWaiters
+	full.issuer.secrets.slow.queue.free, full.issuer.secrets.slow.queue.others.waiting = 0, slowWaiters
 	guessed := newGuessed(t, 1, clients...)
 	guessed.from(address(1), "guessed", "wrong")
 	foreign := good.wantToken(t, good.post(form("grant_type", "client_credentials", "client_id", "basic"), "Authorization", basic("basic", appSecret)))

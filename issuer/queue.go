@@ -3,6 +3,7 @@ package issuer
 import (
 	"container/list"
 	"context"
+	"net/netip"
 	"sync"
 )
 
@@ -12,15 +13,16 @@ import (
 //
 // A line may be as long as perLine, and as the places that are free (dynamic
 // thresholds, as in packet switches): lines that fill the queue always leave places
-// for a line that is new.
+// for a line that is new. All lines of an IPv6 /48 together may have an eighth of the
+// places, those of a /32 half.
 //
-// Callers that go ahead have lines of their own. Those get three turns of four.
+// Callers that go ahead have lines and places of their own, so that the others cannot
+// fill these. They get three turns of four.
 type fairQueue struct {
 	mu       sync.Mutex
 	free     int // of the slots
 	perLine  int
-	capacity int // of all lines together
-	waiting  int
+	capacity int // of all lines of one kind together
 	ahead    lines
 	others   lines
 	turn     int // counts the turns while both kinds wait
@@ -30,6 +32,9 @@ const errQueueFull = constError("issuer: too many requests of this network wait 
 
 // aheadShare is of how many turns the callers that go ahead leave one to the others.
 const aheadShare = 4
+
+// groupShares are what part of the places each of groupsOf may have.
+var groupShares = [...]int{8, 2}
 
 func newFairQueue(slots, perLine, capacity int) *fairQueue {
 	return &fairQueue{free: slots, perLine: perLine, capacity: capacity}
@@ -65,7 +70,6 @@ func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) err
 		return errQueueFull
 	}
 	w := kind.add(network)
-	q.waiting++
 	q.mu.Unlock()
 	select {
 	case <-w.ready:
@@ -79,7 +83,6 @@ func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) err
 		q.next()
 	default:
 		w.line.of.remove(w)
-		q.waiting--
 	}
 	return context.Cause(ctx)
 }
@@ -87,7 +90,19 @@ func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) err
 // room reports whether the line of the network may become longer.
 func (q *fairQueue) room(kind *lines, network string) bool {
 	length := kind.length(network)
-	return length < q.capacity-q.waiting && (network == "" || length < q.perLine)
+	if length >= q.capacity-kind.waiting || network != "" && length >= q.perLine {
+		return false
+	}
+	if len(kind.groups) == 0 {
+		return true
+	}
+	groups, _ := groupsOf(network)
+	for n, group := range groups {
+		if kind.groups[group] >= max(1, q.capacity/groupShares[n]) {
+			return false
+		}
+	}
+	return true
 }
 
 // full reports whether a caller of the network that does not go ahead would be turned
@@ -102,7 +117,7 @@ func (q *fairQueue) full(network string) bool {
 func (q *fairQueue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiting
+	return q.ahead.waiting + q.others.waiting
 }
 
 // release gives a slot back.
@@ -128,14 +143,15 @@ func (q *fairQueue) next() {
 		q.free++
 		return
 	}
-	q.waiting--
 	close(w.ready)
 }
 
 // lines are the lines of networks in which callers wait. Its zero value is empty.
 type lines struct {
-	of    map[string]*line
-	order list.List // of *line, the one whose turn is next in front
+	waiting int
+	of      map[string]*line
+	order   list.List            // of *line, the one whose turn is next in front
+	groups  map[netip.Prefix]int // how many wait of each of groupsOf
 }
 
 // line is the callers of one network that wait, the first in front.
@@ -167,6 +183,7 @@ func (l *lines) add(network string) *waiter {
 	}
 	w := &waiter{line: in, ready: make(chan struct{})}
 	w.place = in.waiters.PushBack(w)
+	l.count(network, 1)
 	return w
 }
 
@@ -193,11 +210,32 @@ func (l *lines) next() *waiter {
 // takes the map with it, which does not shrink by itself.
 func (l *lines) remove(w *waiter) {
 	w.line.waiters.Remove(w.place)
+	l.count(w.line.network, -1)
 	if w.line.waiters.Len() > 0 {
 		return
 	}
 	l.order.Remove(w.line.turn)
 	if delete(l.of, w.line.network); len(l.of) == 0 {
 		l.of = nil
+	}
+}
+
+// count adds to how many wait, of the network and of all.
+func (l *lines) count(network string, n int) {
+	l.waiting += n
+	groups, ok := groupsOf(network)
+	if !ok {
+		return
+	}
+	if l.groups == nil {
+		l.groups = map[netip.Prefix]int{}
+	}
+	for _, group := range groups {
+		if l.groups[group] += n; l.groups[group] == 0 {
+			delete(l.groups, group)
+		}
+	}
+	if len(l.groups) == 0 {
+		l.groups = nil
 	}
 }

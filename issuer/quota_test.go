@@ -83,7 +83,7 @@ func TestRevokeFlood(t *testing.T) {
 }
 
 // Beyond maxRevocations live ones, of any replica, a client's next revocation is
-// one cut-off of it; when they have expired it has them again.
+// one cut-off of it; then it has them again.
 func TestRevokeLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -107,7 +107,7 @@ func TestRevokeLimit(t *testing.T) {
 		there.wantBody(t, there.postTo("/revoke", about(again.token)), "{}")
 		time.Sleep(followPromise)
 		for _, s := range []*service{here, there} {
-			if tokens, clients := int(s.issuer.revoked.tokens.size.Load()), int(s.issuer.revoked.clients.size.Load()); tokens != 2*maxRevocations-1 || clients != 1 {
+			if tokens, clients := int(s.issuer.revoked.tokens.size.Load()), int(s.issuer.revoked.clients.size.Load()); tokens != maxRevocations-1 || clients != 1 {
 				t.Errorf("%d tokens and %d clients are kept", tokens, clients)
 			}
 			if !s.revoked(t, again) || !s.revoked(t, kept) {
@@ -117,14 +117,65 @@ func TestRevokeLimit(t *testing.T) {
 				t.Error("it gets no token that is good")
 			}
 		}
-		time.Sleep(time.Hour + 2*sweepEvery)
+		// The entries that the cut-off covers count no more: what the client revokes now
+		// is one token again.
+		for _, s := range []*service{here, there} {
+			if got := s.issuer.revoked.of("app"); got != 0 {
+				t.Errorf("%d are counted after the cut-off", got)
+			}
+			alone, sibling := s.wantToken(t, s.post(appForm)), s.wantToken(t, s.post(appForm))
+			s.wantBody(t, s.postTo("/revoke", about(alone.token)), "{}")
+			if !s.revoked(t, alone) || s.revoked(t, sibling) || s.issuer.revoked.of("app") != 1 {
+				t.Error("not this token alone is revoked")
+			}
+			time.Sleep(followPromise)
+			if s.revoked(t, sibling) || s.issuer.revoked.tokens.size.Load() < maxRevocations {
+				t.Error("the sibling is revoked later, or another client's entry is gone")
+			}
+			put(t, store.Memory, registry.CutOff("app"))
+			time.Sleep(followPromise)
+		}
+		alone := here.wantToken(t, here.post(appForm))
+		here.wantBody(t, here.postTo("/revoke", about(alone.token)), "{}")
+		time.Sleep(time.Hour + 7*sweepEvery)
 		if got := here.issuer.revoked.of("app"); got != 0 {
 			t.Errorf("%d are counted after their time", got)
 		}
-		alone, other := here.wantToken(t, here.post(appForm)), here.wantToken(t, here.post(appForm))
-		here.wantBody(t, here.postTo("/revoke", about(alone.token)), "{}")
-		if !here.revoked(t, alone) || here.revoked(t, other) {
-			t.Error("not this token alone is revoked")
-		}
 	})
+}
+
+// A cut-off takes the entries of the tokens that it covers, of that client alone, in
+// whatever order the two arrive, and no others: those which the client got later, and
+// those whose client is not known.
+func TestCutOffForgetsTokens(t *testing.T) {
+	for name, c := range map[string]registry.Change{"client": {Kind: registry.ClientCutOff, ClientID: "app"}, "all": {Kind: registry.AllCutOff}} {
+		until := time.Now().Add(time.Hour)
+		c.Sequence, c.ExpiresAt = 100, until
+		ids := map[string]string{}
+		entry := func(name, client string, number int64) registry.Change {
+			ids[name] = newTokenID(tokenID{number, 0})
+			return registry.Change{Sequence: 200, Kind: registry.TokenRevoked, TokenID: ids[name], ClientID: client, ExpiresAt: until}
+		}
+		before := []registry.Change{entry("old", "app", 99), entry("new", "app", 100), entry("other's", "other", 99), entry("of nobody", "", 99)}
+		r := newRevoked(time.Hour)
+		for _, e := range before {
+			r.add(e)
+		}
+		r.add(c)
+		r.forgetCovered()
+		r.add(entry("late", "app", 98))
+		r.forgetCovered()
+		want, kept := 1, 3
+		if name == "all" {
+			kept = 1
+		}
+		if got, size := r.of("app"), int(r.tokens.size.Load()); got != want || size != kept {
+			t.Errorf("%s: %d of the client are counted, %d are kept, want %d and %d", name, got, size, want, kept)
+		}
+		for id, client := range map[string]string{"old": "app", "new": "app", "late": "app", "other's": "other", "of nobody": "app"} {
+			if !r.has(ids[id], client) {
+				t.Errorf("%s: the token %q is not revoked", name, id)
+			}
+		}
+	}
 }

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	restoreWithin = 2 * time.Second       // each replica begins at a moment of its own
-	restoreEvery  = 10 * time.Millisecond // between two writes
+	restoreWithin  = 2 * time.Second       // each replica begins at a moment of its own
+	restoreEvery   = 10 * time.Millisecond // between two writes
+	restoreLongest = time.Minute           // between two of a store whose clock is behind
 )
 
 var errRestored = errors.New("issuer: the store's feed was set back, as by a restored backup")
@@ -59,8 +60,11 @@ func (i *Issuer) restore(ctx context.Context) {
 }
 
 // restoreOne writes a change that the feed lacks, unless another replica has done so
-// meanwhile; false when the context ends first.
+// meanwhile; false when the context ends first. A cut-off whose new sequence is not
+// above the one that is known here, as the store's clock is behind that of the lost one,
+// is written until it is: new tokens would be refused here until then.
 func (i *Issuer) restoreOne(ctx context.Context, c registry.Change) bool {
+	again := storeRetry
 	for {
 		if c.Kind != registry.TokenRevoked {
 			// A cut-off that is written twice costs clients one more token.
@@ -69,10 +73,13 @@ func (i *Issuer) restoreOne(ctx context.Context, c registry.Change) bool {
 		if !i.ledger.lacks(c) {
 			return true
 		}
-		if i.revoke(ctx, c) == nil {
-			return pause(ctx, restoreEvery)
+		if i.revoke(registry.AsOperator(ctx), c) == nil {
+			if !i.ledger.lacks(c) {
+				return pause(ctx, restoreEvery)
+			}
+			again = min(2*again, restoreLongest)
 		}
-		if !pause(ctx, storeRetry) {
+		if !pause(ctx, again) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"sync"
@@ -103,6 +104,83 @@ func TestRestoredOlder(t *testing.T) {
 				time.Sleep(time.Hour)
 				if got := names(t, store)[changeName{kind: registry.ClientCutOff, clientID: "other"}]; got > 1 {
 					t.Errorf("%d cut-offs an hour later", got)
+				}
+			})
+		})
+	}
+}
+
+// lossy is a store that fails over to a replica which lacks the last commits, and whose
+// clock is behind.
+type lossy struct {
+	*registry.Memory
+	mu     sync.Mutex
+	feed   []registry.Change
+	end    int64
+	behind time.Duration
+}
+
+func (l *lossy) Revoke(_ context.Context, c registry.Change) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now().Add(-l.behind)
+	l.end = max(l.end+1, now.UnixMicro())
+	if c.Sequence = l.end; c.Kind != registry.TokenRevoked {
+		c.ExpiresAt = now.Add(c.Kind.Lifetime())
+	}
+	l.feed = append(l.feed, c)
+	return l.end, nil
+}
+
+func (l *lossy) Changes(_ context.Context, since int64) (registry.Page, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	page := registry.Page{End: l.end}
+	for _, c := range l.feed {
+		if c.Sequence > since {
+			page.Changes = append(page.Changes, c)
+		}
+	}
+	return page, nil
+}
+
+func (l *lossy) failOver(behind time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.feed, l.end, l.behind = l.feed[:1], l.feed[0].Sequence, behind
+}
+
+// After a failover that lost a cut-off, the tokens of a replica that never read it are
+// numbered below it, and those that know it refuse them: until one of these has written
+// it again, which ends all that.
+func TestFailoverHeals(t *testing.T) {
+	for name, behind := range map[string]time.Duration{"clocks agree": 0, "its clock is behind": 45 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for _, lost := range []registry.Change{registry.CutOff("app"), {Kind: registry.AllCutOff}, {Kind: registry.SecretCutOff, ClientID: "app", SecretID: appStored.ID}} {
+					store := &lossy{Memory: newStore(t, app())}
+					put(t, store, registry.Change{Kind: registry.TokenRevoked, TokenID: "first"})
+					knows := newService(t, Config{Store: store})
+					stolen := knows.wantToken(t, knows.post(appForm))
+					time.Sleep(time.Minute)
+					put(t, store, lost)
+					time.Sleep(followPromise)
+					store.failOver(behind)
+					late := newService(t, Config{Store: store})
+					early := late.wantToken(t, late.post(appForm))
+					if !knows.revoked(t, early) {
+						t.Errorf("%v: a token that was numbered below a known cut-off is good", lost.Kind)
+					}
+					time.Sleep(behind + restoreWithin + 2*followPromise + time.Duration(behind)/2)
+					next := late.wantToken(t, late.post(appForm))
+					for _, s := range []*service{knows, late, newService(t, Config{Store: store})} {
+						if !s.revoked(t, stolen) || s.revoked(t, next) {
+							t.Errorf("%v: the stolen token is revoked: %v, a new one: %v", lost.Kind, s.revoked(t, stolen), s.revoked(t, next))
+						}
+					}
+					if len(store.feed) > 15 {
+						t.Errorf("%v: %d entries in the feed", lost.Kind, len(store.feed))
+					}
 				}
 			})
 		})

@@ -47,7 +47,7 @@ func (i *Issuer) RevokeToken(ctx context.Context, jti string, expiresAt time.Tim
 // tokenRevoked is the change that revokes a token, of a client if that is known.
 func (i *Issuer) tokenRevoked(jti, clientID string, expiresAt time.Time) registry.Change {
 	if expiresAt.IsZero() && i.made() {
-		expiresAt = time.Now().Add(i.maxTTL)
+		expiresAt = i.feed.clock.store().Add(i.maxTTL)
 	}
 	return registry.Change{Kind: registry.TokenRevoked, TokenID: jti, ClientID: clientID, ExpiresAt: expiresAt.Add(afterExpiry)}
 }
@@ -101,7 +101,7 @@ func (i *Issuer) revokeNow(ctx context.Context, e Event, c registry.Change) erro
 		return errNotMade
 	}
 	o := i.observation()
-	err := i.revoke(ctx, c)
+	err := i.revoke(registry.AsOperator(ctx), c)
 	o.reportRevocation(ctx, e, err)
 	return err
 }

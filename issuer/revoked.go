@@ -17,38 +17,101 @@ type revoked struct {
 	secrets *hashTable   // secret tag and client → sequence of the secret's last cut-off
 	all     atomic.Int64 // sequence of the last cut-off of all clients, 0 if there is none
 
+	longest time.Duration // for which a token can be taken as valid
+
 	mu       sync.Mutex
-	allUntil time.Time     // when that cut-off means nothing any more
-	live     map[int64]int // by hash of the client: how many entries tokens has
+	allUntil time.Time       // when that cut-off means nothing any more
+	live     map[int64]int   // by hash of the client: how many entries tokens has
+	covered  map[int64]int64 // by hash of the client, 0 for all: the cut-off since which its tokens need no entry
 }
 
-func newRevoked() *revoked {
-	return &revoked{tokens: newHashTable(), clients: newHashTable(), secrets: newHashTable(), live: map[int64]int{}}
+// newRevoked returns an empty set for an issuer whose tokens live that long at most.
+func newRevoked(maxTTL time.Duration) *revoked {
+	return &revoked{
+		tokens: newHashTable(), clients: newHashTable(), secrets: newHashTable(), longest: maxTTL + afterExpiry,
+		live: map[int64]int{}, covered: map[int64]int64{},
+	}
+}
+
+// keepUntil returns until when a change counts here, by the monotonic clock: until
+// ExpiresAt, and for as long as there was left of it when the store wrote the change,
+// which the sequence tells, at most the longest. So a wall clock that is ahead, here,
+// ends nothing too early.
+func keepUntil(c registry.Change, longest time.Duration) time.Time {
+	if c.Kind != registry.TokenRevoked {
+		longest = c.Kind.Lifetime()
+	}
+	now := time.Now()
+	left := min(c.ExpiresAt.Sub(time.UnixMicro(c.Sequence)), longest)
+	return now.Add(max(left, c.ExpiresAt.Sub(now)))
 }
 
 // add makes a change count. A change that is added twice, or with an earlier
 // sequence or end, takes nothing back.
 func (r *revoked) add(c registry.Change) {
+	until := keepUntil(c, r.longest)
 	switch c.Kind {
 	case registry.TokenRevoked:
-		owner := r.owner(c.ClientID)
-		r.count(owner, 1) // before a sweep can drop it
-		if !r.tokens.put(r.tokens.hash(c.TokenID), owner, c.ExpiresAt) {
-			r.count(owner, -1)
-		}
+		r.addToken(c, until)
 	case registry.ClientCutOff:
-		r.clients.put(r.clients.hash(c.ClientID), c.Sequence, c.ExpiresAt)
+		r.clients.put(r.clients.hash(c.ClientID), c.Sequence, until)
+		r.covers(r.owner(c.ClientID), c.Sequence)
 	case registry.SecretCutOff:
-		r.secrets.put(r.secretKey(secretTag(c.SecretID), c.ClientID), c.Sequence, c.ExpiresAt)
+		r.secrets.put(r.secretKey(secretTag(c.SecretID), c.ClientID), c.Sequence, until)
 	case registry.AllCutOff:
 		r.mu.Lock()
-		defer r.mu.Unlock()
 		r.all.Store(max(r.all.Load(), c.Sequence))
-		if until := time.Now().Add(time.Until(c.ExpiresAt)); until.After(r.allUntil) {
-			r.allUntil = until // by the monotonic clock, as in the tables
+		if until.After(r.allUntil) {
+			r.allUntil = until
 		}
+		r.mu.Unlock()
+		r.covers(0, c.Sequence)
 	case registry.ClientChanged: // revokes nothing
 	}
+}
+
+// addToken adds a token, unless a cut-off revokes it already.
+func (r *revoked) addToken(c registry.Change, until time.Time) {
+	number, owner := parseTokenID(c.TokenID).number, r.owner(c.ClientID)
+	if number < r.all.Load() {
+		return
+	}
+	if cutOff, found := r.clients.get(r.clients.hash(c.ClientID)); found && number < cutOff {
+		return
+	}
+	r.count(owner, 1) // before a sweep can drop it
+	if !r.tokens.putNoted(r.tokens.hash(c.TokenID), owner, number, until) {
+		r.count(owner, -1)
+	}
+}
+
+// covers notes that a cut-off revokes the tokens of a client, of all if owner is 0,
+// that are numbered below it.
+func (r *revoked) covers(owner, cutOff int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if owner == 0 && !r.tokens.empty() || r.live[owner] > 0 {
+		r.covered[owner] = max(r.covered[owner], cutOff)
+	}
+}
+
+// forgetCovered drops the tokens that cut-offs revoke, so that their clients have all
+// their revocations again. It reads all tokens, once for the cut-offs since the last
+// call.
+func (r *revoked) forgetCovered() {
+	r.mu.Lock()
+	covered := r.covered
+	if len(covered) > 0 {
+		r.covered = map[int64]int64{}
+	}
+	r.mu.Unlock()
+	if len(covered) == 0 {
+		return
+	}
+	all := covered[0]
+	r.tokens.remove(func(owner, number int64) bool {
+		return number < all || owner != 0 && number < covered[owner]
+	}, func(owner int64) { r.count(owner, -1) })
 }
 
 // has reports whether the token is revoked, as far as the feed has been read.

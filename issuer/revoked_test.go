@@ -315,6 +315,52 @@ func TestRevokedUntil(t *testing.T) {
 	})
 }
 
+// A replica whose wall clock is hours or months ahead forgets nothing too early: what
+// it has read counts for as long as a token can live, whatever the clock says then.
+func TestRevokedByAClockThatIsAhead(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"hours": 2 * time.Hour, "months": 100 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				right := time.Now().Add(-ahead) // by the store's clock
+				feed := []registry.Change{
+					{Sequence: right.UnixMicro() + 1, Kind: registry.TokenRevoked, TokenID: "a", ClientID: "app", ExpiresAt: right.Add(30 * time.Minute)},
+					{Sequence: right.UnixMicro() + 2, Kind: registry.ClientCutOff, ClientID: "cut", ExpiresAt: right.Add(registry.CutOffLifetime)},
+					{Sequence: right.UnixMicro() + 3, Kind: registry.SecretCutOff, ClientID: "app", SecretID: "s", ExpiresAt: right.Add(registry.CutOffLifetime)},
+				}
+				all := registry.Change{Sequence: right.UnixMicro(), Kind: registry.AllCutOff, ExpiresAt: right.Add(registry.CutOffLifetime)}
+				r, l := newRevoked(time.Hour), newLedger()
+				l.longest = time.Hour
+				for _, c := range append(feed, all) {
+					r.add(c)
+					l.add(c)
+				}
+				l.setBack()
+				for range 29 {
+					time.Sleep(time.Minute)
+					r.sweep()
+					l.sweep()
+				}
+				for name, revoked := range map[string]bool{
+					"token": r.has("a", "nobody"), "client": r.has(newTokenID(tokenID{all.Sequence, 0}), "cut"),
+					"secret": r.has(newTokenID(tokenID{all.Sequence, secretTag("s")}), "app"), "all": r.has(newTokenID(tokenID{all.Sequence - 1, 0}), "x"),
+				} {
+					if !revoked {
+						t.Errorf("%s: forgotten", name)
+					}
+				}
+				if got := l.lacking(); len(got) != 4 {
+					t.Errorf("the ledger has %d of 4: %+v", len(got), got)
+				}
+				time.Sleep(time.Hour)
+				r.sweep()
+				if tokens, clients := kept(r); tokens != 0 || clients != 1 {
+					t.Errorf("%d tokens and %d clients are kept", tokens, clients)
+				}
+			})
+		})
+	}
+}
+
 // A cut-off is kept in memory as long as the store keeps it.
 func TestCutOffUntil(t *testing.T) {
 	for _, c := range []registry.Change{registry.CutOff("app"), {Kind: registry.SecretCutOff, ClientID: "app", SecretID: "a"}, {Kind: registry.AllCutOff}} {

@@ -2,6 +2,9 @@ package issuer
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -22,11 +25,13 @@ type secretAuth struct {
 	lockout *lockout             // nil: failures are not counted
 	slow    *slowHashes          // nil: chosen secrets are not accepted
 	uses    *uses
+	key     [32]byte                                         // of fingerprints; never leaves the process
 	matches func(stored *registry.Secret, plain string) bool // of a generated secret
 }
 
 func newSecretAuth(find finder, atOnce func(id string) bool, queue *fairQueue, limits *lockout, u *uses, importedSecrets bool) (*secretAuth, error) {
 	s := &secretAuth{find: find, atOnce: atOnce, queue: queue, lockout: limits, uses: u, matches: (*registry.Secret).Matches}
+	_, _ = rand.Read(s.key[:]) // never fails (crypto/rand)
 	var err error
 	if importedSecrets {
 		s.slow, err = newSlowHashes()
@@ -122,35 +127,34 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 		return caller{}, invalidClient(event.MalformedCredential, errMalformed)
 	}
 	id, generated := registry.SecretID(c.secret)
+	if generated {
+		return c.verifyGenerated(ctx, id)
+	}
+	return c.verifyChosen(ctx)
+}
+
+// verifyGenerated is verify of a generated secret. It is apart from verifyChosen so
+// that what it needs stays on the stack.
+func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (caller, *Error) {
 	var (
 		found  account
 		secret *registry.Secret
+		now    time.Time
 	)
-	now := time.Now()
-	a := attempt{clientID: c.clientID, address: c.address}
-	steps := steps{
+	err := c.lockout.generated(attempt{clientID: c.clientID, address: c.address}, steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
-		find: func() (exists bool, err *Error) {
+		find: func() (looked, *Error) {
+			var err *Error
 			found, err = c.find(ctx, c.clientID, c.address)
 			now = time.Now()
-			return found.client != nil, err
+			return looked{found.client != nil, found.stale}, err
 		},
-	}
-	var err *Error
-	if generated {
-		steps.check = func(checkHow) (err *Error) {
-			secret, err = c.checkGenerated(found.client, id, now)
-			return c.admit(found, err)
-		}
-		err = c.lockout.generated(a, steps)
-	} else {
-		a.network = networkOf(c.address)
-		steps.check = func(how checkHow) (err *Error) {
-			secret, err = c.checkChosen(ctx, found.client, now, a.network, how)
-			return c.admit(found, err)
-		}
-		err = c.lockout.chosen(ctx, a, steps)
-	}
+		check: func(bool) (bool, *Error) {
+			var wrong *Error
+			secret, wrong = c.checkGenerated(found.client, id, now)
+			return true, c.admit(found, wrong)
+		},
+	})
 	if err != nil {
 		return caller{}, err
 	}
@@ -158,8 +162,47 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	return caller{found.client, found.number, secret.ID}, nil
 }
 
-// admit decides on the account. While an unknown id from the same network would be
-// turned away, as too many of them are being looked up, so is a failure.
+func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
+	var (
+		found  account
+		secret *registry.Secret
+		now    time.Time
+	)
+	a := attempt{c.clientID, c.address, networkOf(c.address), c.fingerprint()}
+	err := c.lockout.chosen(ctx, a, steps{
+		atOnce: func() bool { return c.atOnce(c.clientID) },
+		find: func() (looked, *Error) {
+			var err *Error
+			found, err = c.find(ctx, c.clientID, c.address)
+			now = time.Now()
+			return looked{found.client != nil, found.stale}, err
+		},
+		full: func() bool { return c.queue.full(a.network) },
+		look: func() (known bool, wrong *Error) {
+			secret, known, wrong = c.lookChosen(found.client, now, a.secret)
+			return known, found.admit(c.method, wrong)
+		},
+		check: func(ahead bool) (compared bool, wrong *Error) {
+			secret, compared, wrong = c.checkChosen(ctx, found.client, now, a, ahead)
+			return compared, found.admit(c.method, wrong)
+		},
+	})
+	if err != nil {
+		return caller{}, err
+	}
+	c.uses.note(c.clientID, secret.ID, now)
+	return caller{found.client, found.number, secret.ID}, nil
+}
+
+// fingerprint identifies the secret within this process, and tells nobody else anything.
+func (c *secretCredential) fingerprint() string {
+	mac := hmac.New(sha256.New, c.key[:])
+	mac.Write([]byte(c.secret))
+	return string(mac.Sum(nil))
+}
+
+// admit decides on the account of a generated secret. While an unknown id from the same
+// network would be turned away, as too many of them are being looked up, so is a failure.
 func (c *secretCredential) admit(a account, failure *Error) *Error {
 	failure = a.admit(c.method, failure)
 	if failure != nil && failure.Status == http.StatusUnauthorized && c.queue.full(networkOf(c.address)) {
@@ -182,26 +225,41 @@ func (c *secretCredential) checkGenerated(client *registry.Client, id string, no
 	return stored, nil
 }
 
-// checkChosen returns the client's imported secret if it matches. It costs one
-// slow hash whether there is such a secret, or such a client, or not.
-func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time, network string, how checkHow) (*registry.Secret, *Error) {
-	imported := func(s *registry.Secret) bool { return !s.Generated() }
+// checkChosen returns the client's imported secret if it matches, and whether it was
+// compared. It costs one slow hash whether there is such a secret, or such a client, or
+// not.
+func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time, a attempt, ahead bool) (*registry.Secret, bool, *Error) {
 	if c.slow == nil {
 		if current(client, time.Time{}, imported) == nil {
-			return nil, wrongSecret()
+			return nil, true, wrongSecret()
 		}
-		return nil, invalidClient(event.ImportedSecretsOff, errNotImported)
+		return nil, true, invalidClient(event.ImportedSecretsOff, errNotImported)
 	}
 	stored := current(client, now, imported)
-	match, err := c.slow.check(ctx, slowCheck{c.clientID, stored, c.secret, network, how})
+	match, compared, err := c.slow.check(ctx, slowCheck{c.clientID, stored, c.secret, a.secret, a.network, ahead})
 	switch {
 	case err != nil:
-		return nil, unavailable(event.Busy, err)
+		return nil, false, unavailable(event.Busy, err)
 	case !match:
-		return nil, wrongSecret()
+		return nil, compared, wrongSecret()
 	}
-	return stored, nil
+	return stored, true, nil
 }
+
+// lookChosen is checkChosen with the secret that matched lately, if there is one.
+func (c *secretCredential) lookChosen(client *registry.Client, now time.Time, fingerprint string) (*registry.Secret, bool, *Error) {
+	if c.slow == nil {
+		return nil, false, wrongSecret()
+	}
+	stored := current(client, now, imported)
+	match, known := c.slow.look(stored, fingerprint)
+	if !match {
+		return nil, known, wrongSecret()
+	}
+	return stored, true, nil
+}
+
+func imported(s *registry.Secret) bool { return !s.Generated() }
 
 func wrongSecret() *Error { return invalidClient(event.WrongSecret, errWrongSecret) }
 

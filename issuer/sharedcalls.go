@@ -8,21 +8,25 @@ import (
 // sharedCalls makes callers with the same key share one call. The call goes on when
 // the first caller leaves, and its context ends when the last one has left.
 type sharedCalls[V any] struct {
-	mu  sync.Mutex
-	all map[string]*sharedCall[V]
+	stay bool // callers of a call that has begun its work wait for the end of it
+	mu   sync.Mutex
+	all  map[string]*sharedCall[V]
 }
 
 type sharedCall[V any] struct {
 	callers int
+	begun   bool
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when value and err are set
 	value   V
 	err     error
 }
 
-// do returns what f returns, or the cause of the context's end. f runs in a
-// goroutine of its own; its context has the values of the first caller's.
-func (g *sharedCalls[V]) do(ctx context.Context, key string, f func(context.Context) (V, error)) (V, error) {
+// do returns what f returns, or the cause of the context's end; begun is then whether
+// the work had begun. f runs in a goroutine of its own; its context has the values of
+// the first caller's. f calls begin before the part that counts as work, and leaves
+// that when begin returns false: all callers have left.
+func (g *sharedCalls[V]) do(ctx context.Context, key string, f func(ctx context.Context, begin func() bool) (V, error)) (value V, begun bool, err error) {
 	g.mu.Lock()
 	call := g.all[key]
 	if call == nil {
@@ -32,29 +36,47 @@ func (g *sharedCalls[V]) do(ctx context.Context, key string, f func(context.Cont
 	g.mu.Unlock()
 	select {
 	case <-call.done:
-		return call.value, call.err
+		return call.value, call.begun, call.err
 	case <-ctx.Done():
 	}
+	if begun = g.leave(key, call); begun && g.stay {
+		<-call.done
+		return call.value, true, call.err
+	}
+	return value, begun, context.Cause(ctx)
+}
+
+// leave takes a caller out, unless it has to stay, and reports whether the work has
+// begun.
+func (g *sharedCalls[V]) leave(key string, call *sharedCall[V]) (begun bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if call.begun && g.stay {
+		return true
+	}
 	if call.callers--; call.callers == 0 {
 		call.cancel()
 		g.forget(key, call) // the next caller starts anew
 	}
-	var none V
-	return none, context.Cause(ctx)
+	return call.begun
 }
 
-func (g *sharedCalls[V]) start(ctx context.Context, key string, f func(context.Context) (V, error)) *sharedCall[V] {
+func (g *sharedCalls[V]) start(ctx context.Context, key string, f func(context.Context, func() bool) (V, error)) *sharedCall[V] {
 	shared, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	call := &sharedCall[V]{cancel: cancel, done: make(chan struct{})}
 	if g.all == nil {
 		g.all = map[string]*sharedCall[V]{}
 	}
 	g.all[key] = call
+	begin := func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		call.begun = call.callers > 0
+		return call.begun
+	}
 	go func() {
 		defer cancel()
-		call.value, call.err = f(shared)
+		call.value, call.err = f(shared, begin)
 		g.mu.Lock()
 		g.forget(key, call)
 		g.mu.Unlock()

@@ -3,10 +3,9 @@ package issuer
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +19,6 @@ import (
 type slowHashes struct {
 	queue   *fairQueue
 	flights sharedCalls[bool]
-	key     []byte           // for the fingerprints in known; never leaves the process
 	known   *bounded[[]byte] // hash, which its salt makes one client's → fingerprint of the secret that matched
 	matches func(stored *registry.Secret, plain string) bool
 
@@ -47,12 +45,11 @@ func newSlowHashes() (*slowHashes, error) {
 	}
 	h := &slowHashes{
 		queue:   newFairQueue(slowWorkers(), slowLine, slowWaiters),
-		key:     make([]byte, 32),
+		flights: sharedCalls[bool]{stay: true}, // a hash that has begun tells what the attempt was
 		known:   newBounded[[]byte](maxVerified, verifiedFor),
 		matches: (*registry.Secret).Matches,
 	}
 	h.dummy.Store(&dummy)
-	_, _ = rand.Read(h.key) // never fails (crypto/rand)
 	return h, nil
 }
 
@@ -62,45 +59,61 @@ func slowWorkers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // slowCheck is a secret to check.
 type slowCheck struct {
-	clientID string
-	stored   *registry.Secret // the imported one, nil for a client that has none or does not exist
-	plain    string
-	network  string // where the request comes from
-	how      checkHow
+	clientID    string
+	stored      *registry.Secret // the imported one, nil for a client that has none or does not exist
+	plain       string
+	fingerprint string // of plain
+	network     string // where the request comes from
+	ahead       bool   // of those whose network is not trusted
+}
+
+// look compares a secret with the one that matched lately. known is whether there is
+// such a one.
+func (h *slowHashes) look(stored *registry.Secret, fingerprint string) (match, known bool) {
+	if stored == nil {
+		return false, false
+	}
+	last, known := h.known.get(stored.Hash)
+	if match = known && hmac.Equal(last, []byte(fingerprint)); match {
+		h.known.set(stored.Hash, last) // for as long again: a client at work never queues
+	}
+	return match, known
 }
 
 // check compares a secret with the client's imported one. It costs the same if there
-// is none. Requests with the same secret share a check. The error means that it could
-// not be checked now.
-func (h *slowHashes) check(ctx context.Context, c slowCheck) (bool, error) {
-	mac := hmac.New(sha256.New, h.key)
-	mac.Write([]byte(c.plain))
-	fingerprint := mac.Sum(nil)
+// is none, except that a secret which matched lately is not hashed again; it waits for
+// its turn like others, so that it cannot be told before. Requests with the same secret
+// share a check. compared is whether the secret was compared; the error is why not.
+func (h *slowHashes) check(ctx context.Context, c slowCheck) (match, compared bool, err error) {
 	var hash string
 	if c.stored != nil {
 		hash = c.stored.Hash
 		h.dummy.Store(c.stored)
-		known, ok := h.known.get(hash)
-		switch {
-		case ok && hmac.Equal(known, fingerprint):
-			h.known.set(hash, fingerprint) // for as long again: a client at work never queues
-			return true, nil
-		case ok && c.how.quick:
-			return false, nil
-		}
 	}
-	return h.flights.do(ctx, c.clientID+"\x00"+hash+"\x00"+string(fingerprint), func(ctx context.Context) (match bool, err error) {
-		err = h.gate(ctx, c.network, c.how.ahead, func() {
-			if c.stored == nil {
-				h.matches(h.dummy.Load(), c.plain)
-				return
-			}
-			if match = h.matches(c.stored, c.plain); match {
-				h.known.set(hash, fingerprint)
+	key := strconv.FormatBool(c.ahead) + c.clientID + "\x00" + hash + "\x00" + c.fingerprint
+	return h.flights.do(ctx, key, func(ctx context.Context, begin func() bool) (match bool, err error) {
+		err = h.gate(ctx, c.network, c.ahead, func() {
+			if begin() {
+				match = h.compare(c)
 			}
 		})
 		return match, err
 	})
+}
+
+func (h *slowHashes) compare(c slowCheck) bool {
+	if c.stored == nil {
+		h.matches(h.dummy.Load(), c.plain)
+		return false
+	}
+	if match, _ := h.look(c.stored, c.fingerprint); match {
+		return true
+	}
+	if !h.matches(c.stored, c.plain) {
+		return false
+	}
+	h.known.set(c.stored.Hash, []byte(c.fingerprint))
+	return true
 }
 
 // gate runs f when it is its turn.

@@ -91,7 +91,7 @@ func TestSlowHashMemory(t *testing.T) {
 		t.Errorf("%d remembered", count)
 	}
 	stored := quickHash(t, "secret456")
-	if ok, err := h.check(t.Context(), slowCheck{stored: &stored, plain: "secret456"}); !ok || err != nil {
+	if ok, _, err := h.check(t.Context(), slowCheck{stored: &stored, plain: "secret456"}); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	for i := range h.known.shards {
@@ -148,7 +148,7 @@ func TestSlowHashGate(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if int(most.Load()) > slowWorkers() || h.queue.free != slowWorkers() || h.queue.waiting != 0 {
+		if int(most.Load()) > slowWorkers() || h.queue.free != slowWorkers() || h.queue.length() != 0 {
 			t.Errorf("%d ran at once, or some still run or wait", most.Load())
 		}
 	})
@@ -193,7 +193,7 @@ func TestSlowHashTimeout(t *testing.T) {
 		if err := h.gate(ctx, "n", false, func() { ran = true }); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) != time.Second {
 			t.Errorf("%v after %v", err, time.Since(started))
 		}
-		if ran || h.queue.waiting != 0 {
+		if ran || h.queue.length() != 0 {
 			t.Error("it ran, or still waits")
 		}
 	})
@@ -212,14 +212,14 @@ func TestSlowHashCrowd(t *testing.T) {
 	}
 	s.wantToken(t, ask("known", "secret456"))
 	queue := s.issuer.secrets.slow.queue
-	queue.free, queue.waiting = 0, slowWaiters
+	queue.free, queue.others.waiting, queue.ahead.waiting = 0, slowWaiters, slowWaiters
 	for _, id := range []string{"fresh", "nobody"} {
 		s.wantError(t, ask(id, "secret456"), 503, "temporarily_unavailable", "try again in a moment")
 		s.wantCause(t, errSlowBusy)
 	}
 	s.wantToken(t, ask("known", "secret456"))
 	s.wantToken(t, ask("app", appSecret))
-	queue.free, queue.waiting = slowWorkers(), 0
+	queue.free, queue.others.waiting, queue.ahead.waiting = slowWorkers(), 0, 0
 	s.wantToken(t, ask("fresh", "secret456"))
 }
 

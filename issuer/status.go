@@ -86,10 +86,14 @@ func (i *Issuer) Status() Status {
 	return s
 }
 
-// Ready returns nil when the issuer can grant tokens now, for a readiness probe: its
-// keyring is ready, its store too if that is a registry.Checker, the store's feed is
-// followed, and this machine's clock agrees with the store's. It takes at most 3 s.
-// Its error is for operators, not for callers.
+// Ready returns nil when all is well: the keyring is ready, and the store too if it
+// is a registry.Checker, the store's feed is followed, and this machine's clock agrees
+// with the store's. It takes at most 3 s. Its error is for operators, not for callers.
+//
+// A readiness probe should fail only for an error that is a [jwks.ErrUnavailable]:
+// no token can be granted now. Any other is of trouble while tokens are still
+// granted, such as a key store that cannot be written, and would take all replicas
+// out of service at once.
 func (i *Issuer) Ready(ctx context.Context) error {
 	if !i.made() {
 		return errNotMade
@@ -107,7 +111,16 @@ func (i *Issuer) Ready(ctx context.Context) error {
 		}
 	}
 	if _, err := i.feed.lag(bound); err != nil {
-		failed = append(failed, err)
+		failed = append(failed, notGranting{err})
 	}
-	return errors.Join(append(failed, i.feed.clock.check())...)
+	if err := i.feed.clock.check(); err != nil {
+		failed = append(failed, notGranting{err})
+	}
+	return errors.Join(failed...)
 }
+
+// notGranting marks an error of Ready as jwks.ErrUnavailable, in words of its own.
+type notGranting struct{ error }
+
+func (notGranting) Is(target error) bool { return target == jwks.ErrUnavailable }
+func (e notGranting) Unwrap() error      { return e.error }

@@ -3,10 +3,9 @@ package issuer
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
@@ -19,160 +18,160 @@ import (
 // be read after a restart while its network is refused.
 //
 // What it learns is kept in a store that is a registry.NetworkRecorder, by a
-// goroutine of its own: clients do not wait for the write.
+// goroutine of its own: clients do not wait for the write. All is bounded for each
+// client, so that none takes another's room.
 type trust struct {
-	recorder  registry.NetworkRecorder  // nil: the store does not keep it
-	networks  *bounded[*trustedNetwork] // client and network
-	seen      *bounded[*trustedNetwork] // the same, with a generated secret
-	addresses *bounded[*rate.Limiter]   // client and address → the failures that are left
-	spare     *bounded[*rate.Limiter]   // client → the failures left at other addresses of its networks
-	asked     *bounded[struct{}]        // clients whose networks were read from the store
-	reads     sharedCalls[struct{}]
-	queue     *fairQueue // before the store
-	limit     int        // of spare
+	recorder registry.NetworkRecorder // nil: the store does not keep it
+	clients  *bounded[*trustedClient]
+	reads    sharedCalls[struct{}]
+	queue    *fairQueue // before the store
+	address  allowance  // of the failures at an address at which the client has succeeded
+	spare    allowance  // and of those at all other addresses of its networks
 
 	recorded func(error) // told how each write went
 
 	mu    sync.Mutex
-	noted map[[2]string]time.Time // client and address → when it succeeded
+	noted map[string]map[netip.Addr]time.Time // client → address → when it succeeded
+	count int                                 // of noted
 	wake  chan struct{}
 }
 
-// trustedNetwork is a network from which a client has succeeded.
-type trustedNetwork struct {
-	mu       sync.Mutex
-	recorded map[string]time.Time // address → when it was last noted for the store
-}
-
 const (
-	trustFor          = registry.NetworkLifetime
-	trustedFailures   = 10_000 // of one address at which the client has succeeded; then one in attemptEvery
-	spareShare        = 6      // the networks of a client have this part of the attempts for other addresses
-	spareRefill       = 30 * time.Second
-	recordedAddresses = 4 // of one network, as a store keeps few of a client
-	recordEvery       = 24 * time.Hour
-	askEvery          = 10 * time.Second
-	recordDelay       = time.Second // for more to be recorded in one write
-	recordRetry       = 10 * time.Second
+	trustFor        = registry.NetworkLifetime
+	trustedFailures = 10_000 // of one address
+	spareShare      = 6      // the networks of a client have this part of the attempts for other addresses
+	spareRefill     = 30 * time.Second
+	askEvery        = 10 * time.Second
+	recordDelay     = time.Second // for more to be recorded in one write
+	recordRetry     = 10 * time.Second
 )
 
 func newTrust(store registry.Store, queue *fairQueue, attempts int) *trust {
 	recorder, _ := store.(registry.NetworkRecorder)
 	return &trust{
-		recorder:  recorder,
-		queue:     queue,
-		networks:  newBounded[*trustedNetwork](maxBuckets, trustFor),
-		seen:      newBounded[*trustedNetwork](maxBuckets, trustFor),
-		addresses: newBounded[*rate.Limiter](maxBuckets, trustFor),
-		spare:     newBounded[*rate.Limiter](maxBuckets, time.Hour),
-		asked:     newBounded[struct{}](maxBuckets, askEvery),
-		limit:     max(1, attempts/spareShare),
-		recorded:  func(error) {},
-		noted:     map[[2]string]time.Time{},
-		wake:      make(chan struct{}, 1),
+		recorder: recorder,
+		queue:    queue,
+		clients:  newBounded[*trustedClient](maxBuckets, trustFor),
+		address:  allowance{trustedFailures, attemptEvery},
+		spare:    allowance{max(1, attempts/spareShare), spareRefill},
+		recorded: func(error) {},
+		noted:    map[string]map[netip.Addr]time.Time{},
+		wake:     make(chan struct{}, 1),
 	}
 }
 
-// has reports whether the client has succeeded from the network.
-func (t *trust) has(a attempt) bool {
-	if a.address == "" {
-		return false
+// client calls f with what is known of the client, locked; not where nothing is.
+func (t *trust) client(id string, f func(c *trustedClient, now time.Time)) {
+	if c, ok := t.clients.get(id); ok {
+		c.locked(f)
 	}
-	_, ok := t.networks.get(turnOf(a.clientID, a.network))
-	return ok
 }
+
+func (c *trustedClient) locked(f func(c *trustedClient, now time.Time)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(c, time.Now())
+}
+
+// has reports whether the client has succeeded from the network with a chosen secret.
+func (t *trust) has(a attempt) bool { return t.knows(a, true) }
 
 // mayAsk reports whether the client has succeeded from the network with a secret of
 // either kind, so that its record may be read although the network is refused.
-func (t *trust) mayAsk(a attempt) bool {
-	if t.has(a) {
-		return true
+func (t *trust) mayAsk(a attempt) bool { return t.knows(a, false) }
+
+func (t *trust) knows(a attempt, chosen bool) (knows bool) {
+	if host, ok := ipOf(a.address); ok {
+		t.client(a.clientID, func(c *trustedClient, now time.Time) { knows = c.knows(prefixOf(host), chosen, now) })
 	}
-	_, ok := t.seen.get(turnOf(a.clientID, a.network))
-	return ok && a.address != ""
+	return knows
 }
 
-// saw keeps that the client has succeeded with a generated secret. It makes no chosen
-// secret work.
-func (t *trust) saw(a attempt) {
-	if a.address == "" {
+// allowed is a failure that is reserved, of those that a trusted network is allowed.
+type allowed struct {
+	trust  *trust
+	client *trustedClient // nil: none is reserved
+	place  netip.Addr     // invalid: one for other addresses
+}
+
+// reserve reserves a failure for an attempt from a network that is trusted. ok is
+// false when none is left. What was reserved is settled once.
+func (t *trust) reserve(a attempt) (reserved allowed, ok bool) {
+	host, _ := ipOf(a.address)
+	t.client(a.clientID, func(c *trustedClient, now time.Time) {
+		if p := c.at(host); p != nil && p.chosen && p.failures.wait(t.address, now) <= 0 {
+			p.failures.reserved++
+			reserved, ok = allowed{t, c, host}, true
+		} else if c.spare.wait(t.spare, now) <= 0 {
+			c.spare.reserved++
+			reserved, ok = allowed{t, c, netip.Addr{}}, true
+		}
+	})
+	return reserved, ok
+}
+
+// settle ends the attempt: the failure is used up, or given back.
+func (r allowed) settle(used bool) {
+	if r.client == nil {
 		return
 	}
-	host, now := hostOf(a.address), time.Now()
-	known := t.seen.getOrSet(turnOf(a.clientID, a.network), newTrustedNetwork)
-	if t.recorder != nil && !t.has(a) && known.note(host, now) {
-		t.note(a.clientID, host, now)
-	}
+	r.client.locked(func(c *trustedClient, now time.Time) {
+		if !r.place.IsValid() {
+			c.spare.settle(r.trust.spare, used, now)
+		} else if p := c.at(r.place); p != nil && p.failures.reserved > 0 {
+			p.failures.settle(r.trust.address, used, now)
+		}
+	})
 }
 
-// allows reports whether an attempt that other rules refuse is let through.
-func (t *trust) allows(a attempt) bool {
-	if !t.has(a) {
-		return false
-	}
-	if left, ok := t.addresses.get(turnOf(a.clientID, hostOf(a.address))); ok && left.Tokens() >= 1 {
-		return true
-	}
-	left, ok := t.spare.get(a.clientID)
-	return !ok || left.Tokens() >= 1
-}
-
-// failed counts a failure that only allows let through.
-func (t *trust) failed(a attempt) {
-	if left, ok := t.addresses.get(turnOf(a.clientID, hostOf(a.address))); ok && left.Allow() {
+// succeeded trusts the client in its network, where its secret is a chosen one.
+func (t *trust) succeeded(a attempt, chosen bool) {
+	host, ok := ipOf(a.address)
+	if !ok {
 		return
 	}
-	t.spare.getOrSet(a.clientID, func() *rate.Limiter { return rate.NewLimiter(rate.Every(spareRefill), t.limit) }).Allow()
-}
-
-// succeeded trusts the client in its network.
-func (t *trust) succeeded(a attempt) {
-	if a.address == "" {
+	now := time.Now()
+	if c, ok := t.clients.get(a.clientID); ok && c.fresh(host, chosen, now) {
 		return
 	}
-	host, now := hostOf(a.address), time.Now()
-	if t.add(a.clientID, host).note(host, now) && t.recorder != nil {
-		t.note(a.clientID, host, now)
-	}
+	t.clients.getOrSet(a.clientID, newTrustedClient).locked(func(c *trustedClient, now time.Time) {
+		if p := c.add(host, chosen, now); p != nil && t.recorder != nil && c.note(p, now) {
+			t.note(a.clientID, host, now)
+		}
+	})
 }
 
-// add trusts an address of a client and its network.
-func (t *trust) add(clientID, host string) *trustedNetwork {
-	t.addresses.getOrSet(turnOf(clientID, host), func() *rate.Limiter { return rate.NewLimiter(rate.Every(attemptEvery), trustedFailures) })
-	return t.networks.getOrSet(turnOf(clientID, networkOf(host)), newTrustedNetwork)
-}
+func newTrustedClient() *trustedClient { return &trustedClient{} }
 
-func newTrustedNetwork() *trustedNetwork { return &trustedNetwork{recorded: map[string]time.Time{}} }
-
-// note reports whether a success from the address is to be recorded.
-func (n *trustedNetwork) note(host string, now time.Time) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	last, ok := n.recorded[host]
-	if ok && now.Sub(last) < recordEvery || !ok && len(n.recorded) >= recordedAddresses {
-		return false
-	}
-	n.recorded[host] = now
-	return true
-}
-
-// forget has the next success from the address recorded.
-func (n *trustedNetwork) forget(host string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	delete(n.recorded, host)
-}
-
-func (t *trust) note(clientID, host string, now time.Time) {
+// note notes a success for the store.
+func (t *trust) note(clientID string, host netip.Addr, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.noted) < maxUses {
-		t.noted[[2]string{clientID, host}] = now
-	}
+	t.keep(clientID, host, now)
 	select {
 	case t.wake <- struct{}{}:
 	default:
 	}
+}
+
+// keep notes a success, unless there is no room: maxPlaces of one client, maxUses of
+// all.
+func (t *trust) keep(clientID string, host netip.Addr, at time.Time) bool {
+	of := t.noted[clientID]
+	old, known := of[host]
+	switch {
+	case known && !old.Before(at):
+		return true
+	case !known && (len(of) >= maxPlaces || t.count >= maxUses):
+		return false
+	case of == nil:
+		of = map[netip.Addr]time.Time{}
+		t.noted[clientID] = of
+	}
+	if of[host] = at; !known {
+		t.count++
+	}
+	return true
 }
 
 // load reads from the store where the client has succeeded, at most once in
@@ -181,17 +180,19 @@ func (t *trust) load(ctx context.Context, a attempt) {
 	if t.recorder == nil {
 		return
 	}
-	if _, ok := t.asked.get(a.clientID); ok {
+	client, asked := t.clients.getOrSet(a.clientID, newTrustedClient), false
+	client.locked(func(c *trustedClient, now time.Time) { asked = now.Sub(c.asked) < askEvery })
+	if asked {
 		return
 	}
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
-	_, _ = t.reads.do(bound, a.clientID, func(ctx context.Context) (struct{}, error) {
+	_, _, _ = t.reads.do(bound, a.clientID, func(ctx context.Context, _ func() bool) (struct{}, error) {
 		if err := t.queue.acquire(ctx, a.network, false); err != nil {
 			return struct{}{}, err
 		}
 		defer t.queue.release()
-		t.asked.set(a.clientID, struct{}{})
+		client.locked(func(c *trustedClient, now time.Time) { c.asked = now })
 		detached, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), storeTimeout, errStoreStalled)
 		defer cancel()
 		hosts, err := t.recorder.Networks(detached, a.clientID)
@@ -203,11 +204,16 @@ func (t *trust) load(ctx context.Context, a attempt) {
 }
 
 // learn trusts what the store has recorded.
-func (t *trust) learn(clientID, host string, recorded time.Time) {
-	if _, ok := ipOf(host); !ok && host != notAnAddress {
+func (t *trust) learn(clientID, recorded string, at time.Time) {
+	host, ok := ipOf(recorded)
+	if !ok {
 		return // another program's
 	}
-	t.add(clientID, host).note(host, recorded)
+	t.clients.getOrSet(clientID, newTrustedClient).locked(func(c *trustedClient, _ time.Time) {
+		if p := c.add(host, true, at); p != nil && p.recorded.Before(at) {
+			p.recorded = at
+		}
+	})
 }
 
 // run reads what the store has, and records what is noted, until the context ends.
@@ -268,15 +274,17 @@ func (t *trust) loadAll(ctx context.Context) error {
 // flush records what is noted. What cannot be written is kept for the next time.
 func (t *trust) flush(ctx context.Context) {
 	t.mu.Lock()
-	noted := t.noted
-	t.noted = map[[2]string]time.Time{}
+	taken := t.noted
+	t.noted, t.count = map[string]map[netip.Addr]time.Time{}, 0
 	t.mu.Unlock()
-	if len(noted) == 0 {
-		return
+	var batch []registry.ClientNetwork
+	for id, hosts := range taken {
+		for host, at := range hosts {
+			batch = append(batch, registry.ClientNetwork{ClientID: id, Network: host.String(), At: at})
+		}
 	}
-	batch := make([]registry.ClientNetwork, 0, len(noted))
-	for key, at := range noted {
-		batch = append(batch, registry.ClientNetwork{ClientID: key[0], Network: key[1], At: at})
+	if len(batch) == 0 {
+		return
 	}
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
@@ -284,35 +292,30 @@ func (t *trust) flush(ctx context.Context) {
 	if err == nil || ctx.Err() == nil { // and not because the issuer is closed
 		t.recorded(err)
 	}
-	if err == nil {
-		return
-	}
-	if !errors.Is(err, registry.ErrInvalid) && t.keep(noted) {
-		return
-	}
-	// A later success is noted again.
-	for _, n := range batch {
-		for _, networks := range []*bounded[*trustedNetwork]{t.networks, t.seen} {
-			if known, ok := networks.get(turnOf(n.ClientID, networkOf(n.Network))); ok {
-				known.forget(n.Network)
-			}
-		}
+	if err != nil {
+		t.again(taken, errors.Is(err, registry.ErrInvalid))
 	}
 }
 
-// keep notes again what could not be written; false when there is no room.
-func (t *trust) keep(noted map[[2]string]time.Time) bool {
+// again keeps what could not be written for the next time, or where that is in vain or
+// there is no room, has the next success there noted again.
+func (t *trust) again(taken map[string]map[netip.Addr]time.Time, inVain bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.noted)+len(noted) > maxUses {
-		return false
-	}
-	for key, at := range noted {
-		if _, later := t.noted[key]; !later {
-			t.noted[key] = at
+	for id, hosts := range taken {
+		for host, at := range hosts {
+			if !inVain && t.keep(id, host, at) {
+				delete(hosts, host)
+			}
 		}
 	}
-	return true
+	t.mu.Unlock()
+	for id, hosts := range taken {
+		t.client(id, func(c *trustedClient, _ time.Time) {
+			for host := range hosts {
+				c.forget(host)
+			}
+		})
+	}
 }
 
 // unwritten reports whether something is noted.
@@ -322,10 +325,4 @@ func (t *trust) unwritten() bool {
 	return len(t.noted) > 0
 }
 
-func (t *trust) sweep() {
-	t.networks.sweep()
-	t.seen.sweep()
-	t.addresses.sweep()
-	t.spare.sweep()
-	t.asked.sweep()
-}
+func (t *trust) sweep() { t.clients.sweep() }

@@ -196,7 +196,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 		sure(openSkewed(t.Context(), store, sure(Policy{}.withDefaults()), 40*day)).Close()
 		before := store.get()
 		var heard listener
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
 		defer r.Close()
 		kid := signedBy(t, r)
 		if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
@@ -212,7 +212,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 		if err := r.Adopt(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(10 * time.Minute)
 		if got := signedBy(t, r); got != kid || r.Ready(t.Context()) != nil {
 			t.Errorf("%s signs, Ready: %v", got, r.Ready(t.Context()))
 		}

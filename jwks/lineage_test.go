@@ -88,7 +88,7 @@ func TestStoreSetBackAndReadOnly(t *testing.T) {
 		heard.take()
 		store.put(older)
 		store.refuse(errReadOnly)
-		time.Sleep(3 * day)
+		time.Sleep(12 * time.Hour)
 		synctest.Wait()
 		if kid := signedBy(t, r); kid == stolen || slices.Contains(publishedBy(t, r), stolen) {
 			t.Errorf("%s signs", kid)
@@ -213,7 +213,7 @@ func TestForeignState(t *testing.T) {
 			defer r.Close()
 			second := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
 			defer second.Close()
-			insider := sure(Open(t.Context(), other, Policy{}))
+			insider := sure(Open(t.Context(), other, Policy{Poll: 10 * time.Minute}))
 			defer insider.Close()
 			own, forged := signedBy(t, r), signedBy(t, insider)
 			signedBy(t, second)
@@ -238,6 +238,7 @@ func TestForeignState(t *testing.T) {
 			if err := r.Rotate(t.Context()); err == nil || !strings.Contains(err.Error(), "Reclaim") {
 				t.Errorf("Rotate: %v", err)
 			}
+			insider.Close()
 			time.Sleep(31 * day)
 			if kid := signedBy(t, r); kid != next || get(t, r).Code != 200 {
 				t.Errorf("a month later %s signs", kid)

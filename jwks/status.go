@@ -53,9 +53,9 @@ type KeyringStatus struct {
 
 // KeyringProblem is something that is wrong with a [Keyring], and since when.
 type KeyringProblem struct {
-	Reason event.Reason // the kind of problem
-	Since  time.Time    // when it was first seen
-	Err    error        // what is wrong, and what to do
+	Reason event.Reason // the kind of the problem
+	Since  time.Time    // when it was found first
+	Err    error        // the cause
 }
 
 // found is what an update found out.

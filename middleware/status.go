@@ -42,8 +42,10 @@ func (b *Bearer) Status() Status {
 // not ready out of service, no request would find out that it is over.
 const recently = 10 * time.Second
 
-// Ready returns why tokens cannot be checked now, or nil. It is for a readiness
-// endpoint, whose answer should not show the error: that is for operators. It asks
+// Ready returns nil when all is well. A readiness endpoint should fail for an error
+// that is a [jwks.ErrUnavailable]: tokens cannot be checked now. Any other is trouble
+// of Config.Keys that does not stop them yet. Its answer should not show the error:
+// that is for operators. It asks
 // Config.Keys if that is a [jwks.Checker], which may fetch keys. Of what cannot be asked
 // without a token (Config.Revoked, introspection, another source) it reports a failure
 // of the last seconds.
@@ -62,7 +64,7 @@ func (b *Bearer) Ready(ctx context.Context) error {
 		err = b.introspector.ready()
 	}
 	if err != nil {
-		return fmt.Errorf("middleware: revocations: %w", err)
+		return notServing{fmt.Errorf("middleware: revocations: %w", err)}
 	}
 	return nil
 }
@@ -96,3 +98,9 @@ func (o *outcome) latest(within time.Duration) error {
 	}
 	return f.err
 }
+
+// notServing marks an error of Ready as jwks.ErrUnavailable, in words of its own.
+type notServing struct{ error }
+
+func (notServing) Is(target error) bool { return target == jwks.ErrUnavailable }
+func (e notServing) Unwrap() error      { return e.error }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks"
 )
 
 // Part is a part of a program that says whether it can do its work: a keyring, a
@@ -17,15 +20,17 @@ type Part interface {
 	Ready(ctx context.Context) error
 }
 
-// Readiness serves /readyz. It answers 200 "ok" or 503 "unavailable" and nothing
-// else: the causes name hosts and paths, so they go to the log, once for each
-// change. Make one with [Ready].
+// Readiness serves /readyz. It answers 503 "unavailable" while a part cannot do its
+// work (jwks.ErrUnavailable), and otherwise 200 "ok": trouble such as a key store that
+// cannot be written is for the log, since all replicas have it, and taking them out of
+// service would make an outage of it. The causes name hosts and paths, so they go to
+// the log alone, once for each change. Make one with [Ready].
 type Readiness struct {
 	parts    []Part
 	stopping atomic.Bool
 
 	mu   sync.Mutex
-	last string // which parts were not ready, as "0101"
+	last string // how the parts were, as "012": 1 is trouble, 2 is unavailable
 }
 
 // readyTimeout is how long all parts together may take to answer.
@@ -52,7 +57,8 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.WriteString(w, answer+"\n") // a caller that left misses nothing
 }
 
-// ready asks the parts all at once, and logs what has changed since the last time.
+// ready asks the parts all at once, logs what has changed since the last time, and
+// reports whether all can do their work.
 func (r *Readiness) ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -65,26 +71,33 @@ func (r *Readiness) ready(ctx context.Context) bool {
 
 	states := make([]byte, len(failures))
 	for i, err := range failures {
-		states[i] = '0'
-		if err != nil {
+		switch {
+		case err == nil:
+			states[i] = '0'
+		case errors.Is(err, jwks.ErrUnavailable):
+			states[i] = '2'
+		default:
 			states[i] = '1'
 		}
 	}
 	now := string(states)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ok := !strings.Contains(now, "1")
+	serves := !strings.Contains(now, "2")
 	if now == r.last {
-		return ok
+		return serves
 	}
 	r.last = now
-	for _, err := range failures {
-		if err != nil {
+	for i, err := range failures {
+		switch states[i] {
+		case '1':
+			log.Print("trouble: ", err)
+		case '2':
 			log.Print("not ready: ", err)
 		}
 	}
-	if ok {
-		log.Print("ready again")
+	if strings.Trim(now, "0") == "" {
+		log.Print("all is well again")
 	}
-	return ok
+	return serves
 }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/echo-m2m/m2m/jwks"
 )
 
 type part struct{ err error }
@@ -35,15 +38,16 @@ func TestReadiness(t *testing.T) {
 	}
 	const ok, unavailable = `{"status":"ok"}`, `{"status":"unavailable"}`
 	ask(200, ok, "")
-	store.err = errors.New("store: dial tcp 10.0.0.7:5432: refused")
+	store.err = fmt.Errorf("%w: store: dial tcp 10.0.0.7:5432: refused", jwks.ErrUnavailable)
 	ask(503, unavailable, "10.0.0.7")
 	ask(503, unavailable, "")
 	keys.err = errors.New("jwks: the key store cannot be written")
 	ask(503, unavailable, "cannot be written")
 	store.err = nil
-	ask(503, unavailable, "cannot be written")
+	ask(200, ok, "trouble: jwks: the key store cannot be written")
+	ask(200, ok, "")
 	keys.err = nil
-	ask(200, ok, "ready again")
+	ask(200, ok, "all is well again")
 	ask(200, ok, "")
 	ready.Stopping()
 	ask(503, unavailable, "")

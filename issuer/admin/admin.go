@@ -215,7 +215,7 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, t route) {
 		began = time.Now()
 	}
 	e := Event{Op: t.op, Target: loggable(r.PathValue("id"))}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), timeout, errTimeout)
+	ctx, cancel := context.WithTimeoutCause(registry.AsOperator(r.Context()), timeout, errTimeout)
 	defer cancel()
 	status, answer, err := t.act(r.WithContext(ctx), &e)
 	var body []byte

@@ -1,12 +1,9 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -21,7 +18,7 @@ type Memory struct {
 	mu       sync.Mutex
 	clients  map[string]*Client
 	sequence int64
-	feed     []Change
+	feed     memoryFeed
 	once     map[[2]string]time.Time
 	networks map[string][]ClientNetwork // of a client, the latest first
 	swept    time.Time
@@ -45,7 +42,7 @@ func NewMemory(clients ...Client) (*Memory, error) {
 			return nil, fmt.Errorf("client %q: %w", c.ID, err)
 		}
 	}
-	m.feed, m.sequence = nil, 0 // nobody has read the store yet
+	m.feed, m.sequence = memoryFeed{}, 0 // nobody has read the store yet
 	return m, nil
 }
 
@@ -105,65 +102,6 @@ func (m *Memory) Client(_ context.Context, id string) (*Client, error) {
 	return c.Clone(), nil
 }
 
-// Revoke adds the change to the feed.
-func (m *Memory) Revoke(_ context.Context, c Change) (int64, error) {
-	if err := c.Validate(); err != nil {
-		return 0, err
-	}
-	if err := m.lock(); err != nil {
-		return 0, err
-	}
-	defer m.mu.Unlock()
-	return m.write(c), nil
-}
-
-// write adds a change to the feed. Sequences follow the clock, so that a cut-off
-// has a greater one than the tokens of an earlier process.
-func (m *Memory) write(c Change) int64 {
-	now := m.now()
-	m.sequence = max(m.sequence+1, now.UnixMicro())
-	c.Sequence = m.sequence
-	if c.Kind != TokenRevoked {
-		c.ExpiresAt = now.Add(c.Kind.Lifetime())
-	}
-	m.feed = append(m.feed, c)
-	return c.Sequence
-}
-
-// announce writes that the client's record has changed.
-func (m *Memory) announce(clientID string) {
-	m.write(Change{Kind: ClientChanged, ClientID: clientID})
-}
-
-// maxPage is how many changes a page has.
-const maxPage = 10_000
-
-// Changes returns the changes after the sequence, at most 10 000.
-func (m *Memory) Changes(_ context.Context, since int64) (Page, error) {
-	if err := m.lock(); err != nil {
-		return Page{}, err
-	}
-	defer m.mu.Unlock()
-	now, steady := m.clock.read()
-	page := Page{End: m.sequence}
-	from, found := slices.BinarySearchFunc(m.feed, since, func(c Change, sequence int64) int {
-		return cmp.Compare(c.Sequence, sequence)
-	})
-	if found {
-		from++
-	}
-	for _, c := range m.feed[from:] {
-		if steady && !c.ExpiresAt.After(now) {
-			continue
-		}
-		if page.More = len(page.Changes) == maxPage; page.More {
-			break
-		}
-		page.Changes = append(page.Changes, c)
-	}
-	return page, nil
-}
-
 // Once reports whether this is the first call with the scope and id.
 func (m *Memory) Once(_ context.Context, scope, id string, until time.Time) (bool, error) {
 	if err := m.lock(); err != nil {
@@ -186,7 +124,8 @@ func (m *Memory) sweep() {
 		return
 	}
 	m.swept = now
-	m.feed = slices.DeleteFunc(m.feed, func(c Change) bool { return !c.ExpiresAt.After(now.Add(-TokenGrace)) })
+	m.feed.dropAll(func(c *Change) bool { return !c.ExpiresAt.After(now.Add(-TokenGrace)) })
+	m.feed.compact()
 	m.sweepNetworks(now)
-	maps.DeleteFunc(m.once, func(_ [2]string, until time.Time) bool { return !until.After(now) })
+	m.once = prune(m.once, func(_ [2]string, until time.Time) bool { return !until.After(now) })
 }

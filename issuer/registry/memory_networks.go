@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 )
@@ -49,7 +48,7 @@ func (m *Memory) Networks(_ context.Context, clientID string) ([]string, error) 
 
 // sweepNetworks drops what has expired.
 func (m *Memory) sweepNetworks(now time.Time) {
-	maps.DeleteFunc(m.networks, func(_ string, known []ClientNetwork) bool {
+	m.networks = prune(m.networks, func(_ string, known []ClientNetwork) bool {
 		return !slices.ContainsFunc(known, func(n ClientNetwork) bool { return n.At.After(now.Add(-NetworkLifetime)) })
 	})
 }

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"errors"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -137,8 +139,8 @@ func TestMemoryPages(t *testing.T) {
 func TestMemorySweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStore(t)
-		for range maxPage {
-			if _, err := m.Revoke(t.Context(), Change{Kind: TokenRevoked, TokenID: "a", ExpiresAt: time.Now().Add(time.Second)}); err != nil {
+		for n := range maxPage {
+			if _, err := m.Revoke(t.Context(), Change{Kind: TokenRevoked, TokenID: "a" + strconv.Itoa(n), ExpiresAt: time.Now().Add(time.Second)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -157,10 +159,81 @@ func TestMemorySweep(t *testing.T) {
 			t.Fatal(err)
 		}
 		// b has expired and is still kept, should the clock go back.
-		if page, err := m.Changes(t.Context(), 0); err != nil || len(page.Changes) != 1 || len(m.feed) != 2 {
-			t.Errorf("%d changes, %d kept, %v", len(page.Changes), len(m.feed), err)
+		if page, err := m.Changes(t.Context(), 0); err != nil || len(page.Changes) != 1 || len(m.feed.entries) != 2 {
+			t.Errorf("%d changes, %d kept, %v", len(page.Changes), len(m.feed.entries), err)
 		}
 	})
+}
+
+// One client makes the feed no longer, whatever it sends: what is written again takes
+// the place of the earlier entry, and a cut-off that of the client's tokens.
+func TestMemoryReplaces(t *testing.T) {
+	m := newStore(t, app())
+	until := time.Now().Add(time.Hour)
+	write := func(c Change) {
+		t.Helper()
+		if _, err := m.Revoke(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(Change{Kind: TokenRevoked, TokenID: "kept", ClientID: "other", ExpiresAt: until})
+	for n := range 20_000 {
+		write(Change{Kind: TokenRevoked, TokenID: strconv.Itoa(n % 50), ClientID: "app", ExpiresAt: until.Add(time.Duration(n))})
+		if n%100 == 99 {
+			write(CutOff("app"))
+		}
+		write(Change{Kind: SecretCutOff, ClientID: "app", SecretID: "s"})
+		write(Change{Kind: AllCutOff})
+		write(Change{Kind: ClientChanged, ClientID: "app"})
+	}
+	page, err := m.Changes(t.Context(), 0)
+	kinds := []Kind{}
+	for n, c := range page.Changes {
+		kinds = append(kinds, c.Kind)
+		if n > 0 && c.Sequence <= page.Changes[n-1].Sequence {
+			t.Errorf("%+v after %+v", c, page.Changes[n-1])
+		}
+	}
+	if want := []Kind{TokenRevoked, ClientCutOff, SecretCutOff, AllCutOff, ClientChanged}; err != nil || !slices.Equal(kinds, want) || page.Changes[0].TokenID != "kept" {
+		t.Errorf("%v, %v, want %v", kinds, err, want)
+	}
+	if got := len(m.feed.entries) + len(m.feed.latest) + cap(m.feed.entries); got > 200 {
+		t.Errorf("%d entries, %d names, room for %d", len(m.feed.entries), len(m.feed.latest), cap(m.feed.entries))
+	}
+}
+
+// The memory of what has expired is given back.
+func TestMemoryShrinks(t *testing.T) {
+	m := newStore(t, app())
+	heap := func() uint64 {
+		var s runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	const n = 200_000
+	before := heap()
+	soon := time.Now().Add(time.Second)
+	for k := range n {
+		id := strconv.Itoa(k)
+		if _, err := m.Revoke(t.Context(), Change{Kind: TokenRevoked, TokenID: id, ClientID: id, ExpiresAt: soon}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Once(t.Context(), "s", id, soon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := heap()
+	m.mu.Lock()
+	m.clock = memoryClock{shift: 2 * TokenGrace} // it has run evenly all the time
+	m.mu.Unlock()
+	if _, err := m.Changes(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if after := heap(); after > before+(full-before)/20 {
+		t.Errorf("%d B before, %d B full, %d B after all has expired", before, full, after)
+	}
+	runtime.KeepAlive(m)
 }
 
 // For the race detector.

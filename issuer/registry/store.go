@@ -17,6 +17,7 @@ var ErrConflict = errors.New("registry: conflict")
 // Store is what the issuer asks of storage. All methods are called by many
 // goroutines at once. They return when their context is done. An error other
 // than [ErrNotFound] means that the store cannot tell; the issuer answers 503.
+// A context may say that the call is an operator's, see [IsOperator].
 //
 // The store's clock judges, if it has one: see [Page].Now and [MaxClockSkew]. A store
 // without one deletes late, and nothing because a clock has jumped.
@@ -38,8 +39,9 @@ type Store interface {
 	// Changes returns the changes of the feed with a sequence greater than since,
 	// in order of their sequences. It may leave out those that have expired by the
 	// store's clock, and no others. A page holds as many as the store likes; see
-	// Page.More. Once a sequence has been returned, no change with a lower one may
-	// appear. A change of a client is visible in Changes no later than in Client.
+	// Page.More. Once a sequence has been returned, or is the Page.End of a page without
+	// More, no change with a lower one may appear. A change of a client is visible in
+	// Changes no later than in Client.
 	Changes(ctx context.Context, since int64) (Page, error)
 
 	// Once reports true at the first call with the scope and id, and false at

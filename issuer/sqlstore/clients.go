@@ -51,11 +51,13 @@ ON CONFLICT (id) DO NOTHING RETURNING created_at`, values(&c)},
 // Client returns the client with the id and its secrets that have not expired,
 // in the order they were added. The error is [registry.ErrNotFound] when there is
 // no such client, and only then. It is one statement. The result is the caller's.
+// It uses the connections of requests, unless the context is an operator's
+// ([registry.AsOperator]).
 func (s *Store) Client(ctx context.Context, id string) (*registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return nil, wrap("reading a client", err)
 	}
-	c, err := s.readClient(ctx, s.requests, id)
+	c, err := s.readClient(ctx, s.poolOf(ctx), id)
 	return c, wrap("reading a client", err)
 }
 

@@ -52,6 +52,13 @@ const (
 // lockPostgres makes one process migrate at a time; the number means nothing.
 const lockPostgres = "SELECT pg_advisory_xact_lock(7237953212437551469)"
 
+// The limits of a migration, which PostgreSQL keeps until it ends: for one that waits
+// for others to migrate, idle time alone, and then for locks too.
+var (
+	limitIdle  = fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", idleInTransaction.Milliseconds())
+	limitLocks = fmt.Sprintf("SET LOCAL lock_timeout = %d", lockTimeout.Milliseconds())
+)
+
 // findDialect asks the database which it is.
 func findDialect(ctx context.Context, db *sql.DB) (sqlite bool, err error) {
 	var version string

@@ -17,6 +17,10 @@ const maxPage = 10_000
 // there keeps that one's place. A ClientCutOff replaces the TokenRevoked of its
 // client before it, which are deleted soon after.
 //
+// It waits with what requests cause, unless the context is an operator's
+// ([registry.AsOperator]): clients revoke their own tokens, and are cut off when those
+// are too many.
+//
 // Sequence is ignored, and ExpiresAt of all kinds but TokenRevoked. An error tells
 // when the change is not valid ([registry.Change.Validate]).
 func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, err error) {
@@ -26,11 +30,7 @@ func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, 
 	if err := c.Validate(); err != nil {
 		return 0, wrap("revoking", err)
 	}
-	p := s.operator
-	if c.Kind == registry.TokenRevoked {
-		p = s.requests // clients revoke their own
-	}
-	_, sequence, err = s.apply(ctx, p, &change{entry: c})
+	_, sequence, err = s.apply(ctx, s.poolOf(ctx), &change{entry: c})
 	if err != nil {
 		return 0, wrap("revoking", err)
 	}

@@ -37,7 +37,9 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 // migrate brings the tables up to date, in one transaction that other processes
-// wait for.
+// wait for. A process that is frozen in it, on PostgreSQL, loses it after 1.5 s, and one
+// that waits for a lock on a table, so that others queue behind it, gives up after 2 s
+// and tries again.
 func (s *Store) migrate(ctx context.Context, never bool) error {
 	steps, err := readMigrations()
 	if err != nil {
@@ -98,8 +100,10 @@ func readable(version, from, release int) error {
 // migrateTo returns the versions before and after it.
 func migrateTo(ctx context.Context, t *tx, steps [][]string) (before, version int, err error) {
 	if !t.store.sqlite { // where BEGIN IMMEDIATE has locked already
-		if err := t.exec(ctx, lockPostgres); err != nil {
-			return 0, 0, err
+		for _, statement := range []string{limitIdle, lockPostgres, limitLocks} {
+			if err := t.exec(ctx, statement); err != nil {
+				return 0, 0, err
+			}
 		}
 	}
 	if err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"); err != nil {

@@ -147,12 +147,14 @@ func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err e
 // limitWriters sets how many may write at once. PostgreSQL, which has one row that
 // all entries wait for, gets few of a pool to wait. On SQLite, which has one writer,
 // each pool sends one at a time, so that an operator waits for one request and not
-// for all of them.
+// for all of them. There it always finds a connection: whoever has the turn to write
+// must not wait for readers.
 func (s *Store) limitWriters() {
 	for _, p := range []*pool{s.requests, s.operator} {
 		if s.sqlite {
 			p.writers = semaphore.NewWeighted(1)
 			p.feed = p.writers
+			p.readers = semaphore.NewWeighted(max(int64(p.conns)-1, 1))
 			continue
 		}
 		p.writers = semaphore.NewWeighted(int64(p.conns))

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // pool is a set of connections, of which writers take a part.
@@ -18,6 +20,7 @@ type pool struct {
 	conns     int
 	writers   *semaphore.Weighted // all that write
 	feed      *semaphore.Weighted // those that write to the feed, whose last row they all wait for
+	readers   *semaphore.Weighted // all that read, where they must leave a connection for the writer; else nil
 
 	remote bool // the database is elsewhere, so that connections can be dead
 
@@ -31,6 +34,14 @@ func newPool(c *connector, conns int) *pool {
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxLifetime(connLifetime)
 	return &pool{db: db, connector: c, conns: conns}
+}
+
+// poolOf returns the connections for who asks.
+func (s *Store) poolOf(ctx context.Context) *pool {
+	if registry.IsOperator(ctx) {
+		return s.operator
+	}
+	return s.requests
 }
 
 // dropIdle closes the connections that are not in use.
@@ -55,6 +66,17 @@ func (p *pool) done(ctx context.Context, err error) {
 	}
 }
 
+// read waits until the pool has a connection for a reader. The result gives it back.
+func (p *pool) read(ctx context.Context) (done func(), err error) {
+	if p.readers == nil {
+		return func() {}, nil
+	}
+	if err := p.readers.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	return func() { p.readers.Release(1) }, nil
+}
+
 // query runs a statement that reads, and lets scan read its rows.
 func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, query string, args ...any) (err error) {
 	if err := s.whole(); err != nil {
@@ -65,6 +87,11 @@ func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, 
 		s.health.read(err)
 		err = explain(err)
 	}()
+	leave, err := p.read(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	rows, err := p.db.QueryContext(ctx, s.sql(query), args...)
 	if err != nil {
 		return err
@@ -81,7 +108,12 @@ func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to .
 	if err := s.whole(); err != nil {
 		return err
 	}
-	err := p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
+	leave, err := p.read(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer leave()
+	err = p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
 	if errors.Is(err, sql.ErrNoRows) {
 		s.health.read(nil)
 		return err

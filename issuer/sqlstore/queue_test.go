@@ -2,7 +2,9 @@ package sqlstore_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -58,7 +60,7 @@ func TestFeedQueue(t *testing.T) {
 	var flooded []int64
 	for i := range 200 {
 		flood.Go(func() {
-			sequence, err := store.Revoke(t.Context(), token(fmt.Sprint(i), time.Now().Add(time.Hour)))
+			sequence, err := store.Revoke(t.Context(), floodOf(i))
 			if err != nil {
 				t.Error(err)
 			}
@@ -77,7 +79,7 @@ func TestFeedQueue(t *testing.T) {
 	var cut int64
 	flood.Go(func() {
 		var err error
-		if cut, err = store.Revoke(t.Context(), registry.CutOff("c")); err != nil {
+		if cut, err = store.Revoke(registry.AsOperator(t.Context()), registry.CutOff("c")); err != nil {
 			t.Error(err)
 		}
 	})
@@ -92,6 +94,95 @@ func TestFeedQueue(t *testing.T) {
 	}
 	if before > 20 {
 		t.Errorf("%d of 200 revocations went before the operator's", before)
+	}
+}
+
+// floodOf is what clients make the issuer write: revocations of tokens, and a cut-off
+// of each client that has too many.
+func floodOf(i int) registry.Change {
+	if i%4 == 0 {
+		return registry.CutOff(fmt.Sprint("hostile", i))
+	}
+	return token(fmt.Sprint(i), time.Now().Add(time.Hour))
+}
+
+// While requests hold every connection that they may, an operator reads clients and
+// revokes, tokens too. What requests cause takes none of the operator's connections,
+// whatever it is.
+func TestOperatorPool(t *testing.T) {
+	t.Parallel()
+	store := postgres(t).open(t)
+	register(t, store, registry.Client{ID: "c"})
+	for held, mine := range map[string]func(context.Context) context.Context{
+		"requests": registry.AsOperator,
+		"operator": func(ctx context.Context) context.Context { return ctx },
+	} {
+		release := holdPool(t, store.Pools()[held])
+		within := func(call string, do func(ctx context.Context) error) {
+			bound, cancel := context.WithTimeout(mine(t.Context()), time.Second)
+			defer cancel()
+			if err := do(bound); err != nil {
+				t.Errorf("while the connections of %s are held: %s: %v", held, call, err)
+			}
+		}
+		within("Client", func(ctx context.Context) error { _, err := store.Client(ctx, "c"); return err })
+		for _, c := range []registry.Change{token("a", time.Now().Add(time.Hour)), registry.CutOff("c"), {Kind: registry.SecretCutOff, ClientID: "c", SecretID: "s"}, {Kind: registry.AllCutOff}} {
+			within(c.Kind.String(), func(ctx context.Context) error { _, err := store.Revoke(ctx, c); return err })
+		}
+		release()
+	}
+}
+
+// Readers leave a connection of SQLite's pool for the one that has the turn to write,
+// for whom all others wait.
+func TestReadersLeaveAConnection(t *testing.T) {
+	t.Parallel()
+	store := database{"sqlite", filepath.Join(t.TempDir(), "m2m.db")}.open(t)
+	register(t, store, registry.Client{ID: "c"})
+	db := store.Pools()["requests"]
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 * db.Stats().MaxOpenConnections {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := store.Client(t.Context(), "c"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	most := 0
+	for begun := time.Now(); time.Since(begun) < 300*time.Millisecond; {
+		most = max(most, db.Stats().InUse)
+	}
+	close(stop)
+	readers.Wait()
+	if limit := db.Stats().MaxOpenConnections - 1; most > limit {
+		t.Errorf("readers took %d connections, want at most %d", most, limit)
+	}
+}
+
+// holdPool takes all connections of a pool, until release.
+func holdPool(t *testing.T, db *sql.DB) (release func()) {
+	t.Helper()
+	var conns []*sql.Conn
+	for range db.Stats().MaxOpenConnections {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	return func() {
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
 	}
 }
 

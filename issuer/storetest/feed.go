@@ -138,6 +138,16 @@ func feedAgain(t *testing.T, open opener) {
 		last, want[c] = sequence, sequence
 	}
 	tokens := []int64{revoke(t, store, token("a", long)), revoke(t, store, token("b", short))}
+	there := map[registry.Change]int{}
+	for _, c := range follow(t, store, 0) {
+		c.Sequence, c.ExpiresAt = 0, time.Time{}
+		there[c]++
+	}
+	for _, c := range repeated {
+		if there[c] != 1 && c.Kind != registry.ClientChanged {
+			t.Errorf("%v is in the feed %d times: a later cut-off replaces the earlier one", c.Kind, there[c])
+		}
+	}
 	inFeed := map[int64]bool{}
 	for reader, changes := range map[string][]registry.Change{
 		"from the start": follow(t, store, 0),
@@ -231,12 +241,14 @@ func feedFollowed(t *testing.T, open opener) {
 			done = true // after one more read
 		default:
 		}
-		for _, c := range follow(t, store, since) {
+		changes, end := followTo(t, store, since)
+		for _, c := range changes {
 			if _, twice := seen[c.TokenID]; twice {
 				t.Errorf("%s was read twice", c.TokenID)
 			}
-			seen[c.TokenID], since = c.Sequence, c.Sequence
+			seen[c.TokenID] = c.Sequence
 		}
+		since = end // as the issuer does
 	}
 	if len(seen) != racers*each {
 		t.Errorf("the follower has seen %d of %d changes", len(seen), racers*each)
@@ -249,7 +261,14 @@ func feedFollowed(t *testing.T, open opener) {
 }
 
 // follow reads the feed to its end, and checks that it is in order.
-func follow(t *testing.T, store registry.Store, since int64) (all []registry.Change) {
+func follow(t *testing.T, store registry.Store, since int64) []registry.Change {
+	t.Helper()
+	all, _ := followTo(t, store, since)
+	return all
+}
+
+// followTo also returns where the end was.
+func followTo(t *testing.T, store registry.Store, since int64) (all []registry.Change, end int64) {
 	t.Helper()
 	for {
 		page, err := store.Changes(context.WithoutCancel(t.Context()), since)
@@ -265,7 +284,7 @@ func follow(t *testing.T, store registry.Store, since int64) (all []registry.Cha
 		all = append(all, page.Changes...)
 		switch {
 		case !page.More:
-			return all
+			return all, page.End
 		case len(page.Changes) == 0:
 			t.Fatalf("Changes(%d): an empty page says that more follow", since)
 		}
