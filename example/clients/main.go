@@ -108,7 +108,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(registry.AsOperator(ctx), answerTimeout)
 	defer cancel()
 	err = verb(tool{store, place, out}, ctx, args[1:])
 	switch {
