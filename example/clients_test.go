@@ -80,7 +80,7 @@ func TestClientsTool(t *testing.T) {
 		"id is taken":           {"add", "myapp123", "-audience", "https://api.example.com"},
 		"name an -audience":     {"add", "other"},
 		"name one client id":    {"revoke"},
-		"not defined: -all":     {"revoke", "myapp123", "-all"},
+		"or -all; see":          {"revoke", "myapp123", "-all"},
 		"leave -overlap out":    {"rotate-secret", "myapp123", "-revoke", "-overlap", "1h"},
 		"flag provided but not": {"add", "other", "-colour", "red"},
 		"Client.Scopes":         {"add", "other", "-audience", "https://a", "-scope", `a"b`},

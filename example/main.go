@@ -4,7 +4,7 @@
 //	go run ./example
 //
 // It prints a curl session to paste. Its settings, all optional, are environment
-// variables; the README lists them.
+// variables; .github/docs/settings.md lists them.
 package main
 
 import (
@@ -69,7 +69,10 @@ func run(ctx context.Context) error {
 		Store:           store,
 		TokenTTL:        set.TokenTTL,
 		FailedAttempts:  set.FailedAttempts,
+		MaxGrantRate:    set.MaxGrantRate,
+		ClientIP:        set.ClientIP,
 		ImportedSecrets: true, // CLIENT_SECRET may be anything
+		Observe:         service.Observe,
 	})
 	if err != nil {
 		return err
@@ -84,11 +87,13 @@ func run(ctx context.Context) error {
 		Audience: set.Audience,
 		Keys:     keys,        // the same process: no HTTP call to ourselves
 		Revoked:  iss.Revoked, // a revoked token or client stops at the next request
+		ClientIP: set.ClientIP,
+		Observe:  service.Observe,
 	})
 	if err != nil {
 		return err
 	}
-	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store})
+	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: service.Observe})
 	if err != nil {
 		return err
 	}

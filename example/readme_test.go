@@ -81,11 +81,14 @@ func fragment(block string) string {
 	return `package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -104,6 +107,7 @@ var (
 	keyEncryptionKey []byte
 	keys             *jwks.Keyring
 	store            registry.Store
+	manager          registry.Manager
 	iss              *issuer.Issuer
 	auth             *bearer.Bearer
 	orders           http.Handler
@@ -111,7 +115,10 @@ var (
 	proxies          *net.IPNet
 	mux              *http.ServeMux
 
+	_ = cmp.Or[string]
 	_ = os.Getenv
+	_ = strings.Join
+	_ = time.Unix
 	_ = slog.Info
 	_ = issuer.New
 	_ = sqlstore.Open

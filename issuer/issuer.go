@@ -39,9 +39,9 @@ type Config struct {
 	TokenTTL time.Duration
 
 	// MaxTokenTTL cuts the lifetime that a client asks for in Client.TokenTTL. At
-	// most registry.MaxTokenLifetime, as no cut-off is kept for longer. Default 1 h, or less where the keyring's Policy.Retain covers less; a
-	// value that Retain does not cover is refused, since such a token would
-	// outlive its key.
+	// most registry.MaxTokenLifetime, as no cut-off is kept for longer. Default 1 h,
+	// or less where the keyring's Policy.Retain covers less; a value that Retain does
+	// not cover is refused, since such a token would outlive its key.
 	MaxTokenTTL time.Duration
 
 	// Resources lists the audiences and the scopes that each has. When set, a
@@ -104,8 +104,10 @@ type Config struct {
 	// 503, and so does the token endpoint. What is revoked elsewhere counts here
 	// within 2 s while the feed is read, and within MaxRevocationLag at the latest.
 	// Default 1 min, at least 2 s; 2 s makes "within 2 s" true without a condition,
-	// and an outage of the store one of the APIs at once. With MaxTokenTTL it is at most
-	// as long as cut-offs are kept, registry.CutOffLifetime.
+	// and an outage of the store one of the APIs at once. A replica that is cut off from
+	// the store takes tokens that others have revoked until then: to end them sooner,
+	// stop it. With MaxTokenTTL it is at most as long as cut-offs are kept,
+	// registry.CutOffLifetime.
 	MaxRevocationLag time.Duration
 
 	// TokenPath is the path of the token endpoint below Issuer.
@@ -130,7 +132,7 @@ type Config struct {
 	// endpoints, of every call of RevokeToken, RevokeClient, RevokeSecret and
 	// RevokeAll, and of changes of what happens in the background: see [Event]. It is
 	// called before the answer is sent, so it must be quick, and safe for concurrent
-	// use.
+	// use. event.Log logs all of it.
 	Observe func(ctx context.Context, e Event)
 
 	// Quiet has changes of what happens in the background reported nowhere without

@@ -44,7 +44,7 @@ func run() error {
 	}
 	defer keys.Close()
 
-	config := bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys}
+	config := bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys, ClientIP: set.ClientIP, Observe: service.Observe}
 	if set.IntrospectionURL != "" { // else a token is good until it expires
 		config.Introspection = &bearer.Introspection{
 			Endpoint: set.IntrospectionURL, ClientID: set.IntrospectionID, ClientSecret: set.IntrospectionSecret,

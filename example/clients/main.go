@@ -5,21 +5,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
@@ -33,6 +28,10 @@ const help = `clients manages the clients of an issuer.
   clients rotate-secret ID [-overlap 24h] [-label TEXT]
   clients rotate-secret ID -revoke   after a theft: the other secrets end now,
                                      and every token the client has is revoked
+  clients remove-secret ID SECRET [-revoke]
+                                     SECRET is as show prints it, or the secret
+                                     itself; with -revoke the tokens that the
+                                     client got with it are revoked
   clients disable ID                 and revoke its tokens
   clients enable ID
   clients revoke ID | -all           every token the client has, or all clients;
@@ -44,10 +43,14 @@ const help = `clients manages the clients of an issuer.
                                      KEY_ENCRYPTION_KEY
 
 The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).
-All verbs but migrate want it to be there and up to date. Running issuers follow
-every change within 2 s; one that cannot read the storage refuses all tokens
+All verbs but migrate want it to be there and up to date. Every change says
+where it was made. A database that does not answer within 10 s is an error.
+
+Running issuers follow every change within 2 s: until then they may refuse a new
+secret and take an old one. One that cannot read the storage refuses all tokens
 after a minute. A token granted in those 2 s is refused too: a client that runs
-on then asks for another.
+on then asks for another. When a secret was last used is written up to a minute
+late, so "never" may be a minute old.
 
 A client with metadata, or with an authentication method, is made by the admin
 API or by CLIENTS. The first client of the admin API of ./example is made here:
@@ -55,287 +58,97 @@ API or by CLIENTS. The first client of the admin API of ./example is made here:
   clients add operator -scope clients:admin -audience http://127.0.0.1:8080/v1
 `
 
+const (
+	answerTimeout  = 10 * time.Second // of a connection, and of a verb
+	migrateTimeout = 10 * time.Minute
+)
+
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		cancel()
+	if err := run(context.Background(), os.Args[1:], os.Stdout); err != nil {
 		log.SetFlags(0)
-		log.Fatal("clients: ", err) //nolint:gocritic // cancel was called
+		log.Fatal("clients: ", err)
 	}
 }
 
+// tool manages the clients of one storage.
+type tool struct {
+	store registry.Manager
+	place string // where the storage is
+	out   io.Writer
+}
+
+// say reports a change, and where it was made.
+func (t tool) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(t.out, t.place+": "+format+"\n", args...)
+	return err
+}
+
+var verbs = map[string]func(tool, context.Context, []string) error{
+	"list": tool.list, "add": tool.add, "show": tool.show, "rotate-secret": tool.rotateSecret, "remove-secret": tool.removeSecret,
+	"disable": tool.disable, "enable": tool.enable, "revoke": tool.revoke, "delete": tool.remove,
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+	if len(args) == 0 || args[0] == "help" || slices.ContainsFunc(args, func(a string) bool { return a == "-h" || a == "-help" || a == "--help" }) {
 		_, err := fmt.Fprint(out, help)
 		return err
 	}
-	verbs := map[string]func(context.Context, registry.Manager, []string, io.Writer) error{
-		"list": list, "add": add, "show": show, "rotate-secret": rotateSecret,
-		"disable": disable, "enable": enable, "revoke": revoke, "delete": remove,
-	}
-	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate, "reseal": reseal}
-	if operation, ok := operations[args[0]]; ok {
-		return operation(ctx, args[1:], out)
+	switch args[0] {
+	case "migrate":
+		return migrate(ctx, args[1:], out)
+	case "reseal":
+		return reseal(ctx, args[1:], out)
 	}
 	verb, ok := verbs[args[0]]
 	if !ok {
 		return fmt.Errorf("there is no verb %q; see: clients help", args[0])
 	}
-	store, err := open(ctx)
+	store, place, err := open(ctx, answerTimeout)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	err = verb(ctx, store, args[1:], out)
+	ctx, cancel := context.WithTimeout(registry.AsOperator(ctx), answerTimeout)
+	defer cancel()
+	err = verb(tool{store, place, out}, ctx, args[1:])
 	switch {
+	case errors.Is(err, registry.ErrNotFound) && args[0] == "remove-secret":
+		return fmt.Errorf("%s: there is no such client or secret", place)
 	case errors.Is(err, registry.ErrNotFound):
-		return errors.New("there is no such client")
+		return fmt.Errorf("%s: there is no such client", place)
 	case errors.Is(err, registry.ErrConflict):
-		return errors.New("the id is taken, or somebody else changed the client in this moment")
+		return fmt.Errorf("%s: the id is taken, or somebody else changed the client in this moment", place)
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("%s: no answer within %v; what was asked for may have been written, see: clients show: %w", place, answerTimeout, err)
 	}
 	return err
 }
 
-// parse reads flags, and the one id that stands before or behind them.
-func parse(flags *flag.FlagSet, args []string) (id string, err error) {
+// parse reads flags and the arguments of those names, in any order.
+func parse(flags *flag.FlagSet, args []string, names ...string) ([]string, error) {
 	flags.SetOutput(io.Discard)
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		id, args = args[0], args[1:]
-	}
-	if err := flags.Parse(args); err != nil {
-		return "", fmt.Errorf("%w; see: clients help", err)
-	}
-	rest := flags.Args()
-	if id == "" && len(rest) > 0 {
-		id, rest = rest[0], rest[1:]
-	}
-	if id == "" || len(rest) > 0 {
-		return "", errors.New("name one client id; see: clients help")
-	}
-	return id, nil
-}
-
-func list(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	var q registry.Query
-	flags := flag.NewFlagSet("list", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.StringVar(&q.Search, "search", "", "")
-	flags.StringVar(&q.After, "after", "", "")
-	flags.IntVar(&q.Limit, "limit", 0, "")
-	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("%w; see: clients help", err)
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("list takes no id: write -search %q; see: clients help", flags.Arg(0))
-	}
-	clients, err := s.List(ctx, q)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tSTATE\tSCOPE\tAUDIENCES\tSECRETS\tLAST USED")
-	for _, c := range clients {
-		state := "active"
-		if c.Disabled {
-			state = "disabled"
+	var given []string
+	for len(args) > 0 {
+		if !strings.HasPrefix(args[0], "-") {
+			given, args = append(given, args[0]), args[1:]
+			continue
 		}
-		var used time.Time
-		for _, secret := range c.Secrets {
-			if secret.LastUsedAt.After(used) {
-				used = secret.LastUsedAt
-			}
+		if err := flags.Parse(args); err != nil {
+			return nil, fmt.Errorf("%w; see: clients help", err)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", c.ID, dash(c.Name), state, dash(strings.Join(c.Scopes, " ")),
-			dash(strings.Join(c.Audiences, " ")), len(c.Secrets), when(used, "never"))
+		args = flags.Args()
 	}
-	return w.Flush()
+	if len(given) != len(names) || slices.Contains(given, "") {
+		return nil, fmt.Errorf("name one %s; see: clients help", strings.Join(names, " and one "))
+	}
+	return given, nil
 }
 
-func show(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	id, err := parse(flag.NewFlagSet("show", flag.ContinueOnError), args)
+// parseID reads flags and one client id.
+func parseID(flags *flag.FlagSet, args []string) (string, error) {
+	given, err := parse(flags, args, "client id")
 	if err != nil {
-		return err
+		return "", err
 	}
-	c, err := s.Client(ctx, id)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	for _, line := range [][2]string{
-		{"id", c.ID}, {"name", dash(c.Name)}, {"disabled", fmt.Sprint(c.Disabled)}, {"scope", dash(strings.Join(c.Scopes, " "))},
-		{"audiences", dash(strings.Join(c.Audiences, " "))}, {"default audience", dash(c.DefaultAudience)},
-		{"introspects", dash(strings.Join(c.Introspects, " "))}, {"token ttl", lifetime(c.TokenTTL)}, {"auth method", cmp.Or(c.AuthMethod, "any")},
-		{"metadata", metadata(c.Metadata)}, {"version", fmt.Sprint(c.Version)},
-		{"created", when(c.CreatedAt, "-")}, {"updated", when(c.UpdatedAt, "-")},
-	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
-	}
-	fmt.Fprintln(w, "\nSECRET\tLABEL\tCREATED\tEXPIRES\tLAST USED")
-	for _, secret := range c.Secrets {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", secret.ID, dash(secret.Label), when(secret.CreatedAt, "-"), when(secret.ExpiresAt, "never"), when(secret.LastUsedAt, "never"))
-	}
-	return w.Flush()
-}
-
-func add(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	var c registry.Client
-	var scope, audiences, introspects string
-	flags := flag.NewFlagSet("add", flag.ContinueOnError)
-	flags.StringVar(&c.Name, "name", "", "")
-	flags.StringVar(&scope, "scope", "", "")
-	flags.StringVar(&audiences, "audience", "", "")
-	flags.StringVar(&c.DefaultAudience, "default-audience", "", "")
-	flags.StringVar(&introspects, "introspects", "", "")
-	flags.DurationVar(&c.TokenTTL, "ttl", 0, "")
-	id, err := parse(flags, args)
-	if err != nil {
-		return err
-	}
-	plain, secret := registry.GenerateSecret()
-	c.ID, c.Secrets = id, []registry.Secret{secret}
-	c.Scopes, c.Audiences, c.Introspects = strings.Fields(scope), split(audiences), split(introspects)
-	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
-		return errors.New("name an -audience: without one the client gets no token; see: clients help")
-	}
-	if _, err := s.Register(ctx, c); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "client %s was added; its secret is shown this once:\n%s\n", id, plain)
-	return err
-}
-
-func rotateSecret(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("rotate-secret", flag.ContinueOnError)
-	overlap := flags.Duration("overlap", 24*time.Hour, "")
-	label := flags.String("label", "", "")
-	revoke := flags.Bool("revoke", false, "")
-	id, err := parse(flags, args)
-	if err != nil {
-		return err
-	}
-	if *revoke {
-		flags.Visit(func(f *flag.Flag) {
-			if f.Name == "overlap" && *overlap != 0 {
-				err = errors.New("-revoke ends the other secrets now: leave -overlap out; see: clients help")
-			}
-		})
-		if err != nil {
-			return err
-		}
-		*overlap = 0
-	}
-	plain, err := s.RotateSecret(ctx, id, registry.Rotation{Overlap: *overlap, Label: *label, Revoke: *revoke})
-	if err != nil {
-		return err
-	}
-	if *revoke {
-		_, err = fmt.Fprintf(out, "client %s has a new secret, shown this once; the others are gone and its tokens are revoked:\n%s\n", id, plain)
-		return err
-	}
-	_, err = fmt.Fprintf(out, "client %s has a new secret, shown this once; the others end in %v:\n%s\n", id, *overlap, plain)
-	return err
-}
-
-func disable(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	return setDisabled(ctx, s, args, out, true)
-}
-
-func enable(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	return setDisabled(ctx, s, args, out, false)
-}
-
-func setDisabled(ctx context.Context, s registry.Manager, args []string, out io.Writer, disabled bool) error {
-	id, err := parse(flag.NewFlagSet("disable", flag.ContinueOnError), args)
-	if err != nil {
-		return err
-	}
-	c, err := s.Client(ctx, id)
-	if err != nil {
-		return err
-	}
-	changed := *c
-	changed.Disabled = disabled
-	if _, err := s.Update(ctx, changed); err != nil {
-		return err
-	}
-	if !disabled {
-		_, err = fmt.Fprintf(out, "client %s is enabled\n", id)
-		return err
-	}
-	_, err = fmt.Fprintf(out, "client %s is disabled, its tokens are revoked\n", id)
-	return err
-}
-
-func revoke(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	if len(args) == 1 && (args[0] == "-all" || args[0] == "--all") {
-		if _, err := s.Revoke(ctx, registry.Change{Kind: registry.AllCutOff}); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintln(out, "the tokens of all clients are revoked")
-		return err
-	}
-	id, err := parse(flag.NewFlagSet("revoke", flag.ContinueOnError), args)
-	if err != nil {
-		return err
-	}
-	if _, err := s.Client(ctx, id); err != nil {
-		return err
-	}
-	if _, err := s.Revoke(ctx, registry.CutOff(id)); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "the tokens of client %s are revoked\n", id)
-	return err
-}
-
-func remove(ctx context.Context, s registry.Manager, args []string, out io.Writer) error {
-	id, err := parse(flag.NewFlagSet("delete", flag.ContinueOnError), args)
-	if err != nil {
-		return err
-	}
-	if err := s.Delete(ctx, id); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "client %s is deleted, its tokens are revoked\n", id)
-	return err
-}
-
-func split(list string) []string {
-	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// dash prints a text that somebody chose: quoted if a terminal would take some of
-// it for more than text.
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
-}
-
-// metadata prints the entries in the order of their keys.
-func metadata(m map[string]string) string {
-	entries := make([]string, 0, len(m))
-	for _, key := range slices.Sorted(maps.Keys(m)) {
-		entries = append(entries, dash(key)+"="+dash(m[key]))
-	}
-	return dash(strings.Join(entries, " "))
-}
-
-func lifetime(d time.Duration) string {
-	if d == 0 {
-		return "the issuer's"
-	}
-	return d.String()
-}
-
-func when(t time.Time, zero string) string {
-	if t.IsZero() {
-		return zero
-	}
-	return t.Local().Format("2006-01-02 15:04")
+	return given[0], nil
 }

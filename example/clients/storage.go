@@ -3,13 +3,20 @@ package main
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
 
 	"github.com/echo-m2m/m2m/example/service"
@@ -18,37 +25,99 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// open opens the store where the issuer has it. It makes no new one and changes no
-// tables: a wrong setting must not pass for an issuer without clients.
-func open(ctx context.Context) (*sqlstore.Store, error) {
+// open opens the store where the issuer has it, and says where that is. It makes no
+// new one and changes no tables: a wrong setting must not pass for an issuer without
+// clients.
+func open(ctx context.Context, timeout time.Duration) (*sqlstore.Store, string, error) {
 	if os.Getenv("DATABASE_URL") != "" {
-		return openDatabase(ctx, true)
+		return openDatabase(ctx, timeout, true)
 	}
-	path := filepath.Join(dataDir(), "issuer.db")
+	path := databaseFile()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: set DATA_DIR or DATABASE_URL as the issuer has them, or make it: clients migrate", path)
+		return nil, "", fmt.Errorf("there is no %s: set DATA_DIR or DATABASE_URL as the issuer has them, or make it: clients migrate", path)
 	}
-	return sqlite.Open(ctx, path)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	store, err := sqlite.Open(ctx, path)
+	return store, path, err
 }
 
-func openDatabase(ctx context.Context, noMigrate bool) (*sqlstore.Store, error) {
-	return sqlstore.Open(ctx, sqlstore.Config{
-		Driver: "pgx", DSN: os.Getenv("DATABASE_URL"), MaxConns: 4, Name: os.Getenv("ISSUER_NAME"), NoMigrate: noMigrate,
-	})
+// openDatabase opens the store of DATABASE_URL. The timeout is that of connecting,
+// and, with noMigrate, of all of it.
+func openDatabase(ctx context.Context, timeout time.Duration, noMigrate bool) (*sqlstore.Store, string, error) {
+	url, name := os.Getenv("DATABASE_URL"), os.Getenv("ISSUER_NAME")
+	place, err := placeOf(url)
+	if err != nil {
+		return nil, "", fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	unreachable := func(err error) error {
+		return fmt.Errorf("no connection to DATABASE_URL %s; nothing was changed: %w", place, err)
+	}
+	connecting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := ping(connecting, url); err != nil {
+		return nil, "", unreachable(err)
+	}
+	opening := ctx
+	if noMigrate {
+		opening = connecting
+	}
+	store, err := sqlstore.Open(opening, sqlstore.Config{Driver: "pgx", DSN: url, MaxConns: 4, Name: name, NoMigrate: noMigrate})
+	if err != nil && opening.Err() != nil {
+		return nil, "", unreachable(err)
+	}
+	if name != "" {
+		place += " issuer " + name
+	}
+	return store, place, err
+}
+
+func ping(ctx context.Context, url string) error {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.PingContext(ctx), db.Close())
+}
+
+// placeOf names the servers and the database of a DSN, without user and password.
+func placeOf(url string) (string, error) {
+	c, err := pgx.ParseConfig(url)
+	if err != nil {
+		return "", err
+	}
+	address := func(host string, port uint16) string { return net.JoinHostPort(host, strconv.Itoa(int(port))) }
+	servers := []string{address(c.Host, c.Port)}
+	for _, other := range c.Fallbacks { // also the same server, without TLS
+		servers = append(servers, address(other.Host, other.Port))
+	}
+	return strings.Join(slices.Compact(servers), ",") + "/" + c.Database, nil
 }
 
 func dataDir() string { return cmp.Or(os.Getenv("DATA_DIR"), "data") }
+
+// databaseFile is the path of the SQLite database.
+func databaseFile() string {
+	path := filepath.Join(dataDir(), "issuer.db")
+	if absolute, err := filepath.Abs(path); err == nil {
+		return absolute
+	}
+	return path
+}
 
 // migrate brings the tables up to date, or makes them.
 func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 	if len(args) > 0 {
 		return errors.New("migrate takes nothing; see: clients help")
 	}
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
 	var store *sqlstore.Store
+	place := databaseFile()
 	if os.Getenv("DATABASE_URL") != "" {
-		store, err = openDatabase(ctx, false)
+		store, place, err = openDatabase(ctx, answerTimeout, false)
 	} else if err = os.MkdirAll(dataDir(), 0o700); err == nil {
-		store, err = sqlite.Open(ctx, filepath.Join(dataDir(), "issuer.db"))
+		store, err = sqlite.Open(ctx, place)
 	}
 	if err != nil {
 		return err
@@ -59,7 +128,7 @@ func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 	if s.New {
 		what = "were made, in version"
 	}
-	_, err = fmt.Fprintf(out, "the tables %s %d\n", what, s.Schema)
+	_, err = fmt.Fprintf(out, "%s: the tables %s %d\n", place, what, s.Schema)
 	return err
 }
 
@@ -76,18 +145,20 @@ func reseal(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	store, err := open(ctx)
+	store, place, err := open(ctx, answerTimeout)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	sealed, err := store.KeyStore(issuer, keys...)
 	if err != nil {
 		return err
 	}
 	if err := jwks.Reseal(ctx, sealed); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", place, err)
 	}
-	_, err = fmt.Fprintln(out, "the signing keys are sealed with the first key of KEY_ENCRYPTION_KEY; no other one is needed for them")
+	_, err = fmt.Fprintf(out, "%s: the signing keys are sealed with the first key of KEY_ENCRYPTION_KEY; no other one is needed for them\n", place)
 	return err
 }

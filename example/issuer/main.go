@@ -69,7 +69,10 @@ func run(ctx context.Context) error {
 		Store:           store,
 		TokenTTL:        set.TokenTTL,
 		FailedAttempts:  set.FailedAttempts,
+		MaxGrantRate:    set.MaxGrantRate,
+		ClientIP:        set.ClientIP,
 		ImportedSecrets: true, // CLIENT_SECRET may be anything
+		Observe:         service.Observe,
 	})
 	if err != nil {
 		return err
@@ -79,11 +82,13 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	auth, err := bearer.New(bearer.Config{Issuer: set.Issuer, Audience: set.Issuer + "/admin", Keys: keys, Revoked: iss.Revoked})
+	auth, err := bearer.New(bearer.Config{
+		Issuer: set.Issuer, Audience: set.Issuer + "/admin", Keys: keys, Revoked: iss.Revoked, ClientIP: set.ClientIP, Observe: service.Observe,
+	})
 	if err != nil {
 		return err
 	}
-	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store})
+	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: service.Observe})
 	if err != nil {
 		return err
 	}

@@ -101,4 +101,3 @@ func (r *Readiness) ready(ctx context.Context) bool {
 	}
 	return serves
 }
-

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -18,7 +19,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Settings are the environment variables of the README's table.
+// Settings are the environment variables of .github/docs/settings.md.
 type Settings struct {
 	Issuer   string // ISSUER
 	Audience string // AUDIENCE
@@ -31,6 +32,9 @@ type Settings struct {
 	Policy         jwks.Policy   // KEY_ALGORITHM, KEY_ROTATE_EVERY, KEY_ANNOUNCE, KEY_RETAIN, KEY_MAX_AGE
 	TokenTTL       time.Duration // TOKEN_TTL; 0 for the issuer's default
 	FailedAttempts int           // FAILED_ATTEMPTS; 0 for the issuer's default, negative for no limit
+	MaxGrantRate   int           // MAX_GRANT_RATE; the same
+
+	ClientIP func(*http.Request) string // TRUSTED_PROXIES; nil when it is not set
 
 	JWKSURL string            // JWKS_URL; "" to find it through the issuer's metadata
 	Remote  jwks.RemoteConfig // JWKS_COOLDOWN, JWKS_MAX_STALE
@@ -63,7 +67,9 @@ func Load(issuer string) (Settings, error) {
 		duration("KEY_RETAIN", &s.Policy.Retain),
 		duration("KEY_MAX_AGE", &s.Policy.MaxAge),
 		duration("TOKEN_TTL", &s.TokenTTL),
-		failedAttempts(&s.FailedAttempts),
+		limit("FAILED_ATTEMPTS", &s.FailedAttempts),
+		limit("MAX_GRANT_RATE", &s.MaxGrantRate),
+		clientIP(&s.ClientIP),
 		flag("NO_MIGRATE", &s.NoMigrate),
 		duration("JWKS_COOLDOWN", &s.Remote.Cooldown),
 		duration("JWKS_MAX_STALE", &s.Remote.MaxStale),
@@ -104,14 +110,15 @@ func flag(name string, on *bool) (err error) {
 	return nil
 }
 
-func failedAttempts(n *int) error {
-	text := os.Getenv("FAILED_ATTEMPTS")
+// limit reads a number; 0 is no limit, which the fields have as a negative one.
+func limit(name string, n *int) error {
+	text := os.Getenv(name)
 	if text == "" {
 		return nil
 	}
 	parsed, err := strconv.Atoi(text)
 	if err != nil || parsed < 0 {
-		return fmt.Errorf("FAILED_ATTEMPTS=%q: write a number, 0 for no limit", text)
+		return fmt.Errorf("%s=%q: write a number, 0 for no limit", name, text)
 	}
 	if parsed == 0 {
 		parsed = -1

@@ -16,27 +16,46 @@
 //
 // # Requests
 //
-//	GET    /clients                        list: {"clients": […]}; ?search=, ?after= and ?limit= are those of registry.Query
-//	POST   /clients                        register; the answer has the generated client_secret, this once
-//	GET    /clients/{id}                   read
-//	PUT    /clients/{id}                   replace all but the secrets; what is left out is cleared
-//	DELETE /clients/{id}                   delete, and revoke its tokens
-//	POST   /clients/{id}/secrets           generate another secret; {"overlap": 3600, "label": "blue"} is optional
-//	DELETE /clients/{id}/secrets/{secret}  remove the secret with this secret_id
-//	POST   /clients/{id}/revoke            revoke its tokens; it can get new ones
+// The path, what it does, and the answer (200 and {} where none is given):
 //
-//	POST   /clients/{id}/secrets/{secret}/revoke  revoke the tokens that it got with the secret
-//	POST   /clients/revoke                        revoke the tokens of all clients
+//	GET    /clients                        list: {"clients": […]}; ?search=, ?after= and ?limit= are those of registry.Query
+//	POST   /clients                        register: 201 and the client with its generated client_secret, this once
+//	GET    /clients/{id}                   read: the client
+//	PUT    /clients/{id}                   replace all but the secrets; what is left out is cleared: the client
+//	DELETE /clients/{id}                   delete it and revoke its tokens
+//	POST   /clients/{id}/revoke            revoke its tokens; it can get new ones
+//	POST   /clients/revoke                 revoke the tokens of ALL clients, the operator's own among them
+//
+//	POST   /clients/{id}/secrets                   generate another secret: 201 {"client_id", "secret_id", "client_secret",
+//	                                               "client_secret_expires_at": 0}, this once; the others end after a day
+//	       {"overlap": 3600, "label": "blue"}      the same; the others end after overlap seconds, with 0 at once
+//	       {"revoke": true}                        the same; the others end at once, and all tokens of the client are revoked
+//	DELETE /clients/{id}/secrets/{secret}          remove this secret; tokens got with it stay valid
+//	DELETE /clients/{id}/secrets/{secret}?revoke=true  remove it, and revoke the tokens got with it
+//	POST   /clients/{id}/secrets/{secret}/revoke   revoke the tokens got with it; the secret stays valid
+//
+// {secret} is a secret_id. A change counts in this process when it is answered, and
+// in other replicas within 2 s. After POST /clients/revoke the operator needs a new
+// token for the next request. A 503 says that the store did not answer within 3 s:
+// the change may have been written, so send it again.
+//
+// To disable a client, GET it, set "disabled" to true and PUT the whole answer back:
+//
+//	curl -s $ISSUER/admin/clients/reports -H "Authorization: Bearer $TOKEN" | jq '.disabled = true' |
+//	  curl -X PUT $ISSUER/admin/clients/reports -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d @-
+//
+// A PUT of the one member alone would clear all others. It is refused, as it has no
+// version.
 //
 // A body is one JSON object, application/json, at most 64 KiB, in UTF-8, with known
 // members of exactly these names, none of them twice; nothing may follow it. A GET's
 // is not read. The query takes the parameters above, each once, and ?revoke=true where
 // a secret is removed: that revokes the tokens it got.
 //
-// The other secrets end overlap seconds after the new one is generated, by default
-// after a day. A PUT names the version that was read; another version is a conflict
-// (409). A PUT that disables also revokes. What GET gave can be sent back in a PUT;
-// client_secret, and other secrets or times than GET gave, are refused.
+// A PUT names the version that was read; another version is a conflict (409). A PUT
+// that disables also revokes. What GET gave can be sent back in a PUT; client_secret,
+// and other secrets or times than GET gave, are refused. last_used_at is written up
+// to a minute late.
 //
 // # A client
 //

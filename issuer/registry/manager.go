@@ -7,8 +7,17 @@ import (
 
 // Manager is a [Store] whose clients can be managed, such as [Memory] and the
 // store of package sqlstore. Every method that changes a client writes a change
-// to the feed in the same step, so replicas follow within 2 s. Clients that are
-// returned are the caller's to change.
+// to the feed in the same step, so issuers follow within 2 s, also the issuer of the
+// same process. Until then a new secret may be refused and an old one taken. Where it
+// must count at once, have the issuer read the feed:
+//
+//	secret, err := store.RotateSecret(ctx, "reports", registry.Rotation{Revoke: true})
+//	if err == nil {
+//		err = iss.Sync(ctx) // this process; other replicas follow within 2 s
+//	}
+//
+// Package issuer/admin does that. Clients that are returned are the caller's to
+// change.
 //
 // An argument that is not valid is refused with an error that is [ErrInvalid] and
 // holds an [*InvalidError]. Every other error than that, [ErrNotFound],
@@ -46,13 +55,15 @@ type Manager interface {
 
 	// RemoveSecret removes a secret at once. With revoke the tokens that the client
 	// got with it are revoked: the change in the feed is a SecretCutOff. Otherwise
-	// they stay valid. The error is [ErrNotFound] when there is no such client or
+	// they stay valid. (RevokeSecret of an issuer revokes the tokens and leaves the
+	// secret.) The error is [ErrNotFound] when there is no such client or
 	// secret.
 	RemoveSecret(ctx context.Context, clientID, secretID string, revoke bool) error
 }
 
 // Rotation says how [Manager].RotateSecret replaces the secrets of a client. The
-// zero value takes the others away at once, and revokes nothing.
+// zero value takes the others away at once, and revokes nothing. Issuers follow
+// within 2 s; Sync of an issuer makes its process do so now.
 type Rotation struct {
 	// Overlap is how long the others stay in force, if they do not expire sooner;
 	// 0 removes them at once.

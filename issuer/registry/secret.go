@@ -33,7 +33,7 @@ type Secret struct {
 	Label      string    `json:"label,omitempty"`
 	CreatedAt  time.Time `json:"created_at,omitzero"`   // a store's to set
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero = never
-	LastUsedAt time.Time `json:"last_used_at,omitzero"` // a store's to set, a minute late
+	LastUsedAt time.Time `json:"last_used_at,omitzero"` // a store's to set, up to a minute late
 }
 
 // A generated secret is m2m_<id>_<secret>_<checksum>, all in lower case base32. It

@@ -3,7 +3,13 @@
 //
 // An observer is a func(context.Context, Event). It runs in the goroutine that
 // reports, before a request is answered, so it must be quick, and it must be safe
-// for concurrent use. Where none is set, nothing is built and nothing is paid.
+// for concurrent use. [Log] is one: it writes each event to log/slog.
+//
+// Where no observer is set, events of requests are not made and cost nothing.
+// Changes of what happens in the background (a store or an issuer that is away, keys
+// that cannot be written, a clock that is off, a feed that was set back) then go to
+// [slog.Default], unless the Quiet beside Observe is set. An observer hears of both
+// kinds, and nothing of what it hears is logged for it.
 //
 // An Event holds no token, no secret and no key. It is for logs, metrics and
 // traces, not for callers: Err says why something failed.
@@ -34,7 +40,8 @@ type Event struct {
 	Claimed  bool
 
 	// TokenID is the jti of the token that was granted, revoked, introspected or
-	// presented. Only of tokens whose signature was good.
+	// presented. Only of tokens whose signature was good. RevokeToken of an issuer
+	// takes it.
 	TokenID string
 
 	// SecretID names the secret that authenticated the client.

@@ -1,0 +1,63 @@
+package service
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+)
+
+// clientIP reads TRUSTED_PROXIES: the addresses of the proxies whose
+// X-Forwarded-For is believed, such as "10.0.0.0/8, 192.0.2.7", or "none" where
+// callers connect without a proxy. It returns the ClientIP of an issuer and a guard,
+// or nil when the variable is not set: then bounds per network are off for requests
+// with headers of a proxy.
+func clientIP(from *func(*http.Request) string) error {
+	text := os.Getenv("TRUSTED_PROXIES")
+	if text == "" {
+		return nil
+	}
+	var trusted []netip.Prefix
+	for entry := range strings.SplitSeq(text, ",") {
+		entry = strings.TrimSpace(entry)
+		if text == "none" {
+			break
+		}
+		proxy, err := netip.ParsePrefix(entry)
+		if address, single := netip.ParseAddr(entry); single == nil {
+			proxy, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			return fmt.Errorf(`TRUSTED_PROXIES=%q: write addresses such as 10.0.0.0/8 with commas between them, or "none"`, text)
+		}
+		trusted = append(trusted, proxy)
+	}
+	*from = func(r *http.Request) string { return callerOf(r, trusted) }
+	return nil
+}
+
+// callerOf returns the last address on a request's way that is no trusted proxy's.
+// Each proxy appends the address that it was called from, so only what is to the
+// right of that can be believed.
+func callerOf(r *http.Request, trusted []netip.Prefix) string {
+	isProxy := func(address string) bool {
+		ip, err := netip.ParseAddr(address)
+		return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+	}
+	caller, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		caller = r.RemoteAddr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !isProxy(caller) {
+			break
+		}
+		caller = cmp.Or(strings.TrimSpace(hop), caller)
+	}
+	return caller
+}
