@@ -28,7 +28,7 @@ func (i *Issuer) audience(c *registry.Client, resources []string) ([]string, *Er
 		case len(c.Audiences) == 1:
 			return c.Audiences, nil
 		case len(c.Audiences) == 0:
-			return nil, invalidTarget("the client may not get tokens for any resource")
+			return nil, invalidTarget("the client has no audiences, so it may not get a token")
 		}
 		return nil, invalidTarget("name one or more resources: the client may use several and has no default")
 	}

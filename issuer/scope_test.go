@@ -99,7 +99,7 @@ func TestAudience(t *testing.T) {
 		malformed = "resource is not an absolute URI without fragment"
 		refused   = "the client may not get tokens for this resource"
 		several   = "name one or more resources: the client may use several and has no default"
-		none      = "the client may not get tokens for any resource"
+		none      = "the client has no audiences, so it may not get a token"
 	)
 	only, both := []string{ordersAPI}, []string{ordersAPI, billingAPI}
 	for name, tt := range map[string]struct {

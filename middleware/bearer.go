@@ -90,7 +90,7 @@ type Config struct {
 	// new key's. Behind a proxy, return the address that your proxy vouches for, never a
 	// header that any caller can write. Default: the address of the connection; under
 	// Echo, its IPExtractor where the app has one. With neither, the bound per network
-	// does not apply to a request with an X-Forwarded-For or Forwarded header, as all
+	// does not apply to a request with X-Forwarded-For, X-Real-IP or Forwarded, as all
 	// that a proxy sends on would be one network; an event (event.ProxyUnknown) says so
 	// once.
 	ClientIP func(r *http.Request) string

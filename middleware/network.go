@@ -41,7 +41,7 @@ func (b *Bearer) network(r *http.Request, extract addressOf) string {
 		address = cmp.Or(b.clientIP(r), notAnAddress)
 	case extract != nil:
 		address = cmp.Or(extract(r), notAnAddress)
-	case len(r.Header["X-Forwarded-For"]) > 0 || len(r.Header["Forwarded"]) > 0:
+	case len(r.Header["X-Forwarded-For"]) > 0 || len(r.Header["Forwarded"]) > 0 || len(r.Header["X-Real-Ip"]) > 0:
 		// Any caller can send these. They decide nothing but that the address of the
 		// connection may be a proxy's.
 		b.proxy.Do(func() {

@@ -66,6 +66,7 @@ func TestNetworkOfARequest(t *testing.T) {
 		"extractor, nothing":   {extractor: func(*http.Request) string { return "" }, want: "unknown"},
 		"unknown proxy":        {header: "X-Forwarded-For", want: "", unknown: 1},
 		"Forwarded":            {header: "Forwarded", want: "", unknown: 1},
+		"X-Real-IP":            {header: "X-Real-IP", want: "", unknown: 1},
 	} {
 		source := &asking{keys: keys}
 		a := newAPI(t, Config{Keys: source, ClientIP: tt.clientIP, CacheSize: -1})
