@@ -6,7 +6,10 @@
 // It does not authenticate: a guard in front decides who may call it. Where that
 // guard takes a credential that browsers send by themselves, such as a cookie,
 // requests from pages of other origins are refused ([http.CrossOriginProtection]);
-// a bearer token is none.
+// a bearer token is none. That check goes by Sec-Fetch-Site and Origin, which every
+// current browser sends. A request with neither passes: it is from no browser, or from
+// one of before 2020. Requests without a body need no Content-Type, so that a form of
+// another site could send them; this check is then all that refuses it.
 //
 //	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
@@ -49,8 +52,10 @@
 //
 // A body is one JSON object, application/json, at most 64 KiB, in UTF-8, with known
 // members of exactly these names, none of them twice; nothing may follow it. A GET's
-// is not read. The query takes the parameters above, each once, and ?revoke=true where
-// a secret is removed: that revokes the tokens it got.
+// is not read. An empty body is an empty object, and needs no Content-Type. A whole
+// number is taken in every spelling of JSON, such as 3e2. The query takes the
+// parameters above, each once, and ?revoke=true where a secret is removed: that
+// revokes the tokens it got.
 //
 // A PUT names the version that was read; another version is a conflict (409). A PUT
 // that disables also revokes. What GET gave can be sent back in a PUT; client_secret,
