@@ -6,10 +6,12 @@
 // It does not authenticate: a guard in front decides who may call it. Where that
 // guard takes a credential that browsers send by themselves, such as a cookie,
 // requests from pages of other origins are refused ([http.CrossOriginProtection]);
-// a bearer token is none. That check goes by Sec-Fetch-Site and Origin, which every
-// current browser sends. A request with neither passes: it is from no browser, or from
-// one of before 2020. Requests without a body need no Content-Type, so that a form of
-// another site could send them; this check is then all that refuses it.
+// a bearer token is none.
+//
+// That check reads Sec-Fetch-Site and Origin. A request with neither passes, because it
+// is from no browser; one older than 2020 sends neither, too. An empty body needs no
+// Content-Type, so for actions without members, such as POST /clients/revoke, this
+// check is all that refuses a form on a page of another origin.
 //
 //	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
