@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +29,81 @@ func TestStopDrains(t *testing.T) {
 	})
 	p.token(t, "myapp123", "secret456")
 	ended(t, p)
+}
+
+// TestStopClosesConnections has two connections from before SIGTERM. During
+// SHUTDOWN_DELAY a request on one of them is answered, and the answer closes the
+// connection; the idle one stays open, so that no request is lost on it.
+func TestStopClosesConnections(t *testing.T) {
+	p := start(t, "example", "SHUTDOWN_DELAY=2s")
+	type kept struct {
+		net.Conn
+		in *bufio.Reader
+	}
+	get := func(c kept) *http.Response {
+		t.Helper()
+		if _, err := fmt.Fprint(c, "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(c.in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, body := read(t, answer); status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+		return answer
+	}
+	var both [2]kept
+	for i := range both {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(15 * time.Second)) // a socket takes one
+		both[i] = kept{conn, bufio.NewReader(conn)}
+		if get(both[i]).Close || get(both[i]).Close {
+			t.Error("a connection is closed before SIGTERM")
+		}
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Second, "readyz fails after SIGTERM", func() bool {
+		answer, err := http.Get(p.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode == http.StatusServiceUnavailable && answer.Close
+	})
+	for i, c := range both {
+		time.Sleep(time.Duration(i) * 500 * time.Millisecond)
+		if !get(c).Close {
+			t.Error("the answer does not say that the connection ends")
+		}
+		if _, err := c.in.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("the connection goes on: %v", err)
+		}
+	}
+	ended(t, p)
+}
+
+// TestProbesByHEAD asks each program in the way of probes that want no body.
+func TestProbesByHEAD(t *testing.T) {
+	p := start(t, "example")
+	for name, base := range map[string]string{"example": p.url, "issuer": start(t, "issuer").url, "api": start(t, "api", "ISSUER="+p.url).url} {
+		for _, path := range []string{"/healthz", "/readyz"} {
+			answer, err := http.Head(base + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if status, body := read(t, answer); status != http.StatusOK || body != "" || answer.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("%s: HEAD %s: %d %q", name, path, status, body)
+			}
+		}
+	}
 }
 
 // TestStopWithSlowConnections has 50 connections that send half a request: they

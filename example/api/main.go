@@ -57,8 +57,9 @@ func run() error {
 	}
 	e := echo.New()
 	ready := service.Ready(auth) // which asks its keys, and fetches them if nobody has yet
-	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
-	e.GET("/readyz", echo.WrapHandler(ready))
+	probes := []string{http.MethodGet, http.MethodHead}
+	e.Match(probes, "/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
+	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	orders.Mount(e, auth)
 	fmt.Printf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr())
 	return service.Serve(e, listener, ready)

@@ -159,6 +159,7 @@ const jsonType = "application/json"
 // foreign is another issuer, with one RSA key "k1", and a guard of its tokens.
 type foreign struct {
 	key   *rsa.PrivateKey
+	keys  *jwks.Remote
 	guard http.Handler
 }
 
@@ -177,7 +178,7 @@ func newForeign(t *testing.T) *foreign {
 	}
 	e := echo.New()
 	e.GET("/", ok, a.Require())
-	return &foreign{key, e}
+	return &foreign{key, r, e}
 }
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -68,6 +69,17 @@ func run(ctx context.Context, listener net.Listener, keyFile string) error {
 	for _, path := range []string{"/token", "/revoke", "/introspect", "/.well-known/*"} {
 		e.Any(path, endpoints)
 	}
+	e.Match([]string{http.MethodGet, http.MethodHead}, "/readyz", func(c *echo.Context) error {
+		// The cause names hosts and paths, so it is for the log alone.
+		err := errors.Join(iss.Ready(c.Request().Context()), auth.Ready(c.Request().Context()))
+		if err != nil {
+			log.Print("echo5: ", err)
+		}
+		if errors.Is(err, jwks.ErrUnavailable) {
+			return c.JSON(http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
+		}
+		return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+	})
 	require := func(scopes ...string) echo.MiddlewareFunc {
 		return echo.WrapMiddleware(func(next http.Handler) http.Handler { return auth.Handler(next, scopes...) })
 	}

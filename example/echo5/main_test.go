@@ -74,6 +74,8 @@ func TestEcho5(t *testing.T) {
 		"keys":         {"GET", "/.well-known/jwks.json", "", 200, `"keys"`},
 		"metadata":     {"GET", "/.well-known/oauth-authorization-server", "", 200, base + "/token"},
 		"token by GET": {"GET", "/token", "", 405, "invalid_request"},
+		"ready":        {"GET", "/readyz", "", 200, `{"status":"ok"}`},
+		"ready, HEAD":  {"HEAD", "/readyz", "", 200, ""},
 	} {
 		r, err := http.NewRequest(tt.method, base+tt.path, nil)
 		if err != nil {

@@ -95,8 +95,9 @@ func run(ctx context.Context) error {
 
 	e := echo.New()
 	ready := service.Ready(iss, auth) // the issuer asks its keyring and its store
-	e.GET("/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
-	e.GET("/readyz", echo.WrapHandler(ready))
+	probes := []string{http.MethodGet, http.MethodHead}
+	e.Match(probes, "/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
+	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	fmt.Printf("issuer %s, listening on %s\n", set.Issuer, listener.Addr())

@@ -39,9 +39,22 @@ func Health(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"status":"ok"}`+"\n") // a caller that left misses nothing
 }
 
+// closing ends the connection of each answer while the program stops. Server's
+// SetKeepAlivesEnabled would also close idle connections at once, on which a request
+// may be under way.
+func closing(next http.Handler, ready *Readiness) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ready.stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Serve serves until SIGTERM or SIGINT. Then ready answers "unavailable", and the
 // listener stays open for SHUTDOWN_DELAY (default 1s), in which load balancers take
-// notice. After that, requests under way have SHUTDOWN_TIMEOUT (default 10s) to
+// notice, and answers close their connection, so that no request is sent on one that
+// ends. After that, requests under way have SHUTDOWN_TIMEOUT (default 10s) to
 // finish; connections that are still busy then are cut, which the log says and
 // which is no error. A second signal ends the process at once.
 func Serve(handler http.Handler, listener net.Listener, ready *Readiness) error {
@@ -53,7 +66,7 @@ func Serve(handler http.Handler, listener net.Listener, ready *Readiness) error 
 	defer cancel()
 	var open atomic.Int64
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           closing(handler, ready),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       time.Minute,

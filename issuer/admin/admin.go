@@ -8,6 +8,11 @@
 // requests from pages of other origins are refused ([http.CrossOriginProtection]);
 // a bearer token is none.
 //
+// That check reads Sec-Fetch-Site and Origin. A request with neither passes, because it
+// is from no browser; one older than 2020 sends neither, too. An empty body needs no
+// Content-Type, so for actions without members, such as POST /clients/revoke, this
+// check is all that refuses a form on a page of another origin.
+//
 //	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 //	mux.Handle("/admin/", http.StripPrefix("/admin", guard(api)))   // net/http
 //	api.Mount(e.Group("/admin", auth.Require("clients:admin")), nil) // Echo
@@ -49,8 +54,10 @@
 //
 // A body is one JSON object, application/json, at most 64 KiB, in UTF-8, with known
 // members of exactly these names, none of them twice; nothing may follow it. A GET's
-// is not read. The query takes the parameters above, each once, and ?revoke=true where
-// a secret is removed: that revokes the tokens it got.
+// is not read. An empty body is an empty object, and needs no Content-Type. A whole
+// number is taken in every spelling of JSON, such as 3e2. The query takes the
+// parameters above, each once, and ?revoke=true where a secret is removed: that
+// revokes the tokens it got.
 //
 // A PUT names the version that was read; another version is a conflict (409). A PUT
 // that disables also revokes. What GET gave can be sent back in a PUT; client_secret,

@@ -67,7 +67,7 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 		return 0, nil, err
 	}
 	a.sync(r.Context())
-	answer, never := recordOf(c), int64(0)
+	answer, never := recordOf(c), integer(0)
 	answer.Secret, answer.SecretExpiresAt = plain, &never
 	return http.StatusCreated, answer, nil
 }
@@ -144,9 +144,9 @@ func (a *API) remove(r *http.Request, _ *Event) (int, any, error) {
 // after one day. With revoke they end now, and the client's tokens are revoked.
 func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
 	asked := struct {
-		Label   string `json:"label"`
-		Overlap *int64 `json:"overlap"`
-		Revoke  bool   `json:"revoke"`
+		Label   string   `json:"label"`
+		Overlap *integer `json:"overlap"`
+		Revoke  bool     `json:"revoke"`
 	}{}
 	if err := readJSON(r, &asked); err != nil {
 		return 0, nil, err

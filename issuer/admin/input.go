@@ -107,13 +107,16 @@ func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// exact checks the names of members against those of the type, deeply.
+// exact checks the names of members against those of the type, deeply, and that
+// integers are whole numbers.
 func exact(value []byte, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	text := strings.TrimLeft(string(value), " \t\r\n")
 	switch {
+	case t == reflect.TypeFor[integer]():
+		return new(integer).UnmarshalJSON([]byte(text)) // here, where its name is known
 	case t.Kind() == reflect.Slice && strings.HasPrefix(text, "["):
 		var elements []json.RawMessage
 		if err := json.Unmarshal(value, &elements); err != nil {

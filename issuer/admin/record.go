@@ -74,11 +74,11 @@ func readRecord(doc []byte) (Record, error) {
 // record is a client as the API shows it: the names of RFC 7591, section 2 where
 // it has one, and never the hash of a secret.
 type record struct {
-	ID       string `json:"client_id"`
-	Secret   string `json:"client_secret,omitempty"` // at registration, once
-	IssuedAt int64  `json:"client_id_issued_at,omitempty"`
+	ID       string  `json:"client_id"`
+	Secret   string  `json:"client_secret,omitempty"` // at registration, once
+	IssuedAt integer `json:"client_id_issued_at,omitempty"`
 	// SecretExpiresAt is 0 for never, and required where there is a secret.
-	SecretExpiresAt *int64            `json:"client_secret_expires_at,omitempty"`
+	SecretExpiresAt *integer          `json:"client_secret_expires_at,omitempty"`
 	Name            string            `json:"client_name,omitempty"`
 	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty"`
 	GrantTypes      []string          `json:"grant_types,omitempty"`
@@ -86,10 +86,10 @@ type record struct {
 	Audiences       []string          `json:"audiences,omitempty"`
 	DefaultAudience string            `json:"default_audience,omitempty"`
 	Introspects     []string          `json:"introspects,omitempty"`
-	TokenTTL        int64             `json:"token_ttl,omitempty"` // seconds
+	TokenTTL        integer           `json:"token_ttl,omitempty"` // seconds
 	Disabled        bool              `json:"disabled,omitempty"`
 	Metadata        map[string]string `json:"metadata,omitempty"`
-	Version         int64             `json:"version,omitempty"`
+	Version         integer           `json:"version,omitempty"`
 	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
 
@@ -112,10 +112,10 @@ func recordOf(c registry.Client) record {
 	r := record{
 		ID: c.ID, Name: c.Name, AuthMethod: c.AuthMethod, GrantTypes: []string{grantType},
 		Scope: strings.Join(c.Scopes, " "), Audiences: c.Audiences, DefaultAudience: c.DefaultAudience,
-		Introspects: c.Introspects, TokenTTL: int64(c.TokenTTL / time.Second), Disabled: c.Disabled, Metadata: c.Metadata, Version: c.Version,
+		Introspects: c.Introspects, TokenTTL: integer(c.TokenTTL / time.Second), Disabled: c.Disabled, Metadata: c.Metadata, Version: integer(c.Version),
 	}
 	if !c.CreatedAt.IsZero() {
-		r.IssuedAt = c.CreatedAt.Unix()
+		r.IssuedAt = integer(c.CreatedAt.Unix())
 	}
 	for _, s := range c.Secrets {
 		r.Secrets = append(r.Secrets, secretRecord{s.ID, s.Label, s.Generated(), s.CreatedAt, s.ExpiresAt, s.LastUsedAt})
@@ -134,7 +134,7 @@ func (r record) client() (registry.Client, *refusal) {
 	}
 	c := registry.Client{
 		ID: r.ID, Name: r.Name, AuthMethod: r.AuthMethod, Audiences: r.Audiences, DefaultAudience: r.DefaultAudience,
-		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Disabled: r.Disabled, Metadata: r.Metadata, Version: r.Version,
+		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Disabled: r.Disabled, Metadata: r.Metadata, Version: int64(r.Version),
 	}
 	if r.Scope != "" {
 		scopes, err := registry.ParseScope(r.Scope)
@@ -177,4 +177,4 @@ func isText(s string) bool {
 	return len(s) <= maxText && utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }
 
-const maxSeconds = int64(365 * 24 * time.Hour / time.Second)
+const maxSeconds = integer(365 * 24 * time.Hour / time.Second)

@@ -9,6 +9,7 @@ var (
 	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")  // RFC 8215: any of the forms of RFC 6052, section 2.2
 	sixToFour  = netip.MustParsePrefix("2002::/16")       // RFC 3056, section 2
 	teredo     = netip.MustParsePrefix("2001::/32")       // RFC 4380, section 4
+	oldTeredo  = netip.MustParsePrefix("3ffe:831f::/32")  // Teredo before RFC 4380
 	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765, section 2.1
 	compatible = netip.MustParsePrefix("::/96")           // RFC 4291, section 2.5.5.1
 )
@@ -33,9 +34,15 @@ func embedded(addr netip.Addr) (certain, possible []netip.Addr) {
 		possible = append(possible, at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), last)
 	case sixToFour.Contains(addr):
 		certain = append(certain, at(2, 3, 4, 5))
-	case teredo.Contains(addr):
+	case teredo.Contains(addr), oldTeredo.Contains(addr):
 		client := [4]byte{^b[12], ^b[13], ^b[14], ^b[15]} // obfuscated
 		certain = append(certain, at(4, 5, 6, 7), netip.AddrFrom4(client))
+	case addr.IsPrivate():
+		// Clouds choose unique local addresses that spell 169.254.169.254, such as
+		// fd00:c1::a9fe:a9fe.
+		for i := 2; i < 14; i += 2 {
+			possible = append(possible, at(i, i+1, i+2, i+3))
+		}
 	}
 	if isatap := b[8]&^3 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe; isatap { // RFC 5214, section 6.1
 		certain = append(certain, last)

@@ -38,15 +38,27 @@ func newTransport(dialer *net.Dialer) *http.Transport {
 // cloudMetadata are the addresses outside 169.254.0.0/16 and fe80::/10 at which
 // clouds give credentials to any program on a machine.
 var cloudMetadata = []netip.Prefix{
-	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
-	netip.MustParsePrefix("168.63.129.16/32"),   // Azure
-	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
-	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS
-	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud
+	netip.MustParsePrefix("100.100.100.200/32"),     // Alibaba Cloud
+	netip.MustParsePrefix("fd00:100::100:200/128"),  // Alibaba Cloud
+	netip.MustParsePrefix("fd00:ec2::/32"),          // AWS
+	netip.MustParsePrefix("168.63.129.16/32"),       // Azure
+	netip.MustParsePrefix("fd20:ce::254/128"),       // Google Cloud
+	netip.MustParsePrefix("fd00:a9fe:a9fe::/48"),    // Linode
+	netip.MustParsePrefix("192.0.0.192/32"),         // Oracle Cloud
+	netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // Oracle Cloud
+	netip.MustParsePrefix("fd00:42::42/128"),        // Scaleway
+	netip.MustParsePrefix("100.88.222.5/32"),        // Tencent Cloud
+	netip.MustParsePrefix("100.96.0.96/32"),         // Volcengine
 }
 
 // thisNetwork is RFC 1122, section 3.2.1.3. Linux takes all of it for the loopback.
 var thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+
+// siteLocal is the range that RFC 3879 retired. Its addresses have no meaning on a
+// network of today, other than to pass a check for private ones.
+var siteLocal = netip.MustParsePrefix("fec0::/10")
+
+const refusedRanges = "link-local, site-local, multicast, unspecified and cloud metadata addresses are refused"
 
 // checkAddress refuses addresses that no issuer has, and IPv6 addresses that lead to
 // one of them where the network translates.
@@ -69,16 +81,17 @@ func checkAddress(addr netip.Addr) error {
 	}
 	switch {
 	case refused && bad != addr:
-		return fmt.Errorf("fetch: no issuer can be at %v, which leads to %v (link-local, multicast, unspecified and cloud metadata addresses are refused)", addr, bad)
+		return fmt.Errorf("fetch: no issuer can be at %v, which leads to %v (%s)", addr, bad, refusedRanges)
 	case refused:
-		return fmt.Errorf("fetch: no issuer can be at %v (link-local, multicast, unspecified and cloud metadata addresses are refused)", addr)
+		return fmt.Errorf("fetch: no issuer can be at %v (%s)", addr, refusedRanges)
 	}
 	return nil
 }
 
 func reserved(addr netip.Addr) bool {
 	return !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast() ||
-		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || thisNetwork.Contains(addr) || inCloudMetadata(addr)
+		addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || thisNetwork.Contains(addr) || siteLocal.Contains(addr) ||
+		inCloudMetadata(addr)
 }
 
 func inCloudMetadata(addr netip.Addr) bool {
@@ -87,7 +100,9 @@ func inCloudMetadata(addr netip.Addr) bool {
 
 // CheckURL reports why a URL may not be fetched: it must be https, or http on the
 // loopback, or any http if that is allowed. It holds no credentials and no address
-// that no issuer has.
+// that no issuer has. An IPv4 address must be four decimal numbers, without a dot
+// behind them: other spellings, such as 0xa9fea9fe, are read by some resolvers and
+// proxies only.
 func (c *Client) CheckURL(raw string) error {
 	_, err := c.parse(raw)
 	return err
@@ -111,6 +126,8 @@ func (c *Client) parse(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("fetch: %.200q is not https: write https://…, or allow InsecureHTTP", raw)
 	case literal:
 		return u, checkAddress(addr) // here too, for those behind a proxy or another transport
+	case endsInNumber(name):
+		return nil, fmt.Errorf("fetch: the host %.200q ends in a number, but is no address: write an IPv4 address as four decimal numbers, such as 10.0.0.1", name)
 	}
 	return u, nil
 }

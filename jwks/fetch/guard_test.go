@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,22 @@ func TestCheckURL(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
+	for _, host := range []string{ // legacy and other spellings of 169.254.169.254 and 127.0.0.1
+		"2852039166", "0xa9fea9fe", "0XA9FEA9FE", "0xA9.0xFE.0xA9.0xFE", "0251.0376.0251.0376", "169.254.43518", "169.16689662",
+		"169.254.169.254.", "169.254.169.254..", "10.0.0.1.", "127.1", "0", "0x", "256.256.256.256", "1.2.3.4.5", "auth.example.0x7f", "auth.example.1",
+		"１６９.254.169.254", "169。254。169。254", "169.254.169.２５４", "169.254.169.254\u00ad", "169.254.169.%EF%BC%92%EF%BC%95%EF%BC%94", "169.254.169.254\uff0e", "②.254", "169.254.169.②",
+	} {
+		for _, url := range []string{"https://" + host + "/", "http://" + host + ":8080/"} {
+			if err := NewClient(nil, true).CheckURL(url); err == nil {
+				t.Errorf("%s passes", url)
+			}
+		}
+	}
+	for _, host := range []string{"auth.example.com.", "1.example.com", "0x7f.example", "10.0.0.1", "auth1", "1auth", "0xg", "xn--p1ai", "bücher.example", "auth.рф", "auth.example-1", "[::1]", "0xa9fea9fe.nip.example"} {
+		if err := NewClient(nil, false).CheckURL("https://" + host + "/"); err != nil {
+			t.Error(err)
+		}
+	}
 	if err := NewClient(nil, true).CheckURL("http://auth.example.com/"); err != nil {
 		t.Error(err)
 	}
@@ -45,7 +62,10 @@ func TestCheckAddress(t *testing.T) {
 	for _, address := range []string{
 		"169.254.169.254", "169.254.170.2", "169.254.0.1", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe",
 		"fe80::1", "fe80::1%eth0", "febf::1", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
-		"100.100.100.200", "::ffff:100.100.100.200", "168.63.129.16", "192.0.0.192",
+		"100.100.100.200", "::ffff:100.100.100.200", "168.63.129.16", "192.0.0.192", "100.88.222.5", "100.96.0.96",
+		"fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1", "fd00:a9fe:a9fe::2", "fd00:100::100:200",
+		"fd12:3456::a9fe:a9fe", "fd12:a9fe:a9fe::1", "fd12:3456:0:a9fe:a9fe::", "fd12::6464:64c8", // unique local addresses that spell one
+		"fec0::1", "fec0::a9fe:a9fe", "feff::1", // site-local
 		"0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "255.255.255.255",
 		"224.0.0.1", "239.255.255.250", "ff02::1", "ff0e::1", "::ffff:224.0.0.1",
 
@@ -57,6 +77,7 @@ func TestCheckAddress(t *testing.T) {
 		"::ffff:0:a9fe:a9fe", "::ffff:0:169.254.169.254", "::ffff:0:a83f:8110", // IPv4-translated
 		"2001:db8::5efe:a9fe:a9fe", "2001:db8::200:5efe:169.254.169.254", "fd00::5efe:a9fe:a9fe", "2001:db8::100:5efe:a9fe:a9fe", // ISATAP
 		"2001:0:a9fe:a9fe::1", "2001:0:5db8:d822:8000:63bf:5601:5601", // Teredo: server, client
+		"3ffe:831f:a9fe:a9fe::1", "3ffe:831f:5db8:d822:8000:63bf:5601:5601", // before RFC 4380
 	} {
 		if checkAddress(netip.MustParseAddr(address)) == nil {
 			t.Errorf("%s is let through", address)
@@ -70,10 +91,37 @@ func TestCheckAddress(t *testing.T) {
 		"::ffff:10.0.0.1", "93.184.216.34", "2606:2800:220:1::1", "168.63.129.17",
 		"64:ff9b::5db8:d822", "64:ff9b::a00:1", "64:ff9b:1::5db8:d822", "64:ff9b:1:5db8:d8:2200::", "64:ff9b:1:5d:b8:d822::", "64:ff9b:1:0:5d:b8d8:2200:0",
 		"2002:5db8:d822::1", "::ffff:0:5db8:d822", "::5db8:d822", "2001:db8::5efe:5db8:d822", "2001:0:5db8:d822:8000:63bf:a247:27dd", "2001:db8::a9fe:a9fe",
+		"3ffe:831f:5db8:d822:8000:63bf:a247:27dd", "fd00::1", "fd00:42::43", "fd12:3456:7890::e000:1", "fd12:3456:0:1::a00:1", "fd00:100::1",
 	} {
 		if err := checkAddress(netip.MustParseAddr(address)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A proxy reads hosts by rules of its own, so it is not asked for an address in a
+// spelling that some read as a refused one.
+func TestProxyIsNotAskedForAddresses(t *testing.T) {
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	through, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(through), DisableKeepAlives: true}}, true)
+	for _, host := range []string{"169.254.169.254", "2852039166", "0xa9fea9fe", "169.254.43518", "0251.0376.0251.0376", "169.254.169.254.", "１６９.254.169.254", "169。254。169。254", "[fd00:c1::a9fe:a9fe]"} {
+		for _, scheme := range []string{"http", "https"} {
+			if _, err := c.Get(t.Context(), Request{URL: scheme + "://" + host + "/"}); err == nil {
+				t.Errorf("%s: no error", host)
+			}
+		}
+	}
+	if len(asked) > 0 {
+		t.Errorf("it was asked for %q", asked)
 	}
 }
 

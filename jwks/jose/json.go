@@ -59,7 +59,7 @@ type scanner struct {
 	at      int
 	values  int    // how many more may follow; not used when strings alone are read
 	escaped bool   // a string had an escape in it
-	lax     bool   // only finds where values end, in a document that encoding/json found valid
+	lax     bool   // takes half a surrogate pair in a string, as encoding/json does
 	wrong   string // what is wrong, if it is not the syntax; the first one wins
 }
 
@@ -113,11 +113,9 @@ func (s *scanner) object(o *Object, l limits, depth int) bool {
 		if o != nil && !plain && end-start > l.escapedName {
 			return s.refuse("a long member name has an escape in it")
 		}
-		s.space()
-		if !s.byte(':') {
+		if !s.colon() {
 			return false
 		}
-		s.space()
 		from := s.at
 		if !s.value(depth + 1) {
 			return false
@@ -151,7 +149,7 @@ func (s *scanner) value(depth int) bool {
 	switch s.values--; {
 	case s.values < 0:
 		return s.refuse("it has too many values")
-	case depth > maxDepth && !s.lax:
+	case depth > maxDepth:
 		return s.refuse(fmt.Sprintf("it is nested more than %d levels deep", maxDepth))
 	}
 	switch c := s.peek(); {
@@ -172,6 +170,54 @@ func (s *scanner) value(depth int) bool {
 		}
 		return false
 	}
+}
+
+// skip reads a value of any depth. It does not call itself: a document of some
+// megabytes can be deeper than the stack. Other than in value, depth is not an error.
+func (s *scanner) skip() bool {
+	var closers []byte // of the objects and arrays that are open, the innermost last
+	for {
+		if c := s.peek(); c == '{' || c == '[' {
+			closer := c + 2 // in ASCII
+			s.at++
+			if s.space(); !s.byte(closer) {
+				closers = append(closers, closer)
+				if c == '{' && !(s.string() && s.colon()) {
+					return false
+				}
+				continue
+			}
+		} else if !s.value(0) {
+			return false
+		}
+		for more := false; !more; {
+			if len(closers) == 0 {
+				return true
+			}
+			closer := closers[len(closers)-1]
+			s.space()
+			if s.byte(closer) {
+				closers = closers[:len(closers)-1]
+				continue
+			}
+			if more = s.byte(','); !more {
+				return false
+			}
+			if s.space(); closer == '}' && !(s.string() && s.colon()) {
+				return false
+			}
+		}
+	}
+}
+
+// colon reads what is between a name and its value.
+func (s *scanner) colon() bool {
+	s.space()
+	if !s.byte(':') {
+		return false
+	}
+	s.space()
+	return true
 }
 
 func (s *scanner) array(depth int) bool {
@@ -206,8 +252,6 @@ func (s *scanner) string() bool {
 			return true
 		case c < ' ':
 			return false
-		case c == '\\' && s.lax:
-			at++
 		case c == '\\':
 			s.at, s.escaped = at, true
 			if _, ok := s.escape(); !ok {
@@ -245,6 +289,9 @@ func (s *scanner) escape() (rune, bool) {
 	r, ok := s.hex()
 	if !ok || !utf16.IsSurrogate(r) {
 		return r, ok
+	}
+	if s.lax {
+		return utf8.RuneError, true // the other half is a sequence of its own
 	}
 	if !s.byte('\\') || !s.byte('u') {
 		return 0, s.refuse("a string has half a surrogate pair")

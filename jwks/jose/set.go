@@ -93,15 +93,9 @@ func ParseSet(document []byte, previous *Set) (*Set, error) {
 
 // entriesOf returns the entries of the "keys" array. Of the rest of the document
 // only the syntax is checked: what one entry holds, such as a name twice or an array
-// a thousand levels deep, is not the others' concern.
+// a million levels deep, is not the others' concern.
 func entriesOf(document []byte) ([]string, error) {
 	text := strings.TrimPrefix(string(document), byteOrderMark)
-	if !json.Valid([]byte(text)) {
-		if _, err := ParseObject(text); err != nil {
-			return nil, err
-		}
-		return nil, errors.New("not valid JSON")
-	}
 	s := scanner{doc: text, values: math.MaxInt, lax: true}
 	s.space()
 	if !s.byte('{') {
@@ -111,28 +105,39 @@ func entriesOf(document []byte) ([]string, error) {
 	// "keys".
 	var entries []string
 	found := false
-	for s.space(); !s.byte('}'); s.space() {
-		if s.byte(',') {
-			s.space()
-		}
+	s.space()
+	for more := !s.byte('}'); more; {
 		start := s.at
-		s.string()
+		if !s.string() {
+			return nil, s.fault()
+		}
 		name, _ := unquote(text[start:s.at])
-		s.space()
-		s.byte(':')
-		s.space()
-		if name != "keys" {
-			s.value(0)
-			continue
+		if !s.colon() {
+			return nil, s.fault()
 		}
-		if found {
+		switch {
+		case name != "keys":
+			if !s.skip() {
+				return nil, s.fault()
+			}
+		case found:
 			return nil, errors.New(`it has two members "keys"`)
+		default:
+			found = true
+			var err error
+			if entries, err = s.elements(maxKeys); err != nil {
+				return nil, err
+			}
 		}
-		found = true
-		var err error
-		if entries, err = s.elements(maxKeys); err != nil {
-			return nil, err
+		s.space()
+		if more = s.byte(','); more {
+			s.space()
+		} else if !s.byte('}') {
+			return nil, s.fault()
 		}
+	}
+	if s.space(); s.at != len(text) {
+		return nil, fmt.Errorf("something follows the JSON object (at byte %d)", s.at)
 	}
 	if !found {
 		return nil, errors.New(`it has no "keys" array`)
@@ -140,23 +145,31 @@ func entriesOf(document []byte) ([]string, error) {
 	return entries, nil
 }
 
-// elements returns those of an array whose syntax is right.
+// elements reads an array and returns its elements.
 func (s *scanner) elements(most int) (elements []string, err error) {
 	if !s.byte('[') {
 		return nil, errors.New(`it has no "keys" array`)
 	}
-	for s.space(); !s.byte(']'); s.space() {
-		if s.byte(',') {
-			s.space()
-		}
+	if s.space(); s.byte(']') {
+		return nil, nil
+	}
+	for {
 		if len(elements) >= most {
 			return nil, fmt.Errorf("it has more than %d keys", most)
 		}
 		start := s.at
-		s.value(0)
+		if !s.skip() {
+			return nil, s.fault()
+		}
 		elements = append(elements, s.doc[start:s.at])
+		if s.space(); s.byte(']') {
+			return elements, nil
+		}
+		if !s.byte(',') {
+			return nil, s.fault()
+		}
+		s.space()
 	}
-	return elements, nil
 }
 
 var errAmbiguous = errors.New("another key has the same kid and alg")

@@ -3,6 +3,7 @@ package jose
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func FuzzParseSetNeighbour(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, neighbour string) {
-		if !json.Valid([]byte(neighbour)) || strings.Count(neighbour, "[") > 9000 || strings.Count(neighbour, "{") > 9000 {
+		if !json.Valid([]byte(neighbour)) {
 			return
 		}
 		if other, _, err := parseKey(strings.TrimSpace(neighbour)); err == nil && other.answers(good.id, good.alg.name) && !other.samePublic(good) {
@@ -91,6 +92,49 @@ func FuzzParseSetNeighbour(f *testing.F) {
 			if key := s.Find(good.id, good.alg.name); !key.Equal(good) {
 				t.Fatalf("%s: the good key is lost: skipped %v", document, s.Skipped())
 			}
+		}
+	})
+}
+
+// A neighbour deeper than encoding/json reads, and deeper than a stack has room for,
+// costs the good key nothing.
+func TestDeepNeighbour(t *testing.T) {
+	good := testKeys()["ES256"].key
+	entry := strings.TrimSuffix(strings.TrimPrefix(string(published(good)), `{"keys":[`), `]}`)
+	for _, levels := range []int{33, 10_001, 5_000_000} {
+		arrays := strings.Repeat("[", levels) + strings.Repeat("]", levels)
+		objects := strings.Repeat(`{"a":`, levels) + "1" + strings.Repeat("}", levels)
+		for _, document := range []string{
+			`{"keys":[` + arrays + "," + entry + "]}", `{"keys":[` + entry + "," + objects + `]}`,
+			`{"x":` + objects + `,"keys":[` + entry + `]}`, `{"keys":[` + entry + `,{"kty":"EC","x":` + arrays + `}],"x":0}`,
+		} {
+			s, err := ParseSet([]byte(document), nil)
+			if err != nil || s.Find(good.ID(), "ES256") == nil {
+				t.Errorf("%d levels: %.60s: %v", levels, document, err)
+			}
+		}
+		if s, err := ParseSet([]byte(`{"keys":[`+entry+","+arrays[1:]+"]}"), nil); s != nil || err == nil {
+			t.Errorf("%d levels, one of them not opened: %v", levels, err)
+		}
+	}
+}
+
+// FuzzSkip: what can be skipped is what encoding/json calls valid.
+func FuzzSkip(f *testing.F) {
+	for _, seed := range []string{
+		``, ` `, `1`, `-`, `01`, `1.`, `1e+`, `-0.5E-7`, `"`, `"\`, `"\u12"`, `"\ud800"`, `"\ud800\u0041"`, `"\udc00\ud800"`, `"\x"`, "\"\x01\"", "\"\xff\"", `true`, `tru`, `nullx`,
+		`[]`, `[ ]`, `[1,]`, `[,1]`, `[1 2]`, `[1}`, `{"a":1]`, `{}`, `{ }`, `{"a"}`, `{"a":}`, `{"a":1,}`, `{,}`, `{1:2}`, ` {"a" : [ {"b" : [ [ ] , { } ] } ] , "c" : "d" } `, `[[[[`, `]`, "[\v]", "\ufeff[]",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := scanner{doc: text, values: math.MaxInt, lax: true}
+		s.space()
+		got := s.skip()
+		s.space()
+		got = got && s.at == len(text)
+		if want := json.Valid([]byte(text)); got != want && strings.Count(text, "[")+strings.Count(text, "{") <= 10_000 {
+			t.Errorf("%q: %t, want %t", text, got, want)
 		}
 	})
 }
