@@ -45,9 +45,9 @@ func (s *Store) apply(ctx context.Context, p *pool, c *change) (guard, sequence 
 				return err
 			})
 		}
-		query, args := c.statement(entry)
+		query, args := s.statement(c.statement(entry))
 		var found, number sql.NullInt64
-		if err := p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(&found, &number); err != nil {
+		if err := p.db.QueryRowContext(ctx, query, args...).Scan(&found, &number); err != nil {
 			return err
 		}
 		if !number.Valid {
@@ -75,7 +75,7 @@ func (s *Store) entry(c *registry.Change) step {
 	expires, notBefore := "$4", "0"
 	args := []any{c.TokenID + c.SecretID, c.ClientID, cutOff, millis(c.ExpiresAt)}
 	if c.Kind != registry.TokenRevoked {
-		expires, args[3] = "NOW_MS + $4", c.Kind.Lifetime().Milliseconds()
+		expires, args[3] = "KEPT_MS + $4", c.Kind.Lifetime().Milliseconds()
 	}
 	if cutOff {
 		notBefore = "NOW_MS"

@@ -29,9 +29,9 @@ func (s *Store) Pools() map[string]*sql.DB {
 // ShiftClock sets this machine's wall clock, as the store sees it, ahead.
 func (s *Store) ShiftClock(by time.Duration) { s.clock.shift.Store(int64(by)) }
 
-// PassDay ends the day in which a clock that has jumped is not trusted, on SQLite.
+// PassDay ends the day in which a clock that has jumped is not trusted.
 func (s *Store) PassDay() {
 	s.clock.mu.Lock()
 	defer s.clock.mu.Unlock()
-	s.clock.until = s.clock.mono
+	s.clock.judge.until = s.clock.judge.at
 }

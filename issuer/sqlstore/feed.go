@@ -60,7 +60,7 @@ func (s *Store) Changes(ctx context.Context, since int64) (registry.Page, error)
 // readFeed reads one row more than a page has.
 func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, err error) {
 	var now int64
-	before, _ := s.clock.now()
+	before := s.clock.moment()
 	scan := func(rows *sql.Rows) error {
 		for read := 1; rows.Next(); read++ {
 			var c registry.Change
@@ -98,8 +98,7 @@ ORDER BY f.seq`, since, maxPage+1, feedGrace.Milliseconds())
 	s.health.ended(page.End)
 	if !s.sqlite {
 		page.Now = time.UnixMicro(now)
-		after, _ := s.clock.now()
-		s.clock.compare(before, after, page.Now)
+		s.clock.compare(before, s.clock.moment(), page.Now)
 	}
 	return page, nil
 }

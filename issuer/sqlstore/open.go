@@ -130,7 +130,6 @@ func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err e
 		}
 	}
 	s.limitWriters()
-	s.clock.begin()
 	if err := s.migrate(ctx, noMigrate); err != nil {
 		return err
 	}

@@ -92,7 +92,8 @@ func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, 
 		return err
 	}
 	defer leave()
-	rows, err := p.db.QueryContext(ctx, s.sql(query), args...)
+	query, args = s.statement(query, args)
+	rows, err := p.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,8 @@ func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to .
 		return explain(err)
 	}
 	defer leave()
-	err = p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
+	query, args = s.statement(query, args)
+	err = p.db.QueryRowContext(ctx, query, args...).Scan(to...)
 	if errors.Is(err, sql.ErrNoRows) {
 		s.health.read(nil)
 		return err
@@ -127,7 +129,8 @@ func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to .
 // returns how many rows it has changed.
 func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any) (changed int64, err error) {
 	err = s.repeat(ctx, p, p.writers, func() error {
-		result, err := p.db.ExecContext(ctx, s.sql(query), args...)
+		text, args := s.statement(query, args)
+		result, err := p.db.ExecContext(ctx, text, args...)
 		if err == nil {
 			changed, err = result.RowsAffected()
 		}

@@ -29,6 +29,11 @@ type Status struct {
 	// take access away; on SQLite nothing is deleted that expired by the jump.
 	ClockOffset time.Duration
 
+	// DatabaseClockJump is by how much the clock of PostgreSQL has jumped ahead against
+	// the monotonic clock of this process, in the last day, or since the last process
+	// wrote it down; negative if back. Nothing is deleted that expired by the jump.
+	DatabaseClockJump time.Duration
+
 	// Ahead is how far the last number in the feed, which is a time, is ahead of the
 	// clock: more than a moment after a clock that was wrong. It does no harm.
 	Ahead time.Duration
@@ -106,6 +111,7 @@ func (s *Store) Status() Status {
 		status.ClockOffset = s.clock.jumped()
 	} else {
 		status.ClockOffset = s.clock.off().Round(time.Millisecond)
+		status.DatabaseClockJump = s.clock.jumped()
 		wall = wall.Add(-status.ClockOffset)
 	}
 	status.Ahead = max(0, time.UnixMicro(end).Sub(wall))
