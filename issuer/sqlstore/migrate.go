@@ -64,7 +64,7 @@ func (s *Store) migrate(ctx context.Context, never bool) error {
 		return wrap("reading the schema, which Config.NoMigrate leaves as it is", err)
 	}
 	var before int
-	err = s.repeat(ctx, s.operator, s.operator.writers, func() error {
+	err = s.repeat(ctx, s.operator, s.operator.writers, "migrating", func() error {
 		return s.transact(ctx, s.operator, func(t *tx) (err error) {
 			before, version, err = migrateTo(ctx, t, steps)
 			return err
@@ -84,6 +84,7 @@ func (s *Store) migrated(version, release int, made bool) {
 	st := &s.health.status
 	st.Schema, st.Release, st.New = version, release, st.New || made
 	st.LastError, st.LastErrorAt, st.WriteError = nil, time.Time{}, nil
+	clear(s.health.writes)
 }
 
 // readable returns an error when the tables are too new for this release.
