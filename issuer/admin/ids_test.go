@@ -3,7 +3,9 @@ package admin_test
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -77,9 +79,34 @@ func (s strict) Revoke(ctx context.Context, c registry.Change) (int64, error) {
 func TestIDsThatPostgresRefuses(t *testing.T) {
 	server := os.Getenv("POSTGRES_URL")
 	if server == "" {
-		t.Skip("NOT TESTED ON POSTGRESQL: set POSTGRES_URL to a database in which the test may create tables")
+		t.Skip("NOT TESTED ON POSTGRESQL: set POSTGRES_URL to a database in which the test may create schemas")
 	}
-	store, err := sqlstore.Open(t.Context(), sqlstore.Config{Driver: "pgx", DSN: server, Name: "admin_ids_test"})
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	schema := "m2m_test_" + strings.ToLower(rand.Text())
+	if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		db, err := sql.Open("pgx", server)
+		if err == nil {
+			_, err = db.Exec("DROP SCHEMA " + schema + " CASCADE")
+		}
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	source, err := url.Parse(server)
+	if err != nil {
+		t.Fatal("POSTGRES_URL is not a URL")
+	}
+	query := source.Query()
+	query.Set("search_path", schema)
+	source.RawQuery = query.Encode()
+	store, err := sqlstore.Open(t.Context(), sqlstore.Config{Driver: "pgx", DSN: source.String()})
 	if err != nil {
 		t.Fatal(err)
 	}
