@@ -90,24 +90,19 @@ const (
 
 // entry adds the entry, or moves the one of the same kind, token, client and
 // secret. The kind is in the columns: see kindOf. A token that is revoked again,
-// not for longer, keeps its place. Older releases read not_before.
+// not for longer, keeps its place.
 func (s *Store) entry(c *registry.Change) step {
-	cutOff := isCutOff(c.Kind)
-	expires, notBefore := "$4", "0"
-	args := []any{c.TokenID + c.SecretID, c.ClientID, cutOff, millis(c.ExpiresAt)}
+	expires := "$4"
+	args := []any{c.TokenID + c.SecretID, c.ClientID, isCutOff(c.Kind), millis(c.ExpiresAt)}
 	if c.Kind != registry.TokenRevoked {
 		expires, args[3] = "KEPT_MS + $4", c.Kind.Lifetime().Milliseconds()
 	}
-	if cutOff {
-		notBefore = "NOW_MS"
-	}
 	return step{query: `
-INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, not_before, expires_at)
-SELECT n.seq, CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BOOLEAN), ` + notBefore + `, ` + strings.Replace(expires, "$4", "CAST($4 AS BIGINT)", 1) + `
+INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, expires_at)
+SELECT n.seq, CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BOOLEAN), ` + strings.Replace(expires, "$4", "CAST($4 AS BIGINT)", 1) + `
 FROM NUMBERED n WHERE TRUE
 ON CONFLICT (token_id, client_id, cutoff) DO UPDATE SET
   seq = CASE WHEN excluded.expires_at > m2m_feed.expires_at OR excluded.cutoff OR excluded.token_id = '' THEN excluded.seq ELSE m2m_feed.seq END,
-  not_before = excluded.not_before,
   expires_at = CASE WHEN excluded.expires_at > m2m_feed.expires_at THEN excluded.expires_at ELSE m2m_feed.expires_at END
 RETURNING seq`, args: args}
 }

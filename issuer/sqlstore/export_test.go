@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"context"
 	"database/sql"
 	"time"
 )
@@ -14,6 +15,18 @@ const (
 
 // Sweep removes what has expired, now.
 func (s *Store) Sweep() { s.sweep() }
+
+// WaitForSweep waits for the one that a write has started.
+func (s *Store) WaitForSweep() { s.sweeper.done.Wait() }
+
+// OpenWith opens a store as a release would that has one more migration.
+func OpenWith(ctx context.Context, c Config, statements ...string) (*Store, error) {
+	steps, err := readMigrations()
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, append(steps, statements))
+}
 
 // Statements gives each version's.
 func Statements() ([][]string, error) { return readMigrations() }
