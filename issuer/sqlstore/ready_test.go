@@ -127,7 +127,7 @@ func TestReadyAfterAFailedWrite(t *testing.T) {
 func TestDamagedWhileOpen(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(f *os.File, size int64) error{
-		"pages":   func(f *os.File, size int64) error { return overwritePages(f, size) },
+		"pages":   overwritePages,
 		"cut off": func(f *os.File, _ int64) error { return f.Truncate(8192) },
 	} {
 		t.Run(name, func(t *testing.T) {
