@@ -15,8 +15,8 @@ const (
 // Client is a program that may get tokens. The JSON names are those of RFC 7591
 // where it has one.
 type Client struct {
-	// ID is the client id: 1 to 256 characters of printable ASCII. It becomes
-	// the token's sub, so it must not equal the id of a user in an app that
+	// ID is the client id: 1 to 256 characters of printable ASCII, but not "." or
+	// "..". It becomes the token's sub, so it must not equal the id of a user in an app that
 	// takes both kinds of token; keeping them apart is the app's to do.
 	ID string `json:"client_id"`
 
@@ -79,8 +79,13 @@ func (c *Client) Clone() *Client {
 }
 
 // ValidID reports whether id can be a client id: 1 to 256 characters of printable
-// ASCII (VSCHAR of RFC 6749, appendix A).
-func ValidID(id string) bool { return isVSChar(id, maxID) }
+// ASCII (VSCHAR of RFC 6749, appendix A), but not "." or "..", which the path of no
+// URL can name.
+func ValidID(id string) bool { return isVSChar(id, maxID) && !isDots(id) }
+
+// isDots reports whether s is a dot segment, which is removed from a path, also when it
+// is escaped (RFC 3986, section 5.2.4). Everything else can be escaped.
+func isDots(s string) bool { return s == "." || s == ".." }
 
 // ValidSecret reports whether plain can be a client secret: 1 to 1024 characters
 // of printable ASCII (VSCHAR of RFC 6749, appendix A).

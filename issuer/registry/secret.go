@@ -170,6 +170,8 @@ func (s *Secret) problem() (field, problem string) {
 		return ".ID", "is missing: make the secret with GenerateSecret, HashSecret or ImportSecret"
 	case !isText(s.ID, maxText):
 		return ".ID", fmt.Sprintf("write UTF-8 without NUL, at most %d bytes", maxText)
+	case isDots(s.ID):
+		return ".ID", "write something else than . or .., which the path of no URL can name"
 	case !isText(s.Label, maxText):
 		return ".Label", fmt.Sprintf("write UTF-8 without NUL, at most %d bytes", maxText)
 	}

@@ -27,7 +27,7 @@ func (c *Client) Validate() error {
 		return invalid("Client", "is nil")
 	}
 	if !ValidID(c.ID) {
-		return invalid("Client.ID", "%.300q: write 1 to %d characters of printable ASCII", c.ID, maxID)
+		return invalid("Client.ID", "%.300q: write 1 to %d characters of printable ASCII, but not . or ..", c.ID, maxID)
 	}
 	if _, secret := SecretID(c.ID); secret {
 		return invalid("Client.ID", "has the form of a generated secret: ids are logged, so write another")

@@ -44,6 +44,9 @@ const (
 // crash of the process, the system or the power. A writer waits for one in
 // another process for at most 10 s.
 //
+// A file that is missing or empty beside a -wal or -journal that is not is refused:
+// the two hold what was acknowledged, and would be overwritten.
+//
 // A file that is deleted or exchanged while it is open, or its -wal, is an error of
 // every call from then on, until the file that was opened is back: what is written
 // to another would be lost. It is never made anew; [sqlstore.Status].New tells when
@@ -130,6 +133,9 @@ var creating sync.Mutex
 func prepare(path string) error {
 	creating.Lock()
 	defer creating.Unlock()
+	if err := refuseOrphans(path); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the path is the app's configuration, not a request's
 	switch {
 	case err == nil:

@@ -34,27 +34,28 @@ type step struct {
 // errGuard says that the guard selected nothing, so nothing was written.
 var errGuard = errors.New("the row has changed meanwhile")
 
+// errNoNumber says that the feed has no number for an entry: a part of the database
+// was lost, or written by something else.
+var errNoNumber = errors.New("m2m_feed_seq has no row, or a number that is none of the feed's: the database is incomplete: restore a backup")
+
+// maxNumber is above any time in microseconds, which numbers are, and leaves room to
+// count on.
+const maxNumber = "4611686018427387904"
+
 // apply writes the change. It returns the guard's number, and the sequence of the
 // entry.
 func (s *Store) apply(ctx context.Context, p *pool, c *change) (guard, sequence int64, err error) {
 	entry := s.entry(&c.entry)
-	err = s.repeat(ctx, p, p.feed, func() error {
+	err = s.repeat(ctx, p, p.feed, toFeed, func() error {
 		if s.sqlite {
 			return s.transact(ctx, p, func(t *tx) (err error) {
 				guard, sequence, err = t.apply(ctx, c, entry)
 				return err
 			})
 		}
-		query, args := c.statement(entry)
-		var found, number sql.NullInt64
-		if err := p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(&found, &number); err != nil {
-			return err
-		}
-		if !number.Valid {
-			return errGuard
-		}
-		guard, sequence = found.Int64, number.Int64
-		return nil
+		query, args := s.statement(c.statement(entry))
+		guard, sequence, err = scanChange(p.db.QueryRowContext(ctx, query, args...))
+		return err
 	})
 	if err == nil {
 		s.health.ended(sequence)
@@ -62,31 +63,46 @@ func (s *Store) apply(ctx context.Context, p *pool, c *change) (guard, sequence 
 	return guard, sequence, err
 }
 
+// scanChange reads what PostgreSQL answers to a change.
+func scanChange(row *sql.Row) (guard, sequence int64, err error) {
+	var found, number, one sql.NullInt64
+	err = row.Scan(&found, &number, &one)
+	switch {
+	case sqlState(err) == divisionByZero:
+		err = errNoNumber
+	case err == nil && !number.Valid:
+		err = errGuard
+	}
+	return found.Int64, number.Int64, err
+}
+
 // takeNumber gives the entry its place. Numbers follow the clock where that is
 // ahead, so that a database that was set back (a restored backup, a failover that
 // lost commits) does not give anew the ones that followers have seen.
-const takeNumber = "UPDATE m2m_feed_seq SET seq = CASE WHEN seq < NOW_US THEN NOW_US ELSE seq + 1 END WHERE id = 1 AND GUARD RETURNING seq"
+const takeNumber = "UPDATE m2m_feed_seq SET seq = CASE WHEN seq < NOW_US THEN NOW_US ELSE seq + 1 END WHERE id = 1 AND seq < MAX_NUMBER AND GUARD RETURNING seq"
+
+// undoWithoutNumber divides by zero, which undoes the statement, when there was no
+// number for the entry of something else that the statement has written.
+const (
+	undoWithoutNumber = "1 / (CASE WHEN GUARD THEN (SELECT COUNT(*) FROM numbered) ELSE 1 END)"
+	divisionByZero    = "22012"
+)
 
 // entry adds the entry, or moves the one of the same kind, token, client and
 // secret. The kind is in the columns: see kindOf. A token that is revoked again,
-// not for longer, keeps its place. Older releases read not_before.
+// not for longer, keeps its place.
 func (s *Store) entry(c *registry.Change) step {
-	cutOff := isCutOff(c.Kind)
-	expires, notBefore := "$4", "0"
-	args := []any{c.TokenID + c.SecretID, c.ClientID, cutOff, millis(c.ExpiresAt)}
+	expires := "$4"
+	args := []any{c.TokenID + c.SecretID, c.ClientID, isCutOff(c.Kind), millis(c.ExpiresAt)}
 	if c.Kind != registry.TokenRevoked {
-		expires, args[3] = "NOW_MS + $4", c.Kind.Lifetime().Milliseconds()
-	}
-	if cutOff {
-		notBefore = "NOW_MS"
+		expires, args[3] = "KEPT_MS + $4", c.Kind.Lifetime().Milliseconds()
 	}
 	return step{query: `
-INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, not_before, expires_at)
-SELECT n.seq, CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BOOLEAN), ` + notBefore + `, ` + strings.Replace(expires, "$4", "CAST($4 AS BIGINT)", 1) + `
+INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, expires_at)
+SELECT n.seq, CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BOOLEAN), ` + strings.Replace(expires, "$4", "CAST($4 AS BIGINT)", 1) + `
 FROM NUMBERED n WHERE TRUE
 ON CONFLICT (token_id, client_id, cutoff) DO UPDATE SET
   seq = CASE WHEN excluded.expires_at > m2m_feed.expires_at OR excluded.cutoff OR excluded.token_id = '' THEN excluded.seq ELSE m2m_feed.seq END,
-  not_before = excluded.not_before,
   expires_at = CASE WHEN excluded.expires_at > m2m_feed.expires_at THEN excluded.expires_at ELSE m2m_feed.expires_at END
 RETURNING seq`, args: args}
 }
@@ -133,8 +149,8 @@ func (c *change) statement(entry step) (query string, args []any) {
 	}
 	add("numbered", step{query: takeNumber})
 	add("entry", entry)
-	query = "WITH " + strings.Join(with, ",\n") + "\nSELECT " + found + ", (SELECT seq FROM entry)"
-	return strings.NewReplacer("GUARD", condition, "FOUND", found, "NUMBERED", "numbered").Replace(query), args
+	query = "WITH " + strings.Join(with, ",\n") + "\nSELECT " + found + ", (SELECT seq FROM entry), " + undoWithoutNumber
+	return strings.NewReplacer("GUARD", condition, "FOUND", found, "NUMBERED", "numbered", "MAX_NUMBER", maxNumber).Replace(query), args
 }
 
 // apply runs the change's statements on SQLite.
@@ -148,13 +164,17 @@ func (t *tx) apply(ctx context.Context, c *change, entry step) (guard, sequence 
 			return 0, 0, err
 		}
 	}
-	in := strings.NewReplacer("GUARD", "TRUE", "FOUND", strconv.FormatInt(guard, 10), "NUMBERED", "m2m_feed_seq")
+	in := strings.NewReplacer("GUARD", "TRUE", "FOUND", strconv.FormatInt(guard, 10), "NUMBERED", "m2m_feed_seq", "MAX_NUMBER", maxNumber)
 	for _, s := range c.steps {
 		if err := t.exec(ctx, in.Replace(s.query), s.args...); err != nil {
 			return 0, 0, err
 		}
 	}
-	if err := t.row(ctx, in.Replace(takeNumber)).Scan(&sequence); err != nil {
+	err = t.row(ctx, in.Replace(takeNumber)).Scan(&sequence)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errNoNumber
+	}
+	if err != nil {
 		return 0, 0, err
 	}
 	err = t.row(ctx, in.Replace(entry.query), entry.args...).Scan(&sequence)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,30 +13,25 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// steadyTime is how long the clock must have run evenly until it is trusted to
-// destroy, on SQLite.
-const steadyTime = 24 * time.Hour
-
-// clock judges this machine's wall clock.
+// clock judges this machine's wall clock, and on PostgreSQL the database's.
 //
-// On PostgreSQL it is compared with the database's, which decides everything.
+// On PostgreSQL the database's clock decides. It is compared with this machine's, and
+// with the monotonic one, as it can be wrong for a moment too: what is destroyed is
+// what has expired by all three, and what is kept is kept by the latest.
 //
-// On SQLite there is no other clock than the monotonic one, which tells how much
-// time has passed since the wall clock was last trusted: trusted is the sum. A
-// jump makes the two differ. Until the wall clock has run evenly for a day, the later
-// of the two decides what is refused, and the earlier what is destroyed.
+// On SQLite there is no other clock than the monotonic one. Until a wall clock that
+// has jumped has run evenly for a day, the later of what it shows and what it should
+// show decides what is refused, and the earlier what is destroyed.
 type clock struct {
 	shift atomic.Int64 // added to the wall clock: tests set it
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	judge judge // of the clock that decides: the database's, or on SQLite the wall clock
 
-	// On PostgreSQL: the last comparison. On SQLite: the last reading.
+	// The last comparison with the database's clock, on PostgreSQL.
 	wall   time.Time     // without a monotonic reading
 	mono   time.Time     // with one
-	offset time.Duration // PostgreSQL: wall minus the database's clock; the least it can be
-
-	trusted time.Time // SQLite: what the wall clock should have shown at mono
-	until   time.Time // SQLite: when the wall clock is trusted again, on the monotonic clock; zero if it is
+	offset time.Duration // wall minus the database's clock; the least it can be
 }
 
 // now returns the wall clock, without and with a monotonic reading.
@@ -44,21 +40,13 @@ func (c *clock) now() (wall, mono time.Time) {
 	return mono.Add(time.Duration(c.shift.Load())).Round(0), mono
 }
 
-// begin starts the comparison of a clock that agrees with nothing yet.
-func (c *clock) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.wall, c.mono = c.now()
-	c.trusted = c.wall
-}
-
-// distrust begins a day in which the wall clock is not trusted. What it should show
-// is not known better than as at least a time in the past.
+// distrust begins a day in which the clock that decides is not trusted, and should
+// show at least a time in the past.
 func (c *clock) distrust(trusted time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wall, c.mono = c.now()
-	c.trusted, c.until = trusted, c.mono.Add(steadyTime)
+	_, mono := c.now()
+	c.judge.distrust(trusted, mono)
 }
 
 // read returns the times that decide, on SQLite, what is refused and what is
@@ -67,50 +55,63 @@ func (c *clock) read() (refusing, destroying time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall, mono := c.now()
-	passed := mono.Sub(c.mono)
-	drift := wall.Sub(c.wall) - passed
-	c.wall, c.mono, c.trusted = wall, mono, c.trusted.Add(passed)
-	if drift.Abs() > registry.MaxClockSkew {
-		c.until = mono.Add(steadyTime)
+	c.judge.see(wall, mono)
+	if wall.Before(c.judge.trusted) {
+		return c.judge.trusted, wall
 	}
-	if c.until.IsZero() || !mono.Before(c.until) || wall.Sub(c.trusted).Abs() <= registry.MaxClockSkew {
-		c.trusted, c.until = wall, time.Time{}
-		return wall, wall
-	}
-	if wall.Before(c.trusted) {
-		return c.trusted, wall
-	}
-	return wall, c.trusted
+	return wall, c.judge.trusted
 }
 
-// jumped returns by how much the wall clock is ahead of what it should show, and 0
-// if it is trusted: on SQLite.
+// bounds returns what the database's clock should show at least and at most, by the
+// monotonic clock and by this machine's: on PostgreSQL.
+func (c *clock) bounds() (least, most time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, mono := c.now()
+	trusted := c.judge.now(mono)
+	if wall.Before(trusted) {
+		return wall, trusted
+	}
+	return trusted, wall
+}
+
+// jumped returns by how much the clock that decides is ahead of what it should show,
+// and 0 if it is trusted.
 func (c *clock) jumped() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.until.IsZero() {
+	if c.judge.until.IsZero() {
 		return 0
 	}
-	return c.wall.Sub(c.trusted)
+	return c.judge.shown.Sub(c.judge.trusted)
+}
+
+// moment is one reading of this machine's clocks.
+type moment struct{ wall, mono time.Time }
+
+func (c *clock) moment() moment {
+	wall, mono := c.now()
+	return moment{wall, mono}
 }
 
 // compare takes a reading of the database's clock that was made between two of the
 // wall clock. A reading that took long says little, and is taken only if it shows a
 // difference.
-func (c *clock) compare(before, after, database time.Time) {
+func (c *clock) compare(before, after moment, database time.Time) {
 	offset := time.Duration(0)
 	switch {
-	case before.After(database):
-		offset = before.Sub(database)
-	case after.Before(database):
-		offset = after.Sub(database)
-	case after.Sub(before) > registry.MaxClockSkew:
+	case before.wall.After(database):
+		offset = before.wall.Sub(database)
+	case after.wall.Before(database):
+		offset = after.wall.Sub(database)
+	case after.mono.Sub(before.mono) > registry.MaxClockSkew:
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wall, c.mono = c.now()
 	c.offset = offset
+	c.judge.seeBetween(database, before.mono, after.mono)
 }
 
 // off returns by how much the wall clock is ahead of the database's, which includes
@@ -139,14 +140,13 @@ func (c *clock) skewed() error {
 
 // readClock compares the clock with the database's.
 func (s *Store) readClock(ctx context.Context, p *pool) (database time.Time, err error) {
-	before, _ := s.clock.now()
+	before := s.clock.moment()
 	var us int64
 	if err := s.row(ctx, p, "SELECT NOW_US", nil, &us); err != nil {
 		return time.Time{}, err
 	}
-	after, _ := s.clock.now()
 	database = time.UnixMicro(us)
-	s.clock.compare(before, after, database)
+	s.clock.compare(before, s.clock.moment(), database)
 	return database, nil
 }
 
@@ -162,15 +162,42 @@ func (s *Store) mayWrite(ctx context.Context, p *pool) error {
 	return s.clock.skewed()
 }
 
+// mayDestroy reports whether what has expired may be deleted now: not while the
+// database's clock and this machine's differ.
+func (s *Store) mayDestroy(ctx context.Context, p *pool) bool {
+	if s.sqlite {
+		return true
+	}
+	_, err := s.readClock(ctx, p)
+	return err == nil && s.clock.skewed() == nil
+}
+
 // timeOf writes the clock into a statement for SQLite, whose own is the wall clock.
 func (c *clock) timeOf(query string) string {
-	if !strings.Contains(query, "NOW_") && !strings.Contains(query, "GONE_") {
+	if !strings.Contains(query, "_MS") && !strings.Contains(query, "NOW_US") {
 		return query
 	}
 	refusing, destroying := c.read()
 	return strings.NewReplacer(
 		"NOW_MS", strconv.FormatInt(refusing.UnixMilli(), 10),
+		"KEPT_MS", strconv.FormatInt(refusing.UnixMilli(), 10),
 		"NOW_US", strconv.FormatInt(refusing.UnixMicro(), 10),
 		"GONE_MS", strconv.FormatInt(destroying.UnixMilli(), 10),
 	).Replace(query)
+}
+
+// boundOf gives a statement for PostgreSQL the bounds of the clock as arguments.
+func (c *clock) boundOf(query string, args []any) (string, []any) {
+	if !strings.Contains(query, "LEAST_BOUND") && !strings.Contains(query, "MOST_BOUND") {
+		return query, args
+	}
+	least, most := c.bounds()
+	args = slices.Clip(args)
+	for name, bound := range map[string]time.Time{"LEAST_BOUND": least, "MOST_BOUND": most} {
+		if strings.Contains(query, name) {
+			args = append(args, bound.UnixMilli())
+			query = strings.ReplaceAll(query, name, fmt.Sprintf("CAST($%d AS BIGINT)", len(args)))
+		}
+	}
+	return query, args
 }

@@ -15,6 +15,12 @@ func ahead(t *testing.T, by time.Duration) database {
 	t.Helper()
 	d := postgres(t)
 	mustExec(t, d.raw(t), "CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE SQL VOLATILE AS $$ SELECT pg_catalog.clock_timestamp() + interval '"+by.String()+"' $$")
+	return beforeCatalog(t, d)
+}
+
+// beforeCatalog makes functions of the database's schema replace those of PostgreSQL.
+func beforeCatalog(t *testing.T, d database) database {
+	t.Helper()
 	source, err := url.Parse(d.source)
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 //
 // NOW_MS and NOW_US are the database's clock in milliseconds and microseconds
 // since 1970. (SELECT NOW_MS) is read once in a statement, which an index needs.
-// GONE_MS is the clock for what cannot be undone: it is not ahead because SQLite's,
-// which is this machine's, has jumped. See clock.
+// GONE_MS is the clock for what cannot be undone: it is not ahead because a clock has
+// jumped. KEPT_MS is the clock for what must last: it is not behind for that. See clock.
 
 // onSQLite turns what SQLite spells otherwise. It has one writer at a time, so
 // it needs no row locks; it takes the type names as they are, and BYTEA, of
@@ -32,7 +32,8 @@ const postgresMillis = `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIG
 
 var onPostgres = []string{
 	`NOW_MS`, postgresMillis,
-	`GONE_MS`, postgresMillis,
+	`GONE_MS`, `LEAST(` + postgresMillis + `, LEAST_BOUND)`,
+	`KEPT_MS`, `GREATEST(` + postgresMillis + `, MOST_BOUND)`,
 	`NOW_US`, `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 }
 
@@ -92,6 +93,15 @@ func (s *Store) sql(query string) string {
 		return s.clock.timeOf(query)
 	}
 	return query
+}
+
+// statement is a statement in the store's dialect, and its arguments.
+func (s *Store) statement(query string, args []any) (string, []any) {
+	query = s.sql(query)
+	if s.sqlite {
+		return query, args
+	}
+	return s.clock.boundOf(query, args)
 }
 
 // retryable reports whether the database itself says that the statement, which it

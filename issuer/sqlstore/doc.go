@@ -34,14 +34,20 @@
 //
 // # Clocks
 //
-// On PostgreSQL the database's clock decides what has expired, what is deleted, and
-// when an overlap of secrets ends. Sequences follow it too, and so do the times of
-// records. No clock of a process takes part in a revocation. Each read of the feed
-// compares it with this machine's. While that is off by more than
-// [registry.MaxClockSkew], this process writes nothing ([registry.ErrClockSkew]) but
-// what takes access away, and [Store.Ready] and [Store.Status] say so. Times that
-// callers give, such as the until of a replay record, are kept in milliseconds, rounded
-// up. Give until a margin of MaxClockSkew.
+// On PostgreSQL the database's clock decides what has expired, and when an overlap of
+// secrets ends. It can be wrong too, so nothing is deleted while it differs from this
+// machine's, and only what has expired by both. A cut-off lasts by the later of them.
+// When the database's clock jumps against the monotonic clock of this process, or shows
+// at Open that the database was not written for more than a day, nothing is deleted that
+// expired by the jump until it has run evenly for a day.
+//
+// Sequences follow the database's clock too, and so do the times of records. No clock of
+// a process shortens a revocation. Each read of the feed compares the database's clock
+// with this machine's. While that is off by more than [registry.MaxClockSkew], this
+// process writes nothing ([registry.ErrClockSkew]) but what takes access away, and
+// [Store.Ready] and [Store.Status] say so. Times that callers give, such as the until of
+// a replay record, are kept in milliseconds, rounded up. Give until a margin of
+// MaxClockSkew.
 //
 // On SQLite the clock is the machine's. When it jumps against the monotonic clock, or
 // shows at Open that the database was not written for more than a day, it is not

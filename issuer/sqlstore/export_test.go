@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"context"
 	"database/sql"
 	"time"
 )
@@ -14,6 +15,18 @@ const (
 
 // Sweep removes what has expired, now.
 func (s *Store) Sweep() { s.sweep() }
+
+// WaitForSweep waits for the one that a write has started.
+func (s *Store) WaitForSweep() { s.sweeper.done.Wait() }
+
+// OpenWith opens a store as a release would that has one more migration.
+func OpenWith(ctx context.Context, c Config, statements ...string) (*Store, error) {
+	steps, err := readMigrations()
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, append(steps, statements))
+}
 
 // Statements gives each version's.
 func Statements() ([][]string, error) { return readMigrations() }
@@ -29,9 +42,9 @@ func (s *Store) Pools() map[string]*sql.DB {
 // ShiftClock sets this machine's wall clock, as the store sees it, ahead.
 func (s *Store) ShiftClock(by time.Duration) { s.clock.shift.Store(int64(by)) }
 
-// PassDay ends the day in which a clock that has jumped is not trusted, on SQLite.
+// PassDay ends the day in which a clock that has jumped is not trusted.
 func (s *Store) PassDay() {
 	s.clock.mu.Lock()
 	defer s.clock.mu.Unlock()
-	s.clock.until = s.clock.mono
+	s.clock.judge.until = s.clock.judge.at
 }

@@ -60,9 +60,11 @@ func (s *Store) Changes(ctx context.Context, since int64) (registry.Page, error)
 // readFeed reads one row more than a page has.
 func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, err error) {
 	var now int64
-	before, _ := s.clock.now()
+	found := false
+	before := s.clock.moment()
 	scan := func(rows *sql.Rows) error {
 		for read := 1; rows.Next(); read++ {
+			found = true
 			var c registry.Change
 			var cutOff, live bool
 			var expires int64
@@ -92,14 +94,17 @@ FROM m2m_feed_seq n LEFT JOIN (
 ) f ON TRUE
 WHERE n.id = 1
 ORDER BY f.seq`, since, maxPage+1, feedGrace.Milliseconds())
+	if err == nil && !found {
+		err = errNoNumber
+		s.health.read(err)
+	}
 	if err != nil {
 		return registry.Page{}, err
 	}
 	s.health.ended(page.End)
 	if !s.sqlite {
 		page.Now = time.UnixMicro(now)
-		after, _ := s.clock.now()
-		s.clock.compare(before, after, page.Now)
+		s.clock.compare(before, s.clock.moment(), page.Now)
 	}
 	return page, nil
 }

@@ -17,7 +17,7 @@ func insertFeed(t *testing.T, db *sql.DB, first, n int, expires time.Time) {
 	for from := first; from < first+n; from += 1000 {
 		var rows []string
 		for i := from; i < min(from+1000, first+n); i++ {
-			rows = append(rows, fmt.Sprintf("(%d,'jti-%d','c',FALSE,0,%d)", i, i, expires.UnixMilli()))
+			rows = append(rows, fmt.Sprintf("(%d,'jti-%d','c',FALSE,%d)", i, i, expires.UnixMilli()))
 		}
 		mustExec(t, db, "INSERT INTO m2m_feed VALUES "+strings.Join(rows, ","))
 	}

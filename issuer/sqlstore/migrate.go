@@ -22,10 +22,6 @@ var migrations embed.FS
 // something away raises it to the first version whose release does without.
 const readableFrom = 1
 
-// fromWhich is the first version of the tables that says from which on they can be
-// read.
-const fromWhich = 4
-
 // Migrate brings the tables up to date, as [Open] does: after a backup of an older
 // release was restored while the program ran. Tables of a newer release are left as
 // they are.
@@ -41,30 +37,24 @@ func (s *Store) Migrate(ctx context.Context) error {
 // that waits for a lock on a table, so that others queue behind it, gives up after 2 s
 // and tries again.
 func (s *Store) migrate(ctx context.Context, never bool) error {
-	steps, err := readMigrations()
-	if err != nil {
-		return err
-	}
+	steps := s.steps
 	// A process that need not change anything need not be allowed to. A failure
 	// shows again below, if it was not that the table is missing or older.
 	var version, from int
-	err = s.row(ctx, s.operator, latestSchema, nil, &version, &from)
+	err := s.row(ctx, s.operator, latestSchema, nil, &version, &from)
 	switch {
 	case err == nil && version >= len(steps):
 		err = readable(version, from, len(steps))
 		s.migrated(version, len(steps), false)
 		return wrap("reading the schema", err)
 	case never:
-		if err != nil { // older tables do not say from which version on they can be read
-			err = s.row(ctx, s.operator, "SELECT MAX(version) FROM m2m_schema", nil, &version)
-		}
 		if err == nil {
 			err = fmt.Errorf("it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", version, len(steps))
 		}
 		return wrap("reading the schema, which Config.NoMigrate leaves as it is", err)
 	}
 	var before int
-	err = s.repeat(ctx, s.operator, s.operator.writers, func() error {
+	err = s.repeat(ctx, s.operator, s.operator.writers, "migrating", func() error {
 		return s.transact(ctx, s.operator, func(t *tx) (err error) {
 			before, version, err = migrateTo(ctx, t, steps)
 			return err
@@ -84,6 +74,7 @@ func (s *Store) migrated(version, release int, made bool) {
 	st := &s.health.status
 	st.Schema, st.Release, st.New = version, release, st.New || made
 	st.LastError, st.LastErrorAt, st.WriteError = nil, time.Time{}, nil
+	clear(s.health.writes)
 }
 
 // readable returns an error when the tables are too new for this release.
@@ -106,7 +97,7 @@ func migrateTo(ctx context.Context, t *tx, steps [][]string) (before, version in
 			}
 		}
 	}
-	if err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)"); err != nil {
+	if err := t.exec(ctx, "CREATE TABLE IF NOT EXISTS m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL, readable_from BIGINT NOT NULL DEFAULT 0)"); err != nil {
 		return 0, 0, err
 	}
 	if err := t.row(ctx, "SELECT COALESCE(MAX(version), 0) FROM m2m_schema").Scan(&before); err != nil {
@@ -127,13 +118,7 @@ func migrateTo(ctx context.Context, t *tx, steps [][]string) (before, version in
 			}
 		}
 		version++
-		if err := t.exec(ctx, "INSERT INTO m2m_schema (version, applied_at) VALUES ($1, NOW_MS)", version); err != nil {
-			return before, version, err
-		}
-		if version < fromWhich {
-			continue
-		}
-		if err := t.exec(ctx, "UPDATE m2m_schema SET readable_from = $1 WHERE version = $2", readableFrom, version); err != nil {
+		if err := t.exec(ctx, "INSERT INTO m2m_schema (version, applied_at, readable_from) VALUES ($1, NOW_MS, $2)", version, readableFrom); err != nil {
 			return before, version, err
 		}
 	}

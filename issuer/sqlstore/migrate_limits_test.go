@@ -75,15 +75,7 @@ func TestMigrationWaitsShort(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
 	db := d.raw(t)
-	steps, err := sqlstore.Statements()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range append(steps[0], "CREATE TABLE m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)", "INSERT INTO m2m_schema VALUES (1, 1)") {
-		if _, err := db.Exec(statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	d.open(t)
 	report, err := db.Begin()
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +85,7 @@ func TestMigrationWaitsShort(t *testing.T) {
 	}
 	migrated := make(chan error, 1)
 	go func() {
-		store, err := d.connect(context.Background())
+		store, err := sqlstore.OpenWith(context.Background(), d.config(), addColumn)
 		if err == nil {
 			err = store.Close()
 		}

@@ -61,25 +61,20 @@ func TestEightProcessesMigrate(t *testing.T) {
 	})
 }
 
-// The clients and the feed of an older release are there after an update, and it works on with
-// the new tables.
+// The clients and the feed of an older release are there after an update, and it works
+// on with the new tables.
 func TestMigrationKeepsClients(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
-		steps, err := sqlstore.Statements()
+		old := d.open(t)
+		db := d.raw(t)
+		insertClients(t, db, 1)
+		later := time.Now().Add(time.Hour).UnixMilli()
+		mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, expires_at) VALUES (7, '', 'cut', TRUE, %d), (8, '', 'changed', FALSE, %d), (9, 'jti', '', FALSE, %d)", later, later, later))
+		store, err := sqlstore.OpenWith(t.Context(), d.config(), addColumn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		db := d.raw(t)
-		for _, statement := range append(steps[0], "CREATE TABLE m2m_schema (version BIGINT NOT NULL PRIMARY KEY, applied_at BIGINT NOT NULL)", "INSERT INTO m2m_schema VALUES (1, 1)") {
-			if d.driver == "sqlite" {
-				statement = strings.ReplaceAll(statement, `COLLATE "C"`, "COLLATE BINARY")
-			}
-			mustExec(t, db, statement)
-		}
-		insertClients(t, db, 1)
-		later := time.Now().Add(time.Hour).UnixMilli()
-		mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_feed VALUES (7, '', 'cut', TRUE, 1, %d), (8, '', 'changed', FALSE, 0, %d), (9, 'jti', '', FALSE, 0, %d)", later, later, later))
-		store := d.open(t)
+		defer store.Close()
 		page, err := store.Changes(t.Context(), 0)
 		got := ""
 		for _, c := range page.Changes {
@@ -88,9 +83,7 @@ func TestMigrationKeepsClients(t *testing.T) {
 		if want := "7 client cut off cut, 8 client changed changed, 9 token revoked jti, "; err != nil || got != want {
 			t.Errorf("the feed: %s, %v, want %s", got, err, want)
 		}
-		insert := "INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, version, created_at, updated_at)" +
-			" VALUES ('old', '', FALSE, '', '[]', '[]', '', 0, '[]', 'old', 1, 1, 1)" // as the older release does
-		mustExec(t, db, insert)
+		register(t, old, registry.Client{ID: "old"}) // the older release works on
 		for _, id := range []string{"000000", "old"} {
 			if c, err := store.Client(t.Context(), id); err != nil || c.Version != 1 || c.Metadata != nil {
 				t.Errorf("%s: %+v, %v", id, c, err)

@@ -76,6 +76,15 @@ const (
 // PostgreSQL that only reads cannot be used, nor can a proxy that spreads reads
 // over such.
 func Open(ctx context.Context, c Config) (*Store, error) {
+	steps, err := readMigrations()
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, steps)
+}
+
+// open opens the database with these migrations.
+func open(ctx context.Context, c Config, steps [][]string) (*Store, error) {
 	c.MaxConns = cmp.Or(c.MaxConns, defaultConns)
 	switch {
 	case c.Connector == nil && (c.Driver == "" || c.DSN == ""):
@@ -98,6 +107,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		operator: newPool(&connector{Connector: made}, operatorConns),
 		follower: newPool(&connector{Connector: made}, followerConns),
 		made:     made,
+		steps:    steps,
 		writer:   semaphore.NewWeighted(1),
 		sweeper:  sweeper{closed: make(chan struct{}), covered: map[string]int64{}},
 	}
@@ -130,7 +140,6 @@ func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err e
 		}
 	}
 	s.limitWriters()
-	s.clock.begin()
 	if err := s.migrate(ctx, noMigrate); err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"sync"
 	"time"
 
@@ -92,7 +94,8 @@ func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, 
 		return err
 	}
 	defer leave()
-	rows, err := p.db.QueryContext(ctx, s.sql(query), args...)
+	query, args = s.statement(query, args)
+	rows, err := p.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -113,7 +116,8 @@ func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to .
 		return explain(err)
 	}
 	defer leave()
-	err = p.db.QueryRowContext(ctx, s.sql(query), args...).Scan(to...)
+	query, args = s.statement(query, args)
+	err = p.db.QueryRowContext(ctx, query, args...).Scan(to...)
 	if errors.Is(err, sql.ErrNoRows) {
 		s.health.read(nil)
 		return err
@@ -126,8 +130,9 @@ func (s *Store) row(ctx context.Context, p *pool, query string, args []any, to .
 // execute runs one statement that writes, in a transaction of its own, and
 // returns how many rows it has changed.
 func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any) (changed int64, err error) {
-	err = s.repeat(ctx, p, p.writers, func() error {
-		result, err := p.db.ExecContext(ctx, s.sql(query), args...)
+	err = s.repeat(ctx, p, p.writers, target(query), func() error {
+		text, args := s.statement(query, args)
+		result, err := p.db.ExecContext(ctx, text, args...)
 		if err == nil {
 			changed, err = result.RowsAffected()
 		}
@@ -152,17 +157,28 @@ func (s *Store) whole() error {
 // attempts bounds how often the database may ask for a repetition.
 const attempts = 5
 
-// repeat makes an attempt at writing, in the queue's turn, and another if the
-// database asks for that.
-func (s *Store) repeat(ctx context.Context, p *pool, queue *semaphore.Weighted, attempt func() error) (err error) {
+// toFeed is the target of every change.
+const toFeed = "INSERT INTO m2m_feed"
+
+var targets = regexp.MustCompile(`(INSERT INTO|UPDATE|DELETE FROM) m2m_\w+`)
+
+// target is what a statement does to which table.
+func target(query string) string { return targets.FindString(query) }
+
+// repeat makes an attempt at writing to a target, in the queue's turn, and another if
+// the database asks for that.
+func (s *Store) repeat(ctx context.Context, p *pool, queue *semaphore.Weighted, target string, attempt func() error) (err error) {
 	if err := s.whole(); err != nil {
 		return err
+	}
+	if err := s.Status().Damaged; err != nil {
+		return fmt.Errorf("nothing is written: %w", err)
 	}
 	defer func() {
 		if err == nil {
 			err = s.whole() // or it was written to a file that is gone
 		}
-		s.health.wrote(err)
+		s.health.wrote(target, err)
 		err = explain(err)
 	}()
 	if err := queue.Acquire(ctx, 1); err != nil {

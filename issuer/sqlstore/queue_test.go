@@ -139,6 +139,7 @@ func TestReadersLeaveAConnection(t *testing.T) {
 	t.Parallel()
 	store := database{"sqlite", filepath.Join(t.TempDir(), "m2m.db")}.open(t)
 	register(t, store, registry.Client{ID: "c"})
+	store.WaitForSweep() // which is a writer
 	db := store.Pools()["requests"]
 	stop := make(chan struct{})
 	var readers sync.WaitGroup

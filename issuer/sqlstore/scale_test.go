@@ -60,9 +60,9 @@ func BenchmarkFollow(b *testing.B) {
 	for _, kind := range []string{"SQLite", "PostgreSQL"} {
 		b.Run(kind, func(b *testing.B) {
 			store, db := crowded(b, kind)
-			execute(b, db, fmt.Sprintf(`INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, not_before, expires_at)
+			execute(b, db, fmt.Sprintf(`INSERT INTO m2m_feed (seq, token_id, client_id, cutoff, expires_at)
 				WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d)
-				SELECT i, 'a-token-of-22-chars-' || i, 'client', FALSE, 0, %d FROM n`, live, time.Now().Add(time.Hour).UnixMilli()))
+				SELECT i, 'a-token-of-22-chars-' || i, 'client', FALSE, %d FROM n`, live, time.Now().Add(time.Hour).UnixMilli()))
 			execute(b, db, fmt.Sprintf("UPDATE m2m_feed_seq SET seq = %d", live))
 			for b.Loop() {
 				keys, err := jwks.Open(b.Context(), jwks.File(filepath.Join(b.TempDir(), "keys.json")), jwks.Policy{})

@@ -23,7 +23,8 @@ type Store struct {
 	closing  sync.Once // of made
 	sqlite   bool
 	dialect  *strings.Replacer
-	file     *file // SQLite's
+	file     *file      // SQLite's
+	steps    [][]string // the migrations
 
 	clock  clock
 	health health

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +28,11 @@ type Status struct {
 	// take access away; on SQLite nothing is deleted that expired by the jump.
 	ClockOffset time.Duration
 
+	// DatabaseClockJump is by how much the clock of PostgreSQL has jumped ahead against
+	// the monotonic clock of this process, in the last day, or since the last process
+	// wrote it down; negative if back. Nothing is deleted that expired by the jump.
+	DatabaseClockJump time.Duration
+
 	// Ahead is how far the last number in the feed, which is a time, is ahead of the
 	// clock: more than a moment after a clock that was wrong. It does no harm.
 	Ahead time.Duration
@@ -36,7 +40,11 @@ type Status struct {
 	LastRead    time.Time // the last read that worked; zero if none has
 	LastError   error     // what the database last failed with; nil if it never has
 	LastErrorAt time.Time // when
-	WriteError  error     // why the last write failed; nil if it worked
+	WriteError  error     // why a write failed; nil once others of the same kind have worked
+
+	// Damaged says that pages of the SQLite database were found damaged. Nothing is
+	// written to it until it is opened again.
+	Damaged error
 
 	// FileError says that the file of the SQLite database was deleted or exchanged:
 	// every call returns an error.
@@ -48,8 +56,9 @@ var _ registry.Checker = (*Store)(nil)
 // health is how the database was when it was last used.
 type health struct {
 	mu     sync.Mutex
-	status Status // what does not change is set by Open
-	end    int64  // the last number in the feed
+	status Status           // what does not change is set by Open
+	end    int64            // the last number in the feed
+	writes map[string]error // the targets, see there, to which the last write failed
 }
 
 // read notes how a read ended.
@@ -63,18 +72,36 @@ func (h *health) read(err error) {
 	h.failed(err)
 }
 
-// wrote notes how a write ended.
-func (h *health) wrote(err error) {
+// wrote notes how a write to a target ended.
+func (h *health) wrote(target string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil || errors.Is(err, errGuard) {
-		h.status.WriteError, h.status.ReadOnly = nil, false
+		h.status.ReadOnly = false
+		if _, failed := h.writes[target]; failed {
+			delete(h.writes, target)
+			h.status.WriteError = nil
+			for _, other := range h.writes {
+				h.status.WriteError = other
+			}
+		}
 		return
 	}
 	if h.failed(err) {
-		h.status.WriteError = err
+		if h.writes == nil {
+			h.writes = map[string]error{}
+		}
+		h.writes[target], h.status.WriteError = err, err
 		h.status.ReadOnly = isReadOnly(err)
 	}
+}
+
+// worked notes that writes to every table have worked.
+func (h *health) worked() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.writes)
+	h.status.WriteError = nil
 }
 
 // failed notes an error of the database. That a caller gave up is none.
@@ -83,6 +110,9 @@ func (h *health) failed(err error) bool {
 		return false
 	}
 	h.status.LastError, h.status.LastErrorAt = err, time.Now()
+	if h.status.Damaged == nil && (sqliteCode(err) == sqliteCorrupt || sqliteCode(err) == sqliteNotADB) {
+		h.status.Damaged = explain(err)
+	}
 	return true
 }
 
@@ -106,6 +136,7 @@ func (s *Store) Status() Status {
 		status.ClockOffset = s.clock.jumped()
 	} else {
 		status.ClockOffset = s.clock.off().Round(time.Millisecond)
+		status.DatabaseClockJump = s.clock.jumped()
 		wall = wall.Add(-status.ClockOffset)
 	}
 	status.Ahead = max(0, time.UnixMicro(end).Sub(wall))
@@ -113,14 +144,18 @@ func (s *Store) Status() Status {
 }
 
 // Ready returns nil when the database can be read and written, and this machine's
-// clock agrees with it. It reads, and it writes a little if the last write failed.
-// On SQLite a file that was deleted or exchanged is an error.
+// clock agrees with it. It reads each table, and it tries a write, and undoes it, if one
+// has failed. On SQLite a file that was deleted or exchanged is an error, and so is
+// one that was found damaged, until it is opened again.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.ready(); err != nil {
 		return wrap("not ready", err)
 	}
 	if err := s.readable(ctx); err != nil {
 		return wrap("not ready", err)
+	}
+	if err := s.Status().Damaged; err != nil {
+		return wrap("not ready: nothing is written", err)
 	}
 	if s.Status().WriteError != nil {
 		if err := s.tryWrite(ctx); err != nil {
@@ -136,44 +171,23 @@ func (s *Store) Ready(ctx context.Context) error {
 	return nil
 }
 
-// tryWrite writes something that changes nothing. On SQLite it takes room for some
-// revocations, as a small write can find room on a full disk: a row of networks that
-// is no client's and long expired, so that one left behind by a crash is removed.
-func (s *Store) tryWrite(ctx context.Context) error {
-	if !s.sqlite {
-		_, err := s.execute(ctx, s.operator, "UPDATE m2m_schema SET applied_at = applied_at WHERE version = $1", s.Status().Schema)
-		return err
-	}
-	const room = 64 << 10
-	if _, err := s.execute(ctx, s.operator, "INSERT INTO m2m_networks (client_id, network, succeeded_at) VALUES ('', $1, 0) ON CONFLICT DO NOTHING", strings.Repeat("x", room)); err != nil {
-		return err
-	}
-	_, err := s.execute(ctx, s.operator, "DELETE FROM m2m_networks WHERE client_id = ''")
-	return err
-}
-
-// readable reads the clock, and whether the database takes writes.
-func (s *Store) readable(ctx context.Context) error {
-	if s.sqlite {
-		var end int64
-		return s.row(ctx, s.operator, "SELECT seq FROM m2m_feed_seq WHERE id = 1", nil, &end)
-	}
-	if _, err := s.readClock(ctx, s.operator); err != nil {
-		return err
-	}
-	return s.readMode(ctx)
-}
+const readOnlyMode = "current_setting('transaction_read_only')"
 
 // readMode asks PostgreSQL whether it takes writes.
 func (s *Store) readMode(ctx context.Context) error {
 	var mode string
-	if err := s.row(ctx, s.operator, "SELECT current_setting('transaction_read_only')", nil, &mode); err != nil {
+	if err := s.row(ctx, s.operator, "SELECT "+readOnlyMode, nil, &mode); err != nil {
 		return err
 	}
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
-	s.health.status.ReadOnly = mode == "on"
+	s.health.takesWrites(mode)
 	return nil
+}
+
+// takesWrites notes PostgreSQL's answer.
+func (h *health) takesWrites(mode string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status.ReadOnly = mode == "on"
 }
 
 var errReadOnly = errors.New("the database is read-only")

@@ -7,14 +7,18 @@ import (
 	"time"
 )
 
-// compareClocks begins the comparison of clocks. On SQLite it takes up what the
-// last process knew: a clock that shows more than a day after the database was last
-// written may be wrong, and so may one that the last process did not trust.
+// compareClocks begins the comparison of clocks. It takes up what the last process
+// knew: a clock that shows more than a day after the database was last written may be
+// wrong, and so may one that the last process did not trust.
 func (s *Store) compareClocks(ctx context.Context) error {
-	s.clock.begin()
-	if !s.sqlite {
-		_, err := s.readClock(ctx, s.operator)
-		return wrap("reading the database's clock", err)
+	now, _ := s.clock.now()
+	if s.sqlite {
+		s.clock.read()
+	} else {
+		var err error
+		if now, err = s.readClock(ctx, s.operator); err != nil {
+			return wrap("reading the database's clock", err)
+		}
 	}
 	var wall, trusted int64
 	steady := true
@@ -25,7 +29,7 @@ func (s *Store) compareClocks(ctx context.Context) error {
 	if err != nil {
 		return wrap("reading when the database was written", err)
 	}
-	switch now, _ := s.clock.now(); {
+	switch {
 	case wall == 0:
 	case !steady:
 		s.clock.distrust(fromMillis(trusted))
@@ -35,14 +39,11 @@ func (s *Store) compareClocks(ctx context.Context) error {
 	return nil
 }
 
-// keepClock writes down what is known of the clock, on SQLite.
+// keepClock writes down what is known of the clock.
 func (s *Store) keepClock() {
-	if !s.sqlite {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
-	wall, trusted, steady := s.clock.state()
+	wall, trusted, steady := s.clock.state(s.sqlite)
 	// What fails is left to the next sweep.
 	_, _ = s.execute(ctx, s.requests, `
 INSERT INTO m2m_clock (id, wall, trusted, steady) VALUES (1, $1, $2, $3)
@@ -50,9 +51,13 @@ ON CONFLICT (id) DO UPDATE SET wall = excluded.wall, trusted = excluded.trusted,
 }
 
 // state is what keepClock writes down.
-func (c *clock) state() (wall, trusted time.Time, steady bool) {
-	c.read()
+func (c *clock) state(sqlite bool) (shown, trusted time.Time, steady bool) {
+	if sqlite {
+		c.read()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.wall, c.trusted, c.until.IsZero()
+	_, mono := c.now()
+	passed := mono.Sub(c.judge.at)
+	return c.judge.shown.Add(passed), c.judge.trusted.Add(passed), c.judge.until.IsZero()
 }

@@ -20,8 +20,7 @@ const (
 	stepTimeout  = 5 * time.Second
 )
 
-// Some expired rows of each table, by the database's clock, and late, should that
-// clock have been ahead: revocations and replay records a day, networks 30 days,
+// Some expired rows of each table, by all clocks, and late: revocations and replay records a day, networks 30 days,
 // and secrets, without which a client is locked out, 90 days after they expired. A row
 // that is locked is being removed or renewed by another transaction: it is skipped,
 // so that neither waits. In a WITH, PostgreSQL looks for them once, however many it
@@ -78,7 +77,7 @@ func (s *Store) wrote(entry *registry.Change, sequence int64) {
 			if !more {
 				return
 			}
-			s.sweepAll(sweepCovered, clientID, sequence)
+			s.sweepAll(nil, sweepCovered, clientID, sequence)
 		}
 	})
 }
@@ -95,17 +94,17 @@ func (w *sweeper) next() (clientID string, sequence int64, more bool) {
 	return "", 0, false
 }
 
-// sweep removes what has expired.
+// sweep removes what has expired, unless clocks differ.
 func (s *Store) sweep() {
 	for _, statement := range sweeps {
-		s.sweepAll(statement)
+		s.sweepAll(s.mayDestroy, statement)
 	}
 	s.keepClock()
 }
 
 // sweepAll removes rows in small steps, with pauses for others, until there are
-// none or its time is up. What fails is left to the next sweep.
-func (s *Store) sweepAll(statement string, args ...any) {
+// none or its time is up, or until it may not. What fails is left to the next sweep.
+func (s *Store) sweepAll(may func(context.Context, *pool) bool, statement string, args ...any) {
 	begun := time.Now()
 	for removed := int64(sweepRows); removed == sweepRows && time.Since(begun) < sweepTimeout; {
 		select {
@@ -113,15 +112,18 @@ func (s *Store) sweepAll(statement string, args ...any) {
 		case <-s.sweeper.closed:
 			return
 		}
-		removed = s.sweepStep(statement, args)
+		removed = s.sweepStep(may, statement, args)
 	}
 }
 
 // sweepStep is not interrupted by Close: a connection of SQLite would then be
 // closed without its log having been written back.
-func (s *Store) sweepStep(statement string, args []any) int64 {
+func (s *Store) sweepStep(may func(context.Context, *pool) bool, statement string, args []any) int64 {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
+	if may != nil && !may(ctx, s.requests) {
+		return 0
+	}
 	removed, err := s.execute(ctx, s.requests, statement, args...)
 	if err != nil {
 		return 0

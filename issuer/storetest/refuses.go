@@ -40,6 +40,8 @@ func managerRefuses(t *testing.T, m registry.Manager) {
 	}
 	_, errID := m.Register(t.Context(), registry.Client{ID: "a\x00"})
 	refusedAs(t, "Register", errID, "Client.ID")
+	_, errDots := m.Register(t.Context(), registry.Client{ID: ".."})
+	refusedAs(t, "Register", errDots, "Client.ID")
 	_, errTwice := m.Register(t.Context(), registry.Client{ID: "new", Secrets: []registry.Secret{secret, secret}})
 	refusedAs(t, "Register", errTwice, "Client.Secrets")
 	secret.Label = long
