@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,9 +17,12 @@ var (
 	errSilent      = errors.New("jwks: the key store does not answer")
 )
 
-// longestCatchUp is how long a request waits for a read of the store, when its
-// snapshot is too old.
-const longestCatchUp = time.Second
+// A request whose snapshot is too old waits that long for a read of the store: less
+// after a read that failed.
+const (
+	longestCatchUp = 3 * time.Second
+	briefCatchUp   = time.Second
+)
 
 // current returns the snapshot if it is within its lifetime. Otherwise it waits for
 // the poller to read the store first. While the store answers, the poller keeps the
@@ -92,21 +96,19 @@ func (r *Keyring) pollNow() {
 // too old. While the store fails, one request a second does, and the others get the
 // last error at once.
 func (r *Keyring) catchUp(ctx context.Context, lifetime lifetime) error {
-	limit := time.NewTimer(longestCatchUp)
-	defer limit.Stop()
+	began := time.Now()
 	for {
-		concluded, err := r.reads.state()
+		concluded, wait, err := r.reads.state()
 		if r.fresh(r.snapshot.Load(), lifetime) {
 			return nil
 		}
-		if err != nil {
-			return err
+		if wait -= time.Since(began); wait <= 0 {
+			return cmp.Or(err, errSilent)
 		}
 		r.pollNow()
 		select {
 		case <-concluded:
-		case <-limit.C:
-			return errSilent
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-r.life.Done():
@@ -125,18 +127,21 @@ type reads struct {
 	concluded chan struct{} // closed at the end of the next read
 }
 
-// state returns a channel that is closed at the end of the next read. err is the
-// error of the last read if there is no need to wait for another one.
-func (r *reads) state() (concluded <-chan struct{}, err error) {
+// state returns a channel that is closed at the end of the next read, for how long a
+// request should wait for that, and the error of the last read.
+func (r *reads) state() (concluded <-chan struct{}, wait time.Duration, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil && (r.underWay || time.Since(r.failedAt) < time.Second) {
-		return nil, r.err
-	}
 	if r.concluded == nil {
 		r.concluded = make(chan struct{})
 	}
-	return r.concluded, nil
+	switch {
+	case r.err == nil:
+		wait = longestCatchUp
+	case !r.underWay && time.Since(r.failedAt) >= time.Second:
+		wait = briefCatchUp
+	}
+	return r.concluded, wait, r.err
 }
 
 func (r *reads) begin() {

@@ -27,6 +27,10 @@ const (
 	// signerTimeout bounds one call of a signer, and of Policy.OpenSigner.
 	signerTimeout = 5 * time.Second
 
+	// slowSign is how long a signer must have been waited for by a caller that gives
+	// up until that counts as a failure of the signer.
+	slowSign = time.Second
+
 	// maxSignerCalls bounds the calls under way, and so the goroutines that a KMS
 	// which hangs can hold.
 	maxSignerCalls = 64
@@ -117,7 +121,7 @@ func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []b
 	if err != nil && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err == nil || ctx.Err() == nil || errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= longestCatchUp {
+	if err == nil || ctx.Err() == nil || errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= slowSign {
 		r.tell(ctx, r.health.signed(k.id(), err))
 	}
 	return token, err
