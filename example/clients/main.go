@@ -42,6 +42,8 @@ const help = `clients manages the clients of an issuer.
   clients migrate                    bring the tables up to date, or make them
   clients reseal                     seal the signing keys with the first key of
                                      KEY_ENCRYPTION_KEY
+  clients adopt-keys                 put the keys' timetable right by this machine's
+                                     clock, after a wrong clock wrote it
 
 The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).
 All verbs but migrate want it to be there and up to date. Running issuers follow
@@ -74,7 +76,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		"list": list, "add": add, "show": show, "rotate-secret": rotateSecret,
 		"disable": disable, "enable": enable, "revoke": revoke, "delete": remove,
 	}
-	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate, "reseal": reseal}
+	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate, "reseal": reseal, "adopt-keys": adoptKeys}
 	if operation, ok := operations[args[0]]; ok {
 		return operation(ctx, args[1:], out)
 	}

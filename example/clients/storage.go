@@ -68,26 +68,70 @@ func reseal(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 {
 		return errors.New("reseal takes nothing; see: clients help")
 	}
-	issuer := os.Getenv("ISSUER")
-	if os.Getenv("DATABASE_URL") == "" || issuer == "" {
-		return errors.New("reseal wants DATABASE_URL, ISSUER and KEY_ENCRYPTION_KEY as the issuer has them: files are not sealed")
+	if os.Getenv("DATABASE_URL") == "" {
+		return errors.New("reseal wants DATABASE_URL: files are not sealed")
 	}
-	keys, err := service.KeyEncryptionKeys()
+	keys, done, err := keyStore(ctx)
 	if err != nil {
 		return err
 	}
-	store, err := open(ctx)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	sealed, err := store.KeyStore(issuer, keys...)
-	if err != nil {
-		return err
-	}
-	if err := jwks.Reseal(ctx, sealed); err != nil {
+	defer done()
+	if err := jwks.Reseal(ctx, keys); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out, "the signing keys are sealed with the first key of KEY_ENCRYPTION_KEY; no other one is needed for them")
 	return err
+}
+
+// adoptKeys moves a timetable that a wrong clock wrote to this machine's clock.
+func adoptKeys(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 {
+		return errors.New("adopt-keys takes nothing; see: clients help")
+	}
+	set, err := service.Load(os.Getenv("ISSUER")) // for the timetable that the issuer has
+	if err != nil {
+		return err
+	}
+	store, done, err := keyStore(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if blob, err := store.Load(ctx); err != nil || blob == nil {
+		return cmp.Or(err, errors.New("there are no signing keys: set DATA_DIR or DATABASE_URL as the issuer has them"))
+	}
+	set.Policy.Quiet = true // what is wrong is about to be put right
+	keys, err := jwks.Open(ctx, store, set.Policy)
+	if err != nil {
+		return err
+	}
+	defer keys.Close()
+	if err := keys.Adopt(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, "the next signing key signs from", keys.Status().NextSigns)
+	return err
+}
+
+// keyStore opens the key store where the issuer has it.
+func keyStore(ctx context.Context) (keys jwks.KeyStore, done func(), err error) {
+	if os.Getenv("DATABASE_URL") == "" {
+		return jwks.File(filepath.Join(dataDir(), "keys.json")), func() {}, nil
+	}
+	issuer := os.Getenv("ISSUER")
+	if issuer == "" {
+		return nil, nil, errors.New("set DATABASE_URL, ISSUER and KEY_ENCRYPTION_KEY as the issuer has them")
+	}
+	keks, err := service.KeyEncryptionKeys()
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if keys, err = store.KeyStore(issuer, keks...); err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return keys, func() { _ = store.Close() }, nil
 }
