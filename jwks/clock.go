@@ -14,7 +14,8 @@ import (
 // With a ClockStore the store's clock judges. Without one, time is what has passed
 // on the monotonic clock: a jump of the wall clock against it counts as time passed
 // for refusing, and as not passed for the timetable, until the clock has run
-// steadily for steadyFor.
+// steadily for steadyFor. So does a gap of more than steadyFor between the last write
+// and a start: either the machine was off, or the clock is wrong.
 
 // ClockStore is a [KeyStore] with a clock that all replicas share, such as a
 // database's. A replica whose own clock differs by more than Policy.Skew plans and
@@ -42,8 +43,11 @@ type clock struct {
 	anchor atomic.Pointer[anchor]
 
 	// The rest is used by one update at a time.
-	jumped time.Time     // when the wall clock last jumped, zero when it did not
-	by     time.Duration // how far it was from the believed time after that jump
+	since   time.Time     // from when on the wall clock has run steadily, on the monotonic clock
+	jumped  bool          // and it is not believed yet
+	by      time.Duration // by how much it was off then
+	started bool          // the start was the jump: the time that is believed may be too early
+	from    time.Time     // the time that was believed until the wall clock was; zero once the timetable knows
 }
 
 type anchor struct{ at, base time.Time }
@@ -81,30 +85,63 @@ func (c *clock) set(ahead time.Duration) {
 // restart makes base the time that is believed now.
 func (c *clock) restart(base time.Time) { c.anchor.Store(&anchor{time.Now(), base}) }
 
+// jump begins a time in which the wall clock, off by that much, is not believed.
+func (c *clock) jump(off time.Duration) {
+	c.since, c.jumped, c.by = time.Now(), true, off
+	c.set(off)
+}
+
+// believe makes the wall clock the time.
+func (c *clock) believe() {
+	if c.jumped {
+		c.from = c.steady()
+	}
+	c.restart(c.wall())
+	c.jumped, c.started, c.by = false, false, 0
+	c.set(0)
+}
+
+// leapt returns the time that was believed until the wall clock was believed again,
+// if the timetable has not been told yet.
+func (c *clock) leapt() (from time.Time, ok bool) { return c.from, !c.from.IsZero() }
+
+func (c *clock) planned() { c.from = time.Time{} }
+
 // judgeSteady compares the wall clock with the monotonic one.
 func (c *clock) judgeSteady(tolerance time.Duration) error {
-	wall := c.wall()
 	if c.anchor.Load() == nil {
-		c.restart(wall)
+		c.since = time.Now()
+		c.restart(c.wall())
 	}
-	off := wall.Sub(c.steady())
-	if off.Abs() <= tolerance {
-		c.restart(wall)
-		c.jumped, c.by = time.Time{}, 0
-		c.set(0)
+	off := c.wall().Sub(c.steady())
+	switch {
+	case off.Abs() <= tolerance, c.started && off >= 0 && off <= steadyFor:
+		c.believe()
 		return nil
-	}
-	if c.jumped.IsZero() || (off-c.by).Abs() > tolerance {
-		c.jumped, c.by = time.Now(), off
-	}
-	if time.Since(c.jumped) >= steadyFor {
-		c.restart(wall)
-		c.jumped, c.by = time.Time{}, 0
-		c.set(0)
+	case !c.jumped || (off-c.by).Abs() > tolerance:
+		c.jump(off)
+	case time.Since(c.since) >= steadyFor:
+		c.believe()
 		return nil
 	}
 	c.set(off)
+	if c.started {
+		return fmt.Errorf("jwks: this machine's clock is %v later than the last write of the keys: if it is right, this ends by itself when it has run steadily for %v, and else when it is set right; until then keys rotate by the time that has passed", off.Round(time.Second), steadyFor)
+	}
 	return fmt.Errorf("jwks: this machine's clock has moved by %v against the time that has passed: until it has run steadily for %v, keys rotate by the time that has passed", off.Round(time.Second), steadyFor)
+}
+
+// doubtStart begins with the time of the last write, if the wall clock shows much
+// more.
+func (c *clock) doubtStart(written time.Time) (doubted bool) {
+	gap := c.wall().Sub(written)
+	if gap <= steadyFor {
+		return false
+	}
+	c.restart(written)
+	c.jump(gap)
+	c.started = true
+	return true
 }
 
 // judgeBy compares the wall clock with the store's. moment is the time by the
@@ -119,7 +156,7 @@ func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration
 	}
 	c.set(ahead)
 	c.restart(after.Add(-ahead))
-	c.jumped, c.by = time.Time{}, 0
+	c.jumped = false
 	if ahead == 0 {
 		return nil
 	}
@@ -133,13 +170,48 @@ func (r *Keyring) judge(ctx context.Context) (off error, held bool) {
 		moment, err := store.Now(ctx)
 		if err == nil {
 			off = r.clock.judgeBy(before, moment, r.clock.wall(), r.policy.Skew)
+			r.compared = true
 			return off, off != nil
 		}
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return fmt.Errorf("jwks: the clock of the key store cannot be read: %w", err), true
 		}
 	}
-	return r.clock.judgeSteady(max(r.policy.Skew, time.Second)), false
+	return r.clock.judgeSteady(r.tolerance()), false
+}
+
+func (r *Keyring) tolerance() time.Duration { return max(r.policy.Skew, time.Second) }
+
+// doubt judges the clock at the start, by what was stored.
+func (r *Keyring) doubt(s *state) error {
+	if r.compared || len(s.Keys) == 0 || !r.clock.doubtStart(s.Written) {
+		return nil
+	}
+	return r.clock.judgeSteady(r.tolerance())
+}
+
+// sure reports whether this replica's clock is the right one, as far as that can be
+// known.
+func (r *Keyring) sure() bool {
+	return r.compared || !r.clock.jumped && time.Since(r.clock.since) >= steadyFor
+}
+
+// harmless is the error of a clock that moved forward by a time in which nothing was
+// to be dropped, as when a machine slept. Ready does not tell it.
+type harmless struct{ error }
+
+func (h harmless) Unwrap() error { return h.error }
+
+// weigh makes an error of the clock harmless if it is.
+func (r *Keyring) weigh(off error, s *state) error {
+	if off == nil || r.compared || r.clock.late.Load() > 0 || len(s.Keys) == 0 {
+		return off
+	}
+	believed, wall := goneAt(s.times(), r.policy, r.agreed(s)), goneAt(s.times(), r.policy, later(s.Written, r.clock.wall()))
+	if believed != wall {
+		return off
+	}
+	return harmless{off}
 }
 
 // agreed is the time on which the replicas that share a state agree: the later of

@@ -110,8 +110,11 @@ func TestClockJumps(t *testing.T) {
 					if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
 						t.Errorf("%+v", e)
 					}
-					if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
-						t.Errorf("Ready: %v", err)
+					if err := r.Ready(t.Context()); (err == nil) != (off == 2*time.Hour) || errors.Is(err, ErrUnavailable) {
+						t.Errorf("Ready: %v", err) // two hours that passed endanger no key
+					}
+					if p := r.Status().Problems; len(p) != 1 || p[0].Reason != event.ClockOff {
+						t.Errorf("%+v", p)
 					}
 					if healed {
 						r.clock.skew.Store(0)
@@ -128,16 +131,135 @@ func TestClockJumps(t *testing.T) {
 						return
 					}
 					time.Sleep(25 * time.Hour)
-					if err := r.Ready(t.Context()); err != nil && off > 0 {
+					synctest.Wait()
+					if err := r.Ready(t.Context()); err != nil {
 						t.Errorf("a day later: %v", err)
 					}
 					if got := signedBy(t, r); off > 30*day && got == kid || off < 30*day && got != kid {
 						t.Errorf("a day later %s signs", got)
 					}
+					if _, err := r.Key(t.Context(), kid, ""); err != nil {
+						t.Errorf("the key that signed until now is gone: %v", err)
+					}
+					rotates(t, r)
 				})
 			})
 		}
 	}
+}
+
+// rotates checks that a keyring of the default timetable is well and goes on.
+func rotates(t *testing.T, r *Keyring) {
+	t.Helper()
+	kid := signedBy(t, r)
+	for begun := time.Now(); time.Since(begun) < 40*day; time.Sleep(time.Hour) {
+		got := signedBy(t, r)
+		if err := r.Ready(t.Context()); err != nil {
+			t.Fatalf("after %v: Ready: %v", time.Since(begun), err)
+		}
+		if _, err := r.Key(t.Context(), kid, ""); got != kid && err != nil {
+			t.Fatalf("after %v: the key that has just signed: %v", time.Since(begun), err)
+		}
+		kid = got
+	}
+	if s := r.Status(); s.NextSigns.Sub(r.clock.wall()) > 31*day || s.NextKey == "" {
+		t.Errorf("the timetable stands still: %+v", s)
+	}
+}
+
+// A replica that starts without a store's clock, long after the last write, cannot
+// know whether the machine was off or its clock is wrong. It signs at once. If the
+// clock is wrong nothing is destroyed, and with a right one it is well again. If it
+// is right, all is as ever after a day.
+func TestStartWithTheClockAhead(t *testing.T) {
+	for _, wrong := range []bool{true, false} {
+		for _, off := range []time.Duration{40 * day, 400 * day} {
+			t.Run(fmt.Sprint(wrong, off), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var heard listener
+					store := &shelf{}
+					before := sure(Open(t.Context(), store, Policy{}))
+					kid := signedBy(t, before)
+					time.Sleep(20 * day)
+					kids := publishedBy(t, before)
+					before.Close()
+					time.Sleep(time.Hour)
+					if !wrong {
+						time.Sleep(off)
+						off = 0
+					}
+					r := sure(openSkewed(t.Context(), store, sure(Policy{Observe: heard.observe}.withDefaults()), off))
+					defer r.Close()
+					for begun := time.Now(); time.Since(begun) < 10*time.Hour; time.Sleep(time.Hour) {
+						if got := signedBy(t, r); got != kid || !slices.Equal(publishedBy(t, r), kids) {
+							t.Fatalf("%s signs, %q are published", got, publishedBy(t, r))
+						}
+					}
+					if stored := sure(readState(store.get(), nil)); stored.Written.After(time.Now()) {
+						t.Errorf("written in the future: %v", stored.Written)
+					}
+					synctest.Wait()
+					if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
+						t.Errorf("%+v", e)
+					}
+					if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
+						t.Errorf("Ready: %v", err)
+					}
+					if wrong {
+						r.clock.skew.Store(0)
+						time.Sleep(time.Minute)
+						if got := signedBy(t, r); got != kid {
+							t.Errorf("%s signs", got)
+						}
+						if s := r.Status(); s.NextSigns.Sub(time.Now()).Round(day) != 10*day {
+							t.Errorf("the next key signs at %v", s.NextSigns)
+						}
+					} else {
+						time.Sleep(15 * time.Hour)
+					}
+					synctest.Wait()
+					if _, err := r.Key(t.Context(), kid, ""); err != nil {
+						t.Errorf("the key that signed until now: %v", err)
+					}
+					if e := heard.take(); len(e) == 0 || e[0].Reason != "" {
+						t.Errorf("%+v", e)
+					}
+					rotates(t, r)
+				})
+			})
+		}
+	}
+}
+
+// Restarts of a replica that runs, and a machine that is off over a weekend, are no
+// reason for a word of Ready, and keys rotate through daily restarts.
+func TestDailyRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		signers := map[string]bool{}
+		for range 100 {
+			r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
+			for range 20 {
+				signers[signedBy(t, r)] = true
+				time.Sleep(time.Hour)
+			}
+			if err := r.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+			r.Close()
+			time.Sleep(4 * time.Hour)
+		}
+		if len(signers) != 4 {
+			t.Errorf("%d keys signed in 100 days", len(signers))
+		}
+		time.Sleep(60 * time.Hour)
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		signedBy(t, r)
+		if err := r.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A replica that is started with a clock that is ahead writes a state from the
@@ -151,7 +273,7 @@ func TestStateFromTheFuture(t *testing.T) {
 		kid := signedBy(t, r)
 		time.Sleep(time.Hour)
 		kids := publishedBy(t, r)
-		ahead := sure(openSkewed(t.Context(), store, r.Policy(), 40*day))
+		ahead := sure(openSkewed(t.Context(), store, r.Policy(), 20*time.Hour)) // more, and it would doubt its clock
 		defer ahead.Close()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -174,8 +296,8 @@ func TestStateFromTheFuture(t *testing.T) {
 		if got := r.Status().Generation; got > generation+2 {
 			t.Errorf("they write over each other: %d generations in an hour", got-generation)
 		}
-		if err := ahead.Ready(t.Context()); err == nil {
-			t.Error("the replica that is ahead does not notice")
+		if p := ahead.Status().Problems; len(p) != 1 || p[0].Reason != event.ClockOff {
+			t.Errorf("the replica that is ahead does not notice: %+v", p)
 		}
 		if err := ahead.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -189,46 +311,71 @@ func TestStateFromTheFuture(t *testing.T) {
 }
 
 // A replica that starts on a state from the future, with nobody to put it right,
-// signs with a key that is published, says so, and Adopt ends it.
+// signs with a key that is published, and says so. It ends by itself when the clock
+// has run steadily for a day, at once with a store's clock, and by Adopt.
 func TestStartOnAStateFromTheFuture(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{}
-		sure(openSkewed(t.Context(), store, sure(Policy{}.withDefaults()), 40*day)).Close()
-		before := store.get()
-		var heard listener
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
-		defer r.Close()
-		kid := signedBy(t, r)
-		if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
-			t.Errorf("%+v", e)
-		}
-		if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
-			t.Errorf("Ready: %v", err)
-		}
-		time.Sleep(5 * time.Minute)
-		if string(store.get()) != string(before) {
-			t.Error("it was written over")
-		}
-		if err := r.Adopt(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Minute)
-		if got := signedBy(t, r); got != kid || r.Ready(t.Context()) != nil {
-			t.Errorf("%s signs, Ready: %v", got, r.Ready(t.Context()))
-		}
-		time.Sleep(30 * day)
-		if got := signedBy(t, r); got == kid {
-			t.Error("the timetable stands still")
-		}
-	})
+	for _, end := range []string{"by itself", "store's clock", "Adopt"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shelf := &shelf{}
+				sure(openSkewed(t.Context(), shelf, sure(Policy{}.withDefaults()), 40*day)).Close()
+				before := shelf.get()
+				var heard listener
+				store := KeyStore(shelf)
+				if end == "store's clock" {
+					store = timedShelf{shelf: shelf}
+				}
+				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
+				defer r.Close()
+				kid := signedBy(t, r)
+				if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
+					t.Errorf("%+v", e)
+				}
+				if end != "store's clock" {
+					if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
+						t.Errorf("Ready: %v", err)
+					}
+					time.Sleep(5 * time.Minute)
+					if string(shelf.get()) != string(before) {
+						t.Error("it was written over")
+					}
+				}
+				switch end {
+				case "Adopt":
+					if err := r.Adopt(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				case "by itself":
+					for range 25 {
+						time.Sleep(time.Hour)
+						if got := signedBy(t, r); got != kid {
+							t.Fatalf("%s signs", got)
+						}
+					}
+				}
+				time.Sleep(10 * time.Minute)
+				if got := signedBy(t, r); got != kid {
+					t.Errorf("%s signs", got)
+				}
+				if stored := sure(readState(shelf.get(), nil)); stored.Written.After(time.Now()) {
+					t.Errorf("stored was written at %v", stored.Written)
+				}
+				rotates(t, r)
+				if got := signedBy(t, r); got == kid {
+					t.Error("the timetable stands still")
+				}
+			})
+		})
+	}
 }
 
 // While a machine sleeps the monotonic clock stands still. What was read before is
 // not used after it.
 func TestSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
 		defer r.Close()
 		kid := signedBy(t, r)
 		time.Sleep(time.Minute + time.Second)
@@ -238,7 +385,19 @@ func TestSuspend(t *testing.T) {
 		if err := other.Rotate(t.Context()); err != nil { // while this machine sleeps
 			t.Fatal(err)
 		}
+		other.Close()
 		r.clock.skew.Store(int64(2 * time.Hour)) // it wakes up
+		heard.take()
+		for range 30 {
+			if err := r.Ready(t.Context()); err != nil {
+				t.Fatalf("Ready: %v", err)
+			}
+			time.Sleep(time.Hour)
+		}
+		synctest.Wait()
+		if e := heard.take(); len(e) != 3 || e[0].Reason != event.ClockOff || e[1].Op != event.OpRotateKey || e[2].Reason != "" {
+			t.Errorf("%+v", e)
+		}
 		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("the dropped key: %v", err)
 		}

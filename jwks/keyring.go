@@ -39,17 +39,18 @@ type Keyring struct {
 	end     context.CancelFunc
 	done    sync.WaitGroup
 
+	reads reads
+	maker maker // of keys that are kept elsewhere
+
 	// busy is held while the store is read and written. Unlike a mutex, a caller
 	// whose context ends can stop waiting for it.
 	busy     *semaphore.Weighted
-	lastErr  error // of the last read
-	failedAt time.Time
-	signs    *string    // kid that signed after the last update, for events; "" when none did
-	spares   []stateKey // made by Policy.NewSigner and not stored yet
-	started  bool       // what a start changes in the timetable is written, or not due
-	held     bool       // nothing may be planned
-	foreign  error      // the store holds another keyring's state
-	proved   time.Time  // when the store was last written
+	signs    *string   // kid that signed after the last update, for events; "" when none did
+	started  bool      // what a start changes in the timetable is written, or not due
+	held     bool      // nothing may be planned
+	compared bool      // the clock was compared with the store's
+	foreign  error     // the store holds another keyring's state
+	proved   time.Time // when the store was last written
 
 	now chan struct{} // tells the poller to poll at once
 }
@@ -84,6 +85,9 @@ func newOpened(store KeyStore, policy Policy) *Keyring {
 // start reads the store for the first time.
 func (r *Keyring) start(ctx context.Context) (*Keyring, error) {
 	err := r.update(ctx, r.plan)
+	for err == nil && r.snapshot.Load() == nil && r.maker.wait(ctx) {
+		err = r.update(ctx, r.plan)
+	}
 	var unwritten *notWritten
 	if err == nil && r.snapshot.Load() == nil {
 		err = errors.New("jwks: no keys are stored yet, and this replica may make none")
@@ -94,7 +98,7 @@ func (r *Keyring) start(ctx context.Context) (*Keyring, error) {
 	if err == nil || errors.As(err, &unwritten) && r.snapshot.Load() != nil && ctx.Err() == nil {
 		return r, nil
 	}
-	r.end()
+	_ = r.Close()
 	return nil, err
 }
 
@@ -202,6 +206,7 @@ func (r *Keyring) Close() error {
 	r.closed.Store(true)
 	r.polling.Do(func() {}) // from here on no poller can start
 	r.end()
+	r.maker.close()
 	r.done.Wait()
 	return nil
 }

@@ -132,35 +132,40 @@ func TestKeysVanish(t *testing.T) {
 	})
 }
 
-// If they cannot be written back either, the keyring goes on for as long as if the
-// store were away.
+// If they cannot be written back either, the keyring goes on with those it holds,
+// as with a store that holds an older state.
 func TestKeysVanishFromAReadOnlyStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
 		defer r.Close()
-		kid := signedBy(t, r)
+		kid, next := signedBy(t, r), r.Status().NextKey
 		blob := store.get()
 		store.refuse(errReadOnly)
 		store.put(nil)
-		time.Sleep(30 * time.Minute)
-		if got := signedBy(t, r); got != kid {
-			t.Errorf("signs with %s", got)
+		time.Sleep(day)
+		synctest.Wait()
+		if got := signedBy(t, r); got != kid || get(t, r).Code != 200 {
+			t.Errorf("%s signs", got)
 		}
-		if err := r.Ready(t.Context()); err == nil {
-			t.Error("Ready is silent")
+		if e := heard.take(); len(e) != 2 || e[0].Reason != event.KeysNotWritten || e[1].Reason != event.StateOlder || !strings.Contains(e[1].Err.Error(), "gone") {
+			t.Errorf("%+v", e)
 		}
-		time.Sleep(time.Hour)
-		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("Sign: %v", err)
+		if err := r.Ready(t.Context()); !errors.Is(err, errReadOnly) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("Ready: %v", err)
 		}
-		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownKey) {
+		time.Sleep(60 * day)
+		if got := signedBy(t, r); got != next || get(t, r).Code != 200 {
+			t.Errorf("two months later %s signs", got)
+		}
+		if _, err := r.Key(t.Context(), "unknown", ""); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("Key: %v", err)
 		}
-		store.put(blob)
-		time.Sleep(2 * time.Second)
-		if got := signedBy(t, r); got != kid {
-			t.Errorf("after they came back: %s", got)
+		store.refuse(nil)
+		time.Sleep(time.Minute)
+		if err := r.Ready(t.Context()); err != nil || len(store.get()) < len(blob) {
+			t.Errorf("Ready: %v, stored are %d bytes", err, len(store.get()))
 		}
 	})
 }
@@ -222,23 +227,41 @@ func TestCancelledCaller(t *testing.T) {
 	})
 }
 
-// A store that hangs holds up a caller no longer than its context, or the time
-// for one look, and those after it not at all.
+// A store that hangs delays no request while the snapshot can be trusted, and after
+// that one request a second, by a second. All others get the last error at once.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{shelf: &shelf{}}
 		r := sure(Open(t.Context(), store, Policy{}))
 		defer r.Close()
-		kid := r.snapshot.Load().Keys[0].id()
+		kid := signedBy(t, r)
+		time.Sleep(time.Hour)
 		store.hang.Store(true)
-		time.Sleep(48 * time.Hour)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
+		for hung := time.Now(); time.Since(hung) < 55*time.Minute; time.Sleep(7 * time.Second) {
+			began := time.Now()
+			if got := signedBy(t, r); got != kid || time.Since(began) > 0 {
+				t.Fatalf("%v after it hung %s signs, in %v", began.Sub(hung), got, time.Since(began))
+			}
+		}
+		time.Sleep(time.Hour)
+		var total, longest time.Duration
+		const calls = 1000
+		for range calls {
+			began := time.Now()
+			if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			total, longest = total+time.Since(began), max(longest, time.Since(began))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if longest > time.Second || total > calls*50*time.Millisecond {
+			t.Errorf("requests wait for %v, and %v at most", total/calls, longest)
+		}
 		began := time.Now()
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
-				if _, err := r.Key(ctx, kid, ""); !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) {
 					t.Error(err)
 				}
 			})
@@ -247,17 +270,28 @@ func TestStoreHangs(t *testing.T) {
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("held up for %v", took)
 		}
-		began = time.Now()
-		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) {
-			t.Error(err)
-		}
-		if took := time.Since(began); took > 2*storeTimeout {
-			t.Errorf("held up for %v", took)
-		}
 		store.hang.Store(false)
 		time.Sleep(storeTimeout + time.Second)
 		if _, err := r.Key(t.Context(), kid, ""); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A store that hangs from the moment on in which the snapshot is too old.
+func TestStoreHangsAfterSuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &hanging{shelf: &shelf{}}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		signedBy(t, r)
+		store.hang.Store(true)
+		r.clock.skew.Store(int64(2 * time.Hour))
+		for range 20 {
+			began := time.Now()
+			if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) || time.Since(began) > longestCatchUp {
+				t.Errorf("after %v: %v", time.Since(began), err)
+			}
 		}
 	})
 }

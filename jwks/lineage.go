@@ -19,23 +19,28 @@ type comparison struct {
 	state *state // to go on with
 	raw   []byte // its blob, nil if it has none yet
 
+	first   bool  // nothing was held: it is what was stored
 	due     bool  // the state is newer than what is stored: write it
-	missing bool  // nothing is stored
 	older   error // an older state was stored, or one from the future that was not taken
 	foreign error // the state of another keyring was stored
 	future  error // a state was stored that was written in this clock's future
 }
 
-// compare decides which state to go on with.
-func (r *Keyring) compare(raw []byte) (comparison, error) {
+// compare decides which state to go on with. err is the error of reading the store.
+func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 	held := r.snapshot.Load()
 	if held == nil {
-		return r.first(raw)
+		return r.first(raw, err)
 	}
 	own := &held.state
+	if unopened, ok := errors.AsType[*otherSeal](err); ok && unopened.foreign(own) {
+		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("%w; this replica goes on with its own keys; call Keyring.Reclaim to write them over what is stored", unopened)}, nil
+	}
 	switch {
+	case err != nil:
+		return comparison{}, err
 	case raw == nil:
-		return r.writeBack(held, own, comparison{missing: true, older: errors.New("jwks: the stored keys are gone: this replica writes its own back")}), nil
+		return r.writeBack(held, own, comparison{older: errors.New("jwks: the stored keys are gone: this replica writes its own back")}), nil
 	case bytes.Equal(raw, held.raw):
 		return comparison{state: own, raw: raw, future: r.future(own)}, nil
 	}
@@ -49,7 +54,7 @@ func (r *Keyring) compare(raw []byte) (comparison, error) {
 	switch {
 	case !stored.continues(own):
 		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("jwks: the key store holds the keys of another keyring (lineage %s, this one's is %s): this replica goes on with its own; call Keyring.Adopt to take the stored ones, or Keyring.Reclaim to write its own over them", stored.Lineage, own.Lineage)}, nil
-	case stored.Lineage == own.Lineage && stored.Generation < own.Generation, stored.Lineage == "" && own.Lineage != "":
+	case stored.Lineage == own.Lineage && stored.Generation < own.Generation:
 		return r.writeBack(held, stored, comparison{older: fmt.Errorf("jwks: the key store holds generation %d of the keys, and this replica has generation %d: this replica writes its own back", stored.Generation, own.Generation)}), nil
 	}
 	if future := r.future(stored); future != nil && r.future(own) == nil {
@@ -73,15 +78,18 @@ func (r *Keyring) compare(raw []byte) (comparison, error) {
 }
 
 // first is compare at the start, when nothing is held.
-func (r *Keyring) first(raw []byte) (comparison, error) {
+func (r *Keyring) first(raw []byte, err error) (comparison, error) {
+	if err != nil {
+		return comparison{}, err
+	}
 	if raw == nil {
-		return comparison{state: &state{}}, nil
+		return comparison{first: true, state: &state{}}, nil
 	}
 	s, err := readState(raw, nil)
 	if err != nil {
 		return comparison{}, err
 	}
-	return comparison{state: s, raw: raw, future: r.future(s)}, nil
+	return comparison{first: true, state: s, raw: raw, future: r.future(s)}, nil
 }
 
 // writeBack completes a comparison with the state that is held, which is newer than
@@ -97,13 +105,9 @@ func (r *Keyring) writeBack(held *snapshot, stored *state, c comparison) compari
 }
 
 // continues reports whether a state is of the same lineage as another one, or has
-// replaced it by Adopt. A state of the first format has no lineage, and is known by
-// its keys.
+// replaced it by Adopt.
 func (s *state) continues(before *state) bool {
-	if s.Lineage != "" && before.Lineage != "" {
-		return s.Lineage == before.Lineage || s.Succeeds == before.Lineage && s.Generation > before.Generation
-	}
-	return slices.ContainsFunc(s.Keys, func(k stateKey) bool { return before.index(k.id()) >= 0 })
+	return s.Lineage == before.Lineage || s.Succeeds == before.Lineage && s.Generation > before.Generation
 }
 
 var errFuture = errors.New("jwks: the stored keys were written in the future of this machine's clock")
@@ -113,17 +117,33 @@ var errFuture = errors.New("jwks: the stored keys were written in the future of 
 // stop the timetable of all the others.
 func (r *Keyring) future(s *state) error {
 	if now := r.clock.latest(); s.Written.After(now.Add(r.policy.Skew)) {
-		return fmt.Errorf("%w, at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's and no replica puts it right, call Keyring.Adopt, which moves their timetable to this clock", errFuture, s.Written, now, r.policy.Skew)
+		return fmt.Errorf("%w, at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's, this replica moves the timetable to its clock when that has run steadily for %v, and Keyring.Adopt does at once", errFuture, s.Written, now, r.policy.Skew, steadyFor)
 	}
 	return nil
+}
+
+// putRight moves the timetable of a state from the future to this replica's clock.
+// Nothing is destroyed by that: keys go on from where they are.
+func (r *Keyring) putRight(s *state) *state {
+	next := &state{}
+	*next = *s
+	next.Keys = slices.Clone(s.Keys)
+	now := r.clock.earliest()
+	base := s.Written
+	if from, leapt := r.clock.leapt(); leapt {
+		base = later(base, from)
+	}
+	next.shift(now.Sub(base))
+	next.Written = now
+	next.Generation++
+	return next
 }
 
 // yield makes a time that is behind the wall clock the one that is believed, as
 // after a jump of the wall clock.
 func (c *clock) yield(moment time.Time) {
 	c.restart(moment)
-	c.jumped, c.by = time.Now(), c.wall().Sub(moment)
-	c.set(c.by)
+	c.jump(c.wall().Sub(moment))
 }
 
 // union returns b behind those of a that it lacks, at most maxDropped of them.
@@ -165,7 +185,10 @@ func (r *Keyring) without(s *state, kids []string) *state {
 // A restart takes the stored keys too. Adopt is for all replicas at once, and
 // without one.
 func (r *Keyring) Adopt(ctx context.Context) error {
-	return r.settle(ctx, func(raw []byte, own *state) (*state, error) {
+	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
+		if err != nil {
+			return nil, err
+		}
 		if raw == nil {
 			return nil, errors.New("jwks: Adopt: nothing is stored")
 		}
@@ -174,9 +197,6 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 			return nil, err
 		}
 		next := r.without(stored, union(own.Dropped, stored.Dropped))
-		if next.Lineage == "" {
-			next.Lineage = newLineage()
-		}
 		if next.Lineage != own.Lineage {
 			next.Succeeds = own.Lineage
 		}
@@ -189,17 +209,18 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 }
 
 // Reclaim writes the keys of this replica over what is stored, after another
-// keyring's keys were put there by mistake.
+// keyring's keys were put there by mistake. With [Sealed] it does so over what was
+// sealed under another label, too.
 func (r *Keyring) Reclaim(ctx context.Context) error {
-	return r.settle(ctx, func(raw []byte, own *state) (*state, error) {
+	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
+		if unopened, ok := errors.AsType[*otherSeal](err); err != nil && !(ok && unopened.foreign(own)) {
+			return nil, err
+		}
 		next := &state{}
 		*next = *own
 		if stored, err := readState(raw, own); err == nil && stored.continues(own) {
 			next = r.without(own, union(stored.Dropped, own.Dropped))
 			next.Generation = max(stored.Generation, own.Generation)
-		}
-		if next.Lineage == "" {
-			next.Lineage = newLineage()
 		}
 		next.Generation++
 		return next, nil
@@ -219,7 +240,7 @@ func (s *state) shift(by time.Duration) {
 }
 
 // settle writes what an operator has decided.
-func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, own *state) (*state, error)) error {
+func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, err error, own *state) (*state, error)) error {
 	if r == nil || r.snapshot.Load() == nil {
 		return errZeroKeyring
 	}
@@ -237,11 +258,8 @@ func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, own *state
 	defer cancel()
 	for range maxRaces {
 		read := r.clock.read()
-		raw, _, err := r.load(ctx)
-		if err != nil {
-			return err
-		}
-		next, err := decide(raw, &r.snapshot.Load().state)
+		raw, _, unread := r.load(ctx)
+		next, err := decide(raw, unread, &r.snapshot.Load().state)
 		if err != nil {
 			return err
 		}
@@ -249,7 +267,7 @@ func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, own *state
 		if err != nil {
 			return err
 		}
-		done, err := r.store.Save(ctx, raw, blob)
+		done, err := r.write(ctx, raw, unread, blob)
 		if err != nil {
 			return err
 		}
@@ -262,4 +280,12 @@ func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, own *state
 		}
 	}
 	return errTooBusy
+}
+
+// write replaces what was read, or could not be opened.
+func (r *Keyring) write(ctx context.Context, raw []byte, unread error, blob []byte) (bool, error) {
+	if unopened, ok := errors.AsType[*otherSeal](unread); ok {
+		return unopened.replace(ctx, blob)
+	}
+	return r.store.Save(ctx, raw, blob)
 }

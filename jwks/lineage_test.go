@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -268,48 +267,22 @@ func TestForeignState(t *testing.T) {
 	}
 }
 
-// A state of the first format has no lineage. It is read, and written in this one.
-func TestStateOfTheFirstFormat(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &shelf{}
-		first := sure(Open(t.Context(), store, Policy{}))
-		kid := signedBy(t, first)
-		time.Sleep(2 * time.Minute)
-		first.Close()
-		var f map[string]any
-		if err := json.Unmarshal(store.get(), &f); err != nil {
-			t.Fatal(err)
-		}
-		f["m2m_keys"] = 1
-		delete(f, "lineage")
-		delete(f, "generation")
-		old := sure(json.Marshal(f))
-		store.put(old)
-		store.refuse(errReadOnly)
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
-		other := sure(Open(t.Context(), store, Policy{}))
-		defer other.Close()
-		if got := signedBy(t, r); got != kid || signedBy(t, other) != kid {
-			t.Errorf("%s signs", got)
-		}
-		store.refuse(nil)
-		time.Sleep(2 * time.Minute)
-		written := sure(readState(store.get(), nil))
-		if written.Lineage == "" || written.Generation < 1 || written.index(kid) < 0 {
-			t.Errorf("%+v", written)
-		}
-		for _, k := range []*Keyring{r, other} {
-			if s := k.Status(); s.Lineage != written.Lineage || s.SigningKey != kid {
-				t.Errorf("%+v", s)
-			}
-		}
-		store.put(old) // a backup of before the upgrade
-		time.Sleep(2 * time.Minute)
-		if again := sure(readState(store.get(), nil)); again.Lineage != written.Lineage {
-			t.Error("the upgraded state was not written back")
-		}
-	})
+// The formats of before the first release are refused, and say why.
+func TestStateOfBeforeTheFirstRelease(t *testing.T) {
+	store, under := &shelf{}, &shelf{}
+	sure(Open(t.Context(), store, Policy{})).Close()
+	store.put(bytes.Replace(store.get(), []byte(`"m2m_keys": 2`), []byte(`"m2m_keys": 1`), 1))
+	if r, err := Open(t.Context(), store, Policy{}); r != nil || err == nil || !strings.Contains(err.Error(), "m2m_keys is 1, this release reads 2") {
+		t.Errorf("%v", err)
+	}
+	sealed := sure(Sealed(under, "issuer", kek(1))).(*sealed)
+	under.put(sealed.keks[0].Seal(bytes.Clone(sealMark1), nil, []byte("plain"), sealMark1)) // it had no label
+	if r, err := Open(t.Context(), sealed, Policy{}); r != nil || err == nil || !strings.Contains(err.Error(), "before the first release") {
+		t.Errorf("%v", err)
+	}
+	if saved, err := sealed.Save(t.Context(), []byte("plain"), []byte("new")); saved || err == nil {
+		t.Errorf("it was written over: %v", err)
+	}
 }
 
 func TestStateOfANewerRelease(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 //
 // Replicas that share a key store should have the same policy, and clocks that
 // differ by at most Skew. A replica does not take keys that were written in its
-// future, and with a [ClockStore] one whose clock is off writes nothing. While a new policy is rolled out, the policy of the oldest replica
-// counts until that one is replaced. So raise Retain, Announce and MaxAge
+// future, and with a [ClockStore] one whose clock is off writes nothing. While a new
+// policy is rolled out, the policy of the oldest replica counts until that one is replaced. So raise Retain, Announce and MaxAge
 // everywhere before token lifetimes, and lower them after.
 type Policy struct {
 	// Algorithm of new keys: ES256 (default), ES384, ES512, EdDSA, Ed25519,
@@ -64,10 +64,13 @@ type Policy struct {
 	// and for keys that another replica made. A signer of another key than the
 	// stored public one is not used.
 	//
-	// Each call, and each Sign of a signer, may take 5 s. One that hangs makes
-	// Sign answer [ErrUnavailable]; the keys are published and verify all the
-	// same. At most 64 calls run at a time. Keys of an older store that holds
-	// private keys go on until they have rotated. Nothing deletes keys in the KMS.
+	// Each call of OpenSigner, and each Sign of a signer, may take 5 s. One that
+	// hangs makes Sign answer [ErrUnavailable]; the keys are published and verify
+	// all the same, and [Keyring.Ready] says so. NewSigner may take 30 s, and what
+	// it returns later is used the next time; after a failure it is called again
+	// after a minute, then two, up to an hour. At most 64 calls run at a time. Keys
+	// of an older store that holds private keys go on until they have rotated.
+	// Nothing deletes keys in the KMS.
 	NewSigner  func(ctx context.Context, alg string) (signer crypto.Signer, reference string, err error)
 	OpenSigner func(ctx context.Context, reference string) (crypto.Signer, error)
 

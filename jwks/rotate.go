@@ -46,7 +46,7 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 	}
 	suspect := s.Keys[signing].id()
 	gone := false
-	err := r.update(ctx, func(ctx context.Context, s *state) (*state, error) {
+	change := func(_ context.Context, s *state) (*state, error) {
 		if r.foreign != nil {
 			return nil, refused{r.foreign}
 		}
@@ -58,8 +58,18 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 			return nil, refused{fmt.Errorf("%w: the key that signs is the only one: try again", ErrUnavailable)}
 		}
 		next.Dropped = union(s.Dropped, []string{suspect})
-		return r.withKeys(ctx, next, nil)
-	})
+		next, err := r.withKeys(next, nil, true)
+		if errors.Is(err, errMaking) {
+			err = refused{err}
+		}
+		return next, err
+	}
+	err := r.update(ctx, change)
+	for errors.Is(err, errMaking) && r.maker.wait(ctx) {
+		if err = r.maker.failed(); err == nil {
+			err = r.update(ctx, change)
+		}
+	}
 	if err == nil && gone {
 		return errors.New("jwks: the key that signed here was dropped, or is gone, already")
 	}

@@ -91,6 +91,26 @@ func dropAt(keys []times, p Policy, now time.Time) (dropped int, rest []times) {
 	return dropped, rest
 }
 
+// leapAt returns the times of keys after the time that is believed has leapt, as
+// after a jump of the clock. A key whose turn was in between signs now, and one that
+// was announced shortly before only when every verifier can have it. So the key
+// that has signed until now is retained from now on.
+func leapAt(keys []times, p Policy, from, to time.Time) (moved bool) {
+	if !from.Before(to) {
+		return false
+	}
+	for i, k := range keys {
+		if k.Announced.IsZero() || !k.Signs.After(from) {
+			continue
+		}
+		seen := from.Sub(k.Announced)
+		if turn := later(k.Signs, to.Add(max(0, p.visible()-seen))); turn.After(k.Signs) {
+			keys[i], moved = times{to.Add(-seen), turn}, true
+		}
+	}
+	return moved
+}
+
 // changesAt returns the next moment after now at which the published set changes by
 // plan: a key is made or gone. It is zero when none is planned.
 func changesAt(keys []times, p Policy, now time.Time) time.Time {
@@ -147,6 +167,21 @@ func planned(s *state, p Policy, now time.Time, starting bool) (*state, error) {
 		next.Keys = append(next.Keys, stateKey{})
 	}
 	return next, nil
+}
+
+// leap returns a state with the times of leapAt, and whether they are others.
+func (s *state) leap(p Policy, from, to time.Time) (*state, bool) {
+	list := s.times()
+	if !leapAt(list, p, from, to) {
+		return s, false
+	}
+	next := &state{}
+	*next = *s
+	next.Keys = slices.Clone(s.Keys)
+	for i := range list {
+		next.Keys[i].times = list[i]
+	}
+	return next, true
 }
 
 // firstState is the state of a new keyring. Its first key signs at once, since no

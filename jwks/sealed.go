@@ -86,11 +86,11 @@ type sealed struct {
 }
 
 // A sealed blob is a mark, a header of one line, and a box. Mark and header are
-// authenticated with the box. The first format had neither header nor label.
+// authenticated with the box.
 var (
 	sealPrefix = []byte("m2m keys, sealed v")
 	sealMark   = []byte("m2m keys, sealed v2\n")
-	sealMark1  = []byte("m2m keys, sealed v1\n")
+	sealMark1  = []byte("m2m keys, sealed v1\n") // of before the first release; it had no label
 )
 
 type sealHeader struct {
@@ -99,58 +99,75 @@ type sealHeader struct {
 	Generation int64  `json:"generation"`
 }
 
-// headerOf makes the header of a plain blob.
-func (s *sealed) headerOf(plain []byte) sealHeader {
-	var f stateFile
-	_ = json.Unmarshal(plain, &f) // what is no state has no lineage
-	return sealHeader{s.label, f.Lineage, f.Generation}
-}
-
 func (s *sealed) seal(plain []byte) []byte {
-	header, _ := json.Marshal(s.headerOf(plain)) //nolint:errchkjson // text and a number
+	var f stateFile
+	_ = json.Unmarshal(plain, &f)                                           // what is no state has no lineage
+	header, _ := json.Marshal(sealHeader{s.label, f.Lineage, f.Generation}) //nolint:errchkjson // text and a number
 	clear := append(append(bytes.Clone(sealMark), header...), '\n')
 	return s.keks[0].Seal(clear, nil, plain, bytes.Clone(clear))
 }
 
-var errDamaged = errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup) or none of the key-encryption keys has sealed them (give the one that has too)")
+var (
+	errDamaged  = errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup) or none of the key-encryption keys has sealed them (give the one that has too)")
+	errUnsealed = errors.New("jwks: the stored keys are not sealed, or not by this package: restore the sealed ones, or remove them to start with new keys")
+)
 
-// open returns the plain blob, and whether it is to be sealed again: it is not under
-// the first key-encryption key, or in the first format.
+// otherSeal is the error of a blob that another key store of Sealed seems to have
+// sealed: its label is another one, or no key-encryption key opens it. The header is
+// not authenticated.
+type otherSeal struct {
+	error
+
+	store  *sealed
+	blob   []byte
+	header sealHeader
+}
+
+func (o *otherSeal) Unwrap() error { return o.error }
+
+// foreign reports whether the blob cannot be a successor of a state: it is of another
+// label or lineage, or of an older generation. What is newer or damaged must be
+// followed, or else a Rotate of another replica would be missed.
+func (o *otherSeal) foreign(own *state) bool {
+	return o.header.Label != o.store.label || o.header.Lineage != own.Lineage || o.header.Generation < own.Generation
+}
+
+// replace writes a plain blob over the blob.
+func (o *otherSeal) replace(ctx context.Context, plain []byte) (bool, error) {
+	return o.store.store.Save(ctx, o.blob, o.store.seal(plain))
+}
+
+// open returns the plain blob, and whether it is to be sealed again, since it is not
+// under the first key-encryption key.
 func (s *sealed) open(blob []byte) (plain []byte, again bool, err error) {
-	clear, box := sealMark1, []byte(nil)
-	var header sealHeader
 	switch {
-	case bytes.HasPrefix(blob, sealMark1):
-		box = blob[len(sealMark1):]
 	case bytes.HasPrefix(blob, sealMark):
-		end := bytes.IndexByte(blob[len(sealMark):], '\n')
-		if end < 0 {
-			return nil, false, errDamaged
-		}
-		clear, box = blob[:len(sealMark)+end+1], blob[len(sealMark)+end+1:]
-		if json.Unmarshal(clear[len(sealMark):], &header) != nil {
-			return nil, false, errDamaged
-		}
-		if header.Label != s.label {
-			return nil, false, fmt.Errorf("jwks: the stored keys are those of %q, and this key store's label is %q: restore the right ones from a backup, or set the label", header.Label, s.label)
-		}
+	case bytes.HasPrefix(blob, sealMark1):
+		return nil, false, errors.New("jwks: the stored keys were sealed before the first release, in a format that is no longer read: restore newer ones, or remove them to start with new keys")
 	case bytes.HasPrefix(blob, sealPrefix):
 		return nil, false, fmt.Errorf("%w, or restore older ones from a backup if they are damaged", errNewerState)
 	default:
-		return nil, false, errors.New("jwks: the stored keys are not sealed, or not by this package: restore the sealed ones, or remove them to start with new keys")
+		return nil, false, errUnsealed
+	}
+	end := bytes.IndexByte(blob[len(sealMark):], '\n')
+	if end < 0 {
+		return nil, false, errDamaged
+	}
+	clear, box := blob[:len(sealMark)+end+1], blob[len(sealMark)+end+1:]
+	other := &otherSeal{error: errDamaged, store: s, blob: blob}
+	if json.Unmarshal(clear[len(sealMark):], &other.header) != nil {
+		return nil, false, errDamaged
+	}
+	if other.header.Label != s.label {
+		other.error = fmt.Errorf("jwks: the stored keys are those of %q, and this key store's label is %q: restore the right ones from a backup, or set the label", other.header.Label, s.label)
+		return nil, false, other
 	}
 	for i, aead := range s.keks {
-		plain, err := aead.Open(nil, nil, box, clear)
-		if err != nil {
-			continue
+		if plain, err := aead.Open(nil, nil, box, clear); err == nil {
+			return plain, i > 0, nil
 		}
-		first := len(clear) == len(sealMark1) && header == (sealHeader{})
-		if !first && header != s.headerOf(plain) {
-			return nil, false, errDamaged
-		}
-		return plain, first || i > 0, nil
 	}
-	return nil, false, errDamaged
+	return nil, false, other
 }
 
 func (s *sealed) Load(ctx context.Context) ([]byte, error) {

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
@@ -291,50 +294,114 @@ func TestSealedConcurrently(t *testing.T) {
 	}
 }
 
-// What was sealed under another label is not opened, whatever the keys.
+// What was sealed for another keyring is not opened, whatever the keys: under
+// another label, or, with the label, under a key-encryption key that is not here. A
+// keyring that runs goes on with its own keys, for as long as it has any, and
+// Reclaim ends it. So it is with an older state of its own under a key-encryption
+// key that was given up.
 func TestSealedLabel(t *testing.T) {
-	staging, production := &shelf{}, &shelf{}
-	sure(Open(t.Context(), sure(Sealed(staging, "https://staging.example", kek(1))), Policy{})).Close()
-	store := sure(Sealed(production, "https://auth.example", kek(1)))
-	r := sure(Open(t.Context(), store, Policy{}))
-	defer r.Close()
-	kid := signedBy(t, r)
-	for name, blob := range map[string][]byte{
-		"as it is":    staging.get(),
-		"other label": bytes.Replace(staging.get(), []byte("https://staging.example"), []byte("https://auth.example"), 1),
-	} {
-		production.put(blob)
-		if err := r.update(t.Context(), r.plan); err == nil {
-			t.Errorf("%s: it was taken", name)
-		}
-		if got := signedBy(t, r); got != kid {
-			t.Errorf("%s: %s signs", name, got)
-		}
-		if again, err := Open(t.Context(), store, Policy{}); again != nil || err == nil || name == "as it is" && !strings.Contains(err.Error(), `"https://staging.example"`) {
-			t.Errorf("%s: %v", name, err)
-		}
+	for _, name := range []string{"label", "label changed", "key-encryption key", "old key-encryption key"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var heard listener
+				under, elsewhere := &shelf{}, &shelf{}
+				store := sure(Sealed(under, "production", kek(1)))
+				policy := Policy{Observe: heard.observe, Poll: 10 * time.Minute}
+				r := sure(Open(t.Context(), store, policy))
+				defer r.Close()
+				kid, next := signedBy(t, r), r.Status().NextKey
+				var blob []byte
+				switch name {
+				case "old key-encryption key":
+					elsewhere.put(under.get())
+					old := sure(Sealed(elsewhere, "production", kek(2), kek(1)))
+					if err := Reseal(t.Context(), old); err != nil {
+						t.Fatal(err)
+					}
+					blob = elsewhere.get()
+					time.Sleep(7 * time.Hour) // the state goes on
+				case "key-encryption key":
+					sure(Open(t.Context(), sure(Sealed(elsewhere, "production", kek(2))), Policy{})).Close()
+					blob = elsewhere.get()
+				default:
+					sure(Open(t.Context(), sure(Sealed(elsewhere, "staging", kek(1))), Policy{})).Close()
+					blob = elsewhere.get()
+				}
+				if name == "label changed" {
+					blob = bytes.Replace(blob, []byte("staging"), []byte("production"), 1)
+				}
+				under.put(blob)
+				time.Sleep(day)
+				synctest.Wait()
+				if got := signedBy(t, r); got != kid {
+					t.Errorf("%s signs", got)
+				}
+				if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateForeign {
+					t.Errorf("%+v", e)
+				}
+				if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "Reclaim") {
+					t.Errorf("Ready: %v", err)
+				}
+				if err := r.Rotate(t.Context()); err == nil || !strings.Contains(err.Error(), "Reclaim") {
+					t.Errorf("Rotate: %v", err)
+				}
+				if err := r.Adopt(t.Context()); err == nil {
+					t.Error("it was adopted")
+				}
+				if again, err := Open(t.Context(), store, Policy{}); again != nil || err == nil || name == "label" && !strings.Contains(err.Error(), `"staging"`) {
+					t.Errorf("Open: %v", err)
+				}
+				time.Sleep(31 * day)
+				if got := signedBy(t, r); got != next || get(t, r).Code != 200 {
+					t.Errorf("a month later %s signs", got)
+				}
+				if !bytes.Equal(under.get(), blob) {
+					t.Error("it was written over")
+				}
+				if err := r.Reclaim(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Minute)
+				again := sure(Open(t.Context(), store, Policy{}))
+				defer again.Close()
+				if a, b := signedBy(t, r), signedBy(t, again); a != b {
+					t.Errorf("%s and %s sign", a, b)
+				}
+				if err := r.Ready(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 	for _, label := range []string{"", strings.Repeat("x", 2000)} {
-		if _, err := Sealed(production, label, kek(1)); err == nil {
+		if _, err := Sealed(&shelf{}, label, kek(1)); err == nil {
 			t.Error("it has no label")
 		}
 	}
 }
 
-// The first format had no label. It is opened, and sealed again in this one.
-func TestSealedFirstFormat(t *testing.T) {
-	under := &shelf{}
-	s, ok := sure(Sealed(under, "issuer", kek(1))).(*sealed)
-	if !ok {
-		t.Fatal("another type")
-	}
-	under.put(s.keks[0].Seal(bytes.Clone(sealMark1), nil, []byte("plain"), sealMark1))
-	if blob, err := s.Load(t.Context()); string(blob) != "plain" || err != nil {
-		t.Fatalf("%q, %v", blob, err)
-	}
-	if !bytes.HasPrefix(under.get(), sealMark) {
-		t.Error("it was not sealed again")
-	}
+// A state that a newer replica sealed under a key-encryption key that this one lacks
+// may hold a Rotate. So it is no other keyring's: this replica stops in time.
+func TestSealedNewerUnderAnotherKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		under := &shelf{}
+		r := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}))
+		defer r.Close()
+		signedBy(t, r)
+		other := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(2), kek(1))), Policy{}))
+		defer other.Close()
+		signedBy(t, other)
+		if err := other.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Sign: %v", err)
+		}
+		if err := r.Reclaim(t.Context()); err == nil {
+			t.Error("the Rotate was written over")
+		}
+	})
 }
 
 func TestReseal(t *testing.T) {

@@ -24,9 +24,12 @@ import (
 // goroutine of its own, which its caller leaves at a deadline.
 
 const (
-	// signerTimeout bounds one call of a signer, of Policy.NewSigner and of
-	// Policy.OpenSigner.
+	// signerTimeout bounds one call of a signer, and of Policy.OpenSigner.
 	signerTimeout = 5 * time.Second
+
+	// slowSign is how long a signer must have been waited for by a caller that gives
+	// up until that counts as a failure of the signer.
+	slowSign = time.Second
 
 	// maxSignerCalls bounds the calls under way, and so the goroutines that a KMS
 	// which hangs can hold.
@@ -42,19 +45,19 @@ type calls struct {
 func newCalls() *calls { return &calls{slots: semaphore.NewWeighted(maxSignerCalls)} }
 
 // bounded runs f, and returns at the deadline whether f has returned or not.
-func bounded[T any](ctx context.Context, c *calls, what string, f func(context.Context) (T, error)) (T, error) {
+func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Duration, f func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
 	var none T
-	limited, cancel := context.WithTimeout(ctx, signerTimeout)
+	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	late := func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %s did not answer within %v", ErrUnavailable, what, signerTimeout)
+		return fmt.Errorf("%w: %s did not answer within %v", ErrUnavailable, what, timeout)
 	}
 	if !c.slots.TryAcquire(1) {
 		if c.stuck.Load() >= maxSignerCalls {
@@ -104,85 +107,44 @@ func isRemote(private crypto.Signer) bool {
 	return true
 }
 
-// sign makes a token with a key.
+// sign makes a token with a key. It notes how a key that is kept elsewhere does.
 func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []byte) (string, error) {
 	switch {
 	case k.Signer == nil:
-		return "", fmt.Errorf("%w: the private key of %s could not be opened", ErrUnavailable, k.id())
+		return "", errUnopened(k)
 	case !k.remote:
 		return k.Sign(typ, payload)
 	}
+	began := time.Now()
 	payload = bytes.Clone(payload) // the caller may use it again while the call hangs
-	token, err := bounded(ctx, r.calls, "the signer of key "+k.id(), func(context.Context) (string, error) { return k.Sign(typ, payload) })
+	token, err := bounded(ctx, r.calls, "the signer of key "+k.id(), signerTimeout, func(context.Context) (string, error) { return k.Sign(typ, payload) })
 	if err != nil && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err == nil || ctx.Err() == nil || errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= slowSign {
+		r.tell(ctx, r.health.signed(k.id(), err))
 	}
 	return token, err
 }
 
-// withKeys makes the keys that a planned state lacks.
-func (r *Keyring) withKeys(ctx context.Context, s *state, err error) (*state, error) {
-	if s == nil || err != nil {
-		return nil, err
-	}
-	for i := range s.Keys {
-		if s.Keys[i].key != nil {
-			continue
-		}
-		made, err := r.newKey(ctx, s)
-		if err != nil {
-			return nil, err
-		}
-		made.times = s.Keys[i].times
-		s.Keys[i] = made
-	}
-	return s, nil
+func errUnopened(k *stateKey) error {
+	return fmt.Errorf("%w: the private key of %s could not be opened", ErrUnavailable, k.id())
 }
 
-// newKey makes a key of the policy's algorithm. One that Policy.NewSigner made and
-// that was not stored, because another replica wrote first, is used the next time.
-func (r *Keyring) newKey(ctx context.Context, s *state) (stateKey, error) {
-	alg := r.policy.Algorithm
-	if r.policy.NewSigner == nil {
-		private, err := jose.Generate(alg)
-		if err != nil {
-			return stateKey{}, err
-		}
-		signer, err := jose.NewSigner(private, alg)
-		if err != nil {
-			return stateKey{}, err
-		}
-		return stateKey{Signer: signer, key: signer.Key()}, nil
+// probe tries a signer that failed, so that it is found well again without a
+// request. What it signs is no token, and is thrown away.
+func (r *Keyring) probe(ctx context.Context) error {
+	if !r.health.signerFails() {
+		return nil
 	}
-	for _, spare := range r.spares {
-		if spare.algorithm() == alg && s.index(spare.id()) < 0 {
-			return spare, nil
-		}
-	}
-	made, err := bounded(ctx, r.calls, "Policy.NewSigner", func(ctx context.Context) (stateKey, error) {
-		private, reference, err := r.policy.NewSigner(ctx, alg)
-		if err != nil {
-			return stateKey{}, err
-		}
-		if reference == "" {
-			return stateKey{}, errors.New("it returned no reference")
-		}
-		signer, err := jose.NewSigner(private, alg)
-		if err != nil {
-			return stateKey{}, err
-		}
-		return stateKey{Signer: signer, key: signer.Key(), reference: reference, remote: isRemote(private)}, nil
-	})
+	k, err := r.signer(ctx)
 	if err != nil {
-		return stateKey{}, &notWritten{err: fmt.Errorf("jwks: Policy.NewSigner: %w", err)}
+		return err
 	}
-	r.spares = append(r.spares, made)
-	return made, nil
-}
-
-// stored notes that a state was written: a spare key in it is none any more.
-func (r *Keyring) stored(s *state) {
-	r.spares = slices.DeleteFunc(r.spares, func(k stateKey) bool { return s.index(k.id()) >= 0 })
+	if _, err = r.sign(ctx, k, "probe", []byte("{}")); err != nil && !errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: the signer of key %s: %w", ErrUnavailable, k.id(), err)
+	}
+	return err
 }
 
 // opened returns the state with the signers that Policy.OpenSigner opens for its
@@ -228,7 +190,7 @@ func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, r
 		*jose.Signer
 		remote bool
 	}
-	opened, err := bounded(ctx, r.calls, "Policy.OpenSigner", func(ctx context.Context) (openedKey, error) {
+	opened, err := bounded(ctx, r.calls, "Policy.OpenSigner", signerTimeout, func(ctx context.Context) (openedKey, error) {
 		private, err := r.policy.OpenSigner(ctx, k.reference)
 		if err != nil {
 			return openedKey{}, err

@@ -207,6 +207,197 @@ func TestKMSAway(t *testing.T) {
 	}
 }
 
+// A KMS that fails, or hangs, while a keyring runs: operators hear of it once, Ready
+// says that it cannot sign, and both end without a request.
+func TestKMSFailsWhileRunning(t *testing.T) {
+	for _, hanging := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var heard listener
+			vault := &kms{keys: map[string]crypto.Signer{}}
+			policy := vault.policy()
+			policy.Observe, policy.Poll = heard.observe, 0
+			r := sure(Open(t.Context(), &shelf{}, policy))
+			defer r.Close()
+			kid := signedBy(t, r)
+			gone, hangs := errors.New("the KMS is away"), make(chan struct{})
+			if hanging {
+				gone = context.DeadlineExceeded
+				vault.set(nil, hangs)
+			} else {
+				vault.set(gone, nil)
+			}
+			for range 5 {
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // less than the signer may take
+				if _, err := r.Sign(ctx, "at+jwt", nil); err == nil {
+					t.Error("it signed")
+				}
+				cancel()
+			}
+			if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.KeysUnavailable || !errors.Is(e.Err, gone) || !strings.Contains(e.Err.Error(), kid) {
+				t.Errorf("%+v", e)
+			}
+			if err := r.Ready(t.Context()); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("Ready: %v", err)
+			}
+			if p := r.Status().Problems; len(p) != 1 || p[0].Reason != event.KeysUnavailable {
+				t.Errorf("%+v", p)
+			}
+			time.Sleep(10 * time.Minute)
+			close(hangs)
+			vault.set(nil, nil)
+			time.Sleep(10 * time.Second)
+			if err := r.Ready(t.Context()); errors.Is(err, ErrUnavailable) {
+				t.Errorf("Ready: %v", err)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != "" {
+				t.Errorf("%+v", e)
+			}
+			if err := r.Ready(t.Context()); err != nil || len(r.Status().Problems) != 0 {
+				t.Errorf("Ready: %v", err)
+			}
+		})
+	}
+}
+
+// One signature of a hundred fails: that is one event, not many, and a replica that
+// can sign is not taken out of service for it.
+func TestKMSFailsNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard listener
+		vault := &kms{keys: map[string]crypto.Signer{}}
+		policy := vault.policy()
+		policy.Observe = heard.observe
+		r := sure(Open(t.Context(), &shelf{}, policy))
+		defer r.Close()
+		for i := range 10_000 {
+			vault.set(nil, nil)
+			if i%100 == 0 {
+				vault.set(errors.New("throttled"), nil)
+			}
+			_, _ = r.Sign(t.Context(), "at+jwt", []byte("{}"))
+			time.Sleep(10 * time.Millisecond)
+		}
+		if e := heard.one(t); e.Reason != event.KeysUnavailable {
+			t.Errorf("%+v", e)
+		}
+		if err := r.Ready(t.Context()); err == nil || errors.Is(err, ErrUnavailable) {
+			t.Errorf("Ready: %v", err)
+		}
+	})
+}
+
+// The keys of NewKeyring have no poller.
+func TestNewKeyringSignerFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		vault := &kms{err: errors.New("away")}
+		r := sure(NewKeyring(kmsKey{vault, testKeys()["ES256"].private}))
+		_, _ = r.Sign(t.Context(), "at+jwt", nil)
+		if err := r.Ready(t.Context()); !errors.Is(err, ErrUnavailable) || len(r.Status().Problems) != 1 {
+			t.Errorf("Ready: %v, %+v", err, r.Status())
+		}
+		vault.set(nil, nil)
+		time.Sleep(time.Minute)
+		if err := r.Ready(t.Context()); err != nil || len(r.Status().Problems) != 0 {
+			t.Errorf("Ready: %v, %+v", err, r.Status())
+		}
+	})
+}
+
+// A KMS that is slow to make a key, whatever its deadline says, makes no key in vain,
+// and delays nobody. One that hangs or fails is not asked at each poll.
+func TestKMSSlowToMakeKeys(t *testing.T) {
+	for name, tt := range map[string]struct {
+		takes time.Duration
+		fails bool
+		most  int
+		told  bool
+	}{
+		"slow":                  {6 * time.Second, false, 4, false},
+		"slower than an update": {25 * time.Second, false, 4, false},
+		"late":                  {50 * time.Second, false, 4, true},
+		"makes one and fails":   {time.Second, true, 71*24 + 10, true}, // one an hour
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var heard listener
+			vault := &kms{keys: map[string]crypto.Signer{}}
+			store := &shelf{}
+			policy := vault.policy()
+			sure(Open(t.Context(), store, policy)).Close()
+			policy.Observe, policy.Poll = heard.observe, 0
+			calls := 0
+			policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
+				calls++
+				time.Sleep(tt.takes) // whatever the context says
+				signer, reference, err := vault.newSigner(ctx, alg)
+				if tt.fails {
+					err = errors.New("no answer")
+				}
+				return signer, reference, err
+			}
+			r := sure(Open(t.Context(), store, policy))
+			defer r.Close()
+			first := signedBy(t, r)
+			rotations, signs := 0, first
+			for begun := time.Now(); time.Since(begun) < 100*day; time.Sleep(time.Hour) {
+				began := time.Now()
+				kid := signedBy(t, r)
+				if get(t, r).Code != 200 || time.Since(began) > 0 {
+					t.Fatalf("%s: after %v", name, time.Since(began))
+				}
+				if kid != signs {
+					rotations, signs = rotations+1, kid
+				}
+			}
+			if calls > tt.most {
+				t.Errorf("%s: %d keys were made", name, calls)
+			}
+			if rotations < 3 && !tt.fails {
+				t.Errorf("%s: %d rotations", name, rotations)
+			}
+			told := false
+			for _, e := range heard.take() {
+				told = told || e.Reason == event.KeysNotWritten
+			}
+			if told != tt.told {
+				t.Errorf("%s: keys_not_written was told: %t", name, told)
+			}
+		})
+	}
+}
+
+// The first keys, and the one after an emergency, are waited for.
+func TestKMSSlowToMakeTheFirstKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		vault := &kms{keys: map[string]crypto.Signer{}}
+		policy := vault.policy()
+		policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
+			time.Sleep(25 * time.Second)
+			return vault.newSigner(ctx, alg)
+		}
+		r := sure(Open(t.Context(), &shelf{}, policy))
+		defer r.Close()
+		for range 3 {
+			stolen := signedBy(t, r)
+			if err := r.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Key(t.Context(), stolen, ""); !errors.Is(err, ErrUnknownKey) {
+				t.Errorf("the dropped key: %v", err)
+			}
+			time.Sleep(day)
+		}
+		hangs := make(chan struct{})
+		vault.set(nil, hangs)
+		time.Sleep(40 * day)
+		if _, err := Open(t.Context(), &shelf{}, policy); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("Open: %v", err)
+		}
+		close(hangs)
+	})
+}
+
 // A signer that hangs holds few goroutines, and soon fails at once.
 func TestSignerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

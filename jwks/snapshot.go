@@ -56,9 +56,15 @@ func (r *Keyring) fresh(s *snapshot, lifetime lifetime) bool {
 
 // show makes a state the one that requests see.
 func (r *Keyring) show(s *state, raw []byte, read reading) error {
-	next, err := newSnapshot(s)
-	if err != nil {
-		return err
+	var next *snapshot
+	if held := r.snapshot.Load(); held != nil && s == &held.state {
+		again := *held
+		next = &again
+	} else {
+		var err error
+		if next, err = newSnapshot(s); err != nil {
+			return err
+		}
 	}
 	next.raw, next.read = raw, read
 	r.snapshot.Store(next)

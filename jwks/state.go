@@ -16,8 +16,7 @@ import (
 // them, in the order in which they sign, each with its times. It is immutable once
 // read.
 type state struct {
-	// Lineage is random, made with the first keys, and the same for ever. It is
-	// empty in a state of the first format.
+	// Lineage is random, made with the first keys, and the same for ever.
 	Lineage string
 
 	// Succeeds is the lineage that this one replaced by Adopt.
@@ -51,8 +50,8 @@ func (k stateKey) id() string        { return k.key.ID() }
 func (k stateKey) algorithm() string { return k.key.Algorithm() }
 
 const (
-	// stateVersion is the version of the format that is written. Version 1 had no
-	// lineage, generation, dropped and references. It is read too.
+	// stateVersion is the version of the format. Version 1, of before the first
+	// release, is not read.
 	stateVersion = 2
 
 	// maxDropped bounds the list of dropped kids. The oldest go first.
@@ -128,19 +127,16 @@ func readState(blob []byte, previous *state) (*state, error) {
 	if err := json.Unmarshal(blob, &f); err != nil {
 		return nil, wrap(errors.New("not the state of a keyring"))
 	}
-	if f.Version < 1 {
-		return nil, wrap(fmt.Errorf("m2m_keys is %d, this release reads 1 to %d", f.Version, stateVersion))
+	if f.Version < stateVersion {
+		return nil, wrap(fmt.Errorf("m2m_keys is %d, this release reads %d", f.Version, stateVersion))
 	}
-	if f.Version > 1 && (f.Lineage == "" || f.Generation < 1) {
+	if f.Lineage == "" || f.Generation < 1 {
 		return nil, wrap(errors.New("it has no lineage or no generation"))
 	}
 	if len(f.Keys) == 0 {
 		return nil, wrap(errors.New("it holds no key"))
 	}
-	s := &state{Written: f.Written, Dropped: f.Dropped}
-	if f.Version > 1 {
-		s.Lineage, s.Succeeds, s.Generation = f.Lineage, f.Succeeds, f.Generation
-	}
+	s := &state{Lineage: f.Lineage, Succeeds: f.Succeeds, Generation: f.Generation, Written: f.Written, Dropped: f.Dropped}
 	known := map[string]stateKey{}
 	if previous != nil {
 		for _, k := range previous.Keys {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -89,7 +90,49 @@ type health struct {
 	readAt   time.Time
 	wroteAt  time.Time
 	problems []KeyringProblem
+	unopened error // of the last update
+
+	signs      atomic.Bool // a signer of a key that is kept elsewhere fails
+	signErr    error       // why, nil when it does not
+	signFailed time.Time   // when it failed last
 }
+
+// signerCalm is how long a signer must not have failed until it counts as well, so
+// that one that fails now and then is one event and not many.
+const signerCalm = 10 * time.Second
+
+// signed takes in what came of signing with a key that is kept elsewhere, and
+// returns the changes.
+func (h *health) signed(kid string, err error) (changes []problem) {
+	if err == nil && !h.signs.Load() {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	switch {
+	case err != nil:
+		h.signErr, h.signFailed = fmt.Errorf("jwks: the key %s does not sign: %w", kid, err), now
+		h.signs.Store(true)
+	case h.signErr == nil || now.Sub(h.signFailed) < signerCalm:
+		return nil
+	default:
+		h.signErr = nil
+		h.signs.Store(false)
+	}
+	var list []problem
+	for _, p := range h.problems {
+		if p.Reason != event.KeysUnavailable {
+			list = append(list, problem{p.Reason, p.Err})
+		}
+	}
+	if err := cmp.Or(h.unopened, h.signErr); err != nil {
+		list = append([]problem{{event.KeysUnavailable, err}}, list...)
+	}
+	return h.settle(list, nil)
+}
+
+func (h *health) signerFails() bool { return h.signs.Load() }
 
 func (h *health) failing() bool {
 	h.mu.Lock()
@@ -127,14 +170,14 @@ func (h *health) apply(f found) (changes []problem) {
 		f.write = before(event.KeysNotWritten) // it was not tried
 	}
 	if f.read != nil { // the rest is as it was
-		f.unopened, f.foreign, f.exposed = before(event.KeysUnavailable), before(event.StateForeign), before(event.KeysExposed)
+		f.foreign, f.exposed = before(event.StateForeign), before(event.KeysExposed)
 	} else {
-		h.readAt = now
+		h.readAt, h.unopened = now, f.unopened
 	}
 	if f.saved {
 		h.wroteAt = now
 	}
-	add(event.KeysUnavailable, f.unopened)
+	add(event.KeysUnavailable, cmp.Or(h.unopened, h.signErr))
 	add(event.KeysNotWritten, f.write)
 	add(event.StateForeign, f.foreign)
 	add(event.ClockOff, f.clock)
@@ -150,10 +193,15 @@ func (h *health) apply(f found) (changes []problem) {
 	case before(reason) == nil:
 		changes = append(changes, problem{reason, f.older})
 	}
+	return h.settle(list, changes)
+}
+
+// settle makes a list the problems of now, and adds what that changes.
+func (h *health) settle(list, changes []problem) []problem {
 	worse := len(h.problems) > 0
 	problems := make([]KeyringProblem, len(list))
 	for i, p := range list {
-		problems[i] = KeyringProblem{p.reason, now, p.err}
+		problems[i] = KeyringProblem{p.reason, time.Now(), p.err}
 		j := slices.IndexFunc(h.problems, func(k KeyringProblem) bool { return k.Reason == p.reason })
 		if j >= 0 {
 			problems[i].Since = h.problems[j].Since
@@ -183,12 +231,10 @@ func (r *Keyring) release(ctx context.Context, f found) {
 		r.signs = &after
 	}
 	r.busy.Release(1)
+	r.tell(ctx, changes)
 	observe := event.Background(r.policy.Observe, r.policy.Quiet)
 	if observe == nil {
 		return
-	}
-	for _, p := range changes {
-		observe(ctx, Event{Op: event.OpKeyStore, Reason: p.reason, Err: p.err})
 	}
 	switch {
 	case s == nil || before == nil || *before == after: // opened, or no change
@@ -196,6 +242,20 @@ func (r *Keyring) release(ctx context.Context, f found) {
 		observe(ctx, Event{Op: event.OpRotateKey, Reason: event.KeysUnavailable, Err: errNoneSigns(s)})
 	default:
 		observe(ctx, Event{Op: event.OpRotateKey, KeyID: after})
+	}
+}
+
+// tell reports changes of what is wrong.
+func (r *Keyring) tell(ctx context.Context, changes []problem) {
+	if len(changes) == 0 {
+		return
+	}
+	observe := event.Background(r.policy.Observe, r.policy.Quiet)
+	if observe == nil {
+		return
+	}
+	for _, p := range changes {
+		observe(ctx, Event{Op: event.OpKeyStore, Reason: p.reason, Err: p.err})
 	}
 }
 
@@ -213,7 +273,7 @@ func (r *Keyring) observeRotate(ctx context.Context, err error) {
 
 // Ready reports whether all is well, for operators and for a readiness endpoint. The
 // error is [ErrUnavailable] when the keyring cannot sign, or cannot be published,
-// now. Any other error says what is wrong while it still works: the key store
+// now; a signer that is kept elsewhere and has failed is tried once more. Any other error says what is wrong while it still works: the key store
 // cannot be written, a clock is off, or the like. Taking a replica out of service
 // for one of those helps nobody.
 func (r *Keyring) Ready(ctx context.Context) error {
@@ -224,12 +284,20 @@ func (r *Keyring) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	problems := r.health.list()
 	if key.Signer == nil {
-		err = fmt.Errorf("%w: the private key of %s could not be opened", ErrUnavailable, key.id())
+		err = errUnopened(key)
+	} else {
+		err = r.probe(ctx)
 	}
-	for _, p := range problems {
-		err = errors.Join(err, fmt.Errorf("%s since %v: %w", p.Reason, p.Since.UTC().Format(time.RFC3339), p.Err))
+	for _, p := range r.health.list() {
+		if _, ok := errors.AsType[harmless](p.Err); ok {
+			continue
+		}
+		format := "%s since %v: %w"
+		if p.Reason == event.KeysUnavailable { // of one key: whether it is the one that signs is known
+			format = "%s since %v: %v"
+		}
+		err = errors.Join(err, fmt.Errorf(format, p.Reason, p.Since.UTC().Format(time.RFC3339), p.Err))
 	}
 	return err
 }
@@ -253,6 +321,7 @@ func (r *Keyring) Status() KeyringStatus {
 			status.NextKey, status.NextSigns = k.id(), k.Signs
 		}
 	}
+	status.Problems = r.health.list()
 	if r.store == nil {
 		return status
 	}
@@ -264,7 +333,6 @@ func (r *Keyring) Status() KeyringStatus {
 	r.health.mu.Lock()
 	defer r.health.mu.Unlock()
 	status.ReadAt, status.WrittenAt = r.health.readAt, r.health.wroteAt
-	status.Problems = slices.Clone(r.health.problems)
 	for _, p := range status.Problems {
 		if p.Reason == event.KeysNotWritten {
 			status.WriteError, status.WriteFailsSince = p.Err, p.Since

@@ -41,6 +41,8 @@ const help = `clients manages the clients of an issuer.
   clients migrate                    bring the tables up to date, or make them
   clients reseal                     seal the signing keys with the first key of
                                      KEY_ENCRYPTION_KEY
+  clients adopt-keys                 put the keys' timetable right by this machine's
+                                     clock, after a wrong clock wrote it
 
 The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).
 All verbs but migrate want it to be there and up to date. Every change says
@@ -93,11 +95,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		_, err := fmt.Fprint(out, help)
 		return err
 	}
-	switch args[0] {
-	case "migrate":
-		return migrate(ctx, args[1:], out)
-	case "reseal":
-		return reseal(ctx, args[1:], out)
+	operations := map[string]func(context.Context, []string, io.Writer) error{"migrate": migrate, "reseal": reseal, "adopt-keys": adoptKeys}
+	if operation, ok := operations[args[0]]; ok {
+		return operation(ctx, args[1:], out)
 	}
 	verb, ok := verbs[args[0]]
 	if !ok {

@@ -19,10 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
 
-	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
-	"github.com/echo-m2m/m2m/jwks"
 )
 
 // open opens the store where the issuer has it, and says where that is. It makes no
@@ -129,36 +127,5 @@ func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 		what = "were made, in version"
 	}
 	_, err = fmt.Fprintf(out, "%s: the tables %s %d\n", place, what, s.Schema)
-	return err
-}
-
-// reseal seals the stored signing keys with the first key of KEY_ENCRYPTION_KEY.
-func reseal(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 {
-		return errors.New("reseal takes nothing; see: clients help")
-	}
-	issuer := os.Getenv("ISSUER")
-	if os.Getenv("DATABASE_URL") == "" || issuer == "" {
-		return errors.New("reseal wants DATABASE_URL, ISSUER and KEY_ENCRYPTION_KEY as the issuer has them: files are not sealed")
-	}
-	keys, err := service.KeyEncryptionKeys()
-	if err != nil {
-		return err
-	}
-	store, place, err := open(ctx, answerTimeout)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	sealed, err := store.KeyStore(issuer, keys...)
-	if err != nil {
-		return err
-	}
-	if err := jwks.Reseal(ctx, sealed); err != nil {
-		return fmt.Errorf("%s: %w", place, err)
-	}
-	_, err = fmt.Fprintf(out, "%s: the signing keys are sealed with the first key of KEY_ENCRYPTION_KEY; no other one is needed for them\n", place)
 	return err
 }
