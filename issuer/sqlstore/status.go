@@ -11,7 +11,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Status is what a [Store] knows of its database, for operators.
+// Status is what a [Store] knows of its database, for operators. As JSON its
+// errors are texts.
 type Status struct {
 	Dialect string // "SQLite" or "PostgreSQL"
 
