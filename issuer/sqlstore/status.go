@@ -129,6 +129,9 @@ func (s *Store) Ready(ctx context.Context) error {
 		}
 	}
 	if status := s.Status(); status.ReadOnly {
+		if !s.sqlite {
+			return wrap("not ready", errReadOnlyPG)
+		}
 		return wrap("not ready", errReadOnly)
 	}
 	if !s.sqlite {
@@ -177,7 +180,10 @@ func (s *Store) readMode(ctx context.Context) error {
 	return nil
 }
 
-var errReadOnly = errors.New("the database is read-only")
+var (
+	errReadOnly   = errors.New("the database is read-only")
+	errReadOnlyPG = fmt.Errorf("%w: it is a standby, or default_transaction_read_only is on", errReadOnly)
+)
 
 // The codes of SQLite's errors; the extended ones keep them in the low byte.
 const (
@@ -202,6 +208,8 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case sqlState(err) == "25006":
+		return fmt.Errorf("%w: %w", errReadOnlyPG, err)
 	case isReadOnly(err):
 		return fmt.Errorf("%w: %w", errReadOnly, err)
 	case sqliteCode(err) == sqliteFull || sqlState(err) == "53100":
