@@ -39,8 +39,9 @@ const help = `clients manages the clients of an issuer.
   clients delete ID                  and revoke its tokens
 
   clients migrate                    bring the tables up to date, or make them
-  clients reseal                     seal the signing keys with the first key of
-                                     KEY_ENCRYPTION_KEY
+  ISSUER=URL clients reseal          seal the signing keys with the first key of
+                                     KEY_ENCRYPTION_KEY; URL is what the issuer
+                                     prints at start
 
 The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).
 All verbs but migrate want it to be there and up to date. Every change says

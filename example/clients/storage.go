@@ -30,7 +30,11 @@ import (
 // clients.
 func open(ctx context.Context, timeout time.Duration) (*sqlstore.Store, string, error) {
 	if os.Getenv("DATABASE_URL") != "" {
-		return openDatabase(ctx, timeout, true)
+		store, place, err := openDatabase(ctx, timeout, true)
+		return store, place, service.OldTables(err)
+	}
+	if err := service.DatabaseNamed(); err != nil {
+		return nil, "", err
 	}
 	path := databaseFile()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -116,6 +120,8 @@ func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 	place := databaseFile()
 	if os.Getenv("DATABASE_URL") != "" {
 		store, place, err = openDatabase(ctx, answerTimeout, false)
+	} else if err = service.DatabaseNamed(); err != nil {
+		return err
 	} else if err = os.MkdirAll(dataDir(), 0o700); err == nil {
 		store, err = sqlite.Open(ctx, place)
 	}
@@ -138,8 +144,11 @@ func reseal(ctx context.Context, args []string, out io.Writer) error {
 		return errors.New("reseal takes nothing; see: clients help")
 	}
 	issuer := os.Getenv("ISSUER")
-	if os.Getenv("DATABASE_URL") == "" || issuer == "" {
-		return errors.New("reseal wants DATABASE_URL, ISSUER and KEY_ENCRYPTION_KEY as the issuer has them: files are not sealed")
+	if os.Getenv("DATABASE_URL") == "" {
+		return errors.New("DATABASE_URL is not set: reseal is for signing keys in PostgreSQL; files are not sealed")
+	}
+	if issuer == "" {
+		return errors.New("ISSUER is not set: write the URL that the issuer prints at start")
 	}
 	keys, err := service.KeyEncryptionKeys()
 	if err != nil {
