@@ -43,9 +43,9 @@ func OldTables(err error) error {
 	if !errors.Is(err, sqlstore.ErrOldTables) {
 		return err
 	}
-	name := os.Getenv("ISSUER_NAME")
-	if name == "" {
-		name = "not set"
+	right := "ISSUER_NAME is not set: is that right?"
+	if name := os.Getenv("ISSUER_NAME"); name != "" {
+		right = fmt.Sprintf("ISSUER_NAME is %q: is that right?", name)
 	}
-	return fmt.Errorf("the tables of this issuer are missing, or older than this release needs (ISSUER_NAME is %s: is it the issuer's?); to make them or bring them up to date, run: clients migrate; without NO_MIGRATE the issuer does that when it starts: %w", name, err)
+	return fmt.Errorf("%s If it is, make the tables or bring them up to date with: clients migrate (or start an issuer without NO_MIGRATE): %w", right, err)
 }

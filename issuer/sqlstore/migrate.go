@@ -70,9 +70,9 @@ func (s *Store) migrate(ctx context.Context, never bool) error {
 		}
 		switch {
 		case err == nil:
-			err = fmt.Errorf("%w: it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", ErrOldTables, version, len(steps))
+			return fmt.Errorf("sqlstore: %w: it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", ErrOldTables, version, len(steps))
 		case isMissing(err):
-			err = fmt.Errorf("%w: there is no %s, and Config.NoMigrate is set: is Config.Name right? To make them, run Open without it once, as a step of the deployment: %w", ErrOldTables, s.sql("m2m_schema"), err)
+			return fmt.Errorf("sqlstore: %w: there is no %s, and Config.NoMigrate is set: is Config.Name right?", ErrOldTables, s.sql("m2m_schema"))
 		}
 		return wrap("reading the schema, which Config.NoMigrate leaves as it is", err)
 	}
