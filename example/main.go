@@ -32,7 +32,11 @@ import (
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	helped, err := service.Help("example", os.Args[1:], os.Stdout)
+	if err == nil && !helped {
+		err = run(context.Background())
+	}
+	if err != nil {
 		log.Fatal("example: ", err)
 	}
 }
@@ -113,6 +117,9 @@ func run(ctx context.Context) error {
 // open opens the store of clients and that of keys: PostgreSQL, which replicas
 // share, or files of this machine.
 func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyStore, error) {
+	if err := set.CheckStorage(); err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if set.DatabaseURL != "" {
@@ -122,7 +129,7 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 		}
 		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL, Name: set.Name, NoMigrate: set.NoMigrate})
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, service.OldTables(err)
 		}
 		keyStore, err := store.KeyStore(set.Issuer, keyEncryptionKeys...)
 		if err != nil {

@@ -134,6 +134,9 @@ func TestBadSettings(t *testing.T) {
 		{"example", database + "\nKEY_ENCRYPTION_KEY=abc", "64 hex digits"},
 		{"example", "SHUTDOWN_DELAY=never", "SHUTDOWN_DELAY"},
 		{"example", "TOKEN_TTL=soon", "TOKEN_TTL"},
+		{"example", kek, "KEY_ENCRYPTION_KEY is set, and DATABASE_URL is not"},
+		{"issuer", "ISSUER_NAME=two", "ISSUER_NAME is set, and DATABASE_URL is not"},
+		{"issuer", "NO_MIGRATE=1", "clients migrate"},
 		{"example", "KEY_ANNOUNCE=1s", "Announce"},
 		{"example", "KEY_ALGORITHM=HS256", "Algorithm"},
 		{"example", "CLIENT_ID=only-half", "CLIENT_SECRET"},
@@ -145,6 +148,9 @@ func TestBadSettings(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), c.says) {
 			t.Errorf("%s: error %v, said %s, want it to name %s", c.env, err, out, c.says)
+		}
+		if strings.Contains(string(out), "listening on") {
+			t.Errorf("%s: it said that it listens: %s", c.env, out)
 		}
 	}
 }

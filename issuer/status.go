@@ -11,7 +11,7 @@ import (
 )
 
 // Status is what an issuer knows of its background work at one moment, for operators
-// and metrics.
+// and metrics. As JSON its errors are texts.
 type Status struct {
 	// Following reports whether the store's feed of changes was read within
 	// Config.MaxRevocationLag. If not, grants and guarded routes are answered 503.

@@ -212,7 +212,8 @@ func (r *Remote) Ready(ctx context.Context) error {
 	return nil
 }
 
-// RemoteStatus describes what a [Remote] holds at a moment.
+// RemoteStatus describes what a [Remote] holds at a moment. As JSON its errors are
+// texts.
 type RemoteStatus struct {
 	Fresh       bool           // a set is held, within its lifetime
 	FetchedAt   time.Time      // when the set was fetched or confirmed (304); zero: there is none

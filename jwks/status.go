@@ -14,7 +14,7 @@ import (
 )
 
 // KeyringStatus is what a [Keyring] is doing, for operators. Times are zero when
-// they do not apply.
+// they do not apply. As JSON its errors are texts.
 type KeyringStatus struct {
 	// Lineage names this keyring among others, Generation counts its writes, by
 	// any replica. Both are empty for a keyring of NewKeyring.

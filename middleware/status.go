@@ -11,7 +11,7 @@ import (
 )
 
 // Status is what a [Bearer] knows of what it depends on, for an operator. It holds no
-// token.
+// token. As JSON its errors are texts.
 type Status struct {
 	// Keys is why keys could not be had for the latest token that needed one. Nil when
 	// they could, or none was needed yet. Config.Keys may have a Status that says more.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,7 +23,11 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	helped, err := service.Help("api", os.Args[1:], os.Stdout)
+	if err == nil && !helped {
+		err = run()
+	}
+	if err != nil {
 		log.Fatal("api: ", err)
 	}
 }

@@ -39,9 +39,10 @@ const help = `clients manages the clients of an issuer.
   clients delete ID                  and revoke its tokens
 
   clients migrate                    bring the tables up to date, or make them
-  clients reseal                     seal the signing keys with the first key of
-                                     KEY_ENCRYPTION_KEY
-  clients adopt-keys                 put the keys' timetable right by this machine's
+  ISSUER=URL clients reseal          seal the signing keys with the first key of
+                                     KEY_ENCRYPTION_KEY; URL is what the issuer
+                                     prints at start
+  ISSUER=URL clients adopt-keys      put the keys' timetable right by this machine's
                                      clock, after a wrong clock wrote it
 
 The storage is DATABASE_URL (with ISSUER_NAME), or DATA_DIR (default ./data).

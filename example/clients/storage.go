@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
 
+	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
@@ -28,7 +29,11 @@ import (
 // clients.
 func open(ctx context.Context, timeout time.Duration) (*sqlstore.Store, string, error) {
 	if os.Getenv("DATABASE_URL") != "" {
-		return openDatabase(ctx, timeout, true)
+		store, place, err := openDatabase(ctx, timeout, true)
+		return store, place, service.OldTables(err)
+	}
+	if err := service.DatabaseNamed(); err != nil {
+		return nil, "", err
 	}
 	path := databaseFile()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -114,6 +119,8 @@ func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 	place := databaseFile()
 	if os.Getenv("DATABASE_URL") != "" {
 		store, place, err = openDatabase(ctx, answerTimeout, false)
+	} else if err = service.DatabaseNamed(); err != nil {
+		return err
 	} else if err = os.MkdirAll(dataDir(), 0o700); err == nil {
 		store, err = sqlite.Open(ctx, place)
 	}

@@ -32,7 +32,11 @@ import (
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	helped, err := service.Help("issuer", os.Args[1:], os.Stdout)
+	if err == nil && !helped {
+		err = run(context.Background())
+	}
+	if err != nil {
 		log.Fatal("issuer: ", err)
 	}
 }
@@ -100,7 +104,7 @@ func run(ctx context.Context) error {
 	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
-	fmt.Printf("issuer %s, listening on %s\n", set.Issuer, listener.Addr())
+	fmt.Printf("issuer %s, process %d, listening on %s\n", set.Issuer, os.Getpid(), listener.Addr())
 	if secret != "" {
 		fmt.Printf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)
 	}
@@ -110,6 +114,9 @@ func run(ctx context.Context) error {
 // open opens the store of clients and that of keys: PostgreSQL, which replicas
 // share, or files of this machine.
 func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyStore, error) {
+	if err := set.CheckStorage(); err != nil {
+		return nil, nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if set.DatabaseURL != "" {
@@ -119,7 +126,7 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 		}
 		store, err := sqlstore.Open(ctx, sqlstore.Config{Driver: "pgx", DSN: set.DatabaseURL, Name: set.Name, NoMigrate: set.NoMigrate})
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, service.OldTables(err)
 		}
 		keyStore, err := store.KeyStore(set.Issuer, keyEncryptionKeys...)
 		if err != nil {

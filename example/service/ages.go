@@ -11,8 +11,12 @@ import (
 
 // CompareAges says in the log when a new database lies beside old keys, or new
 // keys are about to be made beside an old database: one of the two was lost, or
-// the settings name the wrong one. Call it before the keyring is opened.
+// the settings name the wrong one. That the tables were made is said too. Call it
+// before the keyring is opened.
 func CompareAges(ctx context.Context, store *sqlstore.Store, keys jwks.KeyStore) error {
+	if store.Status().New {
+		log.Print("the tables of this issuer were made: unless it is its first start, a setting (DATABASE_URL, ISSUER_NAME, DATA_DIR) names another place, or the database was lost")
+	}
 	blob, err := keys.Load(ctx)
 	if err != nil {
 		return err

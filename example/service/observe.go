@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 
@@ -26,6 +27,9 @@ type observer struct {
 }
 
 func (o *observer) log(ctx context.Context, e event.Event) {
+	if e.Op == event.OpKeyStore && e.Reason == event.StateForeign {
+		e.Err = fmt.Errorf("%w (in this program that is SIGUSR2 for its own ones, and a restart of all replicas for the stored ones)", e.Err)
+	}
 	switch e.Op {
 	case event.OpToken, event.OpIntrospect, event.OpRequest, event.OpRead, event.OpFetch:
 		if e.Reason == "" {

@@ -29,6 +29,7 @@ func TestObserve(t *testing.T) {
 		{Op: event.OpDelete, Status: 200, Target: "deleted"},
 		{Op: event.OpFollow, Reason: event.StoreUnavailable, Err: errors.New("away")},
 		{Op: event.OpFollow},
+		{Op: event.OpKeyStore, Reason: event.StateForeign, Err: errors.New("the keys of another keyring")},
 	} {
 		o.log(t.Context(), e)
 	}
@@ -36,7 +37,7 @@ func TestObserve(t *testing.T) {
 	o.lines.SetLimit(rate.Inf)
 	o.log(t.Context(), event.Event{Op: event.OpRevoke, ClientID: "revoker"})
 	got := logged.String()
-	for _, want := range []string{"wrong_secret", "second", "admin.delete", "away", "INFO feed.follow", "events=2", "revoker"} {
+	for _, want := range []string{"wrong_secret", "second", "admin.delete", "away", "INFO feed.follow", "works again", "keyring (in this program that is SIGUSR2", "events=2", "revoker"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the log lacks %q:\n%s", want, got)
 		}

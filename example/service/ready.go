@@ -88,16 +88,30 @@ func (r *Readiness) ready(ctx context.Context) bool {
 		return serves
 	}
 	r.last = now
+	told := ""
 	for i, err := range failures {
-		switch states[i] {
-		case '1':
-			log.Print("trouble: ", err)
-		case '2':
+		if err == nil || strings.Contains(told, cause(err)) {
+			continue // an issuer and a guard ask the same keyring
+		}
+		told += err.Error() + "\n"
+		if states[i] == '2' {
 			log.Print("not ready: ", err)
+		} else {
+			log.Print("trouble: ", err)
 		}
 	}
 	if strings.Trim(now, "0") == "" {
 		log.Print("all is well again")
 	}
 	return serves
+}
+
+// cause is what a guard's error says of its keys or of revocations: the text that the
+// keyring's or the issuer's own error has too.
+func cause(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"middleware: keys: ", "middleware: revocations: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return text
 }

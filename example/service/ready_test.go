@@ -49,6 +49,12 @@ func TestReadiness(t *testing.T) {
 	keys.err = nil
 	ask(200, ok, "all is well again")
 	ask(200, ok, "")
+	keys.err = fmt.Errorf("issuer: the keyring is not ready: %w", errors.New("no answer"))
+	store.err = fmt.Errorf("middleware: keys: %w", errors.New("no answer"))
+	ask(200, ok, "no answer")
+	if n := strings.Count(logged.String(), "no answer"); n != 1 {
+		t.Errorf("one cause is told %d times: %s", n, logged.String())
+	}
 	ready.Stopping()
 	ask(503, unavailable, "")
 }

@@ -59,7 +59,7 @@ func closing(next http.Handler, ready *Readiness) http.Handler {
 // which is no error. A second signal ends the process at once.
 func Serve(handler http.Handler, listener net.Listener, ready *Readiness) error {
 	delay, timeout := time.Second, 10*time.Second
-	if err := errors.Join(durationOrZero("SHUTDOWN_DELAY", &delay), duration("SHUTDOWN_TIMEOUT", &timeout)); err != nil {
+	if err := shutdown(&delay, &timeout); err != nil {
 		return err
 	}
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

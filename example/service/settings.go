@@ -60,7 +60,7 @@ func Load(issuer string) (Settings, error) {
 		IntrospectionSecret: os.Getenv("INTROSPECTION_SECRET"),
 	}
 	s.Audience = env("AUDIENCE", strings.TrimSuffix(s.Issuer, "/")+"/v1")
-	s.Policy.Algorithm = os.Getenv("KEY_ALGORITHM")
+	s.Policy.Algorithm, s.Policy.Observe = os.Getenv("KEY_ALGORITHM"), Observe
 	err := errors.Join(
 		duration("KEY_ROTATE_EVERY", &s.Policy.RotateEvery),
 		duration("KEY_ANNOUNCE", &s.Policy.Announce),
@@ -74,8 +74,14 @@ func Load(issuer string) (Settings, error) {
 		duration("JWKS_COOLDOWN", &s.Remote.Cooldown),
 		duration("JWKS_MAX_STALE", &s.Remote.MaxStale),
 		duration("INTROSPECTION_CACHE", &s.IntrospectionCache),
+		shutdown(new(time.Duration), new(time.Duration)), // Serve wants them later
 	)
 	return s, err
+}
+
+// shutdown reads SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT.
+func shutdown(delay, timeout *time.Duration) error {
+	return errors.Join(durationOrZero("SHUTDOWN_DELAY", delay), duration("SHUTDOWN_TIMEOUT", timeout))
 }
 
 func env(name, fallback string) string { return cmp.Or(os.Getenv(name), fallback) }

@@ -234,3 +234,15 @@ func TestFSGroup(t *testing.T) {
 		}
 	}
 }
+
+// A file that is no database, or a damaged one, says what to do.
+func TestDamagedAtStart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "m2m.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("garbage ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "damaged") || !strings.Contains(err.Error(), "restore a backup") {
+		t.Errorf("%v", err)
+	}
+}

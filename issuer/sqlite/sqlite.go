@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -112,7 +113,7 @@ func setWAL(ctx context.Context, db *sql.DB) error {
 		case err == nil:
 			return fmt.Errorf("the journal mode stays %q: write-ahead logging needs shared memory, which this file system lacks", mode)
 		case !errors.As(err, &code) || code.Code()&0xff != sqliteBusy || time.Since(begun) > busyTimeout:
-			return fmt.Errorf("turning on write-ahead logging: %w", err)
+			return fmt.Errorf("turning on write-ahead logging: %w", advise(err))
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
@@ -122,7 +123,42 @@ func setWAL(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-const sqliteBusy = 5 // SQLITE_BUSY; the extended codes keep it in the low byte
+// The codes of SQLite's errors; the extended ones keep them in the low byte.
+const (
+	sqliteBusy     = 5
+	sqliteReadOnly = 8
+	sqliteCorrupt  = 11
+	sqliteCantOpen = 14
+	sqliteNotADB   = 26
+)
+
+// advise says what to do about an error of the first statement on a file.
+func advise(err error) error {
+	var code interface{ Code() int }
+	if !errors.As(err, &code) {
+		return err
+	}
+	switch code.Code() & 0xff {
+	case sqliteCorrupt, sqliteNotADB:
+		return fmt.Errorf("the file is damaged, or is no SQLite database: restore a backup: %w", err)
+	case sqliteReadOnly, sqliteCantOpen:
+		return fmt.Errorf("the file cannot be written: mount its directory writable; file and directory must be owned by the process's user (%s): %w", user(), err)
+	}
+	return err
+}
+
+// adviseNew says what to do where no file can be created.
+func adviseNew(err error) error {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("mount the directory writable: %w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the directory must be owned by the process's user (%s): %w", user(), err)
+	}
+	return err
+}
+
+func user() string { return fmt.Sprintf("uid %d", os.Geteuid()) }
 
 // creating is held until a file that was created is closed again: closing it later
 // would drop the locks that this process then has on it (POSIX).
@@ -143,7 +179,7 @@ func prepare(path string) error {
 			return fmt.Errorf("sqlite: creating %s: %w", path, err)
 		}
 	case !errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("sqlite: creating the file: %w", err)
+		return fmt.Errorf("sqlite: creating the file: %w", adviseNew(err))
 	}
 	for _, name := range []string{path, path + "-wal", path + "-shm", path + "-journal"} {
 		info, err := os.Lstat(name)

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -32,6 +33,15 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return s.migrate(ctx, false)
 }
 
+// ErrOldTables says that the tables are missing, or older than this release needs,
+// and Config.NoMigrate is set.
+var ErrOldTables = errors.New("the schema is missing or older than this release needs")
+
+// isMissing reports whether the error is that there is no such table.
+func isMissing(err error) bool {
+	return sqlState(err) == "42P01" || sqliteCode(err) != 0 && strings.Contains(err.Error(), "no such table")
+}
+
 // migrate brings the tables up to date, in one transaction that other processes
 // wait for. A process that is frozen in it, on PostgreSQL, loses it after 1.5 s, and one
 // that waits for a lock on a table, so that others queue behind it, gives up after 2 s
@@ -48,8 +58,11 @@ func (s *Store) migrate(ctx context.Context, never bool) error {
 		s.migrated(version, len(steps), false)
 		return wrap("reading the schema", err)
 	case never:
-		if err == nil {
-			err = fmt.Errorf("it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", version, len(steps))
+		switch {
+		case err == nil:
+			return fmt.Errorf("sqlstore: %w: it has version %d, this release needs %d, and Config.NoMigrate is set: run Open without it once, as a step of the deployment", ErrOldTables, version, len(steps))
+		case isMissing(err):
+			return fmt.Errorf("sqlstore: %w: there is no %s, and Config.NoMigrate is set: is Config.Name right?", ErrOldTables, s.sql("m2m_schema"))
 		}
 		return wrap("reading the schema, which Config.NoMigrate leaves as it is", err)
 	}

@@ -10,7 +10,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Status is what a [Store] knows of its database, for operators.
+// Status is what a [Store] knows of its database, for operators. As JSON its
+// errors are texts.
 type Status struct {
 	Dialect string // "SQLite" or "PostgreSQL"
 
@@ -163,6 +164,9 @@ func (s *Store) Ready(ctx context.Context) error {
 		}
 	}
 	if status := s.Status(); status.ReadOnly {
+		if !s.sqlite {
+			return wrap("not ready", errReadOnlyPG)
+		}
 		return wrap("not ready", errReadOnly)
 	}
 	if !s.sqlite {
@@ -190,7 +194,10 @@ func (h *health) takesWrites(mode string) {
 	h.status.ReadOnly = mode == "on"
 }
 
-var errReadOnly = errors.New("the database is read-only")
+var (
+	errReadOnly   = errors.New("the database is read-only")
+	errReadOnlyPG = fmt.Errorf("%w: it is a standby, or default_transaction_read_only is on", errReadOnly)
+)
 
 // The codes of SQLite's errors; the extended ones keep them in the low byte.
 const (
@@ -215,6 +222,8 @@ func explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case sqlState(err) == "25006":
+		return fmt.Errorf("%w: %w", errReadOnlyPG, err)
 	case isReadOnly(err):
 		return fmt.Errorf("%w: %w", errReadOnly, err)
 	case sqliteCode(err) == sqliteFull || sqlState(err) == "53100":

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -105,7 +106,7 @@ func TestNoMigrate(t *testing.T) {
 		d.raw(t) // makes the file
 		c := d.config()
 		c.NoMigrate = true
-		if _, err := sqlstore.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "NoMigrate") {
+		if _, err := sqlstore.Open(t.Context(), c); !errors.Is(err, sqlstore.ErrOldTables) || !strings.Contains(err.Error(), "NoMigrate") || !strings.Contains(err.Error(), "Config.Name right?") {
 			t.Errorf("an empty database: %v", err)
 		}
 		d.open(t)

@@ -20,13 +20,18 @@ func Background(observe func(context.Context, Event), quiet bool) func(context.C
 }
 
 // Log writes an event to [slog.Default]: as a warning if it has a Reason, and as
-// information if not.
+// information if not. The message is its Op. The end of trouble in the background has
+// the attribute state="works again".
 func Log(ctx context.Context, e Event) {
-	level := slog.LevelInfo
-	if e.Reason != "" {
-		level = slog.LevelWarn
+	level, attrs := slog.LevelWarn, e.LogValue().Group()
+	if e.Reason == "" {
+		level = slog.LevelInfo
+		switch e.Op {
+		case OpKeyStore, OpFollow, OpRecord:
+			attrs = append(attrs, slog.String("state", "works again"))
+		}
 	}
-	slog.Default().LogAttrs(ctx, level, string(e.Op), e.LogValue().Group()...)
+	slog.Default().LogAttrs(ctx, level, string(e.Op), attrs...)
 }
 
 // LogValue returns the fields that are not zero, Op excepted, for package slog.

@@ -40,7 +40,8 @@ func TestLogNamesEveryField(t *testing.T) {
 
 	out.Reset()
 	Background(nil, false)(context.Background(), Event{Op: OpFollow, ClientID: "x", Claimed: true})
-	if got := out.String(); !strings.Contains(got, "level=INFO") || !strings.Contains(got, "claimed_client_id=x") || strings.Contains(got, "reason") {
+	if got := out.String(); !strings.Contains(got, "level=INFO") || !strings.Contains(got, "claimed_client_id=x") || strings.Contains(got, "reason") ||
+		!strings.Contains(got, `state="works again"`) {
 		t.Errorf("logged %s", got)
 	}
 }

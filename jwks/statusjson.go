@@ -1,0 +1,50 @@
+package jwks
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// MarshalJSON writes errors as their texts, and leaves out those that are nil.
+// Texts name hosts and paths: they are for operators.
+func (s KeyringStatus) MarshalJSON() ([]byte, error) {
+	type plain KeyringStatus
+	return json.Marshal(struct {
+		plain
+		WriteError string `json:",omitempty"`
+	}{plain(s), errorText(s.WriteError)})
+}
+
+// MarshalJSON writes the error as its text.
+func (p KeyringProblem) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Reason event.Reason
+		Since  time.Time
+		Err    string
+	}{p.Reason, p.Since, errorText(p.Err)})
+}
+
+// MarshalJSON writes errors as their texts, and leaves out those that are nil.
+// Texts name hosts and paths: they are for operators.
+func (s RemoteStatus) MarshalJSON() ([]byte, error) {
+	type plain RemoteStatus
+	type skipped struct{ KeyID, Err string }
+	var entries []skipped
+	for _, e := range s.Skipped {
+		entries = append(entries, skipped{e.KeyID, errorText(e.Err)})
+	}
+	return json.Marshal(struct {
+		plain
+		Skipped   []skipped
+		LastError string `json:",omitempty"`
+	}{plain(s), entries, errorText(s.LastError)})
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
