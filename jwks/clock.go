@@ -35,9 +35,8 @@ const steadyFor = 24 * time.Hour
 
 // clock is this replica's wall clock, and what is thought of it.
 type clock struct {
-	skew  atomic.Int64 // added to the wall clock, by tests
-	ahead atomic.Int64 // by how much the wall clock is ahead of the time that is believed
-	late  atomic.Int64 // by how much it is behind
+	skew atomic.Int64 // added to the wall clock, by tests
+	late atomic.Int64 // by how much the wall clock is behind the time that is believed
 
 	// anchor is a moment of the monotonic clock, and the time that was believed
 	// then.
@@ -58,18 +57,14 @@ func (c *clock) wall() time.Time {
 	return time.Now().Round(0).UTC().Add(time.Duration(c.skew.Load()))
 }
 
-// earliest is the time for what cannot be undone, such as dropping a key.
-func (c *clock) earliest() time.Time {
-	return c.wall().Add(-time.Duration(c.ahead.Load()))
-}
-
 // latest is the time for refusing: nothing that is later can be right.
 func (c *clock) latest() time.Time {
 	return c.wall().Add(time.Duration(c.late.Load()))
 }
 
-// steady is the time that has passed. It says which key signs, whatever the wall
-// clock says since the last update.
+// steady is the time that is believed: that of the last update, and what has passed
+// since. It is for what cannot be undone, such as dropping a key, and it says which key
+// signs, whatever the wall clock says since the last update.
 func (c *clock) steady() time.Time {
 	a := c.anchor.Load()
 	if a == nil {
@@ -79,7 +74,6 @@ func (c *clock) steady() time.Time {
 }
 
 func (c *clock) set(ahead time.Duration) {
-	c.ahead.Store(int64(max(ahead, 0)))
 	c.late.Store(int64(max(-ahead, 0)))
 }
 
@@ -223,7 +217,7 @@ func (r *Keyring) weigh(off error, s *state) error {
 // agreed is the time on which the replicas that share a state agree: the later of
 // this replica's clock and that of the writer. A replica whose clock is behind
 // does not go back to a key that the others have left.
-func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.earliest()) }
+func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.steady()) }
 
 // signingTime is agreed for the question which key signs. A replica whose clock was
 // set back must not go on signing with a key that the others are about to drop.

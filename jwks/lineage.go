@@ -142,7 +142,7 @@ func (r *Keyring) putRight(s *state) *state {
 	next := &state{}
 	*next = *s
 	next.Keys = slices.Clone(s.Keys)
-	now := r.clock.earliest()
+	now := r.clock.steady()
 	base := s.Written
 	if from, leapt := r.clock.leapt(); leapt {
 		base = later(base, from)
@@ -233,7 +233,7 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 		}
 		next.Generation = max(stored.Generation, own.Generation) + 1
 		if r.future(next) != nil {
-			next.shift(r.clock.earliest().Sub(next.Written))
+			next.shift(r.clock.steady().Sub(next.Written))
 		}
 		return next, nil
 	})
