@@ -3,8 +3,10 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -93,4 +95,33 @@ func TestClientsTool(t *testing.T) {
 			t.Errorf("%v: %v, said %s, want %q", args, err, out, says)
 		}
 	}
+}
+
+// TestAdoptKeys puts right a timetable that a clock wrote that was 40 days ahead.
+func TestAdoptKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	env := []string{"DATA_DIR=" + dir, "KEY_ROTATE_EVERY=240h"}
+	p := start(t, "example", env...)
+	p.stop(t)
+	path := filepath.Join(dir, "keys.json")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := regexp.MustCompile(`"(written|announced|signs)": "([^"]*)"`).ReplaceAllStringFunc(string(content), func(member string) string {
+		name, value, _ := strings.Cut(member, ": ")
+		moment, err := time.Parse(time.RFC3339, strings.Trim(value, `"`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name + `: "` + moment.Add(40*24*time.Hour).Format(time.RFC3339Nano) + `"`
+	})
+	if err := os.WriteFile(path, []byte(ahead), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := clients(t, env, "adopt-keys")
+	if want := time.Now().Add(10 * 24 * time.Hour).UTC().Format("2006-01-02"); !strings.Contains(said, want) {
+		t.Errorf("%s, want %s", said, want)
+	}
+	start(t, "example", env...)
 }

@@ -130,3 +130,65 @@ func TestFileInALinkedDirectory(t *testing.T) {
 		}
 	})
 }
+
+// A key file that cannot be read while a keyring runs is a store that is away: the
+// keyring signs as long as no unknown key can, says so at once, and goes on when it
+// can be read.
+func TestFileUnreadableWhileRunning(t *testing.T) {
+	for name, change := range map[string]func(path string) (undo func() error, err error){
+		"dangling link": func(path string) (func() error, error) {
+			undo := func() error { return os.Rename(path+".real", path) }
+			return undo, errors.Join(os.Rename(path, path+".real"), os.Symlink(path+".gone", path))
+		},
+		"directory": func(path string) (func() error, error) {
+			undo := func() error { return errors.Join(os.Remove(path), os.Rename(path+".real", path)) }
+			return undo, errors.Join(os.Rename(path, path+".real"), os.Mkdir(path, 0o700))
+		},
+		"empty": func(path string) (func() error, error) {
+			undo := func() error { return os.Rename(path+".real", path) }
+			return undo, errors.Join(os.Rename(path, path+".real"), os.WriteFile(path, nil, 0o600))
+		},
+		"mode 000": func(path string) (func() error, error) {
+			return func() error { return os.Chmod(path, 0o600) }, os.Chmod(path, 0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "mode 000" && os.Getuid() == 0 {
+				t.Skip("root can read it")
+			}
+			synctest.Test(t, func(t *testing.T) {
+				path := keyFile(t)
+				var heard listener
+				r := sure(Open(t.Context(), File(path), Policy{Observe: heard.observe}))
+				defer r.Close()
+				kid := signedBy(t, r)
+				undo, err := change(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(55 * time.Minute)
+				synctest.Wait()
+				if got := signedBy(t, r); got != kid {
+					t.Errorf("%s signs", got)
+				}
+				if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StoreUnavailable || !strings.Contains(e.Err.Error(), "key file") {
+					t.Errorf("%+v", e)
+				}
+				if err := r.Ready(t.Context()); err == nil {
+					t.Error("Ready is silent")
+				}
+				time.Sleep(10 * time.Minute)
+				if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
+					t.Errorf("after 65 min: %v", err)
+				}
+				if err := undo(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				if got := signedBy(t, r); got != kid || r.Ready(t.Context()) != nil {
+					t.Errorf("%s signs, Ready: %v", got, r.Ready(t.Context()))
+				}
+			})
+		})
+	}
+}
