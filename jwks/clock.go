@@ -11,7 +11,8 @@ import (
 // This file judges this replica's clock. A wall clock can be set wrong, so it is no
 // authority for what cannot be undone, such as dropping a key.
 //
-// With a ClockStore the store's clock judges. Without one, time is what has passed
+// With a ClockStore the store's clock judges whether a replica may plan and write. It
+// may be the clock of this host, so it is no authority either. Time is what has passed
 // on the monotonic clock: a jump of the wall clock against it counts as time passed
 // for refusing, and as not passed for the timetable, until the clock has run
 // steadily for steadyFor. So does a gap of more than steadyFor between the last write
@@ -34,9 +35,8 @@ const steadyFor = 24 * time.Hour
 
 // clock is this replica's wall clock, and what is thought of it.
 type clock struct {
-	skew  atomic.Int64 // added to the wall clock, by tests
-	ahead atomic.Int64 // by how much the wall clock is ahead of the time that is believed
-	late  atomic.Int64 // by how much it is behind
+	skew atomic.Int64 // added to the wall clock, by tests
+	late atomic.Int64 // by how much the wall clock is behind the time that is believed
 
 	// anchor is a moment of the monotonic clock, and the time that was believed
 	// then.
@@ -57,18 +57,14 @@ func (c *clock) wall() time.Time {
 	return time.Now().Round(0).UTC().Add(time.Duration(c.skew.Load()))
 }
 
-// earliest is the time for what cannot be undone, such as dropping a key.
-func (c *clock) earliest() time.Time {
-	return c.wall().Add(-time.Duration(c.ahead.Load()))
-}
-
 // latest is the time for refusing: nothing that is later can be right.
 func (c *clock) latest() time.Time {
 	return c.wall().Add(time.Duration(c.late.Load()))
 }
 
-// steady is the time that has passed. It says which key signs, whatever the wall
-// clock says since the last update.
+// steady is the time that is believed: that of the last update, and what has passed
+// since. It is for what cannot be undone, such as dropping a key, and it says which key
+// signs, whatever the wall clock says since the last update.
 func (c *clock) steady() time.Time {
 	a := c.anchor.Load()
 	if a == nil {
@@ -78,7 +74,6 @@ func (c *clock) steady() time.Time {
 }
 
 func (c *clock) set(ahead time.Duration) {
-	c.ahead.Store(int64(max(ahead, 0)))
 	c.late.Store(int64(max(-ahead, 0)))
 }
 
@@ -91,12 +86,12 @@ func (c *clock) jump(off time.Duration) {
 	c.set(off)
 }
 
-// believe makes the wall clock the time.
-func (c *clock) believe() {
+// believe makes a moment the time.
+func (c *clock) believe(moment time.Time) {
 	if c.jumped {
 		c.from = c.steady()
 	}
-	c.restart(c.wall())
+	c.restart(moment)
 	c.jumped, c.started, c.by = false, false, 0
 	c.set(0)
 }
@@ -109,19 +104,25 @@ func (c *clock) planned() { c.from = time.Time{} }
 
 // judgeSteady compares the wall clock with the monotonic one.
 func (c *clock) judgeSteady(tolerance time.Duration) error {
+	return c.follow(c.wall(), tolerance)
+}
+
+// follow compares a moment, which is now by a clock that may jump, with the monotonic
+// clock.
+func (c *clock) follow(moment time.Time, tolerance time.Duration) error {
 	if c.anchor.Load() == nil {
 		c.since = time.Now()
-		c.restart(c.wall())
+		c.restart(moment)
 	}
-	off := c.wall().Sub(c.steady())
+	off := moment.Sub(c.steady())
 	switch {
 	case off.Abs() <= tolerance, c.started && off >= 0 && off <= steadyFor:
-		c.believe()
+		c.believe(moment)
 		return nil
 	case !c.jumped || (off-c.by).Abs() > tolerance:
 		c.jump(off)
 	case time.Since(c.since) >= steadyFor:
-		c.believe()
+		c.believe(moment)
 		return nil
 	}
 	c.set(off)
@@ -146,7 +147,7 @@ func (c *clock) doubtStart(written time.Time) (doubted bool) {
 
 // judgeBy compares the wall clock with the store's. moment is the time by the
 // store's clock, read between the two wall times.
-func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration) error {
+func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration) (off error, held bool) {
 	var ahead time.Duration
 	switch {
 	case before.After(moment.Add(tolerance)):
@@ -154,13 +155,13 @@ func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration
 	case after.Before(moment.Add(-tolerance)):
 		ahead = after.Sub(moment)
 	}
-	c.set(ahead)
-	c.restart(after.Add(-ahead))
-	c.jumped = false
+	// Both clocks may be that of one host, which jumps.
+	moved := c.follow(after.Add(-ahead), max(tolerance, time.Second))
 	if ahead == 0 {
-		return nil
+		return moved, false
 	}
-	return fmt.Errorf("jwks: this machine's clock differs from the key store's by %v, which is more than Policy.Skew: set it right; until then this replica plans no keys and writes none", ahead.Round(time.Millisecond))
+	c.set(after.Sub(c.steady()))
+	return fmt.Errorf("jwks: this machine's clock differs from the key store's by %v, which is more than Policy.Skew: set it right; until then this replica plans no keys and writes none", ahead.Round(time.Millisecond)), true
 }
 
 // judge judges the clock of this replica. held is true while it must not plan.
@@ -169,9 +170,8 @@ func (r *Keyring) judge(ctx context.Context) (off error, held bool) {
 		before := r.clock.wall()
 		moment, err := store.Now(ctx)
 		if err == nil {
-			off = r.clock.judgeBy(before, moment, r.clock.wall(), r.policy.Skew)
 			r.compared = true
-			return off, off != nil
+			return r.clock.judgeBy(before, moment, r.clock.wall(), r.policy.Skew)
 		}
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return fmt.Errorf("jwks: the clock of the key store cannot be read: %w", err), true
@@ -193,7 +193,7 @@ func (r *Keyring) doubt(s *state) error {
 // sure reports whether this replica's clock is the right one, as far as that can be
 // known.
 func (r *Keyring) sure() bool {
-	return r.compared || !r.clock.jumped && time.Since(r.clock.since) >= steadyFor
+	return !r.clock.jumped && (r.compared || time.Since(r.clock.since) >= steadyFor)
 }
 
 // harmless is the error of a clock that moved forward by a time in which nothing was
@@ -204,7 +204,7 @@ func (h harmless) Unwrap() error { return h.error }
 
 // weigh makes an error of the clock harmless if it is.
 func (r *Keyring) weigh(off error, s *state) error {
-	if off == nil || r.compared || r.clock.late.Load() > 0 || len(s.Keys) == 0 {
+	if off == nil || r.held || r.clock.late.Load() > 0 || len(s.Keys) == 0 {
 		return off
 	}
 	believed, wall := goneAt(s.times(), r.policy, r.agreed(s)), goneAt(s.times(), r.policy, later(s.Written, r.clock.wall()))
@@ -217,7 +217,7 @@ func (r *Keyring) weigh(off error, s *state) error {
 // agreed is the time on which the replicas that share a state agree: the later of
 // this replica's clock and that of the writer. A replica whose clock is behind
 // does not go back to a key that the others have left.
-func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.earliest()) }
+func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.steady()) }
 
 // signingTime is agreed for the question which key signs. A replica whose clock was
 // set back must not go on signing with a key that the others are about to drop.

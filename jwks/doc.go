@@ -42,8 +42,9 @@
 // running replica, call Rotate if a key was dropped after the backup.
 //
 // No clock is believed in what cannot be undone. With a [ClockStore] a replica whose
-// clock is off writes nothing. Without one, a jump of the wall clock drops no key
-// and moves no timetable until the clock has run steadily for a day. A state that
+// clock is off from the store's writes nothing. With and without one, a jump of the
+// wall clock drops no key and moves no timetable until the clock has run steadily for a
+// day, and a key is retained from when it was last seen to sign. A state that
 // was written in the future is not taken by a replica that runs, which writes its
 // own over it.
 //

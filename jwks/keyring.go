@@ -41,16 +41,18 @@ type Keyring struct {
 
 	reads reads
 	maker maker // of keys that are kept elsewhere
+	opens opens // of the same
 
 	// busy is held while the store is read and written. Unlike a mutex, a caller
 	// whose context ends can stop waiting for it.
-	busy     *semaphore.Weighted
-	signs    *string   // kid that signed after the last update, for events; "" when none did
-	started  bool      // what a start changes in the timetable is written, or not due
-	held     bool      // nothing may be planned
-	compared bool      // the clock was compared with the store's
-	foreign  error     // the store holds another keyring's state
-	proved   time.Time // when the store was last written
+	busy       *semaphore.Weighted
+	lastSigned map[string]time.Time // when each kid was last seen to sign, on the monotonic clock
+	signs      *string              // kid that signed after the last update, for events; "" when none did
+	started    bool                 // what a start changes in the timetable is written, or not due
+	held       bool                 // nothing may be planned
+	compared   bool                 // the clock was compared with the store's
+	foreign    error                // the store holds another keyring's state
+	proved     time.Time            // when the store was last written
 
 	now chan struct{} // tells the poller to poll at once
 }
@@ -77,7 +79,7 @@ func Open(ctx context.Context, store KeyStore, policy Policy) (*Keyring, error) 
 }
 
 func newOpened(store KeyStore, policy Policy) *Keyring {
-	r := &Keyring{store: store, policy: policy, busy: semaphore.NewWeighted(1), calls: newCalls(), now: make(chan struct{}, 1)}
+	r := &Keyring{store: store, policy: policy, busy: semaphore.NewWeighted(1), calls: newCalls(maxSignerCalls), now: make(chan struct{}, 1)}
 	r.life, r.end = context.WithCancel(context.Background())
 	return r
 }
@@ -135,7 +137,7 @@ func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Keyring{policy: policy, calls: newCalls()}
+	r := &Keyring{policy: policy, calls: newCalls(maxSignerCalls)}
 	r.snapshot.Store(only)
 	return r, nil
 }
@@ -193,6 +195,9 @@ func (r *Keyring) signer(ctx context.Context) (*stateKey, error) {
 }
 
 func errNoneSigns(s *snapshot) error {
+	if len(s.Keys) == 0 {
+		return fmt.Errorf("%w: every key was dropped, and new ones are not made yet", ErrUnavailable)
+	}
 	return fmt.Errorf("%w: the next key signs from %v, when verifiers have it", ErrUnavailable, s.Keys[0].Signs)
 }
 

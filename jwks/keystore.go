@@ -1,6 +1,9 @@
 package jwks
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // KeyStore keeps the state of a [Keyring], one blob of a few kilobytes, for all
 // the replicas that share it. Both methods must be safe for concurrent use, by
@@ -21,3 +24,8 @@ type KeyStore interface {
 type lenient interface {
 	loadLenient(ctx context.Context) (blob []byte, exposed, err error)
 }
+
+// ErrOutcomeUnknown is the error of a [Keyring.Rotate], Adopt or Reclaim whose write
+// failed in such a way that it may have been made: the store could not be read
+// afterwards.
+var ErrOutcomeUnknown = errors.New("jwks: it is unknown whether the key store was written")

@@ -59,8 +59,13 @@ func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 	}
 	if future := r.future(stored); future != nil && r.future(own) == nil {
 		// Keep what is here, and write it over the state from the future.
-		next := r.without(own, union(stored.Dropped, own.Dropped))
-		next.Generation, next.Written = stored.Generation+1, r.agreed(own)
+		all := union(stored.Dropped, own.Dropped)
+		next := r.without(own, all)
+		if len(next.Keys) == 0 {
+			next = r.putRight(r.without(stored, all))
+		}
+		next = next.writtenAt(r.agreed(own))
+		next.Generation = stored.Generation + 1
 		return comparison{state: next, due: true, older: future}, nil
 	}
 	if stored.Written.Add(r.policy.Skew).Before(own.Written) {
@@ -69,9 +74,9 @@ func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 		r.clock.yield(stored.Written)
 	}
 	c := comparison{state: stored, raw: raw, future: r.future(stored)}
-	if all := union(own.Dropped, stored.Dropped); !slices.Equal(all, stored.Dropped) {
-		c.state, c.raw, c.due = r.without(stored, all), nil, true
-		c.state.Generation++
+	if all := union(own.Dropped, stored.Dropped); !slices.Equal(all, stored.Dropped) || stored.holds(all) {
+		c.state, c.raw, c.due = r.survivors(stored, own, all), nil, true
+		c.state.Generation = stored.Generation + 1
 		c.older = errors.New("jwks: the stored keys lack a Rotate that this replica knows of: this replica writes it again")
 	}
 	return c, nil
@@ -89,6 +94,14 @@ func (r *Keyring) first(raw []byte, err error) (comparison, error) {
 	if err != nil {
 		return comparison{}, err
 	}
+	if s.holds(s.Dropped) {
+		kept := r.without(s, s.Dropped)
+		if len(kept.Keys) == 0 {
+			return comparison{}, errors.New("jwks: every key that is stored was dropped by Keyring.Rotate: restore newer keys from a backup, or remove them to start with new keys (tokens signed by the old ones are then refused)")
+		}
+		kept.Generation++
+		return comparison{first: true, state: kept, due: true, older: errors.New("jwks: the stored keys hold one that Keyring.Rotate dropped: it is not used, and is removed"), future: r.future(s)}, nil
+	}
 	return comparison{first: true, state: s, raw: raw, future: r.future(s)}, nil
 }
 
@@ -96,9 +109,10 @@ func (r *Keyring) first(raw []byte, err error) (comparison, error) {
 // what is stored.
 func (r *Keyring) writeBack(held *snapshot, stored *state, c comparison) comparison {
 	c.state, c.raw, c.due = &held.state, held.raw, true
-	if all := union(stored.Dropped, held.Dropped); !slices.Equal(all, held.Dropped) {
-		c.state, c.raw = r.without(&held.state, all), nil
-		c.state.Generation++
+	// What another replica wrote later than this one must not look like the future.
+	if all := union(stored.Dropped, held.Dropped); !slices.Equal(all, held.Dropped) || stored.Written.After(held.Written) {
+		c.state, c.raw = r.survivors(&held.state, stored, all), nil
+		c.state.Generation = held.Generation + 1
 	}
 	c.future = r.future(c.state)
 	return c
@@ -128,7 +142,7 @@ func (r *Keyring) putRight(s *state) *state {
 	next := &state{}
 	*next = *s
 	next.Keys = slices.Clone(s.Keys)
-	now := r.clock.earliest()
+	now := r.clock.steady()
 	base := s.Written
 	if from, leapt := r.clock.leapt(); leapt {
 		base = later(base, from)
@@ -158,22 +172,36 @@ func union(a, b []string) []string {
 	return all[max(0, len(all)-maxDropped):]
 }
 
-// without returns a state without the dropped keys.
+// without returns a state without the dropped keys. It may have no key.
 func (r *Keyring) without(s *state, kids []string) *state {
 	next := &state{}
 	*next = *s
 	next.Keys, next.Dropped = slices.Clone(s.Keys), kids
 	for _, kid := range kids {
-		if next.index(kid) < 0 || len(next.Keys) == 1 {
+		if next.index(kid) < 0 {
 			continue
 		}
 		rest := dropped(next, r.policy, r.agreed(next), kid)
-		rest.Keys = slices.DeleteFunc(rest.Keys, func(k stateKey) bool { return k.key == nil }) // the timetable makes it
-		if len(rest.Keys) > 0 {
-			next.Keys = rest.Keys
-		}
+		next.Keys = slices.DeleteFunc(rest.Keys, func(k stateKey) bool { return k.key == nil }) // the timetable makes it
 	}
 	return next
+}
+
+// survivors returns a state without the dropped keys, as written now. If no other is
+// left, its keys are those of another state that were not dropped. If there are none
+// either it has no key, and the timetable makes new ones.
+func (r *Keyring) survivors(s, other *state, kids []string) *state {
+	next := r.without(s, kids)
+	if len(next.Keys) == 0 {
+		next.Keys = r.without(other, kids).Keys
+		next.Written = later(next.Written, other.Written)
+	}
+	return next.writtenAt(r.agreed(next))
+}
+
+// holds reports whether a state holds one of the keys.
+func (s *state) holds(kids []string) bool {
+	return slices.ContainsFunc(kids, func(kid string) bool { return s.index(kid) >= 0 })
 }
 
 // Adopt takes the keys that are stored, after the key store was exchanged for
@@ -197,12 +225,15 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 			return nil, err
 		}
 		next := r.without(stored, union(own.Dropped, stored.Dropped))
+		if len(next.Keys) == 0 {
+			return nil, errors.New("jwks: Adopt: every key that is stored was dropped by Keyring.Rotate: call Keyring.Reclaim to write those of this replica over them")
+		}
 		if next.Lineage != own.Lineage {
 			next.Succeeds = own.Lineage
 		}
 		next.Generation = max(stored.Generation, own.Generation) + 1
 		if r.future(next) != nil {
-			next.shift(r.clock.earliest().Sub(next.Written))
+			next.shift(r.clock.steady().Sub(next.Written))
 		}
 		return next, nil
 	})
@@ -219,9 +250,13 @@ func (r *Keyring) Reclaim(ctx context.Context) error {
 		next := &state{}
 		*next = *own
 		if stored, err := readState(raw, own); err == nil && stored.continues(own) {
-			next = r.without(own, union(stored.Dropped, own.Dropped))
+			next = r.survivors(own, stored, union(stored.Dropped, own.Dropped))
 			next.Generation = max(stored.Generation, own.Generation)
 		}
+		if len(next.Keys) == 0 {
+			return nil, errors.New("jwks: Reclaim: every key of this replica was dropped by Keyring.Rotate")
+		}
+		next = next.writtenAt(r.agreed(next))
 		next.Generation++
 		return next, nil
 	})
@@ -282,10 +317,23 @@ func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, err error,
 	return errTooBusy
 }
 
-// write replaces what was read, or could not be opened.
-func (r *Keyring) write(ctx context.Context, raw []byte, unread error, blob []byte) (bool, error) {
+// write replaces what was read, or could not be opened. If that fails, what is stored
+// then tells whether it was written: only the answer may have been lost.
+func (r *Keyring) write(ctx context.Context, raw []byte, unread error, blob []byte) (done bool, err error) {
 	if unopened, ok := errors.AsType[*otherSeal](unread); ok {
-		return unopened.replace(ctx, blob)
+		done, err = unopened.replace(ctx, blob)
+	} else {
+		done, err = r.store.Save(ctx, raw, blob)
 	}
-	return r.store.Save(ctx, raw, blob)
+	if err == nil || bytes.Equal(raw, blob) {
+		return done, err
+	}
+	found, _, unread := r.load(ctx)
+	switch {
+	case unread != nil:
+		return false, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case bytes.Equal(found, raw): // nothing was written
+		return false, err
+	}
+	return bytes.Equal(found, blob), nil // otherwise another replica has written since
 }

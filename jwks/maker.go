@@ -33,6 +33,7 @@ var errMaking = errors.New("jwks: the next key is being made")
 type maker struct {
 	mu     sync.Mutex
 	closed bool
+	calls  *calls
 	spares []stateKey    // made and not stored yet
 	ended  chan struct{} // of the call that is waited for, nil when there is none
 	err    error         // of the last call
@@ -80,7 +81,7 @@ func (r *Keyring) newKey(s *state, urgent bool) (stateKey, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, spare := range m.spares {
-		if spare.algorithm() == alg && s.index(spare.id()) < 0 {
+		if spare.algorithm() == alg && s.index(spare.id()) < 0 && !slices.Contains(s.Dropped, spare.id()) {
 			return spare, nil
 		}
 	}
@@ -105,7 +106,7 @@ func (r *Keyring) newKey(s *state, urgent bool) (stateKey, error) {
 
 // make makes a spare key.
 func (r *Keyring) make(alg string) error {
-	_, err := bounded(r.life, r.calls, "Policy.NewSigner", newSignerTimeout, func(ctx context.Context) (crypto.Signer, error) {
+	_, err := bounded(r.life, r.maker.slot(), "Policy.NewSigner", newSignerTimeout, func(ctx context.Context) (crypto.Signer, error) {
 		private, reference, err := r.policy.NewSigner(ctx, alg)
 		if err != nil {
 			return nil, err
@@ -117,8 +118,11 @@ func (r *Keyring) make(alg string) error {
 		if err != nil {
 			return nil, err
 		}
-		r.maker.keep(stateKey{Signer: signer, key: signer.Key(), reference: reference, remote: isRemote(private)})
-		return private, nil
+		made := stateKey{Signer: signer, key: signer.Key(), reference: reference, remote: isRemote(private)}
+		if held := r.snapshot.Load(); held != nil && (held.index(made.id()) >= 0 || slices.Contains(held.Dropped, made.id())) {
+			return nil, repeated(made.id())
+		}
+		return private, r.maker.keep(made)
 	})
 	if err != nil {
 		return fmt.Errorf("jwks: Policy.NewSigner: %w", err)
@@ -127,10 +131,29 @@ func (r *Keyring) make(alg string) error {
 }
 
 // keep keeps a key that was made, in time or late.
-func (m *maker) keep(k stateKey) {
+func (m *maker) keep(k stateKey) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if slices.ContainsFunc(m.spares, func(spare stateKey) bool { return spare.id() == k.id() }) {
+		return repeated(k.id())
+	}
 	m.spares = append(m.spares, k)
+	return nil
+}
+
+// repeated is the error of a NewSigner that returned a key once more.
+func repeated(kid string) error {
+	return fmt.Errorf("it returned the key %s, which it has returned before: make a new key each time (an alias, or a creation that is idempotent, returns the same one)", kid)
+}
+
+// slot is that of the one call that may be under way.
+func (m *maker) slot() *calls {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.calls == nil {
+		m.calls = newCalls(1)
+	}
+	return m.calls
 }
 
 func (m *maker) end(err error) {

@@ -68,9 +68,12 @@ type Policy struct {
 	// hangs makes Sign answer [ErrUnavailable]; the keys are published and verify
 	// all the same, and [Keyring.Ready] says so. NewSigner may take 30 s, and what
 	// it returns later is used the next time; after a failure it is called again
-	// after a minute, then two, up to an hour. At most 64 calls run at a time. Keys
-	// of an older store that holds private keys go on until they have rotated.
-	// Nothing deletes keys in the KMS.
+	// after a minute, then two, up to an hour. At most 64 calls of Sign run at a
+	// time, one of OpenSigner for each reference, and one of NewSigner, which must
+	// make another key each time. Each signature is verified, so a signer that
+	// returns wrong ones makes Sign answer [ErrUnavailable] too. Keys of an older
+	// store that holds private keys go on until they have rotated. Nothing deletes
+	// keys in the KMS.
 	NewSigner  func(ctx context.Context, alg string) (signer crypto.Signer, reference string, err error)
 	OpenSigner func(ctx context.Context, reference string) (crypto.Signer, error)
 

@@ -15,7 +15,9 @@ import (
 // the set, within Policy.MaxAge of that.
 //
 // Rotate must write the key store. If it cannot, it returns an error and the key
-// goes on signing.
+// goes on signing. If the error is [ErrOutcomeUnknown], the write may have been made:
+// when the key store can be read again, Status says which key signs. Do not call
+// Rotate again before, or it may drop the next key too.
 //
 // If several replicas call Rotate at once, one key is dropped and the others
 // return an error. A second Rotate within minutes of the first finds a next key

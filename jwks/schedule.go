@@ -137,18 +137,28 @@ func changesAt(keys []times, p Policy, now time.Time) time.Time {
 // planned applies the timetable to a state. It returns nil when nothing is due. A
 // key of the result without a public half is to be made.
 //
-// At the start of a replica a changed policy takes effect too.
-func planned(s *state, p Policy, now time.Time, starting bool) (*state, error) {
-	if len(s.Keys) == 0 { // nothing was stored yet
-		return firstState(p, now), nil
+// At the start of a replica a changed policy takes effect too. No key that
+// signedLately reports is removed.
+func planned(s *state, p Policy, now time.Time, starting bool, signedLately func(kid string) bool) (*state, error) {
+	if len(s.Keys) == 0 {
+		next := firstState(p, now)
+		if len(s.Dropped) > 0 { // it is no new keyring: verifiers hold older sets
+			next.Keys[0].Signs = now.Add(p.visible())
+		}
+		return next, nil
 	}
 	// A new signing key is worth a write: it tells replicas with slow clocks.
 	changed := signingAt(s.times(), s.Written) != signingAt(s.times(), now)
-	next := &state{Written: now, Keys: slices.Clone(s.Keys)}
+	next := s.writtenAt(now)
+	next.Keys = slices.Clone(next.Keys)
 	if next.announce(p, now) {
 		changed = true
 	}
-	if gone := goneAt(next.times(), p, now); gone > 0 {
+	gone := goneAt(next.times(), p, now)
+	if n := slices.IndexFunc(next.Keys[:gone], func(k stateKey) bool { return signedLately(k.id()) }); n >= 0 {
+		gone = n
+	}
+	if gone > 0 {
 		next.Keys = next.Keys[gone:]
 		changed = true
 	}
@@ -167,6 +177,21 @@ func planned(s *state, p Policy, now time.Time, starting bool) (*state, error) {
 		next.Keys = append(next.Keys, stateKey{})
 	}
 	return next, nil
+}
+
+// writtenAt returns a state with another time of writing. A key whose turn was since
+// the last write takes over now, so that the one before it is retained from now on: a
+// clock that is wrong must not have it removed at once.
+func (s *state) writtenAt(now time.Time) *state {
+	next := &state{}
+	*next = *s
+	next.Written, next.Keys = now, slices.Clone(s.Keys)
+	for i, k := range next.Keys {
+		if k.Signs.After(s.Written) && k.Signs.Before(now) {
+			next.Keys[i].Signs = now
+		}
+	}
+	return next
 }
 
 // leap returns a state with the times of leapAt, and whether they are others.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Sealed encrypts the content of a key store with AES-256-GCM, so that a copy of the
@@ -34,6 +35,9 @@ func Sealed(store KeyStore, label string, kek ...[]byte) (KeyStore, error) {
 	}
 	if label == "" || len(label) > 1024 {
 		return nil, errors.New("jwks: Sealed needs a label of up to 1024 bytes: write whose keys they are, such as the issuer URL")
+	}
+	if !utf8.ValidString(label) {
+		return nil, errors.New("jwks: Sealed needs a label that is valid UTF-8")
 	}
 	s := &sealed{store: store, label: label}
 	for i, key := range kek {

@@ -36,13 +36,17 @@ const (
 	maxSignerCalls = 64
 )
 
-// calls are calls to a KMS. Make one with newCalls.
+// calls are calls of one kind to a KMS. Make one with newCalls. Each kind has slots of
+// its own, so that calls of another kind that hang do not stop a key that signs.
 type calls struct {
+	limit int64
 	slots *semaphore.Weighted
 	stuck atomic.Int64 // calls that were left at their deadline and have not returned
 }
 
-func newCalls() *calls { return &calls{slots: semaphore.NewWeighted(maxSignerCalls)} }
+func newCalls(limit int64) *calls {
+	return &calls{limit: limit, slots: semaphore.NewWeighted(limit)}
+}
 
 // bounded runs f, and returns at the deadline whether f has returned or not.
 func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Duration, f func(context.Context) (T, error)) (T, error) {
@@ -60,8 +64,8 @@ func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Dur
 		return fmt.Errorf("%w: %s did not answer within %v", ErrUnavailable, what, timeout)
 	}
 	if !c.slots.TryAcquire(1) {
-		if c.stuck.Load() >= maxSignerCalls {
-			return none, fmt.Errorf("%w: %s: %d calls hang", ErrUnavailable, what, maxSignerCalls)
+		if c.stuck.Load() >= c.limit {
+			return none, fmt.Errorf("%w: %s: %d of %d calls hang", ErrUnavailable, what, c.stuck.Load(), c.limit)
 		}
 		if c.slots.Acquire(limited, 1) != nil {
 			return none, late()
@@ -117,7 +121,7 @@ func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []b
 	}
 	began := time.Now()
 	payload = bytes.Clone(payload) // the caller may use it again while the call hangs
-	token, err := bounded(ctx, r.calls, "the signer of key "+k.id(), signerTimeout, func(context.Context) (string, error) { return k.Sign(typ, payload) })
+	token, err := bounded(ctx, r.calls, "the signer of key "+k.id(), signerTimeout, func(context.Context) (string, error) { return signVerified(k, typ, payload) })
 	if err != nil && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -125,6 +129,24 @@ func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []b
 		r.tell(ctx, r.health.signed(k.id(), err))
 	}
 	return token, err
+}
+
+// signVerified signs with a key that is kept elsewhere, and verifies what comes back. A
+// KMS that signs with another key would make tokens that no verifier accepts. The
+// check takes up to 0.1 ms, and a call to a KMS several milliseconds.
+func signVerified(k *stateKey, typ string, payload []byte) (string, error) {
+	token, err := k.Sign(typ, payload)
+	if err != nil {
+		return "", err
+	}
+	made, err := jose.Parse(token, len(token))
+	if err == nil {
+		_, err = made.Verify(k.key)
+	}
+	if err != nil {
+		return "", fmt.Errorf("jwks: the signer of key %s returned a wrong signature: %w", k.id(), err)
+	}
+	return token, nil
 }
 
 func errUnopened(k *stateKey) error {
@@ -190,7 +212,7 @@ func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, r
 		*jose.Signer
 		remote bool
 	}
-	opened, err := bounded(ctx, r.calls, "Policy.OpenSigner", signerTimeout, func(ctx context.Context) (openedKey, error) {
+	opened, err := bounded(ctx, r.opens.of(k.reference), "Policy.OpenSigner", signerTimeout, func(ctx context.Context) (openedKey, error) {
 		private, err := r.policy.OpenSigner(ctx, k.reference)
 		if err != nil {
 			return openedKey{}, err
@@ -198,6 +220,7 @@ func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, r
 		signer, err := jose.NewSigner(private, k.algorithm())
 		return openedKey{signer, isRemote(private)}, err
 	})
+	r.opens.returned(k.reference)
 	if err != nil {
 		return nil, false, err
 	}
@@ -205,4 +228,34 @@ func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, r
 		return nil, false, errors.New("Policy.OpenSigner returned another key than the one that was stored")
 	}
 	return opened.Signer, opened.remote, nil
+}
+
+// opens are the calls of Policy.OpenSigner under way, at most one for a reference. The
+// zero value is ready.
+type opens struct {
+	mu    sync.Mutex
+	calls map[string]*calls // by reference
+}
+
+func (o *opens) of(reference string) *calls {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := o.calls[reference]
+	if c == nil {
+		c = newCalls(1)
+		if o.calls == nil {
+			o.calls = map[string]*calls{}
+		}
+		o.calls[reference] = c
+	}
+	return c
+}
+
+// returned forgets the calls for a reference, unless one hangs.
+func (o *opens) returned(reference string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c := o.calls[reference]; c != nil && c.stuck.Load() == 0 {
+		delete(o.calls, reference)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -228,6 +229,7 @@ func (r *Keyring) release(ctx context.Context, f found) {
 		if i := signingAt(s.times, r.signingTime(&s.state)); i >= 0 {
 			after = s.Keys[i].id()
 		}
+		r.noteSigning(after, s)
 		r.signs = &after
 	}
 	r.busy.Release(1)
@@ -243,6 +245,24 @@ func (r *Keyring) release(ctx context.Context, f found) {
 	default:
 		observe(ctx, Event{Op: event.OpRotateKey, KeyID: after})
 	}
+}
+
+// noteSigning notes which key signs.
+func (r *Keyring) noteSigning(kid string, s *snapshot) {
+	if r.lastSigned == nil {
+		r.lastSigned = map[string]time.Time{}
+	}
+	if kid != "" {
+		r.lastSigned[kid] = time.Now()
+	}
+	maps.DeleteFunc(r.lastSigned, func(kid string, _ time.Time) bool { return s.index(kid) < 0 })
+}
+
+// signedLately reports whether a key must be retained because this replica has seen
+// it sign, whatever its times are.
+func (r *Keyring) signedLately(kid string) bool {
+	at, ok := r.lastSigned[kid]
+	return ok && time.Since(at) < r.policy.Retain
 }
 
 // tell reports changes of what is wrong.
@@ -326,7 +346,8 @@ func (r *Keyring) Status() KeyringStatus {
 		return status
 	}
 	status.NextWrite = changesAt(s.times, r.policy, now)
-	if last := s.times[len(s.times)-1].Signs; !last.IsZero() {
+	if n := len(s.times); n > 0 && !s.times[n-1].Signs.IsZero() {
+		last := s.times[n-1].Signs
 		status.RotationStops = last.Add(r.policy.RotateEvery)
 	}
 	status.PublishedUntil, status.SignsUntil = s.read.at.Add(publishable(r.policy)), s.read.at.Add(trusted(r.policy))

@@ -109,7 +109,7 @@ func (r *Keyring) attempt(caller, limited context.Context, change change, f *fou
 			return raced, err
 		}
 	}
-	if c.due {
+	if c.due && len(s.Keys) > 0 {
 		_, err := r.save(ctx, raw, s, c.raw, read, f)
 		return raced, err // and now the change
 	}
@@ -152,7 +152,7 @@ func (r *Keyring) find(ctx context.Context, read reading, f *found) (raw []byte,
 	f.note(c, exposed)
 	r.foreign = c.foreign
 	r.held = r.held || c.foreign != nil || c.future != nil
-	if len(c.state.Keys) == 0 { // nothing was stored yet
+	if len(c.state.Keys) == 0 && c.first { // nothing was stored yet
 		return raw, c, nil
 	}
 	return raw, c, r.show(c.state, c.raw, read)
@@ -170,7 +170,7 @@ func (r *Keyring) save(ctx context.Context, raw []byte, s *state, blob []byte, r
 			return fail(err)
 		}
 	}
-	done, err := r.store.Save(ctx, raw, blob)
+	done, err := r.write(ctx, raw, nil, blob)
 	if err != nil {
 		return fail(err)
 	}
@@ -212,9 +212,12 @@ func (r *Keyring) plan(_ context.Context, s *state) (*state, error) {
 			r.clock.planned()
 		}
 	}
-	next, err := planned(s, r.policy, now, !r.started)
+	next, err := planned(s, r.policy, now, !r.started, r.signedLately)
 	if err == nil && next == nil && len(s.Keys) > 0 && (moved || now.Sub(s.Written) >= longestUnproved) {
 		next = &state{Written: now, Keys: s.Keys}
+	}
+	if next != nil {
+		next.Dropped = s.Dropped // none of them is made again
 	}
 	if next, err = r.withKeys(next, err, false); errors.Is(err, errMaking) {
 		return nil, nil

@@ -1,0 +1,250 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// mustStayDropped fails if a keyring accepts, publishes or signs with one of the
+// keys, or signs with none.
+func mustStayDropped(t *testing.T, r *Keyring, kids ...string) {
+	t.Helper()
+	signs, published := signedBy(t, r), publishedBy(t, r)
+	for _, kid := range kids {
+		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) || slices.Contains(published, kid) || signs == kid {
+			t.Errorf("the dropped key %s: %v, published %t, signs %t", kid, err, slices.Contains(published, kid), signs == kid)
+		}
+	}
+}
+
+// rotateTwice drops two keys, and returns them and what was stored before.
+func rotateTwice(t *testing.T, r *Keyring, store *shelf) (dropped []string, backup []byte) {
+	t.Helper()
+	signedBy(t, r)
+	time.Sleep(time.Minute)
+	backup = store.get()
+	for range 2 {
+		dropped = append(dropped, signedBy(t, r))
+		if err := r.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+	}
+	return dropped, backup
+}
+
+// A store set back to where it holds nothing but dropped keys, and written on from
+// there: the replica that stayed up writes its own keys over them.
+func TestForkOfDroppedKeys(t *testing.T) {
+	for _, ahead := range []int64{-1, 0, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &shelf{}
+			r := sure(Open(t.Context(), store, Policy{}))
+			defer r.Close()
+			dropped, backup := rotateTwice(t, r, store)
+			own := publishedBy(t, r)
+			fork := sure(readState(backup, nil))
+			fork.Generation = r.Status().Generation + ahead
+			fork.Written = time.Now().UTC()
+			store.put(sure(fork.blob()))
+			time.Sleep(10 * time.Minute)
+			mustStayDropped(t, r, dropped...)
+			if got := publishedBy(t, r); !slices.Equal(got, own) {
+				t.Errorf("%q are published, want %q", got, own)
+			}
+			if err := r.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+			fresh := sure(Open(t.Context(), store, Policy{}))
+			defer fresh.Close()
+			mustStayDropped(t, fresh, dropped...)
+		})
+	}
+}
+
+// Each of two forks dropped all keys of the other: new keys are made.
+func TestForksThatDroppedEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		dropped, backup := rotateTwice(t, r, store)
+		own := publishedBy(t, r)
+		fork := sure(readState(backup, nil))
+		fork.Generation = r.Status().Generation + 1
+		fork.Written = time.Now().UTC()
+		fork.Dropped = own
+		store.put(sure(fork.blob()))
+		time.Sleep(10 * time.Minute)
+		mustStayDropped(t, r, append(dropped, own...)...)
+		if err := r.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A replica that starts takes no key that the stored state itself calls dropped.
+func TestStartOnDroppedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		r := sure(Open(t.Context(), store, Policy{}))
+		kids := publishedBy(t, r)
+		time.Sleep(10 * time.Minute)
+		r.Close()
+		bad := sure(readState(store.get(), nil))
+		bad.Dropped = kids[:1]
+		store.put(sure(bad.blob()))
+		r = sure(Open(t.Context(), store, Policy{}))
+		defer r.Close()
+		mustStayDropped(t, r, kids[0])
+		bad.Dropped = kids
+		store.put(sure(bad.blob()))
+		if started, err := Open(t.Context(), store, Policy{}); started != nil || err == nil {
+			t.Errorf("it opened on dropped keys only: %v", err)
+		}
+	})
+}
+
+// cutOff is a store that one replica cannot reach now and then.
+type cutOff struct {
+	*shelf
+	away bool
+}
+
+var errNoRoute = errors.New("no route")
+
+func (c *cutOff) Load(ctx context.Context) ([]byte, error) {
+	if c.away {
+		return nil, errNoRoute
+	}
+	return c.shelf.Load(ctx)
+}
+
+func (c *cutOff) Save(ctx context.Context, old, blob []byte) (bool, error) {
+	if c.away {
+		return false, errNoRoute
+	}
+	return c.shelf.Save(ctx, old, blob)
+}
+
+// The same by calls of the API alone: a restore while the replica that knows better
+// cannot reach the store, a replica that starts on it, and its operator's Reclaims.
+// A clock that is right is not doubted because of them.
+func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		view := &cutOff{shelf: store}
+		a := sure(Open(t.Context(), view, Policy{}))
+		defer a.Close()
+		dropped, backup := rotateTwice(t, a, store)
+		view.away = true
+		store.put(backup)
+		b := sure(Open(t.Context(), store, Policy{}))
+		defer b.Close()
+		for b.Status().Generation < a.Status().Generation {
+			if err := b.Reclaim(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		view.away = false
+		time.Sleep(5 * time.Minute)
+		for _, r := range []*Keyring{a, b} {
+			mustStayDropped(t, r, dropped...)
+			if err := r.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// A replica that was cut off writes its newer generation over a fork that was
+// written later. No other replica takes its own clock for wrong.
+func TestWriteBackOverALaterFork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &shelf{}
+		view := &cutOff{shelf: store}
+		a := sure(Open(t.Context(), view, Policy{}))
+		defer a.Close()
+		dropped, backup := rotateTwice(t, a, store)
+		view.away = true
+		store.put(backup)
+		b := sure(Open(t.Context(), store, Policy{}))
+		defer b.Close()
+		time.Sleep(20 * time.Minute)
+		if err := b.Reclaim(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		view.away = false
+		time.Sleep(5 * time.Minute)
+		for _, r := range []*Keyring{a, b} {
+			mustStayDropped(t, r, dropped...)
+			if err := r.Ready(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// savesAndFails saves, and then says that it could not.
+type savesAndFails struct {
+	*shelf
+	fails, blind bool
+}
+
+func (s *savesAndFails) Save(ctx context.Context, old, blob []byte) (bool, error) {
+	done, err := s.shelf.Save(ctx, old, blob)
+	if s.fails {
+		if s.blind {
+			s.shelf.fail(errNoRoute)
+		}
+		return false, errNoRoute
+	}
+	return done, err
+}
+
+// A write that succeeded and whose answer got lost: what is stored tells. If that
+// cannot be read either, Rotate says that the outcome is unknown.
+func TestSaveThatFailsAfterWriting(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &savesAndFails{shelf: &shelf{}, blind: blind}
+			r := sure(Open(t.Context(), store, Policy{}))
+			defer r.Close()
+			kid := signedBy(t, r)
+			time.Sleep(10 * time.Minute)
+			store.fails = true
+			err := r.Rotate(t.Context())
+			if blind != errors.Is(err, ErrOutcomeUnknown) || !blind && err != nil {
+				t.Errorf("blind %t: %v", blind, err)
+			}
+			store.fails = false
+			store.fail(nil)
+			time.Sleep(2 * time.Minute)
+			mustStayDropped(t, r, kid)
+			store.fails = true
+			store.fail(nil)
+			if err := r.Reclaim(t.Context()); blind != errors.Is(err, ErrOutcomeUnknown) || !blind && err != nil {
+				t.Errorf("Reclaim, blind %t: %v", blind, err)
+			}
+		})
+	}
+}
+
+func TestSealedLabelNotUTF8(t *testing.T) {
+	if _, err := Sealed(&shelf{}, "a\xff", kek(1)); err == nil {
+		t.Error("a label that is not UTF-8 was taken")
+	}
+	for _, label := range []string{"a\nb", "a\x00", "<&>\u2028", "\ufffd"} {
+		store := sure(Sealed(&shelf{}, label, kek(1)))
+		sure(Open(t.Context(), store, Policy{})).Close()
+		if blob, err := store.Load(t.Context()); err != nil || blob == nil {
+			t.Errorf("%q: %v", label, err)
+		}
+	}
+}
