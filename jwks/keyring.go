@@ -87,8 +87,10 @@ func newOpened(store KeyStore, policy Policy) *Keyring {
 // start reads the store for the first time.
 func (r *Keyring) start(ctx context.Context) (*Keyring, error) {
 	err := r.update(ctx, r.plan)
-	for err == nil && r.snapshot.Load() == nil && r.maker.wait(ctx) {
-		err = r.update(ctx, r.plan)
+	for errors.Is(err, errMaking) {
+		if err = r.maker.wait(ctx); err == nil {
+			err = r.update(ctx, r.plan)
+		}
 	}
 	var unwritten *notWritten
 	if err == nil && r.snapshot.Load() == nil {

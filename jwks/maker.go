@@ -168,20 +168,19 @@ func (m *maker) end(err error) {
 	m.after = time.Now().Add(m.pause)
 }
 
-// wait waits for the call under way. It reports false when there is none, or the
-// caller gives up.
-func (m *maker) wait(ctx context.Context) bool {
+// wait waits for the call under way, if there is one still.
+func (m *maker) wait(ctx context.Context) error {
 	m.mu.Lock()
 	ended := m.ended
 	m.mu.Unlock()
 	if ended == nil {
-		return false
+		return ctx.Err()
 	}
 	select {
 	case <-ended:
-		return true
+		return nil
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	}
 }
 

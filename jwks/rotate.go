@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,8 +68,8 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 		return next, err
 	}
 	err := r.update(ctx, change)
-	for errors.Is(err, errMaking) && r.maker.wait(ctx) {
-		if err = r.maker.failed(); err == nil {
+	for errors.Is(err, errMaking) {
+		if err = cmp.Or(r.maker.wait(ctx), r.maker.failed()); err == nil {
 			err = r.update(ctx, change)
 		}
 	}

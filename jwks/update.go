@@ -219,8 +219,12 @@ func (r *Keyring) plan(_ context.Context, s *state) (*state, error) {
 	if next != nil {
 		next.Dropped = s.Dropped // none of them is made again
 	}
-	if next, err = r.withKeys(next, err, false); errors.Is(err, errMaking) {
-		return nil, nil
+	next, err = r.withKeys(next, err, false)
+	if !errors.Is(err, errMaking) {
+		return next, err
 	}
-	return next, err
+	if len(s.Keys) == 0 {
+		return nil, refused{err} // the start waits
+	}
+	return nil, nil
 }
