@@ -52,8 +52,8 @@ func newOpenTelemetry(meters metric.MeterProvider, read func(sample)) (*toOpenTe
 	return o, nil
 }
 
-func (o *toOpenTelemetry) count(ctx context.Context, m *definition, values ...string) {
-	o.counters[m].Add(ctx, 1, attributes(m, values...))
+func (o *toOpenTelemetry) add(ctx context.Context, m *definition, n int, values ...string) {
+	o.counters[m].Add(ctx, int64(n), attributes(m, values...))
 }
 
 func (o *toOpenTelemetry) measure(ctx context.Context, m *definition, took time.Duration, values ...string) {

@@ -69,9 +69,9 @@ func (p *toPrometheus) Collect(to chan<- prometheus.Metric) {
 	})
 }
 
-func (p *toPrometheus) count(_ context.Context, m *definition, values ...string) {
+func (p *toPrometheus) add(_ context.Context, m *definition, n int, values ...string) {
 	if c, err := p.counters[m].GetMetricWithLabelValues(values...); err == nil {
-		c.Inc()
+		c.Add(float64(n))
 	}
 }
 

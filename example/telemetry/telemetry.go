@@ -45,10 +45,10 @@ type Config struct {
 // Telemetry is an observer of events and a reader of states. It is safe for
 // concurrent use. New makes one: a nil or zero Telemetry ignores events.
 type Telemetry struct {
-	clients  *clients
-	counters []recorder
-	log      *logger
-	tracer   trace.Tracer // nil: no span is made
+	clients *clients
+	targets []recorder
+	log     *logger
+	tracer  trace.Tracer // nil: no span is made
 
 	mu      sync.Mutex
 	sources []Sources
@@ -56,7 +56,7 @@ type Telemetry struct {
 
 // recorder is a target of metrics.
 type recorder interface {
-	count(ctx context.Context, m *definition, values ...string)
+	add(ctx context.Context, m *definition, n int, values ...string)
 	measure(ctx context.Context, m *definition, took time.Duration, values ...string)
 }
 
@@ -71,19 +71,37 @@ func New(c Config) (*Telemetry, error) {
 	var failed error
 	if c.Prometheus != nil {
 		to, err := newPrometheus(c.Prometheus, t.read)
-		t.counters, failed = append(t.counters, to), err
+		t.targets, failed = append(t.targets, to), err
 	}
 	if c.Meters != nil {
 		to, err := newOpenTelemetry(c.Meters, t.read)
-		t.counters, failed = append(t.counters, to), errors.Join(failed, err)
+		t.targets, failed = append(t.targets, to), errors.Join(failed, err)
 	}
 	if failed != nil {
 		return nil, failed
+	}
+	for op, reasons := range expected {
+		for _, r := range reasons {
+			for _, to := range t.targets {
+				to.add(context.Background(), &backgroundEvents, 0, string(op), reasonLabel(r))
+			}
+		}
 	}
 	if c.Tracers != nil {
 		t.tracer = c.Tracers.Tracer(scope)
 	}
 	return t, nil
+}
+
+// expected are the events of the background that can happen. They are counted from
+// 0 on: a rate does not notice the first event of a counter that was not there.
+var expected = map[event.Op][]event.Reason{
+	event.OpRotateKey: {"", event.KeysUnavailable, event.StoreUnavailable},
+	event.OpKeyStore:  {"", event.StoreUnavailable, event.KeysNotWritten, event.ClockOff, event.StateOlder, event.StateForeign, event.KeysExposed},
+	event.OpFetch:     {"", event.FetchFailed, event.KeysUnavailable, event.KeySkipped},
+	event.OpFollow:    {"", event.StoreUnavailable, event.ClockOff, event.StateOlder},
+	event.OpRecord:    {"", event.StoreUnavailable},
+	event.OpConfig:    {event.ProxyUnknown, event.Misconfigured},
 }
 
 func (t *Telemetry) made() bool { return t != nil && t.clients != nil }
@@ -102,7 +120,7 @@ func (t *Telemetry) Observe(ctx context.Context, e event.Event) {
 
 // record counts the event and takes its time.
 func (t *Telemetry) record(ctx context.Context, e *event.Event) {
-	if len(t.counters) == 0 {
+	if len(t.targets) == 0 {
 		return
 	}
 	op, reason, code, status := opLabel(e.Op), reasonLabel(e.Reason), codeLabel(e.Code), statusLabel(e.Status)
@@ -111,14 +129,14 @@ func (t *Telemetry) record(ctx context.Context, e *event.Event) {
 	if class == &requests {
 		client = t.clients.label(e)
 	}
-	for _, to := range t.counters {
+	for _, to := range t.targets {
 		switch class {
 		case &requests:
-			to.count(ctx, class, op, client, reason, code, status)
+			to.add(ctx, class, 1, op, client, reason, code, status)
 		case &operatorActions:
-			to.count(ctx, class, op, reason, code, status)
+			to.add(ctx, class, 1, op, reason, code, status)
 		default:
-			to.count(ctx, class, op, reason)
+			to.add(ctx, class, 1, op, reason)
 		}
 		if e.Duration > 0 {
 			to.measure(ctx, &durations, e.Duration, op, outcomeLabel(e))
@@ -129,12 +147,7 @@ func (t *Telemetry) record(ctx context.Context, e *event.Event) {
 // classOf returns the counter of an event.
 func classOf(e *event.Event) *definition {
 	switch e.Op {
-	case event.OpToken, event.OpRequest:
-		return &requests
-	case event.OpIntrospect:
-		if e.URL != "" { // an API that asks its issuer begins to fail, or succeeds again
-			return &backgroundEvents
-		}
+	case event.OpToken, event.OpIntrospect, event.OpRequest:
 		return &requests
 	case event.OpRevoke:
 		if e.Status == 0 { // by the program
