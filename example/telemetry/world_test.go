@@ -99,7 +99,7 @@ func newWorld(t *testing.T) *world {
 	}))
 	t.Cleanup(w.server.Close)
 	w.issuer = must(issuer.New(issuer.Config{
-		Issuer: w.server.URL, Keys: w.keys, Store: store, Observe: w.observe, ImportedSecrets: true, FailedAttempts: 2, MaxGrantRate: 20,
+		Issuer: w.server.URL, Keys: w.keys, Store: store, Observe: w.observe, ImportedSecrets: true, FailedAttempts: 2, MaxGrantRate: 1,
 	}))
 	t.Cleanup(func() { _ = w.issuer.Close() })
 	mux.Handle("/", w.issuer.Handler())
@@ -112,11 +112,11 @@ func newWorld(t *testing.T) *world {
 		Issuer: w.server.URL, Audience: apiURL, Keys: w.keys, Revoked: w.issuer.Revoked, Leeway: time.Nanosecond, Observe: w.observe,
 	}))
 	w.local = local.Handler(hello, "orders:read")
-	keys := jwks.NewIssuerRemote(w.server.URL, jwks.RemoteConfig{Observe: w.observe})
+	keys := jwks.NewIssuerRemote(w.server.URL, jwks.RemoteConfig{Observe: w.observe, Timeout: time.Minute})
 	t.Cleanup(func() { _ = keys.Close() })
 	remote := must(bearer.New(bearer.Config{
 		Issuer: w.server.URL, Audience: apiURL, Keys: keys, Observe: w.observe,
-		Introspection: &bearer.Introspection{Endpoint: w.server.URL + "/introspect", ClientID: "api", ClientSecret: w.secrets["api"], CacheFor: time.Millisecond},
+		Introspection: &bearer.Introspection{Endpoint: w.server.URL + "/introspect", ClientID: "api", ClientSecret: w.secrets["api"], CacheFor: time.Millisecond, Timeout: time.Minute},
 	}))
 	t.Cleanup(func() { _ = remote.Close() })
 	w.remote = remote.Handler(hello)
@@ -171,7 +171,10 @@ func (w *world) register(store *sqlstore.Store) {
 // post sends a form and returns the status and a member of the answer.
 func (w *world) post(path string, form url.Values, member string) (status int, value string) {
 	w.t.Helper()
-	answer := must(http.PostForm(w.server.URL+path, form))
+	answer, err := http.PostForm(w.server.URL+path, form)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	defer answer.Body.Close()
 	var body map[string]any
 	_ = json.NewDecoder(answer.Body).Decode(&body)
@@ -208,7 +211,10 @@ func call(guard http.Handler, token string) int {
 func (w *world) manage(method, path, body string) int {
 	r := must(http.NewRequest(method, w.server.URL+"/admin"+path, strings.NewReader(body)))
 	r.Header.Set("Content-Type", "application/json")
-	answer := must(http.DefaultClient.Do(r))
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	defer answer.Body.Close()
 	_, _ = io.Copy(io.Discard, answer.Body)
 	return answer.StatusCode
