@@ -14,6 +14,7 @@ import (
 // TestStopDrains sends SIGTERM: /readyz fails at once, and the listener stays open
 // for SHUTDOWN_DELAY, so that a load balancer that polls /readyz loses no request.
 func TestStopDrains(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "SHUTDOWN_DELAY=1500ms", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	if status, body := call(t, "GET", p.url+"/readyz", "", ""); status != http.StatusOK || body != `{"status":"ok"}`+"\n" {
 		t.Fatalf("readyz: %d %s", status, body)
@@ -32,6 +33,7 @@ func TestStopDrains(t *testing.T) {
 // TestStopWithSlowConnections has 50 connections that send half a request: they
 // are cut, the log says so, and the process ends without an error.
 func TestStopWithSlowConnections(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "SHUTDOWN_TIMEOUT=1s")
 	for range 50 {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
