@@ -126,13 +126,14 @@ func TestRoomsLink(t *testing.T) {
 // moving off it must be a change of those alone.
 func TestConfined(t *testing.T) {
 	t.Parallel()
+	all := packages(t)
 	for dependency, may := range map[string][]string{
 		jwxPkg:                          {"jwks/jose/jwk.go"},
 		echoPkg:                         {"issuer/admin/echo.go", "issuer/echo.go", "middleware/echo.go", "middleware/notfound.go"},
 		"github.com/patrickmn/go-cache": {"middleware/answers.go"},
 	} {
 		var found []string
-		for _, p := range packages(t) {
+		for _, p := range all {
 			if within(p.path, module+"/example") {
 				continue
 			}
@@ -147,7 +148,7 @@ func TestConfined(t *testing.T) {
 			t.Errorf("%s is imported by %q, want %q", dependency, found, may)
 		}
 	}
-	for _, p := range packages(t) {
+	for _, p := range all {
 		if p.path == module+"/jwks/jose" && slices.Contains(p.imports, "net/http") {
 			t.Error("jwks/jose imports net/http")
 		}

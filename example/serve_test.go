@@ -70,6 +70,7 @@ func ended(t *testing.T, p *process) {
 // TestOrdersBodyLimit sends bodies that are too large, with and without their
 // length in the header.
 func TestOrdersBodyLimit(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	token := p.token(t, "myapp123", "secret456")
 	large := `{"quantity":1,"item":"` + strings.Repeat("x", 64<<10) + `"}`
