@@ -69,7 +69,6 @@ func TestClientIP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, config, chosen(t, "app"))
-			s.quickUnknown(t)
 			s.app.IPExtractor = func(*http.Request) string { t.Error("asked"); return "" }
 			handler := serve(s)
 			tried := map[string]int{}

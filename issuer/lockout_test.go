@@ -35,9 +35,7 @@ func chosen(tb testing.TB, id string) registry.Client {
 
 func newGuessed(tb testing.TB, attempts int, clients ...registry.Client) *service {
 	tb.Helper()
-	s := newService(tb, Config{ImportedSecrets: true, FailedAttempts: attempts}, clients...)
-	s.quickUnknown(tb)
-	return s
+	return newService(tb, Config{ImportedSecrets: true, FailedAttempts: attempts}, clients...)
 }
 
 func (s *service) wantLocked(t *testing.T, w *httptest.ResponseRecorder, retryAfter int) {

@@ -180,7 +180,6 @@ func TestLookupFullComparesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app(), chosen(t, "guessed"), chosen(t, "free"))}
 		s := newService(t, Config{Store: store, ImportedSecrets: true})
-		s.quickUnknown(t)
 		const network = "203.0.113.9:1"
 		for _, id := range []string{"guessed", "free"} {
 			s.wantToken(t, s.from("198.51.100.7:1", id, "secret456"))
