@@ -12,6 +12,7 @@ import (
 // and the other way about. Both are said loudly; a first start and a restart say
 // nothing.
 func TestLostFiles(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	begin := func(says string) {
 		t.Helper()
@@ -46,6 +47,7 @@ func TestLostFiles(t *testing.T) {
 
 // TestTwoIssuersInOneDatabase tells them apart by ISSUER_NAME.
 func TestTwoIssuersInOneDatabase(t *testing.T) {
+	t.Parallel()
 	url := "DATABASE_URL=" + database(t)
 	one := start(t, "example", url, kek, "CLIENT_ID=first", "CLIENT_SECRET=secret456")
 	two := start(t, "example", url, kek, "ISSUER_NAME=two", "CLIENT_ID=second", "CLIENT_SECRET=secret456")

@@ -14,6 +14,7 @@ import (
 
 // TestClientsTool manages the clients of a running example.
 func TestClientsTool(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	env := []string{"DATA_DIR=" + dir}
 	p := start(t, "example", "DATA_DIR="+dir, "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")

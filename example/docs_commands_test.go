@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -49,6 +51,7 @@ esac
 // running issuer on SQLite or PostgreSQL, as each block says. After the last one
 // the issuer must be ready, and a client of before must get a token that works.
 func TestDocsCommands(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("the pages' commands are run on Linux")
 	}
@@ -68,7 +71,10 @@ func TestDocsCommands(t *testing.T) {
 		}
 		for kind, script := range scripts {
 			ran++
-			t.Run(strings.TrimSuffix(filepath.Base(path), ".md")+" "+kind, func(t *testing.T) { runPage(t, kind, script) })
+			t.Run(strings.TrimSuffix(filepath.Base(path), ".md")+" "+kind, func(t *testing.T) {
+				t.Parallel()
+				runPage(t, kind, script)
+			})
 		}
 	}
 	if ran < 7 {
@@ -91,7 +97,7 @@ func runPage(t *testing.T, kind, script string) {
 	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte(systemctl), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free now
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.9.%d.%d:0", rand.IntN(256), 1+rand.IntN(254))) // where no other test listens
 	if err != nil {
 		t.Fatal(err)
 	}

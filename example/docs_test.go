@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -210,14 +209,18 @@ func TestDocsNames(t *testing.T) {
 
 // TestDocsCode compiles the Go blocks of the pages.
 func TestDocsCode(t *testing.T) {
+	t.Parallel()
+	var programs []string
 	for path, text := range pages(t) {
 		if !strings.HasPrefix(path, docs) {
 			continue
 		}
 		for _, block := range goBlocks(t, text) {
-			if out := vet(t, fragment(block)); len(bytes.TrimSpace(out)) > 0 {
-				t.Errorf("%s: %s\n%s", path, out, block)
-			}
+			programs = append(programs, "// A block of "+path+"\n"+fragment(block))
 		}
 	}
+	if len(programs) == 0 {
+		t.Fatal("the pages have no Go block")
+	}
+	vet(t, programs)
 }

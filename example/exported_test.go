@@ -11,6 +11,7 @@ import (
 // TestDocumented wants a comment on every exported name of the library: types,
 // their fields and methods, funcs, consts and vars.
 func TestDocumented(t *testing.T) {
+	t.Parallel()
 	for name, e := range exported(t) {
 		if !e.documented {
 			t.Errorf("%s has no comment", name)

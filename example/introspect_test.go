@@ -18,6 +18,7 @@ import (
 // TestIntrospection is an API elsewhere that asks a running issuer whether a
 // token is still active.
 func TestIntrospection(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	p := start(t, "example", "DATA_DIR="+dir, "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	words := strings.Fields(clients(t, []string{"DATA_DIR=" + dir}, "add", "the-api", "-introspects", p.url+"/v1"))

@@ -11,6 +11,7 @@ import (
 )
 
 func TestNamedClients(t *testing.T) {
+	t.Parallel()
 	hard := "p&s=w: r%d+\"\\~" // any VSCHAR
 	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456", "CLIENT2_ID=a:b c", "CLIENT2_SECRET="+hard)
 	both, reader := p.token(t, "myapp123", "secret456"), p.token(t, "a:b c", hard)
@@ -43,6 +44,7 @@ func TestNamedClients(t *testing.T) {
 
 // TestDemoSession pastes what the first start prints into a shell.
 func TestDemoSession(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"sh", "curl", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Fatalf("%s is needed to paste the session: %v", tool, err)
@@ -90,6 +92,7 @@ func TestDemoSession(t *testing.T) {
 }
 
 func TestAPIAlone(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	token := p.token(t, "myapp123", "secret456")
 	for name, env := range map[string][]string{
@@ -123,6 +126,7 @@ func TestAPIAlone(t *testing.T) {
 }
 
 func TestBadSettings(t *testing.T) {
+	t.Parallel()
 	dir, err := binaries()
 	if err != nil {
 		t.Fatal(err)

@@ -83,6 +83,7 @@ func eventually(t *testing.T, within time.Duration, what string, is func() bool)
 }
 
 func TestTwoReplicas(t *testing.T) {
+	t.Parallel()
 	env := []string{
 		"DATABASE_URL=" + database(t), kek, "ISSUER=http://127.0.0.1:1", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456",
 	}
@@ -229,6 +230,17 @@ func (f *faulty) pass(in net.Conn) {
 }
 
 func TestDatabaseOutage(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]int32{"stopped": cut, "hung": hanging} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testOutage(t, name, fault)
+		})
+	}
+}
+
+func testOutage(t *testing.T, name string, fault int32) {
+	t.Helper()
 	u, err := url.Parse(database(t))
 	if err != nil {
 		t.Fatal(err)
@@ -239,47 +251,43 @@ func TestDatabaseOutage(t *testing.T) {
 	ask := func(id, secret string) (int, string) {
 		return post(t, p.url+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
 	}
-	for name, fault := range map[string]int32{"stopped": cut, "hung": hanging} {
-		t.Run(name, func(t *testing.T) {
-			p.token(t, "warm", "secret456")
-			time.Sleep(time.Second) // the start's own changes of the client have been followed
-			token := p.token(t, "warm", "secret456")
-			way.set(fault)
-			var granted atomic.Int64
-			var load sync.WaitGroup
-			end := time.Now().Add(14 * time.Second) // past the 10 s in which nobody would notice
-			for range 4 {
-				load.Go(func() {
-					for time.Now().Before(end) {
-						if status, body := ask("warm", "secret456"); status != http.StatusOK {
-							t.Errorf("a warm client got %d %s", status, body)
-							return
-						}
-						granted.Add(1)
-						time.Sleep(20 * time.Millisecond)
-					}
-				})
-			}
+	p.token(t, "warm", "secret456")
+	time.Sleep(time.Second) // the start's own changes of the client have been followed
+	token := p.token(t, "warm", "secret456")
+	way.set(fault)
+	var granted atomic.Int64
+	var load sync.WaitGroup
+	end := time.Now().Add(14 * time.Second) // past the 10 s in which nobody would notice
+	for range 4 {
+		load.Go(func() {
 			for time.Now().Before(end) {
-				if status, body := ask("nobody-"+name, "secret789"); status != http.StatusServiceUnavailable || !strings.Contains(body, "temporarily_unavailable") {
-					t.Errorf("an unknown client got %d %s, want 503: nobody can tell", status, body)
+				if status, body := ask("warm", "secret456"); status != http.StatusOK {
+					t.Errorf("a warm client got %d %s", status, body)
+					return
 				}
-				if status, body := call(t, "GET", p.url+"/v1/whoami", token, ""); status != http.StatusOK {
-					t.Errorf("a good token was refused: %d %s", status, body)
-				}
-				time.Sleep(300 * time.Millisecond)
+				granted.Add(1)
+				time.Sleep(20 * time.Millisecond)
 			}
-			load.Wait()
-			way.set(passing)
-			eventually(t, 15*time.Second, "recovery without restart", func() bool {
-				status, _ := ask("nobody-"+name, "secret789")
-				return status == http.StatusUnauthorized
-			})
-			status, _ := ask("cold", "secret789")
-			if status != http.StatusOK {
-				t.Errorf("after recovery a client got %d", status)
-			}
-			t.Logf("%d tokens granted to the warm client while the database was %s", granted.Load(), name)
 		})
 	}
+	for time.Now().Before(end) {
+		if status, body := ask("nobody-"+name, "secret789"); status != http.StatusServiceUnavailable || !strings.Contains(body, "temporarily_unavailable") {
+			t.Errorf("an unknown client got %d %s, want 503: nobody can tell", status, body)
+		}
+		if status, body := call(t, "GET", p.url+"/v1/whoami", token, ""); status != http.StatusOK {
+			t.Errorf("a good token was refused: %d %s", status, body)
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	load.Wait()
+	way.set(passing)
+	eventually(t, 15*time.Second, "recovery without restart", func() bool {
+		status, _ := ask("nobody-"+name, "secret789")
+		return status == http.StatusUnauthorized
+	})
+	status, _ := ask("cold", "secret789")
+	if status != http.StatusOK {
+		t.Errorf("after recovery a client got %d", status)
+	}
+	t.Logf("%d tokens granted to the warm client while the database was %s", granted.Load(), name)
 }

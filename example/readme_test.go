@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -12,6 +14,7 @@ import (
 // TestREADME compiles every Go block of the README. A block that is a fragment
 // gets the program around it.
 func TestREADME(t *testing.T) {
+	t.Parallel()
 	content, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -23,14 +26,14 @@ func TestREADME(t *testing.T) {
 	if lines := strings.Count(blocks[0], "\n"); lines > 40 {
 		t.Errorf("the one-app program has %d lines, more than 40", lines)
 	}
+	var programs []string
 	for _, block := range blocks {
 		if !strings.HasPrefix(block, "package ") {
 			block = fragment(block)
 		}
-		if out := vet(t, block); len(out) > 0 {
-			t.Errorf("%s\n%s", out, block)
-		}
+		programs = append(programs, block)
 	}
+	vet(t, programs)
 }
 
 // goBlocks returns the Go blocks of a page.
@@ -49,20 +52,53 @@ func goBlocks(t *testing.T, page string) (blocks []string) {
 	}
 }
 
-// vet compiles a program of one file, and returns what is wrong with it.
-func vet(t *testing.T, program string) []byte {
+// vet compiles programs of one file each, in a module that requires what this one
+// does, and fails with what is wrong with them.
+func vet(t *testing.T, programs []string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
+	dir := t.TempDir()
+	root, err := filepath.Abs("..")
+	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "vet", file)
-	cmd.Dir = ".." // the module's root, whose packages the program imports
+	write := func(name, content string) {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		content, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(content)
+		if name == "go.mod" {
+			text = strings.Replace(text, "module "+module, "module example.com/pages", 1) +
+				"\nrequire " + module + " v0.0.0\nreplace " + module + " => " + strconv.Quote(root) + "\n"
+		}
+		write(name, text)
+	}
+	for n, program := range programs {
+		write(fmt.Sprintf("block%d/main.go", n), program)
+	}
+	cmd := exec.Command("go", "vet", "-mod=mod", "./...")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
-		return nil
+		return
 	}
-	return append(out, err.Error()...)
+	t.Errorf("%v\n%s", err, out)
+	for n, program := range programs {
+		if strings.Contains(string(out), fmt.Sprintf("block%d/", n)) {
+			t.Logf("block%d:\n%s", n, program)
+		}
+	}
 }
 
 // declared finds what a fragment declares, at the start of a line.

@@ -16,6 +16,7 @@ import (
 // the backup a key was dropped as stolen and a token was revoked. Both stay so: at
 // the replicas, and at one that starts afterwards. The log says what happened.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"pg_dump", "pg_restore"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("%s IS NOT INSTALLED: nothing is restored here", tool)

@@ -60,6 +60,7 @@ func mayImport(room, imported string) bool {
 
 // TestRooms holds what each room imports against the table.
 func TestRooms(t *testing.T) {
+	t.Parallel()
 	for _, p := range packages(t) {
 		if within(p.path, module+"/example") {
 			continue // may import all of it
@@ -85,7 +86,8 @@ var drivers = []string{
 // TestRoomsLink holds what a program that imports a room links, whatever the way,
 // against what the room promises its users.
 func TestRoomsLink(t *testing.T) {
-	for room, forbidden := range map[string][]string{
+	t.Parallel()
+	rules := map[string][]string{
 		"jwks/event":                 {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"jwks":                       {echoPkg, "database/sql"},
 		"issuer/registry":            {echoPkg, jwxPkg, "net/http", "database/sql"},
@@ -96,8 +98,23 @@ func TestRoomsLink(t *testing.T) {
 		"middleware":                 append([]string{"database/sql"}, drivers...),
 		"middleware/internal/recent": {echoPkg, jwxPkg, "net/http"},
 		"example/clients":            {echoPkg},
-	} {
-		for _, linked := range goList(t, "-deps", "-f", "{{.ImportPath}}", module+"/"+room) {
+	}
+	args := []string{"-f", `{{.ImportPath}} {{join .Deps " "}}`}
+	for room := range rules {
+		args = append(args, module+"/"+room)
+	}
+	listed := goList(t, args...)
+	if len(listed) != len(rules) {
+		t.Fatalf("%d packages are listed, want %d", len(listed), len(rules))
+	}
+	for _, line := range listed {
+		names := strings.Fields(line)
+		room := strings.TrimPrefix(names[0], module+"/")
+		forbidden, ok := rules[room]
+		if !ok {
+			t.Fatalf("%s is listed", names[0])
+		}
+		for _, linked := range names {
 			if i := slices.IndexFunc(forbidden, func(path string) bool { return within(linked, path) }); i >= 0 {
 				t.Errorf("%s links %s: it must do without %s", room, linked, forbidden[i])
 			}
@@ -108,13 +125,15 @@ func TestRoomsLink(t *testing.T) {
 // TestConfined holds each dependency that is no longer maintained to its files:
 // moving off it must be a change of those alone.
 func TestConfined(t *testing.T) {
+	t.Parallel()
+	all := packages(t)
 	for dependency, may := range map[string][]string{
 		jwxPkg:                          {"jwks/jose/jwk.go"},
 		echoPkg:                         {"issuer/admin/echo.go", "issuer/echo.go", "middleware/echo.go", "middleware/notfound.go"},
 		"github.com/patrickmn/go-cache": {"middleware/answers.go"},
 	} {
 		var found []string
-		for _, p := range packages(t) {
+		for _, p := range all {
 			if within(p.path, module+"/example") {
 				continue
 			}
@@ -129,7 +148,7 @@ func TestConfined(t *testing.T) {
 			t.Errorf("%s is imported by %q, want %q", dependency, found, may)
 		}
 	}
-	for _, p := range packages(t) {
+	for _, p := range all {
 		if p.path == module+"/jwks/jose" && slices.Contains(p.imports, "net/http") {
 			t.Error("jwks/jose imports net/http")
 		}

@@ -13,6 +13,7 @@ import (
 // TestClientsFile starts the example with a file of clients, and again with
 // another, on the same data.
 func TestClientsFile(t *testing.T) {
+	t.Parallel()
 	data, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "clients.json")
 	write := func(records string) {
 		t.Helper()

@@ -16,6 +16,7 @@ import (
 // TestStopDrains sends SIGTERM: /readyz fails at once, and the listener stays open
 // for SHUTDOWN_DELAY, so that a load balancer that polls /readyz loses no request.
 func TestStopDrains(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "SHUTDOWN_DELAY=1500ms", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	if status, body := call(t, "GET", p.url+"/readyz", "", ""); status != http.StatusOK || body != `{"status":"ok"}`+"\n" {
 		t.Fatalf("readyz: %d %s", status, body)
@@ -109,6 +110,7 @@ func TestProbesByHEAD(t *testing.T) {
 // TestStopWithSlowConnections has 50 connections that send half a request: they
 // are cut, the log says so, and the process ends without an error.
 func TestStopWithSlowConnections(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "SHUTDOWN_TIMEOUT=1s")
 	for range 50 {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -145,6 +147,7 @@ func ended(t *testing.T, p *process) {
 // TestOrdersBodyLimit sends bodies that are too large, with and without their
 // length in the header.
 func TestOrdersBodyLimit(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	token := p.token(t, "myapp123", "secret456")
 	large := `{"quantity":1,"item":"` + strings.Repeat("x", 64<<10) + `"}`

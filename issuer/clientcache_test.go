@@ -116,7 +116,10 @@ func TestClientCacheOneRead(t *testing.T) {
 func TestClientCacheOutage(t *testing.T) {
 	for lag, bound := range map[time.Duration]time.Duration{0: time.Minute, 2 * time.Second: 2 * time.Second, 10 * time.Minute: clientStale} {
 		for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
-			t.Run(fmt.Sprint(name, lag), func(t *testing.T) { testOutage(t, lag, bound, act) })
+			t.Run(fmt.Sprint(name, lag), func(t *testing.T) {
+				t.Parallel()
+				testOutage(t, lag, bound, act)
+			})
 		}
 	}
 }
@@ -351,42 +354,6 @@ func TestClientCacheEvictsOne(t *testing.T) {
 			t.Error("the client that is evicted is cached")
 		}
 	})
-}
-
-// A flood of unknown ids takes bounded memory and evicts no client.
-func TestClientCacheFlood(t *testing.T) {
-	floods := 4 * maxCached
-	if testing.Short() {
-		floods = 2 * maxCached
-	}
-	mine, reads := app(), 0
-	r := newCache(t, storeFunc(func(_ context.Context, id string) (*registry.Client, error) {
-		if id == "app" {
-			reads++
-			return &mine, nil
-		}
-		return nil, registry.ErrNotFound
-	}))
-	begun := time.Now()
-	for n := range floods {
-		if n%1000 == 0 {
-			if c, err := r.client(t.Context(), "app", address(1)); err != nil || c.client != &mine {
-				t.Fatal(c, err)
-			}
-		}
-		if c, err := r.client(t.Context(), strconv.Itoa(n), address(1)); c.client != nil || err != nil {
-			t.Fatal(c, err)
-		}
-	}
-	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
-		t.Errorf("%d reads of a warm client, want %d", reads, most)
-	}
-	if n := entries(r.unknown); n > maxUnknown || n < 1000 {
-		t.Errorf("%d ids are cached", n)
-	}
-	if n := entries(r.clients); n != 1 {
-		t.Errorf("%d clients are cached", n)
-	}
 }
 
 // unseen is a type of the user's that embeds a Memory.

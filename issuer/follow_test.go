@@ -334,47 +334,6 @@ func TestFollowsSlowStore(t *testing.T) {
 	})
 }
 
-// Callers of Sync share polls, however many they are, and delay the follower by no
-// more than one.
-func TestSyncFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &watched{Memory: newStore(t, app())}
-		s := newService(t, Config{Store: store})
-		store.does(at("Changes", func(context.Context, string) error {
-			time.Sleep(100 * time.Millisecond)
-			return nil
-		}))
-		wantRevoked(t, s.issuer, "a", "app", time.Now(), false)
-		ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
-		defer stop()
-		var group sync.WaitGroup
-		for range 500 {
-			group.Go(func() {
-				for ctx.Err() == nil {
-					began := time.Now()
-					if err := s.issuer.Sync(ctx); err != nil && ctx.Err() == nil {
-						t.Error(err)
-					}
-					if took := time.Since(began); took > 200*time.Millisecond {
-						t.Errorf("Sync took %v, want the rest of a poll and one", took)
-						return
-					}
-				}
-			})
-		}
-		time.Sleep(5 * time.Second)
-		for n := range 10 {
-			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: strconv.Itoa(n)})
-			time.Sleep(300 * time.Millisecond)
-			wantRevoked(t, s.issuer, strconv.Itoa(n), "app", time.Now(), true)
-		}
-		group.Wait()
-		if got := store.polls.Load(); got > 110 {
-			t.Errorf("%d polls in 10 s, of 100 ms each", got)
-		}
-	})
-}
-
 // That the feed cannot be followed is one event, and that it can again is one.
 func TestFollowEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -397,53 +356,6 @@ func TestFollowEvents(t *testing.T) {
 			if e.Op != event.OpFollow || failed != errors.Is(e.Err, errDown) || failed != (e.Reason == event.StoreUnavailable) {
 				t.Errorf("event %d: %+v", n, e)
 			}
-		}
-	})
-}
-
-// What was written before Sync counts when it returns, a cut-off and a changed
-// record too, however long ago the last poll was.
-func TestSync(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &watched{Memory: newStore(t, app())}
-		s := newService(t, Config{Store: store})
-		if err := s.issuer.Sync(t.Context()); err != nil { // before any other use
-			t.Fatal(err)
-		}
-		time.Sleep(time.Hour)
-		g := s.wantToken(t, s.post(appForm))
-		s.wantUnauthorized(t, s.post(secretOf("new")), errUnknownClient)
-		c, err := store.Client(t.Context(), "app")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Disabled = true
-		if _, err := store.Update(t.Context(), *c); err != nil {
-			t.Fatal(err)
-		}
-		c.ID, c.Disabled = "new", false
-		if _, err := store.Register(t.Context(), *c); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.issuer.Sync(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if !s.revoked(t, g) {
-			t.Error("the token of a client that was disabled is not revoked")
-		}
-		s.wantUnauthorized(t, s.post(appForm), errDisabled)
-		s.wantToken(t, s.post(secretOf("new")))
-
-		store.does(at("Changes", down))
-		if err := s.issuer.Sync(t.Context()); !errors.Is(err, errDown) {
-			t.Errorf("%v", err)
-		}
-		store.does(at("Changes", hung))
-		begun := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := s.issuer.Sync(ctx); err == nil || time.Since(begun) > time.Second {
-			t.Errorf("%v after %v", err, time.Since(begun))
 		}
 	})
 }

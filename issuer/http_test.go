@@ -69,8 +69,6 @@ func TestClientIP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, config, chosen(t, "app"))
-			quick := quickHash(t, "nobody's")
-			s.issuer.secrets.slow.dummy.Store(&quick)
 			s.app.IPExtractor = func(*http.Request) string { t.Error("asked"); return "" }
 			handler := serve(s)
 			tried := map[string]int{}

@@ -191,7 +191,7 @@ func TestIntrospectTellsNothing(t *testing.T) {
 // ended.
 func TestTokenEndpointsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys, err := jwks.Open(t.Context(), &memoryKeys{}, jwks.Policy{})
+		keys, err := jwks.Open(t.Context(), &memoryKeys{}, hasty)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func TestTokenEndpointsUnavailable(t *testing.T) {
 		if err := keys.Close(); err != nil { // it no longer follows its store
 			t.Fatal(err)
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(hasty.RotateEvery + hasty.Retain)
 		for _, path := range []string{"/revoke", "/introspect"} {
 			s.wantUnavailable(t, s.postTo(path, about(g.token)))
 			s.wantCause(t, jwks.ErrUnavailable)

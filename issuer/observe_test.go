@@ -130,7 +130,7 @@ func TestReasons(t *testing.T) {
 
 	// Revocations that cannot be followed, and keys that cannot be had.
 	synctest.Test(t, func(t *testing.T) {
-		keys, err := jwks.Open(t.Context(), &memoryKeys{}, jwks.Policy{})
+		keys, err := jwks.Open(t.Context(), &memoryKeys{}, hasty)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestReasons(t *testing.T) {
 		if err := keys.Close(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(hasty.RotateEvery + hasty.Retain)
 		for _, path := range []string{"/revoke", "/introspect"} {
 			e := s.took(t, func() { s.wantUnavailable(t, s.postTo(path, about(g.token))) })
 			if e.Reason != event.KeysUnavailable || e.ClientID != "app" || e.Claimed || !errors.Is(e.Err, jwks.ErrUnavailable) {

@@ -85,6 +85,7 @@ func TestRevokeFlood(t *testing.T) {
 // Beyond maxRevocations live ones, of any replica, a client's next revocation is
 // one cut-off of it; then it has them again.
 func TestRevokeLimit(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
 		here, there := newService(t, Config{Store: store}), newService(t, Config{Store: store})

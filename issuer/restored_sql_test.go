@@ -78,7 +78,7 @@ func TestRestoredDatabase(t *testing.T) {
 		t.Fatalf("%d times told that the store was set back", got)
 	}
 
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
 	do(err)
 	defer db.Close()
 	for _, statement := range []string{"DELETE FROM m2m_feed", "UPDATE m2m_feed_seq SET seq = 0"} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,8 +39,13 @@ const (
 
 var errSlowBusy = errors.New("issuer: too many secrets are being checked")
 
+// firstDummy is the dummy of a new issuer, made once in a process.
+var firstDummy = sync.OnceValues(func() (registry.Secret, error) {
+	return registry.HashSecret("not anybody's secret")
+})
+
 func newSlowHashes() (*slowHashes, error) {
-	dummy, err := registry.HashSecret("not anybody's secret")
+	dummy, err := firstDummy()
 	if err != nil {
 		return nil, err
 	}

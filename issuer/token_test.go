@@ -275,7 +275,7 @@ func (m *memoryKeys) Save(_ context.Context, old, blob []byte) (bool, error) {
 
 func TestKeysUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		keys, err := jwks.Open(t.Context(), &memoryKeys{}, jwks.Policy{})
+		keys, err := jwks.Open(t.Context(), &memoryKeys{}, hasty)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,7 +284,7 @@ func TestKeysUnavailable(t *testing.T) {
 		if err := keys.Close(); err != nil { // it no longer follows its store
 			t.Fatal(err)
 		}
-		time.Sleep(48 * time.Hour)
+		time.Sleep(hasty.RotateEvery + hasty.Retain)
 		s.wantError(t, s.post(appForm), 503, "temporarily_unavailable", "try again in a moment")
 		s.wantCause(t, jwks.ErrUnavailable)
 	})

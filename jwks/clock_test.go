@@ -87,6 +87,7 @@ func TestStoreWithoutAClock(t *testing.T) {
 // Without a store's clock, a jump of the wall clock moves nothing on until it has
 // run steadily for a day. One that comes back in time leaves no trace.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
 		for _, healed := range []bool{true, false} {
 			t.Run(fmt.Sprint(off, healed), func(t *testing.T) {
@@ -172,6 +173,7 @@ func rotates(t *testing.T, r *Keyring) {
 // clock is wrong nothing is destroyed, and with a right one it is well again. If it
 // is right, all is as ever after a day.
 func TestStartWithTheClockAhead(t *testing.T) {
+	t.Parallel()
 	for _, wrong := range []bool{true, false} {
 		for _, off := range []time.Duration{40 * day, 400 * day} {
 			t.Run(fmt.Sprint(wrong, off), func(t *testing.T) {

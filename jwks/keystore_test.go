@@ -436,6 +436,7 @@ func TestOpenDamaged(t *testing.T) {
 // A byte that rots is found when the keyring is opened, unless it says nothing
 // about a key: whatever opens signs what its published keys verify.
 func TestOpenRotten(t *testing.T) {
+	t.Parallel()
 	for _, alg := range []string{"ES256", "EdDSA", "RS256"} {
 		path := keyFile(t)
 		sure(Open(t.Context(), File(path), Policy{Algorithm: alg})).Close()

@@ -204,6 +204,7 @@ func TestNewestReplicaWins(t *testing.T) {
 // The keys of another keyring in the store are not taken by a keyring that runs. It
 // goes on with its own, for as long as it has any, and either verb ends it.
 func TestForeignState(t *testing.T) {
+	t.Parallel()
 	for _, verb := range []string{"Adopt", "Reclaim"} {
 		synctest.Test(t, func(t *testing.T) {
 			var heard listener

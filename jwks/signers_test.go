@@ -92,6 +92,7 @@ func (k kmsKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 
 // Keys in a KMS rotate like others. The store holds references and public keys.
 func TestKMSRotates(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		vault := &kms{keys: map[string]crypto.Signer{}}
 		store := &shelf{}
@@ -264,6 +265,7 @@ func TestKMSFailsWhileRunning(t *testing.T) {
 // One signature of a hundred fails: that is one event, not many, and a replica that
 // can sign is not taken out of service for it.
 func TestKMSFailsNowAndThen(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		vault := &kms{keys: map[string]crypto.Signer{}}
@@ -308,6 +310,7 @@ func TestNewKeyringSignerFails(t *testing.T) {
 // A KMS that is slow to make a key, whatever its deadline says, makes no key in vain,
 // and delays nobody. One that hangs or fails is not asked at each poll.
 func TestKMSSlowToMakeKeys(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		takes time.Duration
 		fails bool

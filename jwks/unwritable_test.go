@@ -19,6 +19,7 @@ import (
 // A store that can be read and not written: everything works as long as the stored
 // keys allow, and operators hear of it at once.
 func TestKeyStoreThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
