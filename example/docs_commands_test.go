@@ -18,7 +18,7 @@ import (
 
 // shellBlock is a block of commands that can be run: its indentation, the database
 // that it is for, and the commands.
-var shellBlock = regexp.MustCompile("(?ms)^([ ]*)```sh run (sqlite|postgres)\n(.*?)^[ ]*```$")
+var shellBlock = regexp.MustCompile("(?ms)^( *)```sh run (sqlite|postgres)\n(.*?)^ *```$") //nolint:gocritic // with (?m) each ^ is the start of a line
 
 // systemctl is what the pages start and stop the issuer with. Here it is a process
 // of the test.

@@ -140,7 +140,7 @@ func walk(t *testing.T, visit func(path string, file *ast.File)) {
 
 var (
 	inlineCode  = regexp.MustCompile("`[^`\n]+`")
-	fencedCode  = regexp.MustCompile("(?ms)^[ ]*```.*?^[ ]*```")
+	fencedCode  = regexp.MustCompile("(?ms)^ *```.*?^ *```") //nolint:gocritic // with (?m) each ^ is the start of a line
 	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^(ADDR|ISSUER|AUDIENCE|CLIENTS)$`)
 	fieldName   = regexp.MustCompile(`\b(Config|Policy|RemoteConfig|EchoOptions)\.([A-Z]\w*)`)
 	reasonLike  = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)

@@ -110,8 +110,7 @@ func run(ctx context.Context) error {
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	orders.Mount(e, auth)
-	fmt.Printf("issuer %s, API audience %s, process %d, listening on %s\n%s", set.Issuer, set.Audience, os.Getpid(), listener.Addr(), session(set.Issuer, secret))
-	return service.Serve(e, listener, ready)
+	return service.Serve(e, listener, ready, fmt.Sprintf("issuer %s, API audience %s, process %d, listening on %s\n%s", set.Issuer, set.Audience, os.Getpid(), listener.Addr(), session(set.Issuer, secret)))
 }
 
 // open opens the store of clients and that of keys: PostgreSQL, which replicas

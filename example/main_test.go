@@ -91,6 +91,7 @@ func TestDemoSession(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // its cases share a process
 func TestAPIAlone(t *testing.T) {
 	t.Parallel()
 	p := start(t, "example", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")

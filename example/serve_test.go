@@ -41,7 +41,7 @@ func TestStopClosesConnections(t *testing.T) {
 		net.Conn
 		in *bufio.Reader
 	}
-	get := func(c kept) *http.Response {
+	get := func(c kept) (closes bool) {
 		t.Helper()
 		if _, err := fmt.Fprint(c, "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func TestStopClosesConnections(t *testing.T) {
 		if status, body := read(t, answer); status != http.StatusOK {
 			t.Fatalf("%d %s", status, body)
 		}
-		return answer
+		return answer.Close
 	}
 	var both [2]kept
 	for i := range both {
@@ -64,7 +64,7 @@ func TestStopClosesConnections(t *testing.T) {
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(15 * time.Second)) // a socket takes one
 		both[i] = kept{conn, bufio.NewReader(conn)}
-		if get(both[i]).Close || get(both[i]).Close {
+		if first, second := get(both[i]), get(both[i]); first || second {
 			t.Error("a connection is closed before SIGTERM")
 		}
 	}
@@ -81,7 +81,7 @@ func TestStopClosesConnections(t *testing.T) {
 	})
 	for i, c := range both {
 		time.Sleep(time.Duration(i) * 500 * time.Millisecond)
-		if !get(c).Close {
+		if !get(c) {
 			t.Error("the answer does not say that the connection ends")
 		}
 		if _, err := c.in.ReadByte(); !errors.Is(err, io.EOF) {

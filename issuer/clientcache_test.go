@@ -114,6 +114,7 @@ func TestClientCacheOneRead(t *testing.T) {
 // MaxRevocationLag from the last poll, for 5 minutes at most, and not a second
 // longer; others get 503, never 401; and all is well when it is back.
 func TestClientCacheOutage(t *testing.T) {
+	t.Parallel()
 	for lag, bound := range map[time.Duration]time.Duration{0: time.Minute, 2 * time.Second: 2 * time.Second, 10 * time.Minute: clientStale} {
 		for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
 			t.Run(fmt.Sprint(name, lag), func(t *testing.T) {

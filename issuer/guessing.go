@@ -16,7 +16,7 @@ import (
 // whether their secret is right or not: known and unknown clients are alike to them.
 type guessing struct {
 	*lockout
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // of one request, and gone with it
 	attempt
 	steps
 	looked

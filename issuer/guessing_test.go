@@ -120,6 +120,7 @@ func always(id string) func(int) string { return func(int) string { return id } 
 // network gets through within 60 s, whether the client obeys Retry-After or asks each
 // second, and guessing stays slow.
 func TestGuessingLocksNobodyOut(t *testing.T) {
+	t.Parallel()
 	guessFor(t, 2*time.Minute)
 }
 
@@ -194,6 +195,7 @@ func TestGuessingNeedsChosenSecrets(t *testing.T) {
 // The free attempts are for all networks together, those where the client works among
 // them.
 func TestGuessingFromEachNetwork(t *testing.T) {
+	t.Parallel()
 	for name, order := range map[string][]int{"trusted first": {0, 1, 2, 3, 4, 5}, "trusted last": {5, 0, 1, 2, 3, 4}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -224,6 +226,7 @@ func TestGuessingFromEachNetwork(t *testing.T) {
 // Where a client has succeeded is known after a restart, and to other replicas: a
 // right secret works there at once, whatever guesses arrive, from the same network too.
 func TestGuessingAcrossARestart(t *testing.T) {
+	t.Parallel()
 	made := func(n int) string { return "nobody" + strconv.Itoa(n) }
 	for name, tt := range map[string]struct {
 		network string // of the client; the guessers are in 203.0.0.0/24

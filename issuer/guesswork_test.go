@@ -177,6 +177,7 @@ func TestGuessShared(t *testing.T) {
 
 // A caller that leaves while an id is looked up has used up one of its network's queries.
 func TestLookupAborted(t *testing.T) {
+	t.Parallel()
 	generated, _ := registry.GenerateSecret()
 	for name, secret := range map[string]string{"generated": generated, "chosen": "wrong"} {
 		t.Run(name, func(t *testing.T) {

@@ -41,6 +41,7 @@ func (s *slowly) query(d time.Duration) func(context.Context, string) error {
 // eight queries at once, whatever the form of the secret. Clients at work do not
 // notice; clients that are not cached wait for a turn of theirs.
 func TestLookupFlood(t *testing.T) {
+	t.Parallel()
 	generated, _ := registry.GenerateSecret()
 	for name, secret := range map[string]string{"generated": generated, "chosen": "wrong"} {
 		t.Run(name, func(t *testing.T) {

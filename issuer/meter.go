@@ -66,7 +66,8 @@ func newMeters(a allowance, kept time.Duration) *meters {
 
 // at calls f with the meter of the key, locked.
 func (m *meters) at(key string, f func(at *meter, now time.Time)) {
-	for !m.try(m.all.getOrSet(key, func() *meter { return &meter{} }), key, f) {
+	for done := false; !done; {
+		done = m.try(m.all.getOrSet(key, func() *meter { return &meter{} }), key, f)
 	}
 }
 

@@ -171,7 +171,7 @@ func TestFailoverHeals(t *testing.T) {
 					if !knows.revoked(t, early) {
 						t.Errorf("%v: a token that was numbered below a known cut-off is good", lost.Kind)
 					}
-					time.Sleep(behind + restoreWithin + 2*followPromise + time.Duration(behind)/2)
+					time.Sleep(behind + restoreWithin + 2*followPromise + behind/2)
 					next := late.wantToken(t, late.post(appForm))
 					for _, s := range []*service{knows, late, newService(t, Config{Store: store})} {
 						if !s.revoked(t, stolen) || s.revoked(t, next) {

@@ -147,7 +147,7 @@ func (c *clock) doubtStart(written time.Time) (doubted bool) {
 
 // judgeBy compares the wall clock with the store's. moment is the time by the
 // store's clock, read between the two wall times.
-func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration) (off error, held bool) {
+func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration) (held bool, off error) {
 	var ahead time.Duration
 	switch {
 	case before.After(moment.Add(tolerance)):
@@ -158,14 +158,14 @@ func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration
 	// Both clocks may be that of one host, which jumps.
 	moved := c.follow(after.Add(-ahead), max(tolerance, time.Second))
 	if ahead == 0 {
-		return moved, false
+		return false, moved
 	}
 	c.set(after.Sub(c.steady()))
-	return fmt.Errorf("jwks: this machine's clock differs from the key store's by %v, which is more than Policy.Skew: set it right; until then this replica plans no keys and writes none", ahead.Round(time.Millisecond)), true
+	return true, fmt.Errorf("jwks: this machine's clock differs from the key store's by %v, which is more than Policy.Skew: set it right; until then this replica plans no keys and writes none", ahead.Round(time.Millisecond))
 }
 
 // judge judges the clock of this replica. held is true while it must not plan.
-func (r *Keyring) judge(ctx context.Context) (off error, held bool) {
+func (r *Keyring) judge(ctx context.Context) (held bool, off error) {
 	if store, ok := r.store.(ClockStore); ok {
 		before := r.clock.wall()
 		moment, err := store.Now(ctx)
@@ -174,10 +174,10 @@ func (r *Keyring) judge(ctx context.Context) (off error, held bool) {
 			return r.clock.judgeBy(before, moment, r.clock.wall(), r.policy.Skew)
 		}
 		if !errors.Is(err, errors.ErrUnsupported) {
-			return fmt.Errorf("jwks: the clock of the key store cannot be read: %w", err), true
+			return true, fmt.Errorf("jwks: the clock of the key store cannot be read: %w", err)
 		}
 	}
-	return r.clock.judgeSteady(r.tolerance()), false
+	return false, r.clock.judgeSteady(r.tolerance())
 }
 
 func (r *Keyring) tolerance() time.Duration { return max(r.policy.Skew, time.Second) }

@@ -201,7 +201,7 @@ func (s *savesAndFails) Save(ctx context.Context, old, blob []byte) (bool, error
 	done, err := s.shelf.Save(ctx, old, blob)
 	if s.fails {
 		if s.blind {
-			s.shelf.fail(errNoRoute)
+			s.fail(errNoRoute)
 		}
 		return false, errNoRoute
 	}

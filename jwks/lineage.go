@@ -244,7 +244,7 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 // sealed under another label, too.
 func (r *Keyring) Reclaim(ctx context.Context) error {
 	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
-		if unopened, ok := errors.AsType[*otherSeal](err); err != nil && !(ok && unopened.foreign(own)) {
+		if unopened, ok := errors.AsType[*otherSeal](err); err != nil && (!ok || !unopened.foreign(own)) {
 			return nil, err
 		}
 		next := &state{}

@@ -64,6 +64,7 @@ func TestClockPutRightRetainsKeys(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		for _, before := range []time.Duration{2 * time.Hour, 30*day + time.Minute, 30*day - 5*time.Minute, 60*day + 23*time.Hour} {
 			t.Run(fmt.Sprint(own, before), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					under := hostShelf{&shelf{}, &atomic.Int64{}}
 					under.skew.Store(int64(-40 * day))

@@ -107,8 +107,8 @@ func (s *sealed) seal(plain []byte) []byte {
 	var f stateFile
 	_ = json.Unmarshal(plain, &f)                                           // what is no state has no lineage
 	header, _ := json.Marshal(sealHeader{s.label, f.Lineage, f.Generation}) //nolint:errchkjson // text and a number
-	clear := append(append(bytes.Clone(sealMark), header...), '\n')
-	return s.keks[0].Seal(clear, nil, plain, bytes.Clone(clear))
+	open := append(append(bytes.Clone(sealMark), header...), '\n')
+	return s.keks[0].Seal(open, nil, plain, bytes.Clone(open))
 }
 
 var (
@@ -157,9 +157,9 @@ func (s *sealed) open(blob []byte) (plain []byte, again bool, err error) {
 	if end < 0 {
 		return nil, false, errDamaged
 	}
-	clear, box := blob[:len(sealMark)+end+1], blob[len(sealMark)+end+1:]
+	open, box := blob[:len(sealMark)+end+1], blob[len(sealMark)+end+1:]
 	other := &otherSeal{error: errDamaged, store: s, blob: blob}
-	if json.Unmarshal(clear[len(sealMark):], &other.header) != nil {
+	if json.Unmarshal(open[len(sealMark):], &other.header) != nil {
 		return nil, false, errDamaged
 	}
 	if other.header.Label != s.label {
@@ -167,7 +167,7 @@ func (s *sealed) open(blob []byte) (plain []byte, again bool, err error) {
 		return nil, false, other
 	}
 	for i, aead := range s.keks {
-		if plain, err := aead.Open(nil, nil, box, clear); err == nil {
+		if plain, err := aead.Open(nil, nil, box, open); err == nil {
 			return plain, i > 0, nil
 		}
 	}

@@ -229,7 +229,9 @@ func publicJWK(key *jose.Key) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f struct{ Keys []json.RawMessage }
+	var f struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
 	if err := json.Unmarshal(document, &f); err != nil || len(f.Keys) != 1 {
 		return nil, errors.New("jwks: the public key cannot be written")
 	}

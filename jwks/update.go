@@ -136,7 +136,7 @@ func (r *Keyring) attempt(caller, limited context.Context, change change, f *fou
 // find reads the store, decides which state to go on with, and shows that to
 // requests.
 func (r *Keyring) find(ctx context.Context, read reading, f *found) (raw []byte, c comparison, err error) {
-	f.clock, r.held = r.judge(ctx)
+	r.held, f.clock = r.judge(ctx)
 	raw, exposed, err := r.load(ctx)
 	if c, err = r.compare(raw, err); err != nil {
 		return nil, c, err

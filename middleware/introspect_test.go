@@ -89,7 +89,7 @@ func TestIntrospect(t *testing.T) {
 }
 
 func TestIntrospectFails(t *testing.T) {
-	outer := t // the servers and the guards outlive the subtests
+	outer := t                               // the servers and the guards outlive the subtests
 	again := map[string]func(t *testing.T){} // what is asked once more, after the pause
 	for name, h := range map[string]http.HandlerFunc{
 		"500":       func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); fmt.Fprint(w, `{"active":true}`) },

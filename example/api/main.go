@@ -66,6 +66,5 @@ func run() error {
 	e.Match(probes, "/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	orders.Mount(e, auth)
-	fmt.Printf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr())
-	return service.Serve(e, listener, ready)
+	return service.Serve(e, listener, ready, fmt.Sprintf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr()))
 }

@@ -108,6 +108,13 @@ func databaseFile() string {
 	return path
 }
 
+func makeFile(ctx context.Context, path string) (*sqlstore.Store, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return sqlite.Open(ctx, path)
+}
+
 // migrate brings the tables up to date, or makes them.
 func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 	if len(args) > 0 {
@@ -119,10 +126,8 @@ func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
 	place := databaseFile()
 	if os.Getenv("DATABASE_URL") != "" {
 		store, place, err = openDatabase(ctx, answerTimeout, false)
-	} else if err = service.DatabaseNamed(); err != nil {
-		return err
-	} else if err = os.MkdirAll(dataDir(), 0o700); err == nil {
-		store, err = sqlite.Open(ctx, place)
+	} else if err = service.DatabaseNamed(); err == nil {
+		store, err = makeFile(ctx, place)
 	}
 	if err != nil {
 		return err

@@ -104,11 +104,11 @@ func run(ctx context.Context) error {
 	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
-	fmt.Printf("issuer %s, process %d, listening on %s\n", set.Issuer, os.Getpid(), listener.Addr())
+	say := fmt.Sprintf("issuer %s, process %d, listening on %s\n", set.Issuer, os.Getpid(), listener.Addr())
 	if secret != "" {
-		fmt.Printf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)
+		say += fmt.Sprintf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)
 	}
-	return service.Serve(e, listener, ready)
+	return service.Serve(e, listener, ready, say)
 }
 
 // open opens the store of clients and that of keys: PostgreSQL, which replicas

@@ -56,14 +56,16 @@ func closing(next http.Handler, ready *Readiness) http.Handler {
 // notice, and answers close their connection, so that no request is sent on one that
 // ends. After that, requests under way have SHUTDOWN_TIMEOUT (default 10s) to
 // finish; connections that are still busy then are cut, which the log says and
-// which is no error. A second signal ends the process at once.
-func Serve(handler http.Handler, listener net.Listener, ready *Readiness) error {
+// which is no error. A second signal ends the process at once. It prints what it is
+// told to say once a signal would be heeded.
+func Serve(handler http.Handler, listener net.Listener, ready *Readiness, say string) error {
 	delay, timeout := time.Second, 10*time.Second
 	if err := shutdown(&delay, &timeout); err != nil {
 		return err
 	}
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	fmt.Print(say)
 	var open atomic.Int64
 	server := &http.Server{
 		Handler:           closing(handler, ready),

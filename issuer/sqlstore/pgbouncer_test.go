@@ -53,7 +53,7 @@ pool_mode = %s
 default_pool_size = 30
 max_client_conn = 500
 `, strings.TrimPrefix(server.Path, "/"), server.Hostname(), cmp.Or(server.Port(), "5432"), server.User.Username(), password, address.Port, mode)
-	dir, err := os.MkdirTemp("", "pgbouncer")
+	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // t.TempDir lies in a folder that only root can enter
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,7 @@ func Log(ctx context.Context, e Event) {
 	level, attrs := slog.LevelWarn, e.LogValue().Group()
 	if e.Reason == "" {
 		level = slog.LevelInfo
-		switch e.Op {
-		case OpKeyStore, OpFollow, OpRecord:
+		if e.Op == OpKeyStore || e.Op == OpFollow || e.Op == OpRecord {
 			attrs = append(attrs, slog.String("state", "works again"))
 		}
 	}

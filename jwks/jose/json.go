@@ -182,7 +182,7 @@ func (s *scanner) skip() bool {
 			s.at++
 			if s.space(); !s.byte(closer) {
 				closers = append(closers, closer)
-				if c == '{' && !(s.string() && s.colon()) {
+				if c == '{' && (!s.string() || !s.colon()) {
 					return false
 				}
 				continue
@@ -203,7 +203,7 @@ func (s *scanner) skip() bool {
 			if more = s.byte(','); !more {
 				return false
 			}
-			if s.space(); closer == '}' && !(s.string() && s.colon()) {
+			if s.space(); closer == '}' && (!s.string() || !s.colon()) {
 				return false
 			}
 		}
