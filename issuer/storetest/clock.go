@@ -34,7 +34,8 @@ func feedClock(t *testing.T, open opener) {
 func checker(t *testing.T, open opener) {
 	store, ok := open(t, clients()...).(registry.Checker)
 	if !ok {
-		t.Skip("the store is no registry.Checker")
+		t.Log("the store is no registry.Checker, which is optional")
+		return
 	}
 	if err := store.Ready(t.Context()); err != nil {
 		t.Error(err)
