@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,14 +190,17 @@ func TestRecordedLater(t *testing.T) {
 // forgetful is a store that cannot record networks for a while.
 type forgetful struct {
 	*watched
-	down bool
+	down atomic.Bool
+	mu   sync.Mutex
 	kept []registry.ClientNetwork
 }
 
 func (f *forgetful) Succeeded(_ context.Context, networks []registry.ClientNetwork) error {
-	if f.down {
+	if f.down.Load() {
 		return errDown
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.kept = append(f.kept, networks...)
 	return nil
 }
@@ -203,13 +208,16 @@ func (f *forgetful) Succeeded(_ context.Context, networks []registry.ClientNetwo
 // So are the networks from which clients succeed.
 func TestNetworksRecordedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &forgetful{watched: &watched{Memory: newStore(t, chosen(t, "app"))}, down: true}
+		store := &forgetful{watched: &watched{Memory: newStore(t, chosen(t, "app"))}}
+		store.down.Store(true)
 		s := newService(t, Config{Store: store, ImportedSecrets: true})
 		s.wantToken(t, s.post("grant_type=client_credentials", "Authorization", basic("app", "secret456")))
 		time.Sleep(10 * time.Minute)
 		s.wantOne(t, event.OpRecord, event.StoreUnavailable)
-		store.down = false
+		store.down.Store(false)
 		time.Sleep(time.Minute)
+		store.mu.Lock()
+		defer store.mu.Unlock()
 		if len(store.kept) != 1 || store.kept[0].ClientID != "app" {
 			t.Errorf("%+v", store.kept)
 		}

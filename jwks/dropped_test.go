@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,20 +113,20 @@ func TestStartOnDroppedKeys(t *testing.T) {
 // cutOff is a store that one replica cannot reach now and then.
 type cutOff struct {
 	*shelf
-	away bool
+	away atomic.Bool
 }
 
 var errNoRoute = errors.New("no route")
 
 func (c *cutOff) Load(ctx context.Context) ([]byte, error) {
-	if c.away {
+	if c.away.Load() {
 		return nil, errNoRoute
 	}
 	return c.shelf.Load(ctx)
 }
 
 func (c *cutOff) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	if c.away {
+	if c.away.Load() {
 		return false, errNoRoute
 	}
 	return c.shelf.Save(ctx, old, blob)
@@ -141,7 +142,7 @@ func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 		a := sure(Open(t.Context(), view, Policy{}))
 		defer a.Close()
 		dropped, backup := rotateTwice(t, a, store)
-		view.away = true
+		view.away.Store(true)
 		store.put(backup)
 		b := sure(Open(t.Context(), store, Policy{}))
 		defer b.Close()
@@ -151,7 +152,7 @@ func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Minute)
-		view.away = false
+		view.away.Store(false)
 		time.Sleep(5 * time.Minute)
 		for _, r := range []*Keyring{a, b} {
 			mustStayDropped(t, r, dropped...)
@@ -171,7 +172,7 @@ func TestWriteBackOverALaterFork(t *testing.T) {
 		a := sure(Open(t.Context(), view, Policy{}))
 		defer a.Close()
 		dropped, backup := rotateTwice(t, a, store)
-		view.away = true
+		view.away.Store(true)
 		store.put(backup)
 		b := sure(Open(t.Context(), store, Policy{}))
 		defer b.Close()
@@ -180,7 +181,7 @@ func TestWriteBackOverALaterFork(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
-		view.away = false
+		view.away.Store(false)
 		time.Sleep(5 * time.Minute)
 		for _, r := range []*Keyring{a, b} {
 			mustStayDropped(t, r, dropped...)

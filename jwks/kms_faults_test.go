@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +25,9 @@ func TestHungCallsOfOtherKinds(t *testing.T) {
 				policy.Poll = 0
 				sure(Open(t.Context(), store, policy)).Close()
 				hang := make(chan struct{})
-				hung := 0
+				var hung atomic.Int64
 				wait := func() error {
-					hung++
+					hung.Add(1)
 					<-hang
 					return errors.New("late")
 				}
@@ -53,8 +54,8 @@ func TestHungCallsOfOtherKinds(t *testing.T) {
 						t.Fatalf("a healthy key: %v", err)
 					}
 				}
-				if hung > 2 {
-					t.Errorf("%d calls hang", hung)
+				if n := hung.Load(); n > 2 {
+					t.Errorf("%d calls hang", n)
 				}
 				close(hang)
 				r.Close()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -329,9 +330,9 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 			policy := vault.policy()
 			sure(Open(t.Context(), store, policy)).Close()
 			policy.Observe, policy.Poll, policy.RotateEvery = heard.observe, 0, 10*day
-			calls := 0
+			var calls atomic.Int64
 			policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
-				calls++
+				calls.Add(1)
 				time.Sleep(tt.takes) // whatever the context says
 				signer, reference, err := vault.newSigner(ctx, alg)
 				if tt.fails {
@@ -353,8 +354,8 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 					rotations, signs = rotations+1, kid
 				}
 			}
-			if calls > tt.most {
-				t.Errorf("%s: %d keys were made", name, calls)
+			if n := int(calls.Load()); n > tt.most {
+				t.Errorf("%s: %d keys were made", name, n)
 			}
 			if rotations < 3 && !tt.fails {
 				t.Errorf("%s: %d rotations", name, rotations)
