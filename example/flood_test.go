@@ -44,7 +44,7 @@ func TestUnknownFlood(t *testing.T) {
 	if err := os.WriteFile(file, doc, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"DATABASE_URL=" + database(t), kek}
+	env := []string{"DATABASE_URL=" + database(t), kek, "ISSUER=http://127.0.0.1:8080"} // the keys are sealed for it
 	p := start(t, "example", append(env, "CLIENTS="+file)...)
 	secretOf := func(n int) string { secret, _ := records[n]["client_secret"].(string); return secret }
 	unknown, _ := registry.GenerateSecret()
