@@ -115,7 +115,7 @@ func TestContentType(t *testing.T) {
 		}
 	}
 
-	// A form that is multipart is not read, whoever reads it first.
+	// A multipart form is refused, also when another middleware has read it.
 	s.app.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			_ = c.FormValue("csrf")
@@ -177,7 +177,7 @@ func TestFormAlreadyParsed(t *testing.T) {
 			}
 			for body, description := range badForms() {
 				if description == "the request is not application/x-www-form-urlencoded" {
-					continue // net/http leaves out what it could not read, and whoever asked it ignored the error
+					continue // net/http leaves out what it could not read, and a middleware that reads it may ignore the error
 				}
 				s.wantError(t, s.post(body), 400, "invalid_request", description)
 			}

@@ -42,8 +42,8 @@ func (l *level) settle(a allowance, used bool, now time.Time) {
 	}
 }
 
-// meters are the levels of one allowance for each key. Those that nothing is used of
-// are not kept; of a full map a level that is soon paid off is evicted first.
+// meters hold one level for each key, all of one allowance. A level of which nothing
+// is used up is not kept. A full map evicts a level that is soon paid off.
 type meters struct {
 	allowance
 	all *bounded[*meter]
@@ -71,7 +71,7 @@ func (m *meters) at(key string, f func(at *meter, now time.Time)) {
 	}
 }
 
-// try is at, of one meter; false when that is dropped.
+// try calls f with one meter, locked. It reports false when the meter was dropped.
 func (m *meters) try(at *meter, key string, f func(*meter, time.Time)) bool {
 	at.mu.Lock()
 	defer at.mu.Unlock()

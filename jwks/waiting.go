@@ -73,7 +73,7 @@ func (p *places) take(network string) *place {
 	return added
 }
 
-// leave gives a place back. A place that was lost is nobody's.
+// leave gives a place back. A place that another network took is not given back.
 func (p *places) leave(old *place) {
 	list := p.networks[old.network]
 	i := slices.Index(list, old)

@@ -15,8 +15,8 @@ import (
 // has one, and else nil.
 type addressOf = func(r *http.Request) string
 
-// caller is the context in which a key is asked for that no cached token has. It
-// finds the network of the request if the source wants to know it.
+// caller is the context of a request whose token names a key. It works out the
+// network of the request only if the source asks for it.
 type caller struct {
 	context.Context
 	bearer  *Bearer
@@ -31,9 +31,8 @@ func (c *caller) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// network returns the network that a request counts as. It is empty, and an event
-// says so once, where the address of the connection is that of a proxy which sends
-// on many callers.
+// network returns the network that a request counts as. It is empty behind a proxy
+// that is not known, since all callers then share one address. An event says so once.
 func (b *Bearer) network(r *http.Request, extract addressOf) string {
 	address := r.RemoteAddr
 	switch {
@@ -56,8 +55,8 @@ func (b *Bearer) network(r *http.Request, extract addressOf) string {
 
 var errProxyUnknown = errors.New("middleware: a proxy sends requests on, and whom they come from is not known: bounds per network are off for them; set Config.ClientIP, or Echo's IPExtractor")
 
-// notAnAddress is one network: that of what says where a request comes from and is no
-// address.
+// notAnAddress is the one network of all requests for which Config.ClientIP or the
+// IPExtractor returns no IP address.
 const notAnAddress = "unknown"
 
 // networkOf returns the network of an address with or without a port: a /24 of IPv4,

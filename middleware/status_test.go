@@ -197,7 +197,7 @@ func TestAudiences(t *testing.T) {
 	}
 }
 
-// RFC 9110, section 15.5.2: a 401 has a challenge, whoever decided on it.
+// RFC 9110, section 15.5.2: a 401 has a challenge, also one of the app.
 func TestEvery401HasAChallenge(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	a := newAPI(t, Config{Keys: keys})

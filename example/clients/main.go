@@ -118,7 +118,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case errors.Is(err, registry.ErrNotFound):
 		return fmt.Errorf("%s: there is no such client", place)
 	case errors.Is(err, registry.ErrConflict):
-		return fmt.Errorf("%s: the id is taken, or somebody else changed the client in this moment", place)
+		return fmt.Errorf("%s: the id is taken, or the client was changed by another call just now", place)
 	case err != nil && ctx.Err() != nil:
 		return fmt.Errorf("%s: no answer within %v; what was asked for may have been written, see: clients show: %w", place, answerTimeout, err)
 	}

@@ -156,8 +156,8 @@ func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err e
 // limitWriters sets how many may write at once. PostgreSQL, which has one row that
 // all entries wait for, gets few of a pool to wait. On SQLite, which has one writer,
 // each pool sends one at a time, so that an operator waits for one request and not
-// for all of them. There it always finds a connection: whoever has the turn to write
-// must not wait for readers.
+// for all of them. Readers leave a connection free there, so that the one writer
+// never waits for them.
 func (s *Store) limitWriters() {
 	for _, p := range []*pool{s.requests, s.operator} {
 		if s.sqlite {
