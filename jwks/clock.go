@@ -219,10 +219,6 @@ func (r *Keyring) weigh(off error, s *state) error {
 // does not go back to a key that the others have left.
 func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.steady()) }
 
-// signingTime is agreed for the question which key signs. A replica whose clock was
-// set back must not go on signing with a key that the others are about to drop.
-func (r *Keyring) signingTime(s *state) time.Time { return later(s.Written, r.clock.steady()) }
-
 // elapsed is the greater of the times that passed on the wall clock and on the
 // monotonic one, which stands still while a machine sleeps.
 func (r *Keyring) elapsed(since reading) time.Duration {

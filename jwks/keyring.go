@@ -190,7 +190,7 @@ func (r *Keyring) signer(ctx context.Context) (*stateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := signingAt(s.times, r.signingTime(&s.state)); i >= 0 {
+	if i := signingAt(s.times, r.agreed(&s.state)); i >= 0 {
 		return &s.Keys[i], nil
 	}
 	return nil, errNoneSigns(s)

@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -153,6 +152,18 @@ func (r *Keyring) putRight(s *state) *state {
 	return next
 }
 
+// shift moves a whole timetable.
+func (s *state) shift(by time.Duration) {
+	s.Written = s.Written.Add(by)
+	for i := range s.Keys {
+		for _, t := range []*time.Time{&s.Keys[i].Announced, &s.Keys[i].Signs} {
+			if !t.IsZero() {
+				*t = t.Add(by)
+			}
+		}
+	}
+}
+
 // yield makes a time that is behind the wall clock the one that is believed, as
 // after a jump of the wall clock.
 func (c *clock) yield(moment time.Time) {
@@ -202,138 +213,4 @@ func (r *Keyring) survivors(s, other *state, kids []string) *state {
 // holds reports whether a state holds one of the keys.
 func (s *state) holds(kids []string) bool {
 	return slices.ContainsFunc(kids, func(kid string) bool { return s.index(kid) >= 0 })
-}
-
-// Adopt takes the keys that are stored, after the key store was exchanged for
-// another keyring's on purpose, or was written by a clock that was ahead. This
-// replica then goes on with them, and so do all that follow the same keyring as it
-// does. The keys that it had are no longer published, so their tokens are refused. A
-// timetable of the future is moved to this machine's clock.
-//
-// A restart takes the stored keys too. Adopt is for all replicas at once, and
-// without one.
-func (r *Keyring) Adopt(ctx context.Context) error {
-	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
-		if err != nil {
-			return nil, err
-		}
-		if raw == nil {
-			return nil, errors.New("jwks: Adopt: nothing is stored")
-		}
-		stored, err := readState(raw, own)
-		if err != nil {
-			return nil, err
-		}
-		next := r.without(stored, union(own.Dropped, stored.Dropped))
-		if len(next.Keys) == 0 {
-			return nil, errors.New("jwks: Adopt: every key that is stored was dropped by Keyring.Rotate: call Keyring.Reclaim to write those of this replica over them")
-		}
-		if next.Lineage != own.Lineage {
-			next.Succeeds = own.Lineage
-		}
-		next.Generation = max(stored.Generation, own.Generation) + 1
-		if r.future(next) != nil {
-			next.shift(r.clock.steady().Sub(next.Written))
-		}
-		return next, nil
-	})
-}
-
-// Reclaim writes the keys of this replica over what is stored, after another
-// keyring's keys were put there by mistake. With [Sealed] it does so over what was
-// sealed under another label, too.
-func (r *Keyring) Reclaim(ctx context.Context) error {
-	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
-		if unopened, ok := errors.AsType[*otherSeal](err); err != nil && (!ok || !unopened.foreign(own)) {
-			return nil, err
-		}
-		next := &state{}
-		*next = *own
-		if stored, err := readState(raw, own); err == nil && stored.continues(own) {
-			next = r.survivors(own, stored, union(stored.Dropped, own.Dropped))
-			next.Generation = max(stored.Generation, own.Generation)
-		}
-		if len(next.Keys) == 0 {
-			return nil, errors.New("jwks: Reclaim: every key of this replica was dropped by Keyring.Rotate")
-		}
-		next = next.writtenAt(r.agreed(next))
-		next.Generation++
-		return next, nil
-	})
-}
-
-// shift moves a whole timetable.
-func (s *state) shift(by time.Duration) {
-	s.Written = s.Written.Add(by)
-	for i := range s.Keys {
-		for _, t := range []*time.Time{&s.Keys[i].Announced, &s.Keys[i].Signs} {
-			if !t.IsZero() {
-				*t = t.Add(by)
-			}
-		}
-	}
-}
-
-// settle writes what an operator has decided.
-func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, err error, own *state) (*state, error)) error {
-	if r == nil || r.snapshot.Load() == nil {
-		return errZeroKeyring
-	}
-	if r.store == nil {
-		return errors.New("jwks: a keyring of NewKeyring has no key store")
-	}
-	if r.closed.Load() {
-		return errClosed
-	}
-	if err := r.busy.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer r.busy.Release(1)
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	for range maxRaces {
-		read := r.clock.read()
-		raw, _, unread := r.load(ctx)
-		next, err := decide(raw, unread, &r.snapshot.Load().state)
-		if err != nil {
-			return err
-		}
-		blob, err := next.blob()
-		if err != nil {
-			return err
-		}
-		done, err := r.write(ctx, raw, unread, blob)
-		if err != nil {
-			return err
-		}
-		if done {
-			if next.unopened() {
-				next, _ = r.opened(ctx, next) // the poller tries again
-			}
-			r.pollNow() // which tells what has changed
-			return r.show(next, blob, read)
-		}
-	}
-	return errTooBusy
-}
-
-// write replaces what was read, or could not be opened. If that fails, what is stored
-// then tells whether it was written: only the answer may have been lost.
-func (r *Keyring) write(ctx context.Context, raw []byte, unread error, blob []byte) (done bool, err error) {
-	if unopened, ok := errors.AsType[*otherSeal](unread); ok {
-		done, err = unopened.replace(ctx, blob)
-	} else {
-		done, err = r.store.Save(ctx, raw, blob)
-	}
-	if err == nil || bytes.Equal(raw, blob) {
-		return done, err
-	}
-	found, _, unread := r.load(ctx)
-	switch {
-	case unread != nil:
-		return false, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	case bytes.Equal(found, raw): // nothing was written
-		return false, err
-	}
-	return bytes.Equal(found, blob), nil // otherwise another replica has written since
 }

@@ -23,7 +23,7 @@ const (
 	// After a failure the timetable waits before the next call, twice as long
 	// after each.
 	firstMakerPause   = time.Minute
-	longestMakerPause = time.Hour
+	longestMakerPause = 24 * time.Hour
 )
 
 // errMaking is the error of a state whose next key is being made.
@@ -97,7 +97,7 @@ func (r *Keyring) newKey(s *state, urgent bool) (stateKey, error) {
 	m.ended = ended
 	r.done.Go(func() {
 		err := r.make(alg)
-		m.end(err)
+		m.end(err, max(firstMakerPause, min(longestMakerPause, r.policy.RotateEvery)))
 		close(ended)
 		r.pollNow()
 	})
@@ -156,7 +156,7 @@ func (m *maker) slot() *calls {
 	return m.calls
 }
 
-func (m *maker) end(err error) {
+func (m *maker) end(err error, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended, m.err = nil, err
@@ -164,7 +164,7 @@ func (m *maker) end(err error) {
 		m.pause = 0
 		return
 	}
-	m.pause = min(max(firstMakerPause, 2*m.pause), longestMakerPause)
+	m.pause = min(max(firstMakerPause, 2*m.pause), longest)
 	m.after = time.Now().Add(m.pause)
 }
 

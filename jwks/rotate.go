@@ -41,7 +41,7 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 	}
 	// The key to drop is the one that this replica has signed with.
 	s := r.snapshot.Load()
-	signing := signingAt(s.times, r.signingTime(&s.state))
+	signing := signingAt(s.times, r.agreed(&s.state))
 	if signing < 0 {
 		err := fmt.Errorf("%w: no key signs, so there is none to drop", ErrUnavailable)
 		r.observeRotate(ctx, err)
@@ -56,7 +56,7 @@ func (r *Keyring) Rotate(ctx context.Context) error {
 		if gone = s.index(suspect) < 0; gone {
 			return nil, nil // and the state found instead is adopted
 		}
-		next := dropped(s, r.policy, r.signingTime(s), suspect)
+		next := dropped(s, r.policy, r.agreed(s), suspect)
 		if len(next.Keys) == 0 {
 			return nil, refused{fmt.Errorf("%w: the key that signs is the only one: try again", ErrUnavailable)}
 		}

@@ -137,9 +137,10 @@ func changesAt(keys []times, p Policy, now time.Time) time.Time {
 // planned applies the timetable to a state. It returns nil when nothing is due. A
 // key of the result without a public half is to be made.
 //
-// At the start of a replica a changed policy takes effect too. No key that
+// At the start of a replica a changed policy takes effect too. Without newKeys no key is
+// planned: what else is due can be written while none can be made. No key that
 // signedLately reports is removed.
-func planned(s *state, p Policy, now time.Time, starting bool, signedLately func(kid string) bool) (*state, error) {
+func planned(s *state, p Policy, now time.Time, starting, newKeys bool, signedLately func(kid string) bool) (*state, error) {
 	if len(s.Keys) == 0 {
 		next := firstState(p, now)
 		if len(s.Dropped) > 0 { // it is no new keyring: verifiers hold older sets
@@ -162,9 +163,9 @@ func planned(s *state, p Policy, now time.Time, starting bool, signedLately func
 		next.Keys = next.Keys[gone:]
 		changed = true
 	}
-	due := nextDue(next.times(), p, now)
+	due := newKeys && nextDue(next.times(), p, now)
 	if starting {
-		due = next.adoptAlgorithm(p, now) || due
+		due = newKeys && next.adoptAlgorithm(p, now) || due
 		changed = next.adoptRotateEvery(p, now) || changed
 	}
 	if !due && !changed {

@@ -75,7 +75,7 @@ func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Dur
 	var ended atomic.Int32
 	done := make(chan result, 1)
 	go func() {
-		var r result
+		r := result{err: errGoexit}
 		defer func() {
 			if p := recover(); p != nil {
 				r.err = fmt.Errorf("jwks: %s panicked: %v", what, p)
@@ -100,6 +100,8 @@ func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Dur
 	r := <-done // it returned in this moment
 	return r.value, r.err
 }
+
+var errGoexit = errors.New("jwks: the call ended its goroutine (runtime.Goexit)")
 
 // isRemote reports whether a private key may be kept elsewhere. Keys of the
 // standard library are here, and cannot hang.

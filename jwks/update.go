@@ -1,15 +1,18 @@
 package jwks
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
 var errTooBusy = errors.New("jwks: too many replicas write to the key store at once")
 
-// change makes the next state of a state. It returns nil for "no change".
+// change makes the next state of a state. It returns nil for "no change". A state with
+// an error is the part of the change that could be made.
 type change func(context.Context, *state) (*state, error)
 
 // update reads the state, lets change make the next one, and saves that. change
@@ -118,7 +121,9 @@ func (r *Keyring) attempt(caller, limited context.Context, change change, f *fou
 		if _, ok := errors.AsType[refused](err); !ok {
 			f.write = err
 		}
-		return raced, err
+		if next == nil {
+			return raced, err
+		}
 	}
 	if next != nil {
 		return r.save(ctx, raw, s.follow(next), nil, read, f)
@@ -182,6 +187,27 @@ func (r *Keyring) save(ctx context.Context, raw []byte, s *state, blob []byte, r
 	return saved, r.show(s, blob, read)
 }
 
+// write replaces what was read, or could not be opened. If that fails, what is stored
+// then tells whether it was written: only the answer may have been lost.
+func (r *Keyring) write(ctx context.Context, raw []byte, unread error, blob []byte) (done bool, err error) {
+	if unopened, ok := errors.AsType[*otherSeal](unread); ok {
+		done, err = unopened.replace(ctx, blob)
+	} else {
+		done, err = r.store.Save(ctx, raw, blob)
+	}
+	if err == nil || bytes.Equal(raw, blob) {
+		return done, err
+	}
+	found, _, unread := r.load(ctx)
+	switch {
+	case unread != nil:
+		return false, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case bytes.Equal(found, raw): // nothing was written
+		return false, err
+	}
+	return bytes.Equal(found, blob), nil // otherwise another replica has written since
+}
+
 // provedLately reports whether the store was written lately.
 func (r *Keyring) provedLately() bool {
 	return !r.proved.IsZero() && !r.health.failing() && time.Since(r.proved) < min(longestUnproved, r.policy.Announce/2)
@@ -212,19 +238,30 @@ func (r *Keyring) plan(_ context.Context, s *state) (*state, error) {
 			r.clock.planned()
 		}
 	}
-	next, err := planned(s, r.policy, now, !r.started, r.signedLately)
-	if err == nil && next == nil && len(s.Keys) > 0 && (moved || now.Sub(s.Written) >= longestUnproved) {
-		next = &state{Written: now, Keys: s.Keys}
-	}
-	if next != nil {
-		next.Dropped = s.Dropped // none of them is made again
-	}
-	next, err = r.withKeys(next, err, false)
-	if !errors.Is(err, errMaking) {
+	timetable := func(newKeys bool) (*state, error) {
+		next, err := planned(s, r.policy, now, !r.started, newKeys, r.signedLately)
+		if err == nil && next == nil && len(s.Keys) > 0 && (moved || now.Sub(s.Written) >= longestUnproved) {
+			next = &state{Written: now, Keys: s.Keys}
+		}
+		if next != nil {
+			next.Dropped = s.Dropped // none of them is made again
+		}
 		return next, err
 	}
-	if len(s.Keys) == 0 {
+	next, err := timetable(true)
+	next, err = r.withKeys(next, err, false)
+	making := errors.Is(err, errMaking)
+	switch {
+	case err == nil:
+		return next, nil
+	case len(s.Keys) > 0: // write what needs no new key
+		rest, failed := timetable(false)
+		if making {
+			err = nil
+		}
+		return rest, cmp.Or(err, failed)
+	case making:
 		return nil, refused{err} // the start waits
 	}
-	return nil, nil
+	return nil, err
 }
