@@ -5,21 +5,18 @@ import (
 	"errors"
 )
 
-// Adopt takes the keys that are stored, after the key store was exchanged for
-// another keyring's on purpose, or was written by a clock that was ahead. This
-// replica then goes on with them, and so do all that follow the same keyring as it
-// does. The keys that it had are no longer published, so their tokens are refused. A
-// timetable of the future is moved to this machine's clock.
-//
-// A restart takes the stored keys too. Adopt is for all replicas at once, and
-// without one.
+// Adopt takes the stored keys, after the key store was exchanged for that of another
+// keyring on purpose, or was written by a clock that was ahead. It works for all
+// replicas of this keyring at once, and without a restart; a restart takes the stored
+// keys too. The keys that the replicas had are no longer published, so their tokens
+// are refused. A timetable in the future is moved to this machine's clock.
 func (r *Keyring) Adopt(ctx context.Context) error {
 	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
 		if err != nil {
 			return nil, err
 		}
 		if raw == nil {
-			return nil, errors.New("jwks: Adopt: nothing is stored")
+			return nil, errors.New("jwks: Adopt: the key store is empty")
 		}
 		stored, err := readState(raw, own)
 		if err != nil {
@@ -27,7 +24,7 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 		}
 		next := r.without(stored, union(own.Dropped, stored.Dropped))
 		if len(next.Keys) == 0 {
-			return nil, errors.New("jwks: Adopt: every key that is stored was dropped by Keyring.Rotate: call Keyring.Reclaim to write those of this replica over them")
+			return nil, errors.New("jwks: Adopt: every stored key was dropped by Keyring.Rotate: call Keyring.Reclaim to write the keys of this replica over them")
 		}
 		if next.Lineage != own.Lineage {
 			next.Succeeds = own.Lineage
@@ -40,9 +37,9 @@ func (r *Keyring) Adopt(ctx context.Context) error {
 	})
 }
 
-// Reclaim writes the keys of this replica over what is stored, after another
-// keyring's keys were put there by mistake. With [Sealed] it does so over what was
-// sealed under another label, too.
+// Reclaim writes the keys of this replica over the stored ones, after the keys of
+// another keyring were put there by mistake. With [Sealed] it also replaces keys that
+// were sealed under another label.
 func (r *Keyring) Reclaim(ctx context.Context) error {
 	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
 		if unopened, ok := errors.AsType[*otherSeal](err); err != nil && (!ok || !unopened.foreign(own)) {
@@ -63,7 +60,7 @@ func (r *Keyring) Reclaim(ctx context.Context) error {
 	})
 }
 
-// settle writes what an operator has decided.
+// settle writes the state that an operator decided on.
 func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, err error, own *state) (*state, error)) error {
 	if r == nil || r.snapshot.Load() == nil {
 		return errZeroKeyring
@@ -97,9 +94,9 @@ func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, err error,
 		}
 		if done {
 			if next.unopened() {
-				next, _ = r.opened(ctx, next) // the poller tries again
+				next, _ = r.opened(ctx, next) // the poller retries
 			}
-			r.pollNow() // which tells what has changed
+			r.pollNow() // which reports the change
 			return r.show(next, blob, read)
 		}
 	}

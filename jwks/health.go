@@ -14,16 +14,16 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// found is what an update found out.
+// found is what an update found.
 type found struct {
-	concludes bool // it was not ended by its caller
+	concludes bool // the update was not ended by its caller
 	saved     bool // a write succeeded
 
 	read, write, clock, unopened, exposed, older, foreign error
 }
 
 func (f *found) reset() {
-	// What a first attempt found and repaired is told too.
+	// What an earlier attempt found and repaired is reported too.
 	*f = found{saved: f.saved, older: f.older}
 }
 
@@ -36,7 +36,8 @@ func (f *found) note(c comparison, exposed error) {
 	f.older = cmp.Or(f.older, c.older)
 }
 
-// problem is the kind of a problem and its cause.
+// problem is the kind of a problem and its cause. The zero problem means that all is
+// well.
 type problem struct {
 	reason event.Reason
 	err    error
@@ -50,17 +51,16 @@ type health struct {
 	problems []KeyringProblem
 	unopened error // of the last update
 
-	signs      atomic.Bool // a signer of a key that is kept elsewhere fails
-	signErr    error       // why, nil when it does not
-	signFailed time.Time   // when it failed last
+	signs      atomic.Bool // a remote signer fails
+	signErr    error       // why; nil if none fails
+	signFailed time.Time   // the last failure
 }
 
-// signerCalm is how long a signer must not have failed until it counts as well, so
-// that one that fails now and then is one event and not many.
+// signerCalm is how long a signer must not have failed before it counts as well
+// again. So a signer that fails now and then is one event and not many.
 const signerCalm = 10 * time.Second
 
-// signed takes in what came of signing with a key that is kept elsewhere, and
-// returns the changes.
+// signed records the result of signing with a remote signer, and returns the changes.
 func (h *health) signed(kid string, err error) (changes []problem) {
 	if err == nil && !h.signs.Load() {
 		return nil
@@ -104,7 +104,7 @@ func (h *health) list() []KeyringProblem {
 	return slices.Clone(h.problems)
 }
 
-// apply takes in what an update found, and returns the changes.
+// apply records what an update found, and returns the changes.
 func (h *health) apply(f found) (changes []problem) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -125,9 +125,9 @@ func (h *health) apply(f found) (changes []problem) {
 	}
 	add(event.StoreUnavailable, f.read)
 	if f.write == nil && !f.saved {
-		f.write = before(event.KeysNotWritten) // it was not tried
+		f.write = before(event.KeysNotWritten) // no write was tried
 	}
-	if f.read != nil { // the rest is as it was
+	if f.read != nil { // the rest is unchanged
 		f.foreign, f.exposed = before(event.StateForeign), before(event.KeysExposed)
 		f.clock = cmp.Or(f.clock, before(event.ClockOff))
 	} else {
@@ -147,7 +147,7 @@ func (h *health) apply(f found) (changes []problem) {
 	}
 	switch {
 	case f.older == nil:
-	case f.write != nil: // it could not be put right
+	case f.write != nil: // it could not be repaired
 		add(reason, f.older)
 	case before(reason) == nil:
 		changes = append(changes, problem{reason, f.older})
@@ -155,7 +155,7 @@ func (h *health) apply(f found) (changes []problem) {
 	return h.settle(list, changes)
 }
 
-// settle makes a list the problems of now, and adds what that changes.
+// settle makes a list the current problems, and adds what that changes.
 func (h *health) settle(list, changes []problem) []problem {
 	worse := len(h.problems) > 0
 	problems := make([]KeyringProblem, len(list))
@@ -175,8 +175,8 @@ func (h *health) settle(list, changes []problem) []problem {
 	return changes
 }
 
-// release ends an update, and then reports what changed: problems, and the key that
-// signs if it is another one than before.
+// release ends an update. Then it reports what changed: problems, and the signing
+// key.
 func (r *Keyring) release(ctx context.Context, f found) {
 	var changes []problem
 	if f.concludes {
@@ -197,7 +197,7 @@ func (r *Keyring) release(ctx context.Context, f found) {
 		return
 	}
 	switch {
-	case s == nil || before == nil || *before == after: // opened, or no change
+	case s == nil || before == nil || *before == after: // just opened, or no change
 	case after == "":
 		observe(ctx, Event{Op: event.OpRotateKey, Reason: event.KeysUnavailable, Err: errNoneSigns(s)})
 	default:
@@ -205,7 +205,7 @@ func (r *Keyring) release(ctx context.Context, f found) {
 	}
 }
 
-// noteSigning notes which key signs.
+// noteSigning records which key signs.
 func (r *Keyring) noteSigning(kid string, s *snapshot) {
 	if r.lastSigned == nil {
 		r.lastSigned = map[string]time.Time{}
@@ -216,14 +216,14 @@ func (r *Keyring) noteSigning(kid string, s *snapshot) {
 	maps.DeleteFunc(r.lastSigned, func(kid string, _ time.Time) bool { return s.index(kid) < 0 })
 }
 
-// signedLately reports whether a key must be retained because this replica has seen
-// it sign, whatever its times are.
+// signedLately reports whether this replica has seen a key sign within Retain. Such a
+// key must be retained, whatever its times say.
 func (r *Keyring) signedLately(kid string) bool {
 	at, ok := r.lastSigned[kid]
 	return ok && time.Since(at) < r.policy.Retain
 }
 
-// tell reports changes of what is wrong.
+// tell reports changes of the problems.
 func (r *Keyring) tell(ctx context.Context, changes []problem) {
 	if len(changes) == 0 {
 		return
@@ -237,7 +237,7 @@ func (r *Keyring) tell(ctx context.Context, changes []problem) {
 	}
 }
 
-// observeRotate reports a Rotate that failed, unless the caller gave up.
+// observeRotate reports a failed Rotate, unless the caller gave up.
 func (r *Keyring) observeRotate(ctx context.Context, err error) {
 	if r.policy.Observe == nil || ctx.Err() != nil {
 		return

@@ -9,57 +9,57 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// KeyringStatus is what a [Keyring] is doing, for operators. Times are zero when
-// they do not apply. As JSON its errors are texts.
+// KeyringStatus describes a [Keyring], for operators. Times that do not apply are
+// zero. In JSON, errors are texts.
 type KeyringStatus struct {
-	// Lineage names this keyring among others, Generation counts its writes, by
-	// any replica. Both are empty for a keyring of NewKeyring.
+	// Lineage names this keyring. Generation counts its writes by all replicas. Both
+	// are empty for a keyring of NewKeyring.
 	Lineage    string
 	Generation int64
 
-	// SigningKey is the kid that signs now, empty when none may. NextKey is the kid
-	// that takes over at NextSigns. RetainedKeys have signed and still verify.
+	// SigningKey is the kid of the key that signs now, empty if none may. NextKey
+	// takes over at NextSigns. RetainedKeys have signed, and still verify.
 	SigningKey   string
 	NextKey      string
 	NextSigns    time.Time
 	RetainedKeys []string
 
-	// NextWrite is when the timetable needs the next write of the key store.
-	// RotationStops is when keys stop to rotate if nothing can be written until
-	// then: the last key that is announced goes on signing.
+	// NextWrite is when the timetable next has to write the key store. If nothing can
+	// be written, rotation ends at RotationStops: from then on the last announced key
+	// signs for longer than RotateEvery.
 	NextWrite     time.Time
 	RotationStops time.Time
 
-	// ReadAt is when the key store was last read. If it cannot be read, the key
-	// set is published until PublishedUntil and tokens are signed until
-	// SignsUntil.
+	// ReadAt is when the key store was last read. If it cannot be read again, the key
+	// set is published until PublishedUntil and tokens are signed until SignsUntil.
 	ReadAt         time.Time
 	PublishedUntil time.Time
 	SignsUntil     time.Time
 
-	// WrittenAt is when this replica last wrote the key store, or proved that it
-	// can. WriteError is why it cannot now, and has failed to since
-	// WriteFailsSince.
+	// WrittenAt is when this replica last wrote the key store. WriteError is why it
+	// cannot write now, nil if it can. Writes have failed since WriteFailsSince.
 	WrittenAt       time.Time
 	WriteError      error
 	WriteFailsSince time.Time
 
-	// Problems is everything that is wrong, the worst first.
+	// Problems lists all that is wrong now, the worst first.
 	Problems []KeyringProblem
 }
 
-// KeyringProblem is something that is wrong with a [Keyring], and since when.
+// KeyringProblem is something that is wrong with a [Keyring].
 type KeyringProblem struct {
-	Reason event.Reason // the kind of the problem
-	Since  time.Time    // when it was found first
-	Err    error        // the cause
+	Reason event.Reason // its kind
+	Since  time.Time    // when it was first found
+	Err    error        // its cause
 }
 
-// Ready reports whether all is well, for operators and for a readiness endpoint. The
-// error is [ErrUnavailable] when the keyring cannot sign, or cannot be published,
-// now; a signer that is kept elsewhere and has failed is tried once more. Any other error says what is wrong while it still works: the key store
-// cannot be written, a clock is off, or the like. Taking a replica out of service
-// for one of those helps nobody.
+// Ready returns nil if all is well, and otherwise what is wrong. It is for operators
+// and for a readiness endpoint.
+//
+// The error is [ErrUnavailable] if the keyring cannot sign or cannot be published
+// now. Any other error names something that is wrong while the keyring still works,
+// such as a key store that cannot be written or a clock that is off: report it, but
+// keep the replica in service. Ready tries a signer that has failed once more.
 func (r *Keyring) Ready(ctx context.Context) error {
 	if _, err := r.current(ctx, publishable); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (r *Keyring) Ready(ctx context.Context) error {
 			continue
 		}
 		format := "%s since %v: %w"
-		if p.Reason == event.KeysUnavailable { // of one key: whether it is the one that signs is known
+		if p.Reason == event.KeysUnavailable { // not ErrUnavailable: it may be of a key that does not sign
 			format = "%s since %v: %v"
 		}
 		err = errors.Join(err, fmt.Errorf(format, p.Reason, p.Since.UTC().Format(time.RFC3339), p.Err))
@@ -86,7 +86,8 @@ func (r *Keyring) Ready(ctx context.Context) error {
 	return err
 }
 
-// Status returns what the keyring is doing. It does not wait and reads no store.
+// Status returns what the keyring is doing. It does not wait, and does not read the
+// store.
 func (r *Keyring) Status() KeyringStatus {
 	if r == nil || r.snapshot.Load() == nil {
 		return KeyringStatus{}
