@@ -11,9 +11,10 @@ import (
 // rediscover is how long an address from metadata is used.
 const rediscover = 24 * time.Hour
 
-// NewIssuerRemote returns a Remote of an issuer's keys when their address is not
-// known. The address is the jwks_uri of the issuer's metadata ([RFC 8414, section
-// 3]). These documents are tried in turn, each with its share of the fetch's Timeout:
+// NewIssuerRemote returns a Remote of an issuer's keys when their address is not known.
+// The address is the jwks_uri of the issuer's metadata (RFC 8414, section 3). These
+// documents are tried in turn, each with its share of the fetch's Timeout:
+//
 //   - RFC 8414 metadata, with the well-known path before the issuer's own path
 //   - the OpenID Connect discovery document
 //   - RFC 8414 metadata below the issuer's own path
@@ -21,15 +22,12 @@ const rediscover = 24 * time.Hour
 // Metadata is fetched at first use, again after 24 h, and again after a failed fetch.
 //
 // issuer is the issuer identifier exactly as in the iss of tokens, without query or
-// fragment. Metadata that names another issuer is refused ([RFC 8414, section 3.3]). The
+// fragment. Metadata that names another issuer is refused (RFC 8414, section 3.3). The
 // jwks_uri of an https issuer must be https too. It may be on another host.
 //
 // Like [NewRemote] it cannot fail: invalid arguments become the error of every [Remote.Key].
 //
 // Not checked: signed_metadata.
-//
-// [RFC 8414, section 3]: https://www.rfc-editor.org/rfc/rfc8414#section-3
-// [RFC 8414, section 3.3]: https://www.rfc-editor.org/rfc/rfc8414#section-3.3
 func NewIssuerRemote(issuer string, c RemoteConfig) *Remote {
 	r := newRemote(issuer, c)
 	if err := r.client.CheckIssuer(issuer); err != nil {

@@ -176,12 +176,10 @@ func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	return nil, ErrUnknownKey
 }
 
-// Sign returns a compact JWS ([RFC 7515, section 7.1]) of the payload, made with the
+// Sign returns a compact JWS (RFC 7515, section 7.1) of the payload, made with the
 // current signing key. typ is the header's typ, such as "at+jwt": letters, digits,
 // and any of + - . / _. The error is [ErrUnavailable] when no key may sign, or when
 // the signer of a key that is kept elsewhere fails or takes longer than 5 s.
-//
-// [RFC 7515, section 7.1]: https://www.rfc-editor.org/rfc/rfc7515#section-7.1
 func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
 	key, err := r.signer(ctx)
 	if err != nil {

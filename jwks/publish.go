@@ -21,13 +21,11 @@ func (r *Keyring) maxAge(s *snapshot) time.Duration {
 	return min(age, publishable(r.policy)-r.elapsed(s.read))
 }
 
-// ServeHTTP answers with the JWK set ([RFC 7517, section 5]), for
+// ServeHTTP answers with the JWK set (RFC 7517, section 5), for
 // /.well-known/jwks.json. It holds the public members of every key that is announced,
-// signing or retained. ETag and If-None-Match ([RFC 9110, section 13]) save the body.
+// signing or retained. ETag and If-None-Match (RFC 9110, section 13) save the body.
 // Cache-Control follows the timetable. Browsers of any origin may read the set. The
 // answer is 503 while the keyring cannot vouch for its keys.
-//
-// [RFC 7517, section 5]: https://www.rfc-editor.org/rfc/rfc7517#section-5 [RFC 9110,
 // section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
 func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
