@@ -55,7 +55,7 @@ type clock struct {
 
 type anchor struct{ at, base time.Time }
 
-// wall returns the wall clock's time. It goes on while a machine sleeps.
+// wall returns the wall clock's time. It runs while a machine sleeps.
 func (c *clock) wall() time.Time {
 	return time.Now().Round(0).UTC().Add(time.Duration(c.skew.Load()))
 }

@@ -34,7 +34,7 @@ func NewIssuerRemote(issuer string, c RemoteConfig) *Remote {
 		r.refuse(fmt.Errorf("issuer: %w", err))
 	}
 	d := &discovery{issuer: issuer, client: r.client}
-	r.locate, r.forget = d.locate, d.forget
+	r.locate, r.expire = d.locate, d.expire
 	return r
 }
 
@@ -47,9 +47,9 @@ type discovery struct {
 	when  time.Time
 }
 
-// forget makes the next locate fetch the metadata: a set that could not be fetched
+// expire makes the next locate fetch the metadata: a set that could not be fetched
 // may have moved.
-func (d *discovery) forget() { d.found = "" }
+func (d *discovery) expire() { d.found = "" }
 
 func (d *discovery) locate(ctx context.Context) (string, error) {
 	if d.found != "" && !reached(time.Now(), d.when.Add(rediscover)) {

@@ -21,8 +21,8 @@ const (
 	newSignerTimeout = 30 * time.Second
 
 	// After a failure the timetable waits before the next call, twice as long after
-	// each. A NewSigner that makes a key before it fails leaves that key in the KMS.
-	// Up to RotateEvery, it makes no more keys than one that works.
+	// each, up to longestMakerPause or RotateEvery, whichever is shorter. A NewSigner
+	// that makes a key and then fails leaves that key in the KMS, so calls must be few.
 	firstMakerPause   = time.Minute
 	longestMakerPause = 24 * time.Hour
 )

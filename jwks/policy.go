@@ -37,12 +37,12 @@ type Policy struct {
 	// the key before it sees a token of it.
 	Announce time.Duration
 
-	// Retain is how long a key stays published after it stopped signing. Default 24
-	// h; at least the longest token lifetime + Skew, which issuer.New checks.
+	// Retain is how long a key stays published after it stopped signing. Default
+	// 24 h; at least the longest token lifetime + Skew, which issuer.New checks.
 	Retain time.Duration
 
-	// MaxAge is the longest Cache-Control max-age of the published set. Default 5
-	// min, at least 1 s. After an emergency [Keyring.Rotate] a verifier may trust the
+	// MaxAge is the longest Cache-Control max-age of the published set. Default
+	// 5 min, at least 1 s. After an emergency [Keyring.Rotate] a verifier may trust the
 	// dropped key for Poll + MaxAge. Some verifiers limit how often they fetch: below
 	// 1 min, make sure that yours obey. A [Remote] does with a RemoteConfig.Cooldown
 	// of MaxAge/2.
@@ -66,8 +66,8 @@ type Policy struct {
 	// used only if it has the stored public key.
 	//
 	// NewSigner may take 30 s. A key that it returns later is used the next time.
-	// After a failure it is called again after 1 min, then 2 min, and so on, up to 24
-	// h or RotateEvery, whichever is shorter. If it makes a key and then fails, it
+	// After a failure it is called again after 1 min, then 2 min, and so on, up to
+	// 24 h or RotateEvery, whichever is shorter. If it makes a key and then fails, it
 	// should delete that key. Nothing here deletes keys in a KMS.
 	//
 	// Each call of OpenSigner, and each Sign of a signer, may take 5 s. Each

@@ -227,7 +227,7 @@ func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*he
 		}
 	}
 	if err != nil {
-		r.forget()
+		r.expire()
 		return nil, err
 	}
 	if doc.Stated {

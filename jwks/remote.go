@@ -105,7 +105,7 @@ type Remote struct {
 	quiet    bool
 	at       string                                // the URL, or the issuer, for events
 	locate   func(context.Context) (string, error) // finds the URL of the set
-	forget   func()                                // notes that the set was not there
+	expire   func()                                // notes that the set was not there
 
 	current atomic.Pointer[heldSet] // nil until there is one, and after Close
 
@@ -135,7 +135,7 @@ func NewRemote(url string, c RemoteConfig) *Remote {
 		r.refuse(fmt.Errorf("key set: %w", err))
 	}
 	r.locate = func(context.Context) (string, error) { return url, nil }
-	r.forget = func() {}
+	r.expire = func() {}
 	return r
 }
 
