@@ -3,7 +3,6 @@ package jwks_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"io"
@@ -11,16 +10,15 @@ import (
 	"sync"
 )
 
-// oneRow is the database of ExampleSealed: a driver with one table of at most one row. It
-// knows the three statements of the example, so the example needs no database.
+// oneRow is the database of ExampleSealed: one table of at most one row. It knows the
+// three statements of the example, so the example needs no database.
 type oneRow struct {
 	mu    sync.Mutex
 	state []byte // nil without a row
 }
 
-func init() { sql.Register("example", &oneRow{}) }
-
-func (o *oneRow) Open(string) (driver.Conn, error) { return oneRowConn{o}, nil }
+func (o *oneRow) Connect(context.Context) (driver.Conn, error) { return oneRowConn{o}, nil }
+func (o *oneRow) Driver() driver.Driver                        { return nil }
 
 type oneRowConn struct{ *oneRow }
 
@@ -40,7 +38,7 @@ func (c oneRowConn) QueryContext(_ context.Context, query string, _ []driver.Nam
 func (c oneRowConn) ExecContext(_ context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	written := false
+	var written bool
 	switch {
 	case strings.HasPrefix(query, "INSERT"):
 		written = c.state == nil

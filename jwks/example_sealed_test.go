@@ -46,10 +46,7 @@ func (s signingKeys) Save(ctx context.Context, old, state []byte) (bool, error) 
 // Two replicas of an issuer share their keys in a database, encrypted, so that a dump of
 // the database is not a copy of the keys.
 func ExampleSealed() {
-	db, err := sql.Open("example", "") // your database
-	if err != nil {
-		log.Fatal(err)
-	}
+	db := sql.OpenDB(&oneRow{}) // for your database: sql.Open("pgx", url)
 	defer db.Close()
 	kek := make([]byte, 32) // from your secret manager
 	if _, err := rand.Read(kek); err != nil {
