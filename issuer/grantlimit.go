@@ -18,14 +18,14 @@ type grantLimit struct {
 }
 
 const (
-	grantBurst  = 2                // seconds' worth
-	grantMemory = 10 * time.Minute // a bucket is full long before
+	grantBurst = 2                // seconds' worth
+	bucketKept = 10 * time.Minute // a bucket is full long before
 )
 
 var errTooManyGrants = errors.New("issuer: the client has got more tokens than Config.MaxGrantRate")
 
 func newGrantLimit(perSecond int) *grantLimit {
-	return &grantLimit{perSecond, newBounded[*rate.Limiter](maxCached, grantMemory)}
+	return &grantLimit{perSecond, newBounded[*rate.Limiter](maxCached, bucketKept)}
 }
 
 // take takes one token from the client's bucket.

@@ -391,12 +391,12 @@ func TestLockedOutEvents(t *testing.T) {
 			for range 2 {
 				s.wantStatus(t, s.from(address(1), id, "wrong"), 401)
 			}
-			refused(s.from(address(1), id, "wrong"), "at this client, from all networks together: there were 2, and one more each 5s")
+			refused(s.from(address(1), id, "wrong"), "at this client, from all networks together: 2 are allowed, then one per 5s")
 		}
 		for n := range 16 {
 			s.wantStatus(t, s.from(address(1), "nobody"+strconv.Itoa(n), "wrong"), 401)
 		}
-		refused(s.from(address(1), "app", "wrong"), "from the network 1.0.1.0/24: there were 20, and one more each 30s")
+		refused(s.from(address(1), "app", "wrong"), "from the network 1.0.1.0/24: 20 are allowed, then one per 30s")
 		if len(answers) != 1 {
 			t.Errorf("answers %v", answers)
 		}

@@ -246,7 +246,7 @@ func New(c Config) (*Issuer, error) {
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
 	i.revoked, i.ledger, i.feed = newRevoked(maxTTL), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
-	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.forgetCovered
+	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.dropCovered
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
 	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()

@@ -168,7 +168,7 @@ func (l *ledger) lacks(c registry.Change) bool {
 
 // forgot has a cut-off of all clients written if the ledger has dropped revocations
 // that a feed which was set back to the sequence lacks.
-func (l *ledger) forgot(to int64) {
+func (l *ledger) coverDropped(to int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dropped.sequence <= to || !l.dropped.until.After(time.Now()) {

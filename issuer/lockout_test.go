@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
@@ -82,7 +83,7 @@ func TestLockout(t *testing.T) {
 		time.Sleep(10 * attemptEvery)
 		wrong(1 + 9) // its turn, and what was left to all since
 		s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
-		for _, pause := range []time.Duration{40 * attemptEvery, lockoutMemory + time.Hour} {
+		for _, pause := range []time.Duration{40 * attemptEvery, 4 * time.Hour} {
 			time.Sleep(pause)
 			wrong(30)
 			s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
@@ -245,7 +246,7 @@ func TestLockoutTrustEnds(t *testing.T) {
 }
 
 // A network that must wait makes the issuer ask its store nothing, whatever the form
-// of the secret, but for a client that is trusted there or was seen lately.
+// of the secret, but for a client that is trusted there or was seen recently.
 func TestLockoutSavesQueries(t *testing.T) {
 	generated, _ := registry.GenerateSecret()
 	for name, used := range map[string]string{"chosen": "wrong", "generated": generated} {
@@ -356,7 +357,7 @@ func TestLockoutUnknownAlike(t *testing.T) {
 			ask(2, 2, "wrong")
 			time.Sleep(queryRefill)
 			ask(3, 2, generated)
-			time.Sleep(lockoutMemory + time.Minute)
+			time.Sleep(4 * time.Hour)
 			ask(8, 4, "wrong")
 			for n := range 60 {
 				ask(1, 1000, "wrong"+strconv.Itoa(n))
@@ -398,7 +399,7 @@ func TestLockoutKeepsLittle(t *testing.T) {
 // addresses returns how many addresses of a client are trusted, or seen.
 func (t *trust) addresses(id string, chosen bool) (n int) {
 	t.client(id, func(c *trustedClient, _ time.Time) {
-		for _, p := range c.places {
+		for _, p := range c.addresses {
 			if p.chosen == chosen {
 				n++
 			}
@@ -444,4 +445,29 @@ func TestLockoutConcurrently(t *testing.T) {
 	}
 	all.Wait()
 	s.wantStatus(t, s.from(address(1), "chosen", "wrong"), 429)
+}
+
+// A pause gives a network back no more attempts than one per networkRefill, also where
+// FailedAttempts is large.
+func TestLockoutNetworkAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newGuessed(t, 100, chosen(t, "app"))
+		s.wantToken(t, s.from(address(2), "app", "secret456")) // unknown ids now cost as little
+		compared := func() (n int) {
+			for k := range 100 * networkFactor {
+				if s.from(address(1), "nobody"+strconv.Itoa(k), "wrong").Code == http.StatusUnauthorized {
+					n++
+				}
+			}
+			return n
+		}
+		if got := compared(); got != 100*networkFactor {
+			t.Fatalf("%d attempts, want %d", got, 100*networkFactor)
+		}
+		const pause = 4 * time.Hour
+		time.Sleep(pause)
+		if got, most := compared(), int(pause/networkRefill); got > most {
+			t.Errorf("%d attempts after %v, want at most %d", got, pause, most)
+		}
+	})
 }

@@ -8,19 +8,19 @@ import (
 
 // lookups bounds the queries for ids that are not cached as clients, which every
 // caller can ask for before it has authenticated: few run at once, and networks take
-// turns. Ids that were clients lately go ahead. So a flood of unknown ids makes
+// turns. Ids that were clients recently go ahead. So a flood of unknown ids makes
 // callers with unknown ids wait, and nobody else.
 type lookups struct {
 	queue   *fairQueue
 	flights sharedCalls[*cachedClient]
-	lately  *bounded[struct{}] // ids that were clients when they were last looked up
+	recent  *bounded[struct{}] // ids that were clients at their last look-up
 }
 
 const (
 	lookupSlots   = 8
 	lookupLine    = 64   // of one network
 	lookupWaiters = 4096 // of all
-	latelyFor     = time.Hour
+	recentFor     = time.Hour
 	maxUnknown    = 1 << 14
 
 	errLookupBusy = constError("issuer: the query had to wait for too long")
@@ -28,12 +28,12 @@ const (
 )
 
 func newLookups() *lookups {
-	return &lookups{queue: newFairQueue(lookupSlots, lookupLine, lookupWaiters), lately: newBounded[struct{}](maxCached, latelyFor)}
+	return &lookups{queue: newFairQueue(lookupSlots, lookupLine, lookupWaiters), recent: newBounded[struct{}](maxCached, recentFor)}
 }
 
-// wasClient reports whether the id was a client lately.
-func (l *lookups) wasClient(id string) bool {
-	_, ok := l.lately.get(id)
+// recentlyClient reports whether the id was a client recently.
+func (l *lookups) recentlyClient(id string) bool {
+	_, ok := l.recent.get(id)
 	return ok
 }
 
@@ -48,13 +48,13 @@ func (c *clientCache) lookUp(ctx context.Context, id, address string, cached boo
 		read, err = c.lookUpInTurn(ctx, id, networkOf(address))
 	}
 	if err == nil && read.client != nil {
-		c.lookups.lately.set(id, struct{}{})
+		c.lookups.recent.set(id, struct{}{})
 	}
 	return read, err
 }
 
 func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*cachedClient, error) {
-	begun, known := time.Now(), c.lookups.wasClient(id)
+	begun, known := time.Now(), c.lookups.recentlyClient(id)
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errLookupBusy)
 	defer cancel()
 	key := strconv.FormatUint(c.evictions.of(id), 10) + " " + network + " " + id // neither a number nor a network has a space
@@ -86,14 +86,14 @@ func (c *clientCache) cached(id string) (*cachedClient, bool) {
 }
 
 // atOnce reports whether a request with the id needs no turn in the queue: it is
-// cached, or was a client lately.
+// cached, or was a client recently.
 func (c *clientCache) atOnce(id string) bool {
 	_, cached := c.cached(id)
-	return cached || c.lookups.wasClient(id)
+	return cached || c.lookups.recentlyClient(id)
 }
 
 func (c *clientCache) sweep() {
 	c.clients.sweep()
 	c.unknown.sweep()
-	c.lookups.lately.sweep()
+	c.lookups.recent.sweep()
 }

@@ -275,7 +275,7 @@ func TestLookupLeave(t *testing.T) {
 	})
 }
 
-// Clients that were at work lately go ahead when their records have changed.
+// Clients that were at work recently go ahead when their records have changed.
 func TestLookupKnownFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}

@@ -163,9 +163,9 @@ func TestCutOffForgetsTokens(t *testing.T) {
 			r.add(e)
 		}
 		r.add(c)
-		r.forgetCovered()
+		r.dropCovered()
 		r.add(entry("late", "app", 98))
-		r.forgetCovered()
+		r.dropCovered()
 		want, kept := 1, 3
 		if name == "all" {
 			kept = 1

@@ -24,7 +24,7 @@ var errRestored = errors.New("issuer: the store's feed was set back, as by a res
 // its last entry was if it lacks more.
 func (i *Issuer) feedRestored(from, to int64, certain bool) {
 	i.clients.evictAll() // the records were set back too
-	i.ledger.forgot(to)
+	i.ledger.coverDropped(to)
 	lacking := len(i.ledger.lacking())
 	if lacking == 0 && !certain {
 		return

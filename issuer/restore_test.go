@@ -273,11 +273,11 @@ func TestLedgerBounded(t *testing.T) {
 		t.Errorf("dropped up to %d", l.dropped.sequence)
 	}
 	l.setBack()
-	l.forgot(l.dropped.sequence)
+	l.coverDropped(l.dropped.sequence)
 	if got := l.lacking(); len(got) != 100 || got[0].Kind != registry.ClientCutOff {
 		t.Errorf("%d are lacking, the first %+v", len(got), got[0])
 	}
-	l.forgot(10)
+	l.coverDropped(10)
 	got := l.lacking()
 	if got[0].Kind != registry.AllCutOff {
 		t.Errorf("first %+v", got[0])

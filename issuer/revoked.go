@@ -95,10 +95,10 @@ func (r *revoked) covers(owner, cutOff int64) {
 	}
 }
 
-// forgetCovered drops the tokens that cut-offs revoke, so that their clients have all
+// dropCovered drops the tokens that cut-offs revoke, so that their clients have all
 // their revocations again. It reads all tokens, once for the cut-offs since the last
 // call.
-func (r *revoked) forgetCovered() {
+func (r *revoked) dropCovered() {
 	r.mu.Lock()
 	covered := r.covered
 	if len(covered) > 0 {

@@ -143,11 +143,11 @@ func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (call
 	)
 	err := c.lockout.generated(attempt{clientID: c.clientID, address: c.address}, steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
-		find: func() (looked, *Error) {
+		find: func() (lookedUp, *Error) {
 			var err *Error
 			found, err = c.find(ctx, c.clientID, c.address)
 			now = time.Now()
-			return looked{found.client != nil, found.stale}, err
+			return lookedUp{found.client != nil, found.stale}, err
 		},
 		check: func(bool) (bool, *Error) {
 			var wrong *Error
@@ -171,15 +171,15 @@ func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
 	a := attempt{c.clientID, c.address, networkOf(c.address), c.fingerprint()}
 	err := c.lockout.chosen(ctx, a, steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
-		find: func() (looked, *Error) {
+		find: func() (lookedUp, *Error) {
 			var err *Error
 			found, err = c.find(ctx, c.clientID, c.address)
 			now = time.Now()
-			return looked{found.client != nil, found.stale}, err
+			return lookedUp{found.client != nil, found.stale}, err
 		},
 		full: func() bool { return c.queue.full(a.network) },
-		look: func() (known bool, wrong *Error) {
-			secret, known, wrong = c.lookChosen(found.client, now, a.secret)
+		matchCached: func() (known bool, wrong *Error) {
+			secret, known, wrong = c.matchCached(found.client, now, a.secret)
 			return known, found.admit(c.method, wrong)
 		},
 		check: func(ahead bool) (compared bool, wrong *Error) {
@@ -202,7 +202,7 @@ func (c *secretCredential) fingerprint() string {
 }
 
 // admit decides on the account of a generated secret. While an unknown id from the same
-// network would be turned away, as too many of them are being looked up, so is a failure.
+// network would be turned away, as too many of them are being lookedUp up, so is a failure.
 func (c *secretCredential) admit(a account, failure *Error) *Error {
 	failure = a.admit(c.method, failure)
 	if failure != nil && failure.Status == http.StatusUnauthorized && c.queue.full(networkOf(c.address)) {
@@ -246,13 +246,13 @@ func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Cli
 	return stored, true, nil
 }
 
-// lookChosen is checkChosen with the secret that matched lately, if there is one.
-func (c *secretCredential) lookChosen(client *registry.Client, now time.Time, fingerprint string) (*registry.Secret, bool, *Error) {
+// matchCached is checkChosen with the secret that matched recently, if there is one.
+func (c *secretCredential) matchCached(client *registry.Client, now time.Time, fingerprint string) (*registry.Secret, bool, *Error) {
 	if c.slow == nil {
 		return nil, false, wrongSecret()
 	}
 	stored := current(client, now, imported)
-	match, known := c.slow.look(stored, fingerprint)
+	match, known := c.slow.matchCached(stored, fingerprint)
 	if !match {
 		return nil, known, wrongSecret()
 	}

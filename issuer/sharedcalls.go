@@ -56,7 +56,7 @@ func (g *sharedCalls[V]) leave(key string, call *sharedCall[V]) (begun bool) {
 	}
 	if call.callers--; call.callers == 0 {
 		call.cancel()
-		g.forget(key, call) // the next caller starts anew
+		g.remove(key, call) // the next caller starts anew
 	}
 	return call.begun
 }
@@ -78,7 +78,7 @@ func (g *sharedCalls[V]) start(ctx context.Context, key string, f func(context.C
 		defer cancel()
 		call.value, call.err = f(shared, begin)
 		g.mu.Lock()
-		g.forget(key, call)
+		g.remove(key, call)
 		g.mu.Unlock()
 		close(call.done)
 	}()
@@ -87,7 +87,7 @@ func (g *sharedCalls[V]) start(ctx context.Context, key string, f func(context.C
 
 // forget drops a call that no new caller may join. The last one takes the map with
 // it, which does not shrink by itself.
-func (g *sharedCalls[V]) forget(key string, call *sharedCall[V]) {
+func (g *sharedCalls[V]) remove(key string, call *sharedCall[V]) {
 	if g.all[key] != call {
 		return
 	}

@@ -73,9 +73,9 @@ type slowCheck struct {
 	ahead       bool   // of those whose network is not trusted
 }
 
-// look compares a secret with the one that matched lately. known is whether there is
+// look compares a secret with the one that matched recently. known is whether there is
 // such a one.
-func (h *slowHashes) look(stored *registry.Secret, fingerprint string) (match, known bool) {
+func (h *slowHashes) matchCached(stored *registry.Secret, fingerprint string) (match, known bool) {
 	if stored == nil {
 		return false, false
 	}
@@ -87,7 +87,7 @@ func (h *slowHashes) look(stored *registry.Secret, fingerprint string) (match, k
 }
 
 // check compares a secret with the client's imported one. It costs the same if there
-// is none, except that a secret which matched lately is not hashed again; it waits for
+// is none, except that a secret which matched recently is not hashed again; it waits for
 // its turn like others, so that it cannot be told before. Requests with the same secret
 // share a check. compared is whether the secret was compared; the error is why not.
 func (h *slowHashes) check(ctx context.Context, c slowCheck) (match, compared bool, err error) {
@@ -112,7 +112,7 @@ func (h *slowHashes) compare(c slowCheck) bool {
 		h.matches(h.dummy.Load(), c.plain)
 		return false
 	}
-	if match, _ := h.look(c.stored, c.fingerprint); match {
+	if match, _ := h.matchCached(c.stored, c.fingerprint); match {
 		return true
 	}
 	if !h.matches(c.stored, c.plain) {
