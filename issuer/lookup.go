@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// lookups bounds the queries for ids that are not cached as clients, which every
-// caller can ask for before it has authenticated: few run at once, and networks take
-// turns. Ids that were clients recently go ahead. So a flood of unknown ids makes
-// callers with unknown ids wait, and nobody else.
+// lookups bounds the queries for ids that are not cached as clients. Any caller can cause
+// such a query before it has authenticated. Few run at once, and networks take turns. Ids
+// that were clients recently go ahead. So a flood of unknown ids delays only callers
+// with unknown ids.
 type lookups struct {
 	queue   *fairQueue
 	flights sharedCalls[*cachedClient]
@@ -18,8 +18,8 @@ type lookups struct {
 
 const (
 	lookupSlots   = 8
-	lookupLine    = 64   // of one network
-	lookupWaiters = 4096 // of all
+	lookupLine    = 64   // waiters of one network
+	lookupWaiters = 4096 // waiters of all networks
 	recentFor     = time.Hour
 	maxUnknown    = 1 << 14
 
@@ -31,16 +31,16 @@ func newLookups() *lookups {
 	return &lookups{queue: newFairQueue(lookupSlots, lookupLine, lookupWaiters), recent: newBounded[struct{}](maxCached, recentFor)}
 }
 
-// recentlyClient reports whether the id was a client recently.
+// recentlyClient reports whether the id was a client within recentFor.
 func (l *lookups) recentlyClient(id string) bool {
 	_, ok := l.recent.get(id)
 	return ok
 }
 
-// lookUp reads a record anew. An id that is cached as a client waits for nobody;
-// another one waits for its turn, at most storeTimeout with the query. Callers of
-// one network that want the same id share a place, unless a record was evicted in
-// between.
+// lookUp reads a record from the store. An id that is cached as a client does not wait.
+// Any other id waits for its turn; with the query that takes storeTimeout at most.
+// Callers of one network with the same id share one slot, unless a record was evicted
+// between them.
 func (c *clientCache) lookUp(ctx context.Context, id, address string, cached bool) (read *cachedClient, err error) {
 	if cached {
 		read, err = c.refresh(ctx, id, true)
@@ -64,12 +64,12 @@ func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*ca
 		}
 		defer c.lookups.queue.release()
 		if read, ok := c.cached(id); ok && read.read.After(begun) {
-			return read, nil // another network's caller was first
+			return read, nil // a caller of another network has read it
 		}
 		if !begin() {
 			return nil, errLookupBusy
 		}
-		return c.refresh(context.WithoutCancel(ctx), id, known) // the slot is kept as long as the query runs
+		return c.refresh(context.WithoutCancel(ctx), id, known) // the slot is held as long as the query runs
 	})
 	if err != nil && started && ctx.Err() != nil {
 		return nil, errLookupLeft
@@ -77,7 +77,7 @@ func (c *clientCache) lookUpInTurn(ctx context.Context, id, network string) (*ca
 	return found, err
 }
 
-// cached returns the record that is cached for the id, fresh or not.
+// cached returns the cached record of the id, fresh or not.
 func (c *clientCache) cached(id string) (*cachedClient, bool) {
 	if read, ok := c.clients.get(id); ok {
 		return read, true
@@ -85,8 +85,8 @@ func (c *clientCache) cached(id string) (*cachedClient, bool) {
 	return c.unknown.get(id)
 }
 
-// atOnce reports whether a request with the id needs no turn in the queue: it is
-// cached, or was a client recently.
+// atOnce reports whether a request with the id waits for no turn: the id is cached, or
+// was a client recently.
 func (c *clientCache) atOnce(id string) bool {
 	_, cached := c.cached(id)
 	return cached || c.lookups.recentlyClient(id)

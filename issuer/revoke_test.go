@@ -179,7 +179,7 @@ func TestRevokeEndpointTokens(t *testing.T) {
 	}
 	g := s.wantToken(t, s.post(appForm))
 	w := s.postTo("/revoke", form("client_id", "other", "client_secret", secret, "token", g.token))
-	s.wantError(t, w, 400, "unauthorized_client", "the token is not the client's")
+	s.wantError(t, w, 400, "unauthorized_client", "the token belongs to another client")
 	if e := s.lastEvent(t); e.ClientID != "other" {
 		t.Errorf("event %+v", e)
 	}

@@ -14,7 +14,7 @@ const maxScopes = 256 // in one request (registry.ParseScope)
 
 func TestScope(t *testing.T) {
 	const (
-		malformed = "scope is not a list of scopes with one space between"
+		malformed = "scope is not a list of scopes separated by single spaces"
 		refused   = "the client may not have one of the scopes for this resource"
 	)
 	narrowed := map[string][]string{ordersAPI: {"orders:read", "orders:write", "orders:admin"}, billingAPI: {"bills:read"}}
@@ -98,7 +98,7 @@ func TestAudience(t *testing.T) {
 	const (
 		malformed = "resource is not an absolute URI without fragment"
 		refused   = "the client may not get tokens for this resource"
-		several   = "name one or more resources: the client may use several and has no default"
+		several   = "send one or more resource parameters: the client has several audiences and no default"
 		none      = "the client has no audiences, so it may not get a token"
 	)
 	only, both := []string{ordersAPI}, []string{ordersAPI, billingAPI}
