@@ -17,12 +17,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// claimsError is a service whose Config.Claims fails.
-func claimsError(t *testing.T, err error) *service {
-	t.Helper()
-	return newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, err }})
-}
-
 // lone is a store that lists no clients.
 type lone struct{ registry.Store }
 

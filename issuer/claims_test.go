@@ -14,12 +14,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// claiming is an issuer whose Config.Claims returns the claims.
-func claiming(t *testing.T, claims map[string]any) *service {
-	t.Helper()
-	return newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return claims, nil }})
-}
-
 func TestCustomClaims(t *testing.T) {
 	var grant Grant
 	s := newService(t, Config{Claims: func(_ context.Context, g Grant) (map[string]any, error) {

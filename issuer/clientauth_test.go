@@ -17,16 +17,6 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// basic is the Authorization header of RFC 6749 §2.3.1.
-func basic(id, secret string) string {
-	return raw(url.QueryEscape(id) + ":" + url.QueryEscape(secret))
-}
-
-// raw is what clients send that do not form-encode.
-func raw(credentials string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
-}
-
 // hard are ids and secrets that went wrong elsewhere.
 func hard() []string {
 	all := make([]byte, 0, 95)
@@ -244,13 +234,6 @@ func TestClientState(t *testing.T) {
 			t.Error("not the last that has not expired")
 		}
 	})
-}
-
-func (s *service) wantStatus(t *testing.T, w *httptest.ResponseRecorder, status int) {
-	t.Helper()
-	if w.Code != status {
-		t.Errorf("status %d, want %d: %s", w.Code, status, w.Body)
-	}
 }
 
 // What failed in the store is never the client's fault.

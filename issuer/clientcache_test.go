@@ -3,7 +3,6 @@ package issuer
 import (
 	"context"
 	"fmt"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,16 +13,6 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks/event"
 )
-
-func (s *service) wantUnavailable(t *testing.T, w *httptest.ResponseRecorder) {
-	t.Helper()
-	s.wantError(t, w, 503, "temporarily_unavailable", "try again in a moment")
-}
-
-// secretOf is the form of a client that shares the app's secret.
-func secretOf(id string) string {
-	return form("grant_type", "client_credentials", "client_id", id, "client_secret", appSecret)
-}
 
 // newCache is a cache of clients with a follower of the same store.
 func newCache(t *testing.T, store registry.Store) *clientCache {

@@ -27,32 +27,6 @@ func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 	return at
 }
 
-// of returns the events of an operation since the last call.
-func (s *service) of(op event.Op) (found []Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var others []Event
-	for _, e := range s.events {
-		if e.Op == op {
-			found = append(found, e)
-		} else {
-			others = append(others, e)
-		}
-	}
-	s.events = others
-	return found
-}
-
-// wantOne checks that one event of the operation was sent, with the reason.
-func (s *service) wantOne(t *testing.T, op event.Op, reason event.Reason) Event {
-	t.Helper()
-	found := s.of(op)
-	if len(found) != 1 || found[0].Reason != reason || (found[0].Err == nil) != (reason == "") {
-		t.Fatalf("events %+v, want one with the reason %q", found, reason)
-	}
-	return found[0]
-}
-
 // A machine that slept for 2 h, with the store away when it wakes, guesses nothing:
 // what it knows is 2 h old, also where the monotonic clock stood still. With the store
 // there, it answers again after one poll.

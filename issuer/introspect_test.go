@@ -13,17 +13,6 @@ import (
 
 const inactiveBody = `{"active":false}`
 
-// guard is a resource server that may see the tokens for some audiences.
-func guard(id string, introspects ...string) registry.Client {
-	c := app()
-	c.ID, c.Introspects, c.Scopes, c.Audiences = id, introspects, nil, nil
-	return c
-}
-
-func asks(id, token string) string {
-	return form("client_id", id, "client_secret", appSecret, "token", token)
-}
-
 // The answer, to the byte: what the token says, and that it is one.
 func TestIntrospect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

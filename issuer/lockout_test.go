@@ -3,7 +3,6 @@ package issuer
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,41 +12,6 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
-
-// from sends credentials from an address, and gives the answer's status.
-func (s *service) from(address, id, secret string) *httptest.ResponseRecorder {
-	r := newForm("/token", "grant_type=client_credentials", "Authorization", basic(id, secret))
-	r.RemoteAddr = address
-	return s.send(r)
-}
-
-// address is one of the n-th network, with some port.
-func address(n int) string {
-	return fmt.Sprintf("%d.%d.%d.9:40%03d", 1+n>>16&127, n>>8&255, n&255, n%1000)
-}
-
-// chosen is a client with a secret that somebody chose, whose hash costs little.
-func chosen(tb testing.TB, id string) registry.Client {
-	tb.Helper()
-	c := app()
-	c.ID, c.Secrets = id, []registry.Secret{quickHash(tb, "secret456")}
-	return c
-}
-
-func newGuessed(tb testing.TB, attempts int, clients ...registry.Client) *service {
-	tb.Helper()
-	return newService(tb, Config{ImportedSecrets: true, FailedAttempts: attempts}, clients...)
-}
-
-func (s *service) wantLocked(t *testing.T, w *httptest.ResponseRecorder, retryAfter int) {
-	t.Helper()
-	if got := w.Header().Get("Retry-After"); got != strconv.Itoa(retryAfter) {
-		t.Errorf("Retry-After %q, want %d", got, retryAfter)
-	}
-	w.Header().Del("Retry-After")
-	s.wantError(t, w, 429, "temporarily_unavailable", "too many failed attempts, try again later")
-	s.wantCause(t, errLockedOut)
-}
 
 // Thirty wrong secrets, then 429, for the right one too from where it is not
 // known; then an attempt in 5 s, networks in turn.

@@ -16,21 +16,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// took returns the only event of f.
-func (s *service) took(t *testing.T, f func()) Event {
-	t.Helper()
-	s.mu.Lock()
-	s.events = nil
-	s.mu.Unlock()
-	f()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.events) != 1 {
-		t.Fatalf("%d events, want 1: %+v", len(s.events), s.events)
-	}
-	return s.events[0]
-}
-
 // Every refusal has its reason, the status and code of the answer, who it was
 // about, and a cause; and is one event.
 func TestReasons(t *testing.T) {

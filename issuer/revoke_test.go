@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -13,43 +12,6 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
-
-// wantBody checks a whole answer of 200: every header, every byte.
-func (s *service) wantBody(t *testing.T, w *httptest.ResponseRecorder, body string) {
-	t.Helper()
-	header := fmt.Sprint(http.Header{
-		"Cache-Control": {"no-store"}, "Content-Length": {fmt.Sprint(len(body))}, "Content-Type": {"application/json"}, "Pragma": {"no-cache"},
-	})
-	if got := w.Body.String(); w.Code != 200 || got != body {
-		t.Errorf("status %d, body %s, want %s", w.Code, got, body)
-	}
-	if got := fmt.Sprint(w.Header()); got != header {
-		t.Errorf("headers %s, want %s", got, header)
-	}
-}
-
-// about is a request of the app about a token.
-func about(token string) string {
-	return form("client_id", "app", "client_secret", appSecret, "token", token)
-}
-
-// revoked asks as a guard in this process does.
-func (s *service) revoked(t *testing.T, g *granted) bool {
-	t.Helper()
-	revoked, err := s.issuer.Revoked(t.Context(), g.claims.ID, g.claims.ClientID, time.Unix(g.claims.IssuedAt, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return revoked
-}
-
-// otherClient is one with a secret of its own.
-func otherClient() (c registry.Client, secret string) {
-	secret, stored := registry.GenerateSecret()
-	c = app()
-	c.ID, c.Secrets = "other", []registry.Secret{stored}
-	return c, secret
-}
 
 // badTokens are no tokens of the app's that s would take: of each kind that there
 // is, one.
