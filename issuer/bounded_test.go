@@ -9,18 +9,6 @@ import (
 	"time"
 )
 
-// entries counts what is kept, expired or not.
-func entries[V any](b *bounded[V]) int {
-	n := 0
-	for i := range b.shards {
-		s := &b.shards[i]
-		s.mu.RLock()
-		n += len(s.entries)
-		s.mu.RUnlock()
-	}
-	return n
-}
-
 func TestBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBounded[int](1600, time.Minute)
@@ -68,13 +56,13 @@ func TestBoundedLimit(t *testing.T) {
 				if got, ok := b.get(key); got != k || !ok {
 					t.Fatalf("%s is not there", key)
 				}
-				if got := entries(b); got > limit {
+				if got := b.len(); got > limit {
 					t.Fatalf("%d entries", got)
 				}
 			}
 		}
 		fill(10 * limit)
-		if got := entries(b); got != limit {
+		if got := b.len(); got != limit {
 			t.Errorf("%d entries after a flood", got)
 		}
 
@@ -98,7 +86,7 @@ func TestBoundedLimit(t *testing.T) {
 				t.Errorf("%s is gone, which is young", key)
 			}
 		}
-		if got := entries(b); got != 51 {
+		if got := b.len(); got != 51 {
 			t.Errorf("%d entries, want the young ones", got)
 		}
 		// A full shard takes a new value of what it has without evicting the rest, and a
@@ -109,7 +97,7 @@ func TestBoundedLimit(t *testing.T) {
 		for range 10 {
 			b.set(same[50], 1)
 		}
-		if got := entries(b); got != 100 {
+		if got := b.len(); got != 100 {
 			t.Errorf("%d entries, want all 100", got)
 		}
 		b.set(same[150], 1)
@@ -118,7 +106,7 @@ func TestBoundedLimit(t *testing.T) {
 				t.Errorf("entry %d is there: %v, want %v", k, ok, want)
 			}
 		}
-		if got := entries(b); got != 100 {
+		if got := b.len(); got != 100 {
 			t.Errorf("%d entries", got)
 		}
 	})
@@ -165,7 +153,7 @@ func TestBoundedSmall(t *testing.T) {
 	for k := range 100 {
 		b.set(strconv.Itoa(k), k)
 	}
-	if got := entries(b); got < 1 || got > len(b.shards) {
+	if got := b.len(); got < 1 || got > len(b.shards) {
 		t.Errorf("%d entries", got)
 	}
 }
@@ -185,7 +173,7 @@ func TestBoundedConcurrently(t *testing.T) {
 				if k%7 == 0 {
 					b.remove(key)
 				}
-				if got := entries(b); got > limit+16*workers {
+				if got := b.len(); got > limit+16*workers {
 					t.Errorf("%d entries", got)
 				}
 			}

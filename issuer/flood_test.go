@@ -48,12 +48,12 @@ func TestLockoutFlood(t *testing.T) {
 			t.Errorf("a client is refused in a flood: status %d", got)
 		}
 		l := s.issuer.secrets.lockout
-		for name, n := range map[string]int{"clients": entries(l.clients.clients.all), "unknown": entries(l.unknown.clients.all), "turns": entries(l.unknown.given), "networks": entries(l.networks.all), "queries": entries(l.queries.all)} {
+		for name, n := range map[string]int{"clients": l.clients.clients.all.len(), "unknown": l.unknown.clients.all.len(), "turns": l.unknown.given.len(), "networks": l.networks.all.len(), "queries": l.queries.all.len()} {
 			if n > maxBuckets {
 				t.Errorf("%d %s are kept", n, name)
 			}
 		}
-		if n := entries(l.clients.clients.all); n != 1 {
+		if n := l.clients.clients.all.len(); n != 1 {
 			t.Errorf("%d clients are kept, want the one that failed", n)
 		}
 	})
@@ -84,10 +84,10 @@ func TestClientCacheFlood(t *testing.T) {
 	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
 		t.Errorf("%d reads of a warm client, want %d", reads, most)
 	}
-	if n := entries(r.unknown); n > maxUnknown || n < 1000 {
+	if n := r.unknown.len(); n > maxUnknown || n < 1000 {
 		t.Errorf("%d ids are cached", n)
 	}
-	if n := entries(r.clients); n != 1 {
+	if n := r.clients.len(); n != 1 {
 		t.Errorf("%d clients are cached", n)
 	}
 }

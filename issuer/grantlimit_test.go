@@ -52,7 +52,7 @@ func TestGrantLimit(t *testing.T) {
 			}
 			time.Sleep(time.Hour)
 			s.issuer.sweep()
-			if got := entries(s.issuer.grants.clients); got != 0 {
+			if got := s.issuer.grants.clients.len(); got != 0 {
 				t.Errorf("%d clients are kept", got)
 			}
 			if got := granted(3 * want); got != 2*want {
@@ -64,7 +64,7 @@ func TestGrantLimit(t *testing.T) {
 
 func TestGrantLimitOff(t *testing.T) {
 	s := newService(t, Config{MaxGrantRate: -1})
-	for range 1000 {
+	for range 450 { // the default allows 400 at once
 		s.wantToken(t, s.post(appForm))
 	}
 }

@@ -109,8 +109,9 @@ func TestIncidentPartition(t *testing.T) {
 		if err := act(t.Context(), memory); err != nil {
 			t.Fatal(err)
 		}
-		here.issuer.background()
-		time.Sleep(followPromise)
+		if err := here.issuer.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		var late []*granted
 		for time.Since(cut) < 5*time.Minute {
 			if w := there.post(appForm); w.Code == 200 {
@@ -309,7 +310,7 @@ func TestNumberNeverBelow(t *testing.T) {
 					return
 				default:
 				}
-				known := s.issuer.feed.sequence.Load() // evictions may be under way
+				known := s.issuer.Status().Sequence // evictions may be under way
 				if err := s.issuer.Sync(t.Context()); err != nil {
 					t.Error(err)
 				}

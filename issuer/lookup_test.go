@@ -260,18 +260,29 @@ func TestLookupLeave(t *testing.T) {
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		q := s.issuer.clients.lookups.queue
-		load.mu.Lock()
-		running := load.running
-		load.mu.Unlock()
-		if free, waiting := q.state(); free != 0 || waiting != 0 || running != lookupSlots {
-			t.Errorf("%d slots are free, %d wait, %d queries run", free, waiting, running)
+		running := func() int {
+			load.mu.Lock()
+			defer load.mu.Unlock()
+			return load.running
+		}
+		if waiting := s.issuer.Status().Lookups; waiting != 0 || running() != lookupSlots {
+			t.Errorf("%d wait, %d queries run", waiting, running())
+		}
+		go s.post(secretOf("late"))
+		synctest.Wait()
+		if waiting := s.issuer.Status().Lookups; waiting != 1 || running() != lookupSlots {
+			t.Errorf("with one more, %d wait, %d queries run", waiting, running())
 		}
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if free, _ := q.state(); free != lookupSlots || load.most != lookupSlots {
-			t.Errorf("%d slots are free, %d queries ran at once", free, load.most)
+		for n := range lookupSlots - 1 { // each slot is free again
+			go s.post(secretOf("later" + strconv.Itoa(n)))
 		}
+		synctest.Wait()
+		if waiting := s.issuer.Status().Lookups; waiting != 0 || running() != lookupSlots {
+			t.Errorf("afterwards %d wait, %d queries run", waiting, running())
+		}
+		time.Sleep(2 * storeTimeout)
 	})
 }
 
@@ -287,7 +298,10 @@ func TestLookupKnownFirst(t *testing.T) {
 			go s.from(address(n), "nobody"+strconv.Itoa(n), appSecret)
 		}
 		synctest.Wait()
-		s.issuer.clients.evict("app")
+		put(t, store.Memory, registry.Change{Kind: registry.ClientChanged, ClientID: "app"})
+		if err := s.issuer.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		begun := time.Now()
 		if got := s.post(appForm).Code; got != 200 || time.Since(begun) > 300*time.Millisecond {
 			t.Errorf("%d after %v", got, time.Since(begun))

@@ -17,15 +17,9 @@ import (
 // A client that does not exist and a secret that is wrong: the same bytes, the
 // same headers, the same work, for generated secrets and for imported ones.
 func TestUnknownClientLikeWrongSecret(t *testing.T) {
-	imported, err := registry.HashSecret("secret456")
-	if err != nil {
-		t.Fatal(err)
-	}
-	chosen := app()
-	chosen.ID, chosen.Secrets = "chosen", []registry.Secret{imported}
 	keyless := app()
 	keyless.ID, keyless.Secrets = "keyless", nil
-	s := newService(t, Config{ImportedSecrets: true}, app(), chosen, keyless)
+	s := newService(t, Config{ImportedSecrets: true}, app(), chosen(t, "chosen"), keyless)
 	other, _ := registry.GenerateSecret()
 	forged := withChecksum("m2m_" + appStored.ID + "_" + strings.Repeat("a", 52) + "_") // its id is that of the app's secret
 
@@ -78,14 +72,9 @@ func withChecksum(body string) string {
 }
 
 func TestImportedSecretsOff(t *testing.T) {
-	imported, err := registry.HashSecret("secret456")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, keyless := app(), app()
-	c.Secrets = []registry.Secret{imported}
+	keyless := app()
 	keyless.ID, keyless.Secrets = "keyless", nil
-	s := newService(t, Config{}, c, keyless)
+	s := newService(t, Config{}, chosen(t, "app"), keyless)
 	hashes := s.slowHashesIn(func() {
 		for id, cause := range map[string]error{"app": errNotImported, "keyless": errWrongSecret, "nobody": errUnknownClient} {
 			s.wantUnauthorized(t, s.post(form("grant_type", "client_credentials", "client_id", id, "client_secret", "secret456")), cause)

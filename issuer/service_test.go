@@ -15,10 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
-	"github.com/labstack/echo/v4"
 )
 
 // hasty is the shortest timetable of keys that a test can wait for in simulated time.
