@@ -29,7 +29,7 @@ func TestBounded(t *testing.T) {
 		want("a", 0, false)
 		want("b", 2, true)
 
-		// A set starts the TTL anew.
+		// A set restarts the TTL.
 		b.set("a", 1)
 		time.Sleep(time.Minute)
 		b.set("a", 2)
@@ -42,8 +42,8 @@ func TestBounded(t *testing.T) {
 	})
 }
 
-// The limit holds. A full shard evicts its oldest entry: what was set last is always
-// there, and most of what was set before it.
+// The capacity is not exceeded. A full shard evicts its oldest entry, so the entry that
+// was set last is there, and most of those before it.
 func TestBoundedLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 1600
@@ -66,7 +66,7 @@ func TestBoundedLimit(t *testing.T) {
 			t.Errorf("%d entries after a flood", got)
 		}
 
-		// Of one shard: the young survive the old.
+		// In one shard, expired entries are dropped and the others are kept.
 		b = newBounded[int](limit, time.Minute)
 		var same []string // keys of one shard
 		for k := 0; len(same) < 151; k++ {
@@ -83,14 +83,14 @@ func TestBoundedLimit(t *testing.T) {
 		}
 		for _, key := range same[50:101] {
 			if _, ok := b.get(key); !ok {
-				t.Errorf("%s is gone, which is young", key)
+				t.Errorf("%s is gone, but has not expired", key)
 			}
 		}
 		if got := b.len(); got != 51 {
-			t.Errorf("%d entries, want the young ones", got)
+			t.Errorf("%d entries, want the 51 that have not expired", got)
 		}
-		// A full shard takes a new value of what it has without evicting the rest, and a
-		// new entry evicts the one that was set first.
+		// A new value of an entry evicts nothing from a full shard. A new entry evicts the
+		// one that was set first.
 		for k, key := range same[101:150] {
 			b.set(key, k)
 		}
@@ -112,7 +112,7 @@ func TestBoundedLimit(t *testing.T) {
 	})
 }
 
-// What has expired gives its memory back, whether the map is in use or not.
+// Expired entries free their memory, whether the map is in use or not.
 func TestBoundedShrinks(t *testing.T) {
 	heap := func() uint64 {
 		var m runtime.MemStats
@@ -147,7 +147,7 @@ func TestBoundedShrinks(t *testing.T) {
 	}
 }
 
-// A limit of less than one for each shard is one.
+// Each shard has a capacity of at least one.
 func TestBoundedSmall(t *testing.T) {
 	b := newBounded[int](1, time.Minute)
 	for k := range 100 {
@@ -158,8 +158,8 @@ func TestBoundedSmall(t *testing.T) {
 	}
 }
 
-// For the race detector. The capacity may be exceeded by one entry per worker and
-// shard.
+// For the race detector. While workers run, the capacity may be exceeded by one entry per
+// worker and shard.
 func TestBoundedConcurrently(t *testing.T) {
 	const limit, workers = 160, 8
 	b := newBounded[int](limit, time.Minute)

@@ -11,8 +11,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// A client gets so many tokens a second and twice as many for a moment; the others
-// do not notice, and refusals take nothing.
+// A client gets MaxGrantRate tokens per second, with bursts of twice as many. Other clients
+// are not affected, and refused requests cost nothing.
 func TestGrantLimit(t *testing.T) {
 	for rate, want := range map[int]int{0: 200, 5: 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestGrantLimit(t *testing.T) {
 				return granted
 			}
 			for range want {
-				s.wantStatus(t, s.post(appForm+"&scope=nothing"), 400) // takes nothing
+				s.wantStatus(t, s.post(appForm+"&scope=nothing"), 400) // costs nothing
 			}
 			if got := granted(3 * want); got != 2*want {
 				t.Errorf("%d tokens at once, want %d", got, 2*want)
@@ -69,7 +69,7 @@ func TestGrantLimitOff(t *testing.T) {
 	}
 }
 
-// For the race detector, and that requests at once get no more.
+// For the race detector. Concurrent requests get no more tokens than successive ones.
 func TestGrantLimitConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrantLimit(10)
