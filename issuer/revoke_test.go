@@ -13,8 +13,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// badTokens are no tokens of the app's that s would take: of each kind that there
-// is, one.
+// badTokens returns tokens that are not valid tokens of the app at s, one of each kind.
 func badTokens(t *testing.T, s *service) map[string]string {
 	t.Helper()
 	good := s.wantToken(t, s.post(appForm)).token
@@ -58,8 +57,8 @@ func badTokens(t *testing.T, s *service) map[string]string {
 	}
 }
 
-// A client takes its own token back: refused here from the next request on,
-// elsewhere within 2 s. Asking again is as good, and writes nothing.
+// A client revokes its own token. The token is refused here from the next request on, and
+// elsewhere within 2 s. Revoking it again succeeds and writes nothing.
 func TestRevokeEndpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -84,7 +83,7 @@ func TestRevokeEndpoint(t *testing.T) {
 			t.Errorf("%d writes for one token", got)
 		}
 
-		// By header, with what RFC 7009 §2.1 lets a client add.
+		// By header, with token_type_hint (RFC 7009, section 2.1).
 		s.wantBody(t, s.postTo("/revoke", form("token", second.token, "token_type_hint", "refresh_token"), "Authorization", basic("app", appSecret)), "{}")
 		if !s.revoked(t, second) {
 			t.Error("not revoked")
@@ -125,8 +124,8 @@ func TestRevokeEndpoint(t *testing.T) {
 	})
 }
 
-// A token that is no good is as good as revoked (RFC 7009 §2.2), and writes
-// nothing; one of another client stays as it is.
+// For an invalid token the answer is 200 (RFC 7009, section 2.2), and nothing is written. A
+// token of another client is not revoked.
 func TestRevokeEndpointTokens(t *testing.T) {
 	store := &watched{Memory: newStore(t)}
 	other, secret := otherClient()
@@ -205,7 +204,7 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 	s.wantError(t, s.postTo("/token?token="+g.token, appForm), 400, "invalid_request", "parameters belong in the body of the request, not in its URL")
 }
 
-// What failed on this side is never "revoked".
+// A failure to write a revocation is 503, and the token is not revoked.
 func TestRevokeEndpointOutage(t *testing.T) {
 	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
 		synctest.Test(t, func(t *testing.T) {

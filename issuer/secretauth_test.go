@@ -14,8 +14,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// A client that does not exist and a secret that is wrong: the same bytes, the
-// same headers, the same work, for generated secrets and for imported ones.
+// An unknown id and a wrong secret get the same bytes and headers after the same work, with
+// generated and with imported secrets.
 func TestUnknownClientLikeWrongSecret(t *testing.T) {
 	keyless := app()
 	keyless.ID, keyless.Secrets = "keyless", nil
@@ -65,7 +65,7 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 	}
 }
 
-// withChecksum makes a generated secret complete.
+// withChecksum appends the checksum of a generated secret.
 func withChecksum(body string) string {
 	lower := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 	return body + lower.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(body))))
@@ -85,8 +85,8 @@ func TestImportedSecretsOff(t *testing.T) {
 	}
 }
 
-// bcrypt reads 72 bytes: what follows would not count, so a longer secret never
-// matches (hydra#1438), not while the right one is cached either.
+// bcrypt ignores what follows the first 72 bytes. A longer secret never matches
+// (hydra#1438), not even while the right one is cached.
 func TestBcryptSecret(t *testing.T) {
 	for _, plain := range []string{"secret456", strings.Repeat("x", 72)} {
 		hash, err := bcrypt.GenerateFromPassword([]byte(plain), bcrypt.MinCost)
@@ -107,8 +107,7 @@ func TestBcryptSecret(t *testing.T) {
 	}
 }
 
-// A store that gives out a secret without a hash, or with a damaged one, lets
-// nobody in (go-oauth2).
+// A stored secret with a missing or damaged hash matches nothing (go-oauth2).
 func TestDamagedHash(t *testing.T) {
 	for _, hash := range []string{
 		"", "x", "sha256:", "sha256:00", "sha256:" + strings.Repeat("g", 64), "sha256:" + strings.ToUpper(strings.TrimPrefix(appStored.Hash, "sha256:")), appStored.Hash + "00", strings.ToUpper(appStored.Hash), "$argon2id$", "$2b$10$", "$argon2id$v=19$m=0,t=0,p=0$$",
