@@ -226,9 +226,9 @@ func TestLockoutSavesQueries(t *testing.T) {
 			}
 			reads := store.reads.Load()
 			for n := range 100 {
-				s.wantStatus(t, s.from(address(1), "somebody"+strconv.Itoa(n), generated), 429)
+				s.wantStatus(t, s.from(address(1), "unknown"+strconv.Itoa(n), generated), 429)
 				if used != generated {
-					s.wantStatus(t, s.from(address(1), "somebody"+strconv.Itoa(n), used), 429)
+					s.wantStatus(t, s.from(address(1), "unknown"+strconv.Itoa(n), used), 429)
 				}
 			}
 			s.wantStatus(t, s.from(address(1), "cold", appSecret), 429)

@@ -41,7 +41,7 @@ var errSlowBusy = errors.New("issuer: too many secrets are being checked")
 
 // firstDummy returns the dummy of a new issuer. It is made once per process.
 var firstDummy = sync.OnceValues(func() (registry.Secret, error) {
-	return registry.HashSecret("not anybody's secret")
+	return registry.HashSecret("the dummy secret")
 })
 
 func newSlowHashes() (*slowHashes, error) {
