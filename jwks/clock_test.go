@@ -95,7 +95,7 @@ func TestClockJumps(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var heard listener
 					store := &shelf{}
-					r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+					r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: slowPoll}))
 					defer r.Close()
 					kid := signedBy(t, r)
 					time.Sleep(2 * time.Hour)
@@ -120,7 +120,7 @@ func TestClockJumps(t *testing.T) {
 					}
 					if healed {
 						r.clock.skew.Store(0)
-						time.Sleep(time.Minute)
+						time.Sleep(slowPoll)
 						synctest.Wait()
 						if e := heard.one(t); e.Reason != "" {
 							t.Errorf("%+v", e)
@@ -150,11 +150,14 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// slowPoll is a Policy.Poll for tests that take days or more: each poll costs time.
+const slowPoll = 20 * time.Minute
+
 // rotates checks that a keyring of the default timetable is well and goes on.
 func rotates(t *testing.T, r *Keyring) {
 	t.Helper()
 	kid := signedBy(t, r)
-	for begun := time.Now(); time.Since(begun) < 40*day; time.Sleep(time.Hour) {
+	for begun := time.Now(); time.Since(begun) < 40*day; time.Sleep(2 * time.Hour) {
 		got := signedBy(t, r)
 		if err := r.Ready(t.Context()); err != nil {
 			t.Fatalf("after %v: Ready: %v", time.Since(begun), err)
@@ -182,7 +185,7 @@ func TestStartWithTheClockAhead(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var heard listener
 					store := &shelf{}
-					before := sure(Open(t.Context(), store, Policy{}))
+					before := sure(Open(t.Context(), store, Policy{Poll: slowPoll}))
 					kid := signedBy(t, before)
 					time.Sleep(20 * day)
 					kids := publishedBy(t, before)
@@ -192,7 +195,7 @@ func TestStartWithTheClockAhead(t *testing.T) {
 						time.Sleep(off)
 						off = 0
 					}
-					r := sure(openSkewed(t.Context(), store, sure(Policy{Observe: heard.observe}.withDefaults()), off))
+					r := sure(openSkewed(t.Context(), store, sure(Policy{Observe: heard.observe, Poll: slowPoll}.withDefaults()), off))
 					defer r.Close()
 					for begun := time.Now(); time.Since(begun) < 10*time.Hour; time.Sleep(time.Hour) {
 						if got := signedBy(t, r); got != kid || !slices.Equal(publishedBy(t, r), kids) {
@@ -211,7 +214,7 @@ func TestStartWithTheClockAhead(t *testing.T) {
 					}
 					if wrong {
 						r.clock.skew.Store(0)
-						time.Sleep(time.Minute)
+						time.Sleep(slowPoll)
 						if got := signedBy(t, r); got != kid {
 							t.Errorf("%s signs", got)
 						}
@@ -242,10 +245,10 @@ func TestDailyRestarts(t *testing.T) {
 		store := &shelf{}
 		signers := map[string]bool{}
 		for range 100 {
-			r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-			for range 20 {
+			r := sure(Open(t.Context(), store, Policy{Poll: slowPoll}))
+			for range 5 {
 				signers[signedBy(t, r)] = true
-				time.Sleep(time.Hour)
+				time.Sleep(4 * time.Hour)
 			}
 			if err := r.Ready(t.Context()); err != nil {
 				t.Error(err)
@@ -329,7 +332,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 				if end == "store's clock" {
 					store = timedShelf{shelf: shelf}
 				}
-				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
+				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: slowPoll}))
 				defer r.Close()
 				kid := signedBy(t, r)
 				if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
@@ -357,7 +360,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 						}
 					}
 				}
-				time.Sleep(10 * time.Minute)
+				time.Sleep(slowPoll)
 				if got := signedBy(t, r); got != kid {
 					t.Errorf("%s signs", got)
 				}

@@ -138,7 +138,7 @@ func TestKeysVanishFromAReadOnlyStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: slowPoll}))
 		defer r.Close()
 		kid, next := signedBy(t, r), r.Status().NextKey
 		blob := store.get()
@@ -163,7 +163,7 @@ func TestKeysVanishFromAReadOnlyStore(t *testing.T) {
 			t.Errorf("Key: %v", err)
 		}
 		store.refuse(nil)
-		time.Sleep(time.Minute)
+		time.Sleep(slowPoll)
 		if err := r.Ready(t.Context()); err != nil || len(store.get()) < len(blob) {
 			t.Errorf("Ready: %v, stored are %d bytes", err, len(store.get()))
 		}

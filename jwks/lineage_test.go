@@ -209,16 +209,16 @@ func TestForeignState(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var heard listener
 			store, other := &shelf{}, &shelf{}
-			r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute, RotateEvery: 3 * day}))
+			r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: time.Hour, RotateEvery: 3 * day}))
 			defer r.Close()
-			second := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute, RotateEvery: 3 * day}))
+			second := sure(Open(t.Context(), store, Policy{Poll: time.Hour, RotateEvery: 3 * day}))
 			defer second.Close()
-			insider := sure(Open(t.Context(), other, Policy{Poll: 10 * time.Minute, RotateEvery: 3 * day}))
+			insider := sure(Open(t.Context(), other, Policy{Poll: time.Hour, RotateEvery: 3 * day}))
 			defer insider.Close()
 			own, forged := signedBy(t, r), signedBy(t, insider)
 			signedBy(t, second)
 			next := r.Status().NextKey
-			time.Sleep(10 * time.Minute)
+			time.Sleep(time.Hour)
 			store.put(other.get())
 			foreign := store.get()
 			time.Sleep(day)
@@ -251,7 +251,7 @@ func TestForeignState(t *testing.T) {
 			if err := call(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(10 * time.Minute) // the other replica follows
+			time.Sleep(time.Hour) // the other replica follows
 			for _, k := range []*Keyring{r, second} {
 				kid := signedBy(t, k)
 				if verb == "Adopt" && sure(readState(store.get(), nil)).index(kid) < 0 || verb == "Reclaim" && kid != want {

@@ -46,7 +46,7 @@ func TestObserveRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: slowPoll}))
 		defer r.Close()
 		first := signedBy(t, r)
 		time.Sleep(29 * 24 * time.Hour)

@@ -274,7 +274,7 @@ func TestKMSFailsNowAndThen(t *testing.T) {
 		policy.Observe = heard.observe
 		r := sure(Open(t.Context(), &shelf{}, policy))
 		defer r.Close()
-		for i := range 10_000 {
+		for i := range 1000 {
 			vault.set(nil, nil)
 			if i%100 == 0 {
 				vault.set(errors.New("throttled"), nil)
@@ -329,7 +329,7 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 			store := &shelf{}
 			policy := vault.policy()
 			sure(Open(t.Context(), store, policy)).Close()
-			policy.Observe, policy.Poll, policy.RotateEvery = heard.observe, 0, 10*day
+			policy.Observe, policy.RotateEvery = heard.observe, 10*day
 			var calls atomic.Int64
 			policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
 				calls.Add(1)
@@ -344,7 +344,7 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 			defer r.Close()
 			first := signedBy(t, r)
 			rotations, signs := 0, first
-			for begun := time.Now(); time.Since(begun) < 34*day; time.Sleep(time.Hour) {
+			for begun := time.Now(); time.Since(begun) < 34*day; time.Sleep(3 * time.Hour) {
 				began := time.Now()
 				kid := signedBy(t, r)
 				if get(t, r).Code != 200 || time.Since(began) > 0 {

@@ -23,7 +23,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
+		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: time.Hour}))
 		defer r.Close()
 		first := signedBy(t, r)
 		next := r.Status().NextKey
@@ -42,7 +42,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 			if told == 0 && r.Ready(t.Context()) != nil {
 				told = time.Since(begun)
 			}
-			time.Sleep(time.Hour)
+			time.Sleep(2 * time.Hour)
 		}
 		if told == 0 || told > 12*time.Hour {
 			t.Errorf("Ready told after %v", told)
@@ -52,7 +52,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 		}
 		status := r.Status()
 		if !errors.Is(status.WriteError, errReadOnly) || time.Since(status.WriteFailsSince) < 99*day || status.SigningKey != next ||
-			time.Since(status.ReadAt) > 10*time.Minute || status.RotationStops.Sub(begun).Round(day) != 60*day {
+			time.Since(status.ReadAt) > time.Hour || status.RotationStops.Sub(begun).Round(day) != 60*day {
 			t.Errorf("%+v", status)
 		}
 		events := heard.take()
@@ -60,7 +60,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 			t.Errorf("%+v", events)
 		}
 		store.refuse(nil)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(time.Hour)
 		synctest.Wait()
 		if e := heard.take()[0]; e.Op != event.OpKeyStore || e.Reason != "" {
 			t.Errorf("%+v", e)
@@ -109,7 +109,7 @@ func TestOpenUnwritable(t *testing.T) {
 func TestSaveHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hangingSave{shelf: &shelf{}}
-		r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
+		r := sure(Open(t.Context(), store, Policy{Poll: time.Hour}))
 		defer r.Close()
 		kid := signedBy(t, r)
 		store.hang.Store(true)
