@@ -434,16 +434,23 @@ func TestOpenDamaged(t *testing.T) {
 }
 
 // A byte that rots is found when the keyring is opened, unless it says nothing
-// about a key: whatever opens signs what its published keys verify.
+// about a key: a keyring that opens signs what its published keys verify. With the
+// tag rehearsal, TestOpenRottenEverywhere changes each byte.
 func TestOpenRotten(t *testing.T) {
-	t.Parallel()
-	for _, alg := range []string{"ES256", "EdDSA", "RS256"} {
+	openRotten(t, map[string]int{"ES256": 200, "EdDSA": 200, "RS256": 100})
+}
+
+// openRotten changes so many bytes of the key file, one at a time, for each algorithm.
+func openRotten(t *testing.T, changes map[string]int) {
+	t.Helper()
+	for alg, most := range changes {
 		path := keyFile(t)
 		sure(Open(t.Context(), File(path), Policy{Algorithm: alg})).Close()
 		good := sure(os.ReadFile(path))
-		step := max(1, len(good)/400)
-		refused, wrong := 0, 0
+		step := max(1, len(good)/most)
+		changed, refused, wrong := 0, 0, 0
 		for i := 0; i < len(good); i += step {
+			changed++
 			blob := slices.Clone(good)
 			blob[i] ^= 1
 			if err := os.WriteFile(path, blob, 0o600); err != nil {
@@ -466,8 +473,8 @@ func TestOpenRotten(t *testing.T) {
 			}
 			r.Close()
 		}
-		if wrong > 0 || refused < len(good)/step/2 {
-			t.Errorf("%s: of %d rotten bytes %d were refused and %d made bad signatures", alg, (len(good)+step-1)/step, refused, wrong)
+		if wrong > 0 || refused < changed/2 {
+			t.Errorf("%s: of %d changed bytes %d were refused and %d made bad signatures", alg, changed, refused, wrong)
 		}
 	}
 }

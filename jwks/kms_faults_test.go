@@ -22,7 +22,6 @@ func TestHungCallsOfOtherKinds(t *testing.T) {
 				vault := &kms{keys: map[string]crypto.Signer{}}
 				store := &shelf{}
 				policy := vault.policy()
-				policy.Poll = 0
 				sure(Open(t.Context(), store, policy)).Close()
 				hang := make(chan struct{})
 				var hung atomic.Int64

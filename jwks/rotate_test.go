@@ -24,7 +24,7 @@ func TestAlgorithmChange(t *testing.T) {
 		time.Sleep(10 * 24 * time.Hour)
 		before.Close()
 
-		r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256", Poll: 10 * time.Minute}))
+		r := sure(Open(t.Context(), store, Policy{Algorithm: "EdDSA", Poll: 10 * time.Minute}))
 		defer r.Close()
 		changed := time.Now()
 		var next string
@@ -33,7 +33,7 @@ func TestAlgorithmChange(t *testing.T) {
 				t.Fatalf("%s signs %v after the change", kid, time.Since(changed))
 			}
 			for _, kid := range publishedBy(t, r) {
-				if sure(r.Key(t.Context(), kid, "")).Algorithm() == "RS256" && next == "" {
+				if sure(r.Key(t.Context(), kid, "")).Algorithm() == "EdDSA" && next == "" {
 					next = kid
 					if time.Since(changed) > time.Minute {
 						t.Errorf("announced after %v", time.Since(changed))
@@ -54,7 +54,7 @@ func TestAlgorithmChange(t *testing.T) {
 			t.Errorf("the old key after Retain: %v", err)
 		}
 		for _, kid := range publishedBy(t, r) {
-			if alg := sure(r.Key(t.Context(), kid, "")).Algorithm(); alg != "RS256" {
+			if alg := sure(r.Key(t.Context(), kid, "")).Algorithm(); alg != "EdDSA" {
 				t.Errorf("a key of %s is left", alg)
 			}
 		}
@@ -275,7 +275,7 @@ func TestFirstUseLooks(t *testing.T) {
 func TestAlgorithmFlapping(t *testing.T) {
 	store := &shelf{}
 	for n := range maxKeys {
-		r, err := Open(t.Context(), store, Policy{Algorithm: []string{"ES256", "EdDSA"}[n%2]})
+		r, err := Open(t.Context(), store, Policy{Algorithm: []string{"Ed25519", "EdDSA"}[n%2]})
 		if err != nil {
 			if n < 16 || !strings.Contains(err.Error(), "Policy.Algorithm") {
 				t.Fatalf("after %d restarts: %v", n, err)

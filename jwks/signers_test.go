@@ -97,9 +97,11 @@ func TestKMSRotates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vault := &kms{keys: map[string]crypto.Signer{}}
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, vault.policy()))
+		policy := vault.policy()
+		policy.Poll = time.Hour
+		r := sure(Open(t.Context(), store, policy))
 		defer r.Close()
-		other := sure(Open(t.Context(), store, vault.policy()))
+		other := sure(Open(t.Context(), store, policy))
 		defer other.Close()
 		signers := map[string]bool{}
 		for range 100 {
@@ -134,7 +136,9 @@ func TestKMSAfterFile(t *testing.T) {
 		kid := signedBy(t, before)
 		before.Close()
 		vault := &kms{keys: map[string]crypto.Signer{}}
-		r := sure(Open(t.Context(), store, vault.policy()))
+		policy := vault.policy()
+		policy.Poll = time.Hour
+		r := sure(Open(t.Context(), store, policy))
 		defer r.Close()
 		if got := signedBy(t, r); got != kid {
 			t.Errorf("%s signs", got)
