@@ -282,7 +282,7 @@ func TestRemoteClose(t *testing.T) {
 			_, _ = io.WriteString(w, numbered(0))
 		}))
 		defer server.Close()
-		r := NewRemote(server.URL, RemoteConfig{})
+		r := NewRemote(server.URL, RemoteConfig{Timeout: time.Minute})
 		noFetchGoroutines(t)
 		mustKey(t, r, "k0")
 		noFetchGoroutines(t) // nor between fetches
@@ -302,7 +302,7 @@ func TestRemoteClose(t *testing.T) {
 func noFetchGoroutines(t *testing.T) {
 	t.Helper()
 	var stacks string
-	for range 100 {
+	for range 3000 {
 		buf := make([]byte, 1<<20)
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		if !strings.Contains(stacks, "(*Remote).fly") && !strings.Contains(stacks, "(*persistConn)") {
@@ -382,7 +382,7 @@ func TestRemoteConcurrently(t *testing.T) {
 	})
 	const cooldown = 5 * time.Millisecond
 	start := time.Now()
-	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o}, Cooldown: cooldown, Timeout: time.Second})
+	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o}, Cooldown: cooldown, Timeout: time.Minute})
 	if err := r.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
