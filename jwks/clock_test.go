@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,14 +11,6 @@ import (
 
 	"github.com/echo-m2m/m2m/jwks/event"
 )
-
-// timedShelf is a shelf with a clock.
-type timedShelf struct {
-	*shelf
-	err error
-}
-
-func (s timedShelf) Now(context.Context) (time.Time, error) { return time.Now(), s.err }
 
 // With a store's clock, a replica whose clock is off writes nothing, and disturbs
 // nobody.
@@ -32,15 +23,13 @@ func TestClockOffFromTheStores(t *testing.T) {
 				if r, err := openSkewed(t.Context(), store, Policy{}, off); r != nil || err == nil || !strings.Contains(err.Error(), "clock") {
 					t.Errorf("it made the first keys: %v", err)
 				}
-				healthy := sure(Open(t.Context(), store, Policy{}))
-				defer healthy.Close()
-				wrong := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-				defer wrong.Close()
+				healthy := opened(t, store, Policy{})
+				wrong := opened(t, store, Policy{Observe: heard.observe})
 				kid := signedBy(t, healthy)
 				signedBy(t, wrong)
 				time.Sleep(5 * time.Minute)
 				kids, before := publishedBy(t, healthy), store.get()
-				wrong.clock.skew.Store(int64(off))
+				setClock(wrong, off)
 				time.Sleep(5 * time.Minute)
 				synctest.Wait()
 				if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
@@ -65,7 +54,7 @@ func TestClockOffFromTheStores(t *testing.T) {
 				if err := healthy.Ready(t.Context()); err != nil {
 					t.Error(err)
 				}
-				wrong.clock.skew.Store(0)
+				setClock(wrong, 0)
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				if e := heard.one(t); e.Reason != "" {
@@ -77,8 +66,7 @@ func TestClockOffFromTheStores(t *testing.T) {
 }
 
 func TestStoreWithoutAClock(t *testing.T) {
-	r := sure(Open(t.Context(), sure(Sealed(timedShelf{&shelf{}, fmt.Errorf("SQLite: %w", errors.ErrUnsupported)}, "issuer", kek(1))), Policy{}))
-	defer r.Close()
+	r := opened(t, sure(Sealed(timedShelf{&shelf{}, fmt.Errorf("SQLite: %w", errors.ErrUnsupported)}, "issuer", kek(1))), Policy{})
 	if err := r.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -95,12 +83,11 @@ func TestClockJumps(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var heard listener
 					store := &shelf{}
-					r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: slowPoll}))
-					defer r.Close()
+					r := opened(t, store, Policy{Observe: heard.observe, Poll: slowPoll})
 					kid := signedBy(t, r)
 					time.Sleep(2 * time.Hour)
 					kids := publishedBy(t, r)
-					r.clock.skew.Store(int64(off))
+					setClock(r, off)
 					time.Sleep(time.Hour)
 					synctest.Wait()
 					if got := signedBy(t, r); got != kid || len(publishedBy(t, r)) != len(kids) {
@@ -119,7 +106,7 @@ func TestClockJumps(t *testing.T) {
 						t.Errorf("%+v", p)
 					}
 					if healed {
-						r.clock.skew.Store(0)
+						setClock(r, 0)
 						time.Sleep(slowPoll)
 						synctest.Wait()
 						if e := heard.one(t); e.Reason != "" {
@@ -147,28 +134,6 @@ func TestClockJumps(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-// slowPoll is a Policy.Poll for tests that take days or more: each poll costs time.
-const slowPoll = 20 * time.Minute
-
-// rotates checks that a keyring of the default timetable is well and goes on.
-func rotates(t *testing.T, r *Keyring) {
-	t.Helper()
-	kid := signedBy(t, r)
-	for begun := time.Now(); time.Since(begun) < 40*day; time.Sleep(2 * time.Hour) {
-		got := signedBy(t, r)
-		if err := r.Ready(t.Context()); err != nil {
-			t.Fatalf("after %v: Ready: %v", time.Since(begun), err)
-		}
-		if _, err := r.Key(t.Context(), kid, ""); got != kid && err != nil {
-			t.Fatalf("after %v: the key that has just signed: %v", time.Since(begun), err)
-		}
-		kid = got
-	}
-	if s := r.Status(); s.NextSigns.Sub(r.clock.wall()) > 31*day || s.NextKey == "" {
-		t.Errorf("the timetable stands still: %+v", s)
 	}
 }
 
@@ -213,7 +178,7 @@ func TestStartWithTheClockAhead(t *testing.T) {
 						t.Errorf("Ready: %v", err)
 					}
 					if wrong {
-						r.clock.skew.Store(0)
+						setClock(r, 0)
 						time.Sleep(slowPoll)
 						if got := signedBy(t, r); got != kid {
 							t.Errorf("%s signs", got)
@@ -260,8 +225,7 @@ func TestDailyRestarts(t *testing.T) {
 			t.Errorf("%d keys signed in 100 days", len(signers))
 		}
 		time.Sleep(60 * time.Hour)
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		signedBy(t, r)
 		if err := r.Ready(t.Context()); err != nil {
 			t.Error(err)
@@ -275,8 +239,7 @@ func TestStateFromTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe})
 		kid := signedBy(t, r)
 		time.Sleep(time.Hour)
 		kids := publishedBy(t, r)
@@ -293,8 +256,7 @@ func TestStateFromTheFuture(t *testing.T) {
 		if got := publishedBy(t, ahead); !slices.Equal(got, kids) {
 			t.Errorf("the replica that is ahead publishes %q", got)
 		}
-		fresh := sure(Open(t.Context(), store, Policy{}))
-		defer fresh.Close()
+		fresh := opened(t, store, Policy{})
 		if got := signedBy(t, fresh); got != kid {
 			t.Errorf("a replica that starts signs with %s", got)
 		}
@@ -332,8 +294,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 				if end == "store's clock" {
 					store = timedShelf{shelf: shelf}
 				}
-				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: slowPoll}))
-				defer r.Close()
+				r := opened(t, store, Policy{Observe: heard.observe, Poll: slowPoll})
 				kid := signedBy(t, r)
 				if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
 					t.Errorf("%+v", e)
@@ -382,12 +343,10 @@ func TestSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe})
 		kid := signedBy(t, r)
 		time.Sleep(time.Minute + time.Second)
-		other := sure(Open(t.Context(), store, Policy{}))
-		defer other.Close()
+		other := opened(t, store, Policy{})
 		signedBy(t, other)
 		if err := other.Rotate(t.Context()); err != nil { // while this machine sleeps
 			t.Fatal(err)

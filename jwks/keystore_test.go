@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -485,6 +487,8 @@ func openRole(args []string) error {
 		return err
 	}
 	defer r.Close()
-	fmt.Printf("%s\n", r.snapshot.Load().document)
-	return nil
+	w := httptest.NewRecorder()
+	r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	_, err = w.Body.WriteTo(os.Stdout)
+	return err
 }

@@ -50,7 +50,7 @@ func TestStoreSetBack(t *testing.T) {
 		if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateOlder {
 			t.Errorf("%+v", e)
 		}
-		want, got := sure(store.(*sealed).load1(newer)), sure(store.Load(t.Context()))
+		want, got := sure(sure(Sealed(&shelf{blob: newer}, "issuer", kek(1))).Load(t.Context())), sure(store.Load(t.Context()))
 		if !bytes.Equal(want, got) {
 			t.Errorf("written back was %s, want %s", got, want)
 		}
@@ -64,18 +64,12 @@ func TestStoreSetBack(t *testing.T) {
 	})
 }
 
-func (s *sealed) load1(blob []byte) ([]byte, error) {
-	plain, _, err := s.open(blob)
-	return plain, err
-}
-
 // The same while the store can only be read: what the replica holds is in use.
 func TestStoreSetBackAndReadOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe})
 		stolen := signedBy(t, r)
 		time.Sleep(time.Minute)
 		older := store.get()
@@ -117,8 +111,7 @@ func TestForkedStore(t *testing.T) {
 	for _, ahead := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &shelf{}
-			knows := sure(Open(t.Context(), store, Policy{}))
-			defer knows.Close()
+			knows := opened(t, store, Policy{})
 			stolen := signedBy(t, knows)
 			time.Sleep(time.Minute)
 			older := store.get()
@@ -165,8 +158,7 @@ func TestNewestReplicaWins(t *testing.T) {
 		var dropped []string
 		for i := range views {
 			views[i].put(store.get())
-			r := sure(Open(t.Context(), views[i], Policy{}))
-			defer r.Close()
+			r := opened(t, views[i], Policy{})
 			replicas = append(replicas, r)
 			dropped = append(dropped, signedBy(t, first))
 			if err := first.Rotate(t.Context()); err != nil {
@@ -209,12 +201,9 @@ func TestForeignState(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var heard listener
 			store, other := &shelf{}, &shelf{}
-			r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: time.Hour, RotateEvery: 3 * day}))
-			defer r.Close()
-			second := sure(Open(t.Context(), store, Policy{Poll: time.Hour, RotateEvery: 3 * day}))
-			defer second.Close()
-			insider := sure(Open(t.Context(), other, Policy{Poll: time.Hour, RotateEvery: 3 * day}))
-			defer insider.Close()
+			r := opened(t, store, Policy{Observe: heard.observe, Poll: time.Hour, RotateEvery: 3 * day})
+			second := opened(t, store, Policy{Poll: time.Hour, RotateEvery: 3 * day})
+			insider := opened(t, other, Policy{Poll: time.Hour, RotateEvery: 3 * day})
 			own, forged := signedBy(t, r), signedBy(t, insider)
 			signedBy(t, second)
 			next := r.Status().NextKey
@@ -306,8 +295,7 @@ func TestStoreDamagedWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		under := &shelf{}
-		r := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, sure(Sealed(under, "issuer", kek(1))), Policy{Observe: heard.observe})
 		kid := signedBy(t, r)
 		time.Sleep(time.Minute)
 		damaged := under.get()
@@ -326,8 +314,7 @@ func TestStoreDamagedWhileRunning(t *testing.T) {
 		}
 		under.put(nil)
 		time.Sleep(time.Minute)
-		again := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}))
-		defer again.Close()
+		again := opened(t, sure(Sealed(under, "issuer", kek(1))), Policy{})
 		if got := signedBy(t, again); got != kid {
 			t.Errorf("after a restart %s signs", got)
 		}

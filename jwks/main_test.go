@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"context"
 	"crypto"
 	"flag"
 	"fmt"
@@ -83,10 +82,3 @@ func accept(token string, k *jose.Key) (string, error) {
 
 // thumbprint is the id that a key has by default.
 func thumbprint(public crypto.PublicKey) string { return sure(jose.NewKey(public, "", "")).ID() }
-
-// openSkewed is Open for a replica whose clock is off.
-func openSkewed(ctx context.Context, store KeyStore, policy Policy, skew time.Duration) (*Keyring, error) {
-	r := newOpened(store, sure(policy.withDefaults()))
-	r.clock.skew.Store(int64(skew))
-	return r.start(ctx)
-}

@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,16 +10,6 @@ import (
 	"time"
 )
 
-// hostShelf is a store on the host of the replica, with the same clock.
-type hostShelf struct {
-	*shelf
-	skew *atomic.Int64
-}
-
-func (s hostShelf) Now(context.Context) (time.Time, error) {
-	return time.Now().Add(time.Duration(s.skew.Load())), nil
-}
-
 // The clock of the host of a database and of the issuer jumps for a minute. They
 // agree, and no key is dropped.
 func TestClockOfOneHostJumps(t *testing.T) {
@@ -28,13 +17,12 @@ func TestClockOfOneHostJumps(t *testing.T) {
 		t.Run(off.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := hostShelf{&shelf{}, &atomic.Int64{}}
-				r := sure(Open(t.Context(), store, Policy{}))
-				defer r.Close()
+				r := opened(t, store, Policy{})
 				kid := signedBy(t, r)
 				time.Sleep(5 * time.Minute)
 				kids := publishedBy(t, r)
 				store.skew.Store(int64(off))
-				r.clock.skew.Store(int64(off))
+				setClock(r, off)
 				time.Sleep(time.Minute)
 				if got := signedBy(t, r); got != kid || !slices.Equal(publishedBy(t, r), kids) {
 					t.Errorf("%s signs, %q are published", got, publishedBy(t, r))
@@ -43,7 +31,7 @@ func TestClockOfOneHostJumps(t *testing.T) {
 					t.Error("Ready does not tell")
 				}
 				store.skew.Store(0)
-				r.clock.skew.Store(0)
+				setClock(r, 0)
 				time.Sleep(5 * time.Minute)
 				if got := signedBy(t, r); got != kid || !slices.Equal(publishedBy(t, r), kids) {
 					t.Errorf("%s signs, %q are published", got, publishedBy(t, r))
@@ -94,7 +82,7 @@ func TestClockPutRightRetainsKeys(t *testing.T) {
 						time.Sleep(min(4*time.Hour, left))
 						watch()
 					}
-					r.clock.skew.Store(0)
+					setClock(r, 0)
 					under.skew.Store(0)
 					for range 6 * 54 {
 						time.Sleep(10 * time.Minute)

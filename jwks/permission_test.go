@@ -64,8 +64,7 @@ func TestFileExposedWhileRunning(t *testing.T) {
 					store = sure(Sealed(store, "issuer", kek(1)))
 				}
 				var heard listener
-				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-				defer r.Close()
+				r := opened(t, store, Policy{Observe: heard.observe})
 				kid := signedBy(t, r)
 				undo, err := change(path)
 				if err != nil {
@@ -113,8 +112,7 @@ func TestFileInALinkedDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(data, "keys.json")
-		r := sure(Open(t.Context(), File(path), Policy{}))
-		defer r.Close()
+		r := opened(t, File(path), Policy{})
 		kid := signedBy(t, r)
 		if err := errors.Join(os.Symlink("two", data+".new"), os.Rename(data+".new", data)); err != nil {
 			t.Fatal(err)
@@ -123,8 +121,7 @@ func TestFileInALinkedDirectory(t *testing.T) {
 		if got := signedBy(t, r); got != kid {
 			t.Errorf("%s signs", got)
 		}
-		again := sure(Open(t.Context(), File(path), Policy{}))
-		defer again.Close()
+		again := opened(t, File(path), Policy{})
 		if got := signedBy(t, again); got != kid {
 			t.Errorf("after a restart %s signs", got)
 		}
@@ -160,8 +157,7 @@ func TestFileUnreadableWhileRunning(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := keyFile(t)
 				var heard listener
-				r := sure(Open(t.Context(), File(path), Policy{Observe: heard.observe}))
-				defer r.Close()
+				r := opened(t, File(path), Policy{Observe: heard.observe})
 				kid := signedBy(t, r)
 				undo, err := change(path)
 				if err != nil {

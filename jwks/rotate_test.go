@@ -24,8 +24,7 @@ func TestAlgorithmChange(t *testing.T) {
 		time.Sleep(10 * 24 * time.Hour)
 		before.Close()
 
-		r := sure(Open(t.Context(), store, Policy{Algorithm: "EdDSA", Poll: 10 * time.Minute}))
-		defer r.Close()
+		r := opened(t, store, Policy{Algorithm: "EdDSA", Poll: 10 * time.Minute})
 		changed := time.Now()
 		var next string
 		for time.Since(changed) < 24*time.Hour-time.Minute {
@@ -64,10 +63,8 @@ func TestAlgorithmChange(t *testing.T) {
 func TestRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		defer r.Close()
-		other := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		defer other.Close()
+		r := opened(t, store, Policy{Poll: 10 * time.Minute})
+		other := opened(t, store, Policy{Poll: 10 * time.Minute})
 		time.Sleep(time.Hour)
 		dropped, next := signedBy(t, r), publishedBy(t, r)[1]
 		signedBy(t, other)
@@ -142,8 +139,7 @@ func TestRotate(t *testing.T) {
 func TestRotateFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		kid, blob := signedBy(t, r), store.get()
 		down := errors.New("no connection")
 		store.fail(down)
@@ -214,11 +210,9 @@ func TestRotateTogether(t *testing.T) {
 func TestRotateWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		other := sure(Open(t.Context(), store, Policy{}))
-		defer other.Close()
+		other := opened(t, store, Policy{})
 		within := &interrupted{shelf: store}
-		r := sure(Open(t.Context(), within, Policy{}))
-		defer r.Close()
+		r := opened(t, within, Policy{})
 		time.Sleep(time.Hour)
 		within.saved = func() {
 			if err := other.Rotate(t.Context()); err == nil {
@@ -239,8 +233,7 @@ func TestRotateWithin(t *testing.T) {
 func TestRotateThenStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &interrupted{shelf: &shelf{}}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		before := signedBy(t, r)
 		ctx, cancel := context.WithCancel(t.Context())
 		store.saved = cancel
@@ -257,10 +250,8 @@ func TestRotateThenStoreFails(t *testing.T) {
 func TestFirstUseLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		standby := sure(Open(t.Context(), store, Policy{}))
-		defer standby.Close()
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		standby := opened(t, store, Policy{})
+		r := opened(t, store, Policy{})
 		time.Sleep(50 * time.Minute)
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -292,8 +283,7 @@ func TestShorterRotateEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		sure(Open(t.Context(), store, Policy{RotateEvery: 365 * 24 * time.Hour})).Close()
-		r := sure(Open(t.Context(), store, Policy{RotateEvery: 7 * 24 * time.Hour}))
-		defer r.Close()
+		r := opened(t, store, Policy{RotateEvery: 7 * 24 * time.Hour})
 		before := signedBy(t, r)
 		time.Sleep(7*24*time.Hour - time.Minute)
 		if kid := signedBy(t, r); kid != before {
@@ -304,21 +294,6 @@ func TestShorterRotateEvery(t *testing.T) {
 			t.Error("it did not rotate")
 		}
 	})
-}
-
-// interrupted is a shelf that lets something happen after its next Save.
-type interrupted struct {
-	*shelf
-	saved func()
-}
-
-func (i *interrupted) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	saved, err := i.shelf.Save(ctx, old, blob)
-	if f := i.saved; saved && f != nil {
-		i.saved = nil
-		f()
-	}
-	return saved, err
 }
 
 // An emergency in the first minute: no set without the second key was ever

@@ -234,9 +234,9 @@ func (s *simulation) trouble() {
 		if s.rand.IntN(2) == 0 {
 			off = -off
 		}
-		r.clock.skew.Store(int64(r.skew + off))
-		keyring, right := r.Keyring, int64(r.skew)
-		time.AfterFunc(time.Duration(s.rand.Int64N(int64(min(steadyFor/2, s.policy.RotateEvery)))), func() { keyring.clock.skew.Store(right) })
+		setClock(r.Keyring, r.skew+off)
+		keyring, right := r.Keyring, r.skew
+		time.AfterFunc(time.Duration(s.rand.Int64N(int64(min(steadyFor/2, s.policy.RotateEvery)))), func() { setClock(keyring, right) })
 	case 5: // one replica is cut off while another changes the plan, twice
 		other := s.replicas[s.rand.IntN(len(s.replicas))]
 		if r == other || other.Keyring == nil {

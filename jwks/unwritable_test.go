@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -23,8 +22,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: time.Hour}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe, Poll: time.Hour})
 		first := signedBy(t, r)
 		next := r.Status().NextKey
 		time.Sleep(time.Minute)
@@ -87,8 +85,7 @@ func TestOpenUnwritable(t *testing.T) {
 		sure(Open(t.Context(), store, Policy{})).Close()
 		store.refuse(errReadOnly)
 		var heard listener
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Algorithm: "EdDSA"}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe, Algorithm: "EdDSA"})
 		if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.KeysNotWritten || !errors.Is(e.Err, errReadOnly) {
 			t.Errorf("%+v", e)
 		}
@@ -99,8 +96,9 @@ func TestOpenUnwritable(t *testing.T) {
 		store.refuse(nil)
 		time.Sleep(2 * time.Minute) // what the changed policy wants is not forgotten
 		synctest.Wait()
-		if keys := r.snapshot.Load().Keys; keys[len(keys)-1].algorithm() != "EdDSA" {
-			t.Errorf("the changed policy was not adopted: %d keys", len(keys))
+		kids := publishedBy(t, r)
+		if key := sure(r.Key(t.Context(), kids[len(kids)-1], "")); key.Algorithm() != "EdDSA" {
+			t.Errorf("the changed policy was not adopted: the newest key is of %s", key.Algorithm())
 		}
 	})
 }
@@ -109,8 +107,7 @@ func TestOpenUnwritable(t *testing.T) {
 func TestSaveHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hangingSave{shelf: &shelf{}}
-		r := sure(Open(t.Context(), store, Policy{Poll: time.Hour}))
-		defer r.Close()
+		r := opened(t, store, Policy{Poll: time.Hour})
 		kid := signedBy(t, r)
 		store.hang.Store(true)
 		for begun := time.Now(); time.Since(begun) < 29*day+12*time.Hour; time.Sleep(time.Hour) {
@@ -123,19 +120,6 @@ func TestSaveHangs(t *testing.T) {
 			t.Errorf("Ready: %v", err)
 		}
 	})
-}
-
-type hangingSave struct {
-	*shelf
-	hang atomic.Bool
-}
-
-func (h *hangingSave) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	if h.hang.Load() {
-		<-ctx.Done()
-		return false, ctx.Err()
-	}
-	return h.shelf.Save(ctx, old, blob)
 }
 
 // A key file that cannot be replaced: its temporary file cannot be made.
@@ -155,8 +139,7 @@ func TestFileUnwritable(t *testing.T) {
 	}
 	sure(Open(t.Context(), File(path), Policy{})).Close()
 	block()
-	r := sure(Open(t.Context(), File(path), Policy{}))
-	defer r.Close()
+	r := opened(t, File(path), Policy{})
 	signedBy(t, r)
 	if err := r.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "writing the key file") {
 		t.Errorf("Ready: %v", err)
