@@ -12,8 +12,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// With a store's clock, a replica whose clock is off writes nothing, and disturbs
-// nobody.
+// With a store's clock, a replica whose clock is off writes nothing. The others do
+// not notice it.
 func TestClockOffFromTheStores(t *testing.T) {
 	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
 		t.Run(off.String(), func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestStoreWithoutAClock(t *testing.T) {
 }
 
 // Without a store's clock, a jump of the wall clock moves nothing on until it has
-// run steadily for a day. One that comes back in time leaves no trace.
+// run steadily for a day. A jump that is undone before that has no effect.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
@@ -279,9 +279,9 @@ func TestStateFromTheFuture(t *testing.T) {
 	})
 }
 
-// A replica that starts on a state from the future, with nobody to put it right,
-// signs with a key that is published, and says so. It ends by itself when the clock
-// has run steadily for a day, at once with a store's clock, and by Adopt.
+// A replica that starts alone on a state from the future signs with a published key
+// and reports it. That ends when the clock has run steadily for a day, at once with a
+// store's clock, and by Adopt.
 func TestStartOnAStateFromTheFuture(t *testing.T) {
 	for _, end := range []string{"by itself", "store's clock", "Adopt"} {
 		t.Run(end, func(t *testing.T) {
@@ -330,14 +330,14 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 				}
 				rotates(t, r)
 				if got := signedBy(t, r); got == kid {
-					t.Error("the timetable stands still")
+					t.Error("the timetable does not move")
 				}
 			})
 		})
 	}
 }
 
-// While a machine sleeps the monotonic clock stands still. What was read before is
+// While a machine sleeps the monotonic clock stops. What was read before the sleep is
 // not used after it.
 func TestSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

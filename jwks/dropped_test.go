@@ -76,9 +76,9 @@ func TestStartOnDroppedKeys(t *testing.T) {
 	})
 }
 
-// The same by calls of the API alone: a restore while the replica that knows better
-// cannot reach the store, a replica that starts on it, and its operator's Reclaims.
-// A clock that is right is not doubted because of them.
+// The same by calls of the API alone: a backup is restored while the replica with the
+// newer state cannot reach the store, another replica starts on it, and its operator
+// calls Reclaim. A correct clock is not doubted because of that.
 func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}

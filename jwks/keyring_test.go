@@ -33,12 +33,12 @@ func signAndVerify(t *testing.T, algorithms ...string) {
 	}
 }
 
-// A key that is published keeps its pointer while others come and go around it.
+// A published key keeps its pointer while other keys are added and dropped.
 func TestKeyringPointers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := opened(t, &shelf{}, Policy{Poll: time.Hour})
 		publishedBy(t, r)
-		time.Sleep(7 * time.Second) // so that the keyring's own looks at the store are at other moments
+		time.Sleep(7 * time.Second) // so that the keyring polls the store at other moments
 		first := map[string]*jose.Key{}
 		seen := 0
 		for range 120 {
@@ -94,8 +94,8 @@ func TestKeysVanish(t *testing.T) {
 	})
 }
 
-// If they cannot be written back either, the keyring goes on with those it holds,
-// as with a store that holds an older state.
+// If they cannot be written back either, the keyring signs with those it holds, as it
+// does when the store holds an older state.
 func TestKeysVanishFromAReadOnlyStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
@@ -131,8 +131,8 @@ func TestKeysVanishFromAReadOnlyStore(t *testing.T) {
 	})
 }
 
-// While the store is away the keyring goes on with what it has as long as that
-// can be right, then says so, and is back when the store is.
+// While the store is away the keyring uses its snapshot until that is too old. Then it
+// answers ErrUnavailable, until the store is back.
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -159,7 +159,7 @@ func TestStoreAway(t *testing.T) {
 			_, _ = r.Key(t.Context(), kid, "")
 		}
 		if store.loads-loads > 1 {
-			t.Errorf("%d looks at a store that is away, in no time", store.loads-loads)
+			t.Errorf("%d reads of a store that is away, in no time", store.loads-loads)
 		}
 		store.fail(nil)
 		time.Sleep(time.Second)
@@ -169,13 +169,13 @@ func TestStoreAway(t *testing.T) {
 	})
 }
 
-// A caller that leaves spoils nothing for those that come after it.
+// A caller that gives up does not disturb later callers.
 func TestCancelledCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for range 30 { // a caller that has left may not get to look at the store at all
+		for range 30 { // a caller that has given up may not read the store at all
 			r := sure(Open(t.Context(), &shelf{}, Policy{}))
 			kid := r.Status().SigningKey
-			time.Sleep(48 * time.Hour) // nobody asked for anything: the view is old
+			time.Sleep(48 * time.Hour) // no request, so the snapshot is old
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			_, _ = r.Key(ctx, kid, "")
@@ -273,7 +273,7 @@ func TestKeyringClose(t *testing.T) {
 		loads := store.loads
 		time.Sleep(24 * time.Hour)
 		if store.loads != loads {
-			t.Error("a closed keyring looked at the store")
+			t.Error("a closed keyring read the store")
 		}
 		if _, err := used.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("a day later: %v", err)
@@ -284,7 +284,7 @@ func TestKeyringClose(t *testing.T) {
 	})
 }
 
-// Closing while the first requests come in is no race.
+// Close during the first requests is no race.
 func TestKeyringCloseWhileStarting(t *testing.T) {
 	for range 50 {
 		r := sure(Open(t.Context(), &shelf{}, Policy{}))

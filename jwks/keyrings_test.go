@@ -119,7 +119,7 @@ func rotates(t *testing.T, r *Keyring) {
 		kid = got
 	}
 	if s := r.Status(); s.NextSigns.Sub(r.clock.wall()) > 31*day || s.NextKey == "" {
-		t.Errorf("the timetable stands still: %+v", s)
+		t.Errorf("the timetable does not move: %+v", s)
 	}
 }
 

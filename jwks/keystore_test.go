@@ -171,7 +171,7 @@ func TestFileLocked(t *testing.T) {
 	}
 }
 
-// What a killed writer leaves behind is written over, whatever it holds.
+// The temporary file of a killed writer is replaced, whatever it holds.
 func TestFileLeftover(t *testing.T) {
 	blob := []byte(strings.Repeat("half-written ", 6))
 	for n := range blob {
@@ -201,8 +201,8 @@ func TestFileLeftover(t *testing.T) {
 	}
 }
 
-// writeRole writes one letter a megabyte long, then the next, until it is killed.
-// writeRole writes on and on, and says so before each time.
+// writeRole writes a megabyte of one letter, then of the next, until it is killed. It
+// prints a dot before each write.
 func writeRole(args []string) error {
 	ctx := context.Background()
 	store := File(args[0])
@@ -283,7 +283,7 @@ func TestFileConcurrently(t *testing.T) {
 	}
 }
 
-// Of many that save over the same blob exactly one does.
+// Of many concurrent saves over one blob exactly one succeeds.
 func TestFileOneWins(t *testing.T) {
 	path := keyFile(t)
 	var old []byte
@@ -340,8 +340,8 @@ func secretsOf(t *testing.T, blob []byte) (secrets []string) {
 	return secrets
 }
 
-// Whatever is stored and is not a whole state stays as it is, and the error says
-// what to do: the first byte of a write and all but the last included.
+// Anything stored that is not a whole state is left as it is, and the error says what
+// to do. Each prefix of a state is tried.
 func TestOpenDamaged(t *testing.T) {
 	path, otherPath := keyFile(t), keyFile(t)
 	for _, path := range []string{path, otherPath} {
@@ -428,7 +428,7 @@ func TestOpenDamaged(t *testing.T) {
 	if len(damaged) < 500 {
 		t.Errorf("only %d", len(damaged))
 	}
-	// None of them was refused for a reason of the test's own.
+	// The unchanged state still opens, so the changes were what was refused.
 	if err := os.WriteFile(path, []byte(change(func(map[string]any) {})), 0o600); err != nil {
 		t.Fatal(err)
 	}

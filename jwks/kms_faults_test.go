@@ -117,7 +117,7 @@ func TestNewSignerOfTheSameKey(t *testing.T) {
 // A signer that is kept elsewhere and signs with another key makes no token.
 func TestSignerOfWrongSignatures(t *testing.T) {
 	for alg, key := range testKeys() {
-		signer := wrongSigner{key.private.Public(), strangers()[alg].private}
+		signer := wrongSigner{key.private.Public(), otherKeys()[alg].private}
 		if alg[:2] != "ES" && alg[:2] != "Ed" && alg != "RS256" {
 			continue // NewKeyring has one algorithm a kind of key
 		}

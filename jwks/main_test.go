@@ -55,7 +55,7 @@ func (k testKey) id() string { return k.Key().ID() }
 // to make: the six RSA algorithms share one, and so do their others.
 var (
 	testKeys  = sync.OnceValue(makeTestKeys)
-	strangers = sync.OnceValue(makeTestKeys)
+	otherKeys = sync.OnceValue(makeTestKeys)
 )
 
 func makeTestKeys() map[string]testKey {

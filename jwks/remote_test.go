@@ -111,7 +111,7 @@ func TestRemoteIsLazy(t *testing.T) {
 			!status.StaleUntil.Equal(start.Add(70*time.Minute)) {
 			t.Fatalf("status %+v", status)
 		}
-		time.Sleep(24 * time.Hour) // nobody asks, so nothing is fetched
+		time.Sleep(24 * time.Hour) // no call, so no fetch
 		o.wantHits(t, 1)
 		if status := r.Status(); status.Fresh {
 			t.Fatalf("status %+v", status)
@@ -395,7 +395,7 @@ func TestRemoteConcurrently(t *testing.T) {
 				}
 				_ = r.Status()
 				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
-					t.Errorf("the key that always stands: %v", err)
+					t.Errorf("the key that is always published: %v", err)
 				}
 				if key, err := r.Key(t.Context(), fmt.Sprint("k", i%9), ""); err != nil && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || (key == nil) == (err == nil) {
 					t.Errorf("%v, %v", key, err)

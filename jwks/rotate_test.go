@@ -162,8 +162,8 @@ func TestRotateFails(t *testing.T) {
 	})
 }
 
-// An operator who rotates all replicas at once has dropped one key, and all of
-// them sign with the next at once.
+// An operator who calls Rotate on all replicas at once drops one key. All of them sign
+// with the next at once.
 func TestRotateTogether(t *testing.T) {
 	for round := range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestRotateTogether(t *testing.T) {
 				defer replicas[i].Close()
 				publishedBy(t, replicas[i])
 			}
-			time.Sleep(time.Hour + 7*time.Second) // between two looks at the store
+			time.Sleep(time.Hour + 7*time.Second) // between two polls of the store
 			before := publishedBy(t, replicas[0])
 			var dropped atomic.Int32
 			var wg sync.WaitGroup
@@ -228,8 +228,8 @@ func TestRotateWithin(t *testing.T) {
 	})
 }
 
-// The answer to the look after the write gets lost: the key is dropped, and
-// saying that it was not would have the operator drop the next one too.
+// The read after the write fails: the key is dropped. An error would make the operator
+// drop the next key too.
 func TestRotateThenStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &interrupted{shelf: &shelf{}}
@@ -246,8 +246,8 @@ func TestRotateThenStoreFails(t *testing.T) {
 	})
 }
 
-// A standby that was opened long ago looks before it signs.
-func TestFirstUseLooks(t *testing.T) {
+// A standby that was opened long ago reads the store before it signs.
+func TestFirstUsePolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		standby := opened(t, store, Policy{})
@@ -262,7 +262,7 @@ func TestFirstUseLooks(t *testing.T) {
 	})
 }
 
-// Blue and green that differ in the algorithm, restarted for ever.
+// Two deployments that differ in the algorithm are restarted in turn.
 func TestAlgorithmFlapping(t *testing.T) {
 	store := &shelf{}
 	for n := range maxKeys {
@@ -275,7 +275,7 @@ func TestAlgorithmFlapping(t *testing.T) {
 		}
 		r.Close()
 	}
-	t.Error("the key set grows without end")
+	t.Error("the key set grows without a bound")
 }
 
 // A shorter RotateEvery counts from the next start.

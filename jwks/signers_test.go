@@ -50,7 +50,7 @@ func TestKMSRotates(t *testing.T) {
 	})
 }
 
-// A store of private keys goes over to a KMS by rotating.
+// A store of private keys moves to a KMS as keys rotate.
 func TestKMSAfterFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -72,8 +72,8 @@ func TestKMSAfterFile(t *testing.T) {
 	})
 }
 
-// A KMS that is away, or hangs: requests get their answer within the deadline, the
-// keys are published and verify, and a replica starts.
+// A KMS that is away or hangs: Sign answers within its deadline, the keys are published
+// and verify, and a replica starts.
 func TestKMSAway(t *testing.T) {
 	for _, hanging := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestKMSAway(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			if _, err := first.Sign(ctx, "at+jwt", nil); hanging && !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a caller that leaves: %v", err)
+				t.Errorf("a caller that gives up: %v", err)
 			}
 			close(hangs)
 			vault.set(nil, nil)
@@ -185,8 +185,8 @@ func TestKMSFailsWhileRunning(t *testing.T) {
 	}
 }
 
-// One signature of a hundred fails: that is one event, not many, and a replica that
-// can sign is not taken out of service for it.
+// One signature in a hundred fails: that is one event, and Ready does not take the
+// replica out of service.
 func TestKMSFailsNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -229,8 +229,8 @@ func TestNewKeyringSignerFails(t *testing.T) {
 	})
 }
 
-// A KMS that is slow to make a key, whatever its deadline says, makes no key in vain,
-// and delays nobody. One that hangs or fails is not asked at each poll.
+// A KMS that makes keys slowly, past its deadline, makes no key that is not used and
+// delays no request. One that hangs or fails is not called at each poll.
 func TestKMSSlowToMakeKeys(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -321,7 +321,7 @@ func TestKMSSlowToMakeTheFirstKeys(t *testing.T) {
 	})
 }
 
-// A signer that hangs holds few goroutines, and soon fails at once.
+// A signer that hangs holds a bounded number of goroutines. Further calls fail at once.
 func TestSignerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vault := &kms{hangs: make(chan struct{})}
@@ -395,8 +395,8 @@ func TestKMSPolicy(t *testing.T) {
 	}
 }
 
-// A replica that loses the race for a new key has not made another one at each try.
-func TestKMSMakesNoKeyInVain(t *testing.T) {
+// A replica that loses the race for a new key does not make another one at each try.
+func TestKMSMakesFewKeys(t *testing.T) {
 	vault := newKMS()
 	store := &shelf{}
 	var wg sync.WaitGroup

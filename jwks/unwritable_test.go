@@ -94,7 +94,7 @@ func TestOpenUnwritable(t *testing.T) {
 			t.Errorf("Ready: %v", err)
 		}
 		store.refuse(nil)
-		time.Sleep(2 * time.Minute) // what the changed policy wants is not forgotten
+		time.Sleep(2 * time.Minute) // the changed policy is still applied
 		synctest.Wait()
 		kids := publishedBy(t, r)
 		if key := sure(r.Key(t.Context(), kids[len(kids)-1], "")); key.Algorithm() != "EdDSA" {

@@ -42,7 +42,7 @@ type jwsFile struct {
 	}
 }
 
-// text is a vector's token; the JSON serialisation stands there as an object.
+// text is a vector's token. The JSON serialisation is an object.
 func text(jws json.RawMessage) string {
 	var token string
 	if json.Unmarshal(jws, &token) == nil {
@@ -302,7 +302,7 @@ func verifyFiles(t *testing.T, files map[string][]string) {
 	}
 }
 
-// Every public key of the raw files comes back from a key set as it went in.
+// A key set keeps each public key of the raw files as it is.
 func TestWycheproofKeysSurviveASet(t *testing.T) {
 	if seen := keysSurviveASet(t, signatureFiles); seen < 88 {
 		t.Errorf("only %d keys", seen)
