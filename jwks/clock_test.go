@@ -138,9 +138,9 @@ func TestClockJumps(t *testing.T) {
 }
 
 // A replica that starts without a store's clock, long after the last write, cannot
-// know whether the machine was off or its clock is wrong. It signs at once. If the
-// clock is wrong nothing is destroyed, and with a right one it is well again. If it
-// is right, all is as ever after a day.
+// know whether the machine was off or its clock is wrong. It signs at once. A wrong
+// clock destroys nothing, and once it is set right the replica is ready again. If the
+// clock is right, the timetable follows it after a day.
 func TestStartWithTheClockAhead(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []bool{true, false} {
@@ -203,8 +203,8 @@ func TestStartWithTheClockAhead(t *testing.T) {
 	}
 }
 
-// Restarts of a replica that runs, and a machine that is off over a weekend, are no
-// reason for a word of Ready, and keys rotate through daily restarts.
+// Ready reports no error after daily restarts, nor after a weekend in which the machine
+// is off. Keys rotate in spite of daily restarts.
 func TestDailyRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -233,8 +233,8 @@ func TestDailyRestarts(t *testing.T) {
 	})
 }
 
-// A replica that is started with a clock that is ahead writes a state from the
-// future. The others keep theirs, and put it right. A Rotate in it is kept.
+// A replica whose clock is ahead starts and writes a state from the future. The others
+// keep their own state and write it back. A Rotate in the newer state is kept.
 func TestStateFromTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener

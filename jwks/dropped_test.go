@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A store set back to where it holds nothing but dropped keys, and written on from
-// there: the replica that stayed up writes its own keys over them.
+// A store is set back to a state with nothing but dropped keys, and later states follow
+// that one. The replica that stayed up writes its own keys over them.
 func TestForkOfDroppedKeys(t *testing.T) {
 	for _, ahead := range []int64{-1, 0, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -82,10 +82,10 @@ func TestStartOnDroppedKeys(t *testing.T) {
 func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		view := &cutOff{shelf: store}
-		a := opened(t, view, Policy{})
+		reached := &cutOff{shelf: store}
+		a := opened(t, reached, Policy{})
 		dropped, backup := rotateTwice(t, a, store)
-		view.away.Store(true)
+		reached.away.Store(true)
 		store.put(backup)
 		b := opened(t, store, Policy{})
 		for b.Status().Generation < a.Status().Generation {
@@ -94,7 +94,7 @@ func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Minute)
-		view.away.Store(false)
+		reached.away.Store(false)
 		time.Sleep(5 * time.Minute)
 		for _, r := range []*Keyring{a, b} {
 			mustStayDropped(t, r, dropped...)
@@ -110,10 +110,10 @@ func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 func TestWriteBackOverALaterFork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		view := &cutOff{shelf: store}
-		a := opened(t, view, Policy{})
+		reached := &cutOff{shelf: store}
+		a := opened(t, reached, Policy{})
 		dropped, backup := rotateTwice(t, a, store)
-		view.away.Store(true)
+		reached.away.Store(true)
 		store.put(backup)
 		b := opened(t, store, Policy{})
 		time.Sleep(20 * time.Minute)
@@ -121,7 +121,7 @@ func TestWriteBackOverALaterFork(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
-		view.away.Store(false)
+		reached.away.Store(false)
 		time.Sleep(5 * time.Minute)
 		for _, r := range []*Keyring{a, b} {
 			mustStayDropped(t, r, dropped...)
@@ -132,8 +132,8 @@ func TestWriteBackOverALaterFork(t *testing.T) {
 	})
 }
 
-// A write that succeeded and whose answer got lost: what is stored tells. If that
-// cannot be read either, Rotate says that the outcome is unknown.
+// A write succeeds and its answer is lost: a read of the store shows that. If the store
+// cannot be read either, Rotate returns ErrOutcomeUnknown.
 func TestSaveThatFailsAfterWriting(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -237,7 +237,7 @@ func TestStoreHangs(t *testing.T) {
 	})
 }
 
-// A store that hangs from the moment on in which the snapshot is too old.
+// A store hangs, and a suspend makes the snapshot too old.
 func TestStoreHangsAfterSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hanging{shelf: &shelf{}}
@@ -299,7 +299,7 @@ func TestKeyringCloseWhileStarting(t *testing.T) {
 	}
 }
 
-// What every request does allocates nothing in the keyring.
+// Key, which each request calls, allocates nothing.
 func TestKeyringKeyDoesNotAllocate(t *testing.T) {
 	opened := opened(t, &shelf{}, Policy{})
 	for name, r := range map[string]*Keyring{"opened": opened, "static": sure(NewKeyring(testKeys()["ES256"].private))} {

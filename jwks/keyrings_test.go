@@ -14,7 +14,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// What the tests of keyrings ask and do.
+// Checks and steps that the tests of keyrings share.
 
 // slowPoll is a Policy.Poll for tests of days and more, where each poll costs time.
 const slowPoll = 20 * time.Minute
@@ -104,7 +104,7 @@ func get(t *testing.T, r *Keyring, header ...string) *httptest.ResponseRecorder 
 	return ask(t, r, http.MethodGet, header...)
 }
 
-// rotates checks that a keyring of the default timetable is well and goes on.
+// rotates checks that a keyring of the default timetable is ready and rotates.
 func rotates(t *testing.T, r *Keyring) {
 	t.Helper()
 	kid := signedBy(t, r)

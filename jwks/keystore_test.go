@@ -37,8 +37,8 @@ func process(t *testing.T, role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// countUp adds one to the number in the store until it has done so n times. No
-// step is lost exactly when Load and Save are one atomic step for every process.
+// countUp adds one to the number in the store, n times. No step is lost if Load and
+// Save together are atomic between processes.
 func countUp(store KeyStore, n int) error {
 	ctx := context.Background()
 	for n > 0 {
@@ -150,7 +150,7 @@ func TestFileWithoutDirectory(t *testing.T) {
 	}
 }
 
-// A lock that is held is waited for as long as the context says.
+// Save waits for a lock until its context ends.
 func TestFileLocked(t *testing.T) {
 	path := keyFile(t)
 	lock := flock.New(path + ".lock")

@@ -104,9 +104,9 @@ func TestStoreSetBackAndReadOnly(t *testing.T) {
 	})
 }
 
-// The store is set back, and goes on from there: replicas that did not know of a
-// Rotate wrote more generations than the one that does has. It applies the Rotate
-// again.
+// The store is set back and written from there: replicas that did not know of a
+// Rotate wrote more generations than the replica that does. That one applies the
+// Rotate again.
 func TestForkedStore(t *testing.T) {
 	for _, ahead := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -145,20 +145,20 @@ func TestForkedStore(t *testing.T) {
 func TestNewestReplicaWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		var views []*shelf
+		var stores []*shelf
 		var replicas []*Keyring
 		for range 4 {
-			view := &shelf{}
-			views = append(views, view)
+			own := &shelf{}
+			stores = append(stores, own)
 		}
 		first := sure(Open(t.Context(), store, Policy{}))
 		signedBy(t, first)
 		time.Sleep(time.Minute)
 		oldest := store.get()
 		var dropped []string
-		for i := range views {
-			views[i].put(store.get())
-			r := opened(t, views[i], Policy{})
+		for i := range stores {
+			stores[i].put(store.get())
+			r := opened(t, stores[i], Policy{})
 			replicas = append(replicas, r)
 			dropped = append(dropped, signedBy(t, first))
 			if err := first.Rotate(t.Context()); err != nil {
@@ -168,7 +168,7 @@ func TestNewestReplicaWins(t *testing.T) {
 		}
 		newest := store.get()
 		first.Close()
-		// Each replica reaches only its own view so far. Now all reach one store.
+		// Each replica reaches only its own store so far. Now all reach one.
 		replicas = append(replicas, sure(Open(t.Context(), store, Policy{})))
 		defer replicas[4].Close()
 		one := &shelf{}
@@ -194,7 +194,7 @@ func TestNewestReplicaWins(t *testing.T) {
 }
 
 // The keys of another keyring in the store are not taken by a keyring that runs. It
-// goes on with its own, for as long as it has any, and either verb ends it.
+// uses its own as long as it has any. Adopt and Reclaim both end that.
 func TestForeignState(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"Adopt", "Reclaim"} {
@@ -257,7 +257,7 @@ func TestForeignState(t *testing.T) {
 	}
 }
 
-// The formats of before the first release are refused, and say why.
+// Formats from before the first release are refused, with the reason.
 func TestStateOfBeforeTheFirstRelease(t *testing.T) {
 	store, under := &shelf{}, &shelf{}
 	sure(Open(t.Context(), store, Policy{})).Close()

@@ -123,7 +123,7 @@ func TestObserveFetch(t *testing.T) {
 	})
 }
 
-// The URL is the issuer until its metadata has said where the set is.
+// The URL is the issuer's until its metadata has named the set's.
 func TestObserveFetchOfAnIssuer(t *testing.T) {
 	const issuer, keys = "https://auth.example.com", "https://keys.example.net/set"
 	synctest.Test(t, func(t *testing.T) {

@@ -46,7 +46,7 @@ func TestFileOfOtherGroup(t *testing.T) {
 }
 
 // A backup job opens the file to everybody, or a deployment makes it a link, while a
-// keyring runs. It goes on, says so, and writes nothing.
+// keyring runs. It still signs, reports the fault and writes nothing.
 func TestFileExposedWhileRunning(t *testing.T) {
 	for name, change := range map[string]func(path string) (undo func() error, err error){
 		"chmod 644": func(path string) (func() error, error) {
@@ -128,9 +128,9 @@ func TestFileInALinkedDirectory(t *testing.T) {
 	})
 }
 
-// A key file that cannot be read while a keyring runs is a store that is away: the
-// keyring signs as long as no unknown key can, says so at once, and goes on when it
-// can be read.
+// A key file that cannot be read while a keyring runs is a store that is away. The
+// keyring signs until its snapshot is too old, reports the fault at once, and signs again
+// when the file can be read.
 func TestFileUnreadableWhileRunning(t *testing.T) {
 	changes := map[string]func(path string) (undo func() error, err error){
 		"dangling link": func(path string) (func() error, error) {

@@ -149,8 +149,7 @@ func TestPublishMaxAge(t *testing.T) {
 	})
 }
 
-// A replica that cannot read the store lets verifiers keep its set for less and
-// less, and then says that it has none.
+// The max-age of a replica that cannot read the store shrinks. Then it answers 503.
 func TestPublishStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}

@@ -110,7 +110,7 @@ func TestRemoteUnknownKeys(t *testing.T) {
 	})
 }
 
-// What forgeries cause must not cost the schedule anything, even if it fails.
+// Fetches for forged keys do not change the schedule, even if they fail.
 func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0), RemoteConfig{})
@@ -264,7 +264,7 @@ func TestRemoteIdle(t *testing.T) {
 				time.Sleep(time.Second)
 				mustNotWait(t, r, "k0")
 			}
-			// Asleep again, beyond the next retry: it is waited for.
+			// No call until after the next retry: a call waits for it.
 			time.Sleep(20 * time.Minute)
 			o.delay.Store(0)
 			o.serve(numbered(1))

@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// Servers that are broken, slow or hostile, over real connections: each costs
-// its requests, one fetch and no more than the timeout, and what was held
-// before serves on.
+// Servers that are broken, slow or hostile, over real connections: each costs one fetch
+// and no more than the timeout, and a set that is held still serves.
 func TestRemoteOfHostileServers(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		t.Error("a redirect to another host was followed")
@@ -119,7 +118,7 @@ func TestRemoteOfHostileServers(t *testing.T) {
 				t.Errorf("%d requests, want %d", got, test.hits)
 			}
 
-			// The same to one that holds a set.
+			// The same for a Remote that holds a set.
 			good.Store(true)
 			holds := NewRemote(server.URL, RemoteConfig{Timeout: time.Minute, Cooldown: time.Nanosecond})
 			defer holds.Close()

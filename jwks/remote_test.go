@@ -60,7 +60,7 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 	}
 }
 
-// Of the client given, only the transport counts.
+// Only the transport of RemoteConfig.Client is used.
 func TestRemoteClient(t *testing.T) {
 	o := originOf(numbered(0))
 	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o, Timeout: 1}})
@@ -354,7 +354,7 @@ func TestRemoteKeyIsCurrent(t *testing.T) {
 	})
 }
 
-// Nor does it need the lock while a refresh is under way.
+// Key needs no lock while a refresh is under way.
 func TestRemoteKeyTakesNoLockDuringRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0), RemoteConfig{})

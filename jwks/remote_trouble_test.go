@@ -18,8 +18,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Key sets of all kinds of trouble: the set that is held serves until MaxStale, then
-// it is "unavailable", and never "unknown key".
+// Key sets that cannot be used: the set that is held serves until MaxStale. After that
+// the answer is "unavailable", and never "unknown key".
 func TestRemoteOfSetsInTrouble(t *testing.T) {
 	other := jwkOf(1, map[string]any{"kid": "k9", "alg": "RS999"})
 	for name, tt := range map[string]struct{ document, says string }{

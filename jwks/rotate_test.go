@@ -113,7 +113,7 @@ func TestRotate(t *testing.T) {
 			t.Errorf("%s signs", kid)
 		}
 
-		// In the time after an ordinary change the retained key steps in.
+		// Soon after an ordinary change the retained key signs instead.
 		time.Sleep(30*24*time.Hour - 10*time.Minute)
 		for signedBy(t, r) == fresh {
 			time.Sleep(time.Minute)
@@ -296,8 +296,8 @@ func TestShorterRotateEvery(t *testing.T) {
 	})
 }
 
-// An emergency in the first minute: no set without the second key was ever
-// published, so it may sign at once.
+// A Rotate in the first minute: each published set had the second key, so it may sign
+// at once.
 func TestRotateRightAfterOpen(t *testing.T) {
 	r, err := Open(t.Context(), &shelf{}, Policy{})
 	if err != nil {

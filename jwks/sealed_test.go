@@ -159,12 +159,12 @@ func TestSealedKeyRotation(t *testing.T) {
 		_, err := sure(Sealed(readOnly{under}, "issuer", kek(key))).Load(ctx)
 		return err == nil
 	}
-	// One that reads with the new key behind the old one leaves it at that.
+	// A store with the new key second does not seal the blob anew.
 	behind := sure(Sealed(under, "issuer", kek(1), kek(2)))
 	if blob, err := behind.Load(ctx); string(blob) != "a" || err != nil || !opens(1) {
 		t.Fatalf("%q, %v", blob, err)
 	}
-	// With the new one first it is sealed anew, once.
+	// A store with the new key first seals it anew, once.
 	first := sure(Sealed(under, "issuer", kek(2), kek(1)))
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil {
 		t.Fatalf("%q, %v", blob, err)
@@ -176,8 +176,8 @@ func TestSealedKeyRotation(t *testing.T) {
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil || !bytes.Equal(under.get(), sealed) {
 		t.Errorf("%q, %v, sealed again: %t", blob, err, !bytes.Equal(under.get(), sealed))
 	}
-	// A replica that has both still reads and writes, one that has only the old
-	// one says so.
+	// A replica with both keys still reads and writes. One with only the old key returns
+	// an error.
 	if saved, err := behind.Save(ctx, []byte("a"), []byte("b")); !saved || err != nil {
 		t.Errorf("%t, %v", saved, err)
 	}
@@ -302,7 +302,7 @@ func TestSealedLabel(t *testing.T) {
 }
 
 // A state that a newer replica sealed under a key-encryption key that this one lacks
-// may hold a Rotate. So it is no other keyring's: this replica stops in time.
+// may hold a Rotate. It is not treated as another keyring's: this replica stops in time.
 func TestSealedNewerUnderAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		under := &shelf{}

@@ -132,8 +132,8 @@ func TestKMSAway(t *testing.T) {
 	}
 }
 
-// A KMS that fails, or hangs, while a keyring runs: operators hear of it once, Ready
-// says that it cannot sign, and both end without a request.
+// A KMS that fails or hangs while a keyring runs: one event reports it and Ready returns
+// ErrUnavailable. Both end without a request.
 func TestKMSFailsWhileRunning(t *testing.T) {
 	for _, hanging := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -291,7 +291,7 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 	}
 }
 
-// The first keys, and the one after an emergency, are waited for.
+// Open waits for the first keys, and Rotate for the key after it.
 func TestKMSSlowToMakeTheFirstKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vault := newKMS()

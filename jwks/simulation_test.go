@@ -196,7 +196,7 @@ func (s *simulation) open(r *simulatedReplica, seed uint64) {
 	r.Keyring = opened
 }
 
-// trouble makes one thing go wrong, now and then.
+// trouble causes a fault at random, about four in each RotateEvery.
 func (s *simulation) trouble() {
 	r := s.replicas[s.rand.IntN(len(s.replicas))]
 	if r.Keyring == nil {
@@ -308,7 +308,7 @@ func (s *simulation) changeAlgorithm(r *simulatedReplica) {
 	s.open(r, s.rand.Uint64())
 }
 
-// publish fetches every replica's set, as a verifier somewhere does.
+// publish fetches every replica's set, as verifiers do.
 func (s *simulation) publish() {
 	for _, r := range s.replicas {
 		if r.Keyring == nil {
@@ -378,7 +378,7 @@ func (s *simulation) sign() {
 	}
 }
 
-// check is the promise: no live token is unknown to a verifier.
+// check fails if a verifier lacks the key of a token that has not expired.
 func (s *simulation) check() {
 	now := time.Now()
 	for etag, set := range s.held {

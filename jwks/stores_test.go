@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The key stores of these tests: in memory, each with one fault.
+// Key stores in memory, each with one fault.
 
 // shelf is a KeyStore in memory that can be out of reach.
 type shelf struct {

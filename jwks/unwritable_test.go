@@ -15,8 +15,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// A store that can be read and not written: everything works as long as the stored
-// keys allow, and operators hear of it at once.
+// A store that can be read and not written: the stored keys serve as long as they can,
+// and an event reports it at once.
 func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 }
 
 // A replica that starts on a store that it cannot write works with the keys that
-// are there. Where there are none, it says what to do.
+// are there. Without keys, the error says what to do.
 func TestOpenUnwritable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}

@@ -192,7 +192,7 @@ func TestRemoteNetworksShareTheSlots(t *testing.T) {
 	})
 }
 
-// counting counts who asks for the network.
+// counting counts how often the network is read from the context.
 type counting struct {
 	context.Context
 	asked int
