@@ -186,3 +186,12 @@ func (s *savesAndFails) Save(ctx context.Context, old, blob []byte) (bool, error
 type readOnly struct{ KeyStore }
 
 func (readOnly) Save(context.Context, []byte, []byte) (bool, error) { return false, os.ErrPermission }
+
+// movable is a store whose content moves to another shelf.
+type movable struct{ at atomic.Pointer[shelf] }
+
+func (m *movable) Load(ctx context.Context) ([]byte, error) { return m.at.Load().Load(ctx) }
+
+func (m *movable) Save(ctx context.Context, old, blob []byte) (bool, error) {
+	return m.at.Load().Save(ctx, old, blob)
+}
