@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -22,21 +23,46 @@ const docs = "../.github/docs"
 // pages is the text of every Markdown file of the repository, by path.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
+	found, err := readPages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+var readPages = sync.OnceValues(func() (map[string]string, error) {
 	found := map[string]string{}
 	for _, pattern := range []string{"../*.md", "../.github/*.md", docs + "/*.md"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for _, path := range paths {
 			content, err := os.ReadFile(path)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			found[path] = string(content)
 		}
 	}
-	return found
+	return found, nil
+})
+
+// fenced is a block of code of a page. info is what stands behind its fence.
+type fenced struct{ info, text string }
+
+// fencedBlock is a block of code with its indentation.
+var fencedBlock = regexp.MustCompile("(?ms)^( *)```([^\n]*)\n(.*?)^ *```$") //nolint:gocritic // with (?m) each ^ is the start of a line
+
+func fencedBlocks(page string) (blocks []fenced) {
+	for _, match := range fencedBlock.FindAllStringSubmatch(page, -1) {
+		text := ""
+		for line := range strings.Lines(match[3]) {
+			text += strings.TrimPrefix(line, match[1])
+		}
+		blocks = append(blocks, fenced{match[2], text})
+	}
+	return blocks
 }
 
 // linkTarget is the target of a Markdown link.
@@ -205,22 +231,4 @@ func TestDocsNames(t *testing.T) {
 			t.Errorf("settings.md does not name the setting %s", name)
 		}
 	}
-}
-
-// TestDocsCode compiles the Go blocks of the pages.
-func TestDocsCode(t *testing.T) {
-	t.Parallel()
-	var programs []string
-	for path, text := range pages(t) {
-		if !strings.HasPrefix(path, docs) {
-			continue
-		}
-		for _, block := range goBlocks(t, text) {
-			programs = append(programs, "// A block of "+path+"\n"+fragment(block))
-		}
-	}
-	if len(programs) == 0 {
-		t.Fatal("the pages have no Go block")
-	}
-	vet(t, programs)
 }

@@ -1,170 +1,102 @@
 package main
 
 import (
-	"fmt"
+	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestREADME compiles every Go block of the README. A block that is a fragment
-// gets the program around it.
+// TestREADME holds what the README promises of itself, and what it says of go.mod.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := goBlocks(t, string(content))
-	if len(blocks) < 2 {
-		t.Fatalf("the README has %d Go blocks", len(blocks))
+	readme := string(content)
+	if lines := strings.Count(readme, "\n"); lines >= 200 {
+		t.Errorf("the README has %d lines, and not less than 200", lines)
 	}
+	for line := range strings.Lines(fencedCode.ReplaceAllString(readme, "")) {
+		if len(line) > 140 {
+			t.Errorf("a line has %d bytes: %s", len(line), line)
+		}
+	}
+	blocks := goBlocks(t, readme)
 	if lines := strings.Count(blocks[0], "\n"); lines > 40 {
 		t.Errorf("the one-app program has %d lines, more than 40", lines)
 	}
-	var programs []string
-	for _, block := range blocks {
-		if !strings.HasPrefix(block, "package ") {
-			block = fragment(block)
-		}
-		programs = append(programs, block)
-	}
-	vet(t, programs)
-}
 
-// goBlocks returns the Go blocks of a page.
-func goBlocks(t *testing.T, page string) (blocks []string) {
-	t.Helper()
-	for rest := page; ; {
-		_, after, ok := strings.Cut(rest, "```go\n")
-		if !ok {
-			return blocks
-		}
-		block, after, ok := strings.Cut(after, "```")
-		if !ok {
-			t.Fatal("a Go block has no end")
-		}
-		blocks, rest = append(blocks, block), after
-	}
-}
-
-// vet compiles programs of one file each, in a module that requires what this one
-// does, and fails with what is wrong with them.
-func vet(t *testing.T, programs []string) {
-	t.Helper()
-	dir := t.TempDir()
-	root, err := filepath.Abs("..")
+	mod, err := os.ReadFile("../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := func(name, content string) {
-		t.Helper()
-		name = filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+	oldest := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
+	if oldest == nil || !strings.Contains(readme, "Go "+string(oldest[1])+" or later") {
+		t.Errorf("go.mod wants Go %s, and the README says something else", oldest[1])
 	}
-	for _, name := range []string{"go.mod", "go.sum"} {
-		content, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := string(content)
-		if name == "go.mod" {
-			text = strings.Replace(text, "module "+module, "module example.com/pages", 1) +
-				"\nrequire " + module + " v0.0.0\nreplace " + module + " => " + strconv.Quote(root) + "\n"
-		}
-		write(name, text)
-	}
-	for n, program := range programs {
-		write(fmt.Sprintf("block%d/main.go", n), program)
-	}
-	cmd := exec.Command("go", "vet", "-mod=mod", "./...")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOPROXY=off", "GOWORK=off")
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		return
-	}
-	t.Errorf("%v\n%s", err, out)
-	for n, program := range programs {
-		if strings.Contains(string(out), fmt.Sprintf("block%d/", n)) {
-			t.Logf("block%d:\n%s", n, program)
-		}
+	echo := regexp.MustCompile(`github.com/labstack/echo/v(\d+) `).FindSubmatch(mod)
+	if echo == nil || !strings.Contains(readme, "Made for Echo "+string(echo[1])) {
+		t.Errorf("go.mod wants Echo %s, and the README says something else", echo[1])
 	}
 }
 
-// declared finds what a fragment declares, at the start of a line.
-var declared = regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? :=`)
-
-// fragment is a program around some lines. What they declare counts as used.
-func fragment(block string) string {
-	var used strings.Builder
-	for _, names := range declared.FindAllStringSubmatch(block, -1) {
-		for _, name := range names[1:] {
-			if name != "" {
-				used.WriteString("\t_ = " + name + "\n")
-			}
+// TestREADMESession runs the session of the README against the example, and expects
+// answers with the members that the README prints.
+func TestREADMESession(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, session, _ := strings.Cut(string(content), "```console\n")
+	session, _, _ = strings.Cut(session, "```")
+	steps := strings.Split(strings.TrimPrefix(session, "$ "), "\n$ ")
+	if len(steps) != 3 {
+		t.Fatalf("the session has %d commands", len(steps))
+	}
+	env, ok := strings.CutSuffix(strings.TrimSpace(steps[0]), " go run ./example &")
+	if !ok {
+		t.Fatalf("the first command is %q", steps[0])
+	}
+	p := start(t, "example", strings.Fields(env)...)
+	token := ""
+	for _, step := range steps[1:] {
+		command, want, _ := strings.Cut(step, "\n{")
+		command = strings.NewReplacer("http://127.0.0.1:8080", p.url, "eyJhbGciOi…0AqvOQ", token, "curl", "curl -fsS").Replace(command)
+		got := shell(t, command)
+		members := objectOf(t, got)
+		printed := objectOf(t, "{"+strings.TrimSpace(want))
+		if names, wanted := slices.Sorted(maps.Keys(members)), slices.Sorted(maps.Keys(printed)); !slices.Equal(names, wanted) {
+			t.Errorf("%s\nanswered %s\nthe README prints %s", command, got, want)
+		}
+		if granted, ok := members["access_token"].(string); ok {
+			token = granted
 		}
 	}
-	return `package main
-
-import (
-	"cmp"
-	"context"
-	"log/slog"
-	"net"
-	"net/http"
-	"os"
-	"strings"
-	"time"
-
-	"github.com/labstack/echo/v4"
-
-	"github.com/echo-m2m/m2m/issuer"
-	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/issuer/sqlstore"
-	"github.com/echo-m2m/m2m/jwks"
-	"github.com/echo-m2m/m2m/jwks/event"
-	bearer "github.com/echo-m2m/m2m/middleware"
-)
-
-const authURL = "https://auth.example.com"
-
-var (
-	ctx              = context.Background()
-	keyEncryptionKey []byte
-	keys             *jwks.Keyring
-	store            registry.Store
-	manager          registry.Manager
-	iss              *issuer.Issuer
-	auth             *bearer.Bearer
-	orders           http.Handler
-	e                *echo.Echo
-	proxies          *net.IPNet
-	mux              *http.ServeMux
-
-	_ = cmp.Or[string]
-	_ = os.Getenv
-	_ = strings.Join
-	_ = time.Unix
-	_ = slog.Info
-	_ = issuer.New
-	_ = sqlstore.Open
-	_ = jwks.Open
-	_ = event.Reasons
-	_ = bearer.New
-)
-
-func main() {
-` + block + used.String() + `
+	p.stop(t)
 }
-`
+
+func objectOf(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var object map[string]any
+	if err := json.Unmarshal([]byte(text), &object); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return object
+}
+
+// shell runs a command line and returns what it printed.
+func shell(t *testing.T, command string) string {
+	t.Helper()
+	out, err := exec.Command("sh", "-c", command).Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	return string(out)
 }
