@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,7 +48,8 @@ func TestREADME(t *testing.T) {
 }
 
 // TestREADMESession runs the session of the README against the example, and expects
-// answers with the members that the README prints.
+// answers with the members that the README prints. Commands of the clients tool within
+// sentences are run as well.
 func TestREADMESession(t *testing.T) {
 	t.Parallel()
 	content, err := os.ReadFile("../README.md")
@@ -78,6 +80,16 @@ func TestREADMESession(t *testing.T) {
 		if granted, ok := members["access_token"].(string); ok {
 			token = granted
 		}
+	}
+	tools := 0
+	for _, code := range inlineCode.FindAllString(string(content), -1) {
+		if args, ok := strings.CutPrefix(strings.Trim(code, "`"), "go run ./example/clients "); ok {
+			tools++
+			clients(t, []string{"DATA_DIR=" + filepath.Join(p.Dir, "data")}, strings.Fields(args)...)
+		}
+	}
+	if tools == 0 {
+		t.Error("the README has no command of the clients tool")
 	}
 	p.stop(t)
 }
