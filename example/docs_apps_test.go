@@ -83,14 +83,14 @@ func (p *page) secret(t *testing.T) string {
 	return secret
 }
 
-// TestDocsApps starts the whole programs of README and lasting-store.md twice. The
-// client of the second lives on, with its secret; tokens and keys of both do.
+// TestDocsApps starts each whole program of README and lasting-store.md twice. Keys, and
+// so tokens, last in all of them. The client and its secret last with SQLite alone.
 func TestDocsApps(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		page  string
 		lasts bool
-	}{{"../README.md", false}, {docs + "/lasting-store.md", true}} {
+	}{{"../README.md", false}, {readmeWithSQLite, true}, {docs + "/lasting-store.md", true}} {
 		t.Run(filepath.Base(tt.page), func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -114,7 +114,7 @@ func TestDocsApps(t *testing.T) {
 			if status, body := post(t, second.url+"/token", form); status != want {
 				t.Errorf("after a restart the secret is answered %d %s, want %d", status, body, want)
 			}
-			if again := strings.Contains(second.said(), "the secret of reporter is"); again == tt.lasts {
+			if again := strings.Contains(second.said(), "the secret of reporter is m2m_"); again == tt.lasts {
 				t.Errorf("the second start said:\n%s", second.said())
 			}
 		})

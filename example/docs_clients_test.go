@@ -27,7 +27,7 @@ var languages = []struct {
 	{"import requests", language{"python", "requests_client.py", []string{"/usr/bin/python3"}, "/usr/bin/python3 -c 'import requests'"}},
 	{"openid-client", language{"js", "openid.mjs", []string{"node"}, "test -d ../.ci/interop/node_modules/openid-client && command -v node"}},
 	{"await fetch", language{"js", "fetch.mjs", []string{"node"}, "command -v node"}},
-	{"public class Client", language{"java", "Client.java", []string{"java"}, "command -v javac"}},
+	{"public class Client", language{"java", "Client.java", []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, "command -v javac"}},
 	{"curl", language{"bash", "curl.sh", []string{"bash", "-euo", "pipefail"}, "command -v curl"}},
 	{"package main", language{"go", "main.go", nil, "command -v go"}},
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -126,8 +127,39 @@ var writePages = sync.OnceValues(func() (map[string]string, error) {
 			}
 		}
 	}
-	return sources, nil
+	return sources, m.writeChanged(sources)
 })
+
+// readmeWithSQLite stands for the program that the README makes of its first block by
+// replacing a line with another block and adding an import.
+const readmeWithSQLite = "README-sqlite.md"
+
+func (m *pageModule) writeChanged(sources map[string]string) error {
+	const memory, importBefore = "\tstore := &registry.Memory{}\n", "\t\"github.com/echo-m2m/m2m/jwks\"\n"
+	all, err := readPages()
+	if err != nil {
+		return err
+	}
+	program, lines := sources[folder("../README.md", 0)], ""
+	for _, b := range fencedBlocks(all["../README.md"]) {
+		if b.info == "go" && strings.HasPrefix(b.text, "store, err := sqlite.Open") {
+			lines = b.text
+		}
+	}
+	if lines == "" || !strings.Contains(program, memory) || !strings.Contains(program, importBefore) {
+		return errors.New("the README no longer says what to replace by which lines for SQLite")
+	}
+	program = strings.Replace(program, memory, lines, 1)
+	program = strings.Replace(program, importBefore, "\t\"github.com/echo-m2m/m2m/issuer/sqlite\"\n"+importBefore, 1)
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	program = strings.ReplaceAll(program, m.addresses["../README.md"], address)
+	m.addresses[readmeWithSQLite] = address
+	sources[folder(readmeWithSQLite, 0)] = program
+	return m.write(folder(readmeWithSQLite, 0)+"/main.go", program)
+}
 
 // freeAddress returns an address of the loopback where no other test listens.
 func freeAddress() (string, error) {
@@ -236,6 +268,7 @@ var (
 	proxies          *net.IPNet
 	mux              *http.ServeMux
 	oldSecret        string
+	reporter         registry.Client
 
 	_ = cmp.Or[string]
 	_ = ecdsa.GenerateKey
