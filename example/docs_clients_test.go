@@ -63,7 +63,10 @@ func TestDocsClients(t *testing.T) {
 			continue
 		}
 		ran++
-		t.Run(languages[n].file, func(t *testing.T) { languages[n].run(t, block.text, env) })
+		t.Run(languages[n].file, func(t *testing.T) {
+			t.Parallel()
+			languages[n].run(t, block.text, env)
+		})
 	}
 	if ran != len(languages) {
 		t.Errorf("%d programs, want one of each of the %d kinds", ran, len(languages))

@@ -28,7 +28,7 @@ func goBlocks(t *testing.T, page string) (blocks []string) {
 
 // ofRivals are imports of blocks that show what one comes from. Module
 // example/bench, which has these dependencies, compiles them.
-var ofRivals = regexp.MustCompile(`"github.com/(auth0/go-jwt-middleware|golang-jwt/jwt|MicahParks/keyfunc)/`)
+var ofRivals = regexp.MustCompile(`"github\.com/(auth0/go-jwt-middleware|golang-jwt/jwt|MicahParks/keyfunc)/`)
 
 // pageModule is a module with every Go block of the pages as a package. It requires
 // what this module does.

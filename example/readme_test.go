@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -37,13 +38,17 @@ func TestREADME(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	oldest := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
-	if oldest == nil || !strings.Contains(readme, "Go "+string(oldest[1])+" or later") {
-		t.Errorf("go.mod wants Go %s, and the README says something else", oldest[1])
-	}
-	echo := regexp.MustCompile(`github.com/labstack/echo/v(\d+) `).FindSubmatch(mod)
-	if echo == nil || !strings.Contains(readme, "Made for Echo "+string(echo[1])) {
-		t.Errorf("go.mod wants Echo %s, and the README says something else", echo[1])
+	for says, line := range map[string]string{
+		"Needs Go %s or later": `(?m)^go (\d+\.\d+)`,
+		"Made for Echo %s;":    `labstack/echo/v(\d+) `,
+	} {
+		version := regexp.MustCompile(line).FindStringSubmatch(string(mod))
+		if len(version) != 2 {
+			t.Fatalf("go.mod has no %s", line)
+		}
+		if want := fmt.Sprintf(says, version[1]); !strings.Contains(readme, want) {
+			t.Errorf("by go.mod the README should say: %s", want)
+		}
 	}
 }
 
