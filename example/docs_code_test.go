@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package main
 
 import (
@@ -14,17 +16,6 @@ import (
 	"sync"
 	"testing"
 )
-
-// goBlocks returns the Go blocks of a page.
-func goBlocks(t *testing.T, page string) (blocks []string) {
-	t.Helper()
-	for _, b := range fencedBlocks(page) {
-		if b.info == "go" {
-			blocks = append(blocks, b.text)
-		}
-	}
-	return blocks
-}
 
 // ofRivals are imports of blocks that show what one comes from. Module
 // example/bench, which has these dependencies, compiles them.

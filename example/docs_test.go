@@ -63,6 +63,17 @@ func fencedBlocks(page string) (blocks []fenced) {
 	return blocks
 }
 
+// goBlocks returns the Go blocks of a page.
+func goBlocks(t *testing.T, page string) (blocks []string) {
+	t.Helper()
+	for _, b := range fencedBlocks(page) {
+		if b.info == "go" {
+			blocks = append(blocks, b.text)
+		}
+	}
+	return blocks
+}
+
 // linkTarget is the target of a Markdown link.
 var linkTarget = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
