@@ -152,6 +152,7 @@ func New(c Config) (*API, error) {
 	a.handle("PUT /clients/{id}", event.OpUpdate, a.update)
 	a.handle("DELETE /clients/{id}", event.OpDelete, a.remove)
 	a.handle("POST /clients/{id}/secrets", event.OpRotateSecret, a.rotate)
+	a.handle("POST /clients/{id}/secrets/add", event.OpAddSecret, a.addSecret)
 	a.handle("DELETE /clients/{id}/secrets/{secret}", event.OpRemoveSecret, a.removeSecret, "revoke")
 	a.handle("POST /clients/{id}/secrets/{secret}/revoke", event.OpRevokeClient, a.revokeSecret)
 	a.handle("POST /clients/{id}/revoke", event.OpRevokeClient, a.revokeClient)

@@ -84,6 +84,7 @@ const (
 	OpDelete       Op = "admin.delete"        // a client was deleted
 	OpRead         Op = "admin.read"          // clients were read
 	OpRotateSecret Op = "admin.rotate_secret" // a secret was generated
+	OpAddSecret    Op = "admin.add_secret"    // a secret was added beside the others
 	OpRemoveSecret Op = "admin.remove_secret" // a secret was removed
 	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
 
