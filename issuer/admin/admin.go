@@ -145,6 +145,7 @@ func New(c Config) (*API, error) {
 		return nil, errors.New("admin: Config.Manager is missing: write the issuer's store, such as one of sqlite.Open")
 	}
 	a := &API{issuer: c.Issuer, manager: c.Manager, actor: c.Actor, observe: c.Observe}
+	a.handle("GET /openapi.json", "", a.openAPI)
 	a.handle("GET /clients", event.OpRead, a.list, "search", "after", "limit")
 	a.handle("POST /clients", event.OpRegister, a.register)
 	a.handle("POST /clients/revoke", event.OpRevokeClient, a.revokeAll)
@@ -234,7 +235,7 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, t route) {
 	if err != nil {
 		refused = refusalOf(err)
 	}
-	if a.observe != nil {
+	if a.observe != nil && t.op != "" {
 		e.Status, e.Duration = status, time.Since(began)
 		e.ClientID = a.actorOf(r)
 		if refused != nil {

@@ -15,7 +15,7 @@ import (
 type route struct {
 	method string
 	path   []string // segments; one in braces is a value
-	op     event.Op
+	op     event.Op // of its event; "" for none
 	query  []string // the parameters that it takes
 	do     action
 }
