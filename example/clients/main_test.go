@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/echo-m2m/m2m/example/clients/tool"
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 )
@@ -58,8 +58,10 @@ func TestVerbs(t *testing.T) {
 	do := func(args ...string) string {
 		t.Helper()
 		var out bytes.Buffer
-		if err := run(t.Context(), args, &out); err != nil {
-			t.Fatalf("%q: %v", args, err)
+		p := program()
+		p.Out, p.Err = &out, &out
+		if status := p.Run(t.Context(), args); status != tool.Done {
+			t.Fatalf("%q: status %d, %s", args, status, out.String())
 		}
 		return out.String()
 	}
@@ -92,8 +94,11 @@ func TestVerbs(t *testing.T) {
 		"name one client id, or -all":       {"revoke"},
 		"or -all; see":                      {"revoke", "a", "-all"},
 	} {
-		if err := run(t.Context(), args, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%q: %v, want %q", args, err, says)
+		var out bytes.Buffer
+		p := program()
+		p.Out, p.Err = &out, &out
+		if status := p.Run(t.Context(), args); status != tool.Failed || !strings.Contains(out.String(), says) {
+			t.Errorf("%q: status %d, %s, want %q", args, status, out.String(), says)
 		}
 	}
 	id, _ := registry.SecretID(second)
@@ -113,21 +118,6 @@ func TestVerbs(t *testing.T) {
 	} {
 		if out := do(step.args...); !strings.HasPrefix(out, path+": ") || !strings.Contains(out, step.says) {
 			t.Errorf("%q says %q, want %s: … %s", step.args, out, path, step.says)
-		}
-	}
-}
-
-// TestHelp wants the help of every verb, without a storage.
-func TestHelp(t *testing.T) {
-	t.Setenv("DATA_DIR", t.TempDir())
-	t.Setenv("DATABASE_URL", "")
-	for verb := range verbs {
-		var out bytes.Buffer
-		if err := run(context.Background(), []string{verb, "-h"}, &out); err != nil || out.String() != help {
-			t.Errorf("%s -h: %v, %s", verb, err, out.String())
-		}
-		if !strings.Contains(help, "clients "+verb) {
-			t.Errorf("the help lacks %s", verb)
 		}
 	}
 }

@@ -59,9 +59,9 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 		return 0, nil, refused
 	}
 	plain, secret := registry.GenerateSecret()
-	if asked.SecretHash != "" {
+	if asked.SecretHash != "" || asked.SecretID != "" {
 		plain = ""
-		if secret, refused = importSecret(asked.SecretHash); refused != nil {
+		if secret, refused = importSecret(asked.SecretID, asked.SecretHash); refused != nil {
 			return 0, nil, refused
 		}
 	}
@@ -110,7 +110,7 @@ func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
 	switch {
 	case asked.Secret != "":
 		return 0, nil, invalidMetadata("client_secret: a PUT does not change it: POST to the client's /secrets generates another")
-	case asked.SecretHash != "":
+	case asked.SecretHash != "" || asked.SecretID != "":
 		return 0, nil, invalidMetadata("client_secret_hash: a PUT does not change secrets: POST it to the client's /secrets/add")
 	case asked.SecretExpiresAt != nil:
 		return 0, nil, invalidMetadata("client_secret_expires_at: a PUT does not change it")

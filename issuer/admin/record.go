@@ -71,8 +71,8 @@ func readRecord(doc []byte) (Record, error) {
 	if refused != nil {
 		return Record{}, errors.New(refused.description)
 	}
-	if r.SecretHash != "" {
-		secret, refused := importSecret(r.SecretHash)
+	if r.SecretHash != "" || r.SecretID != "" {
+		secret, refused := importSecret(r.SecretID, r.SecretHash)
 		if refused != nil {
 			return Record{}, errors.New(refused.description)
 		}
@@ -87,8 +87,10 @@ func readRecord(doc []byte) (Record, error) {
 type record struct {
 	ID     string `json:"client_id"`
 	Secret string `json:"client_secret,omitempty"` // at registration, once
-	// SecretHash is the hash of a secret to import. No answer shows it.
+	// SecretHash is the hash of a secret to import, and SecretID is its id, generated if
+	// it is left out. No answer shows them here.
 	SecretHash string  `json:"client_secret_hash,omitempty"`
+	SecretID   string  `json:"secret_id,omitempty"`
 	IssuedAt   integer `json:"client_id_issued_at,omitempty"`
 	// SecretExpiresAt is 0 for never, and required where there is a secret.
 	SecretExpiresAt *integer          `json:"client_secret_expires_at,omitempty"`

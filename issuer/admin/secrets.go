@@ -70,21 +70,13 @@ func (a *API) addSecret(r *http.Request, e *Event) (int, any, error) {
 	if err := readJSON(r, &asked); err != nil {
 		return 0, nil, err
 	}
-	switch _, plain := registry.SecretID(asked.ID); {
-	case plain:
-		return 0, nil, malformed("secret_id: it is a secret, not the id of one")
-	case asked.ID != "" && asked.Hash == "":
-		return 0, nil, malformed("secret_id: write it only with client_secret_hash")
-	case asked.ExpiresAt < 0 || asked.ExpiresAt > lastSecond:
+	if asked.ExpiresAt < 0 || asked.ExpiresAt > lastSecond {
 		return 0, nil, malformed("client_secret_expires_at: write Unix seconds up to the year 9999, or 0 for never")
 	}
 	plain, secret := registry.GenerateSecret()
-	switch {
-	case asked.ID != "":
-		plain, secret = "", registry.Secret{ID: asked.ID, Hash: asked.Hash}
-	case asked.Hash != "":
+	if asked.ID != "" || asked.Hash != "" {
 		var refused *refusal
-		if secret, refused = importSecret(asked.Hash); refused != nil {
+		if secret, refused = importSecret(asked.ID, asked.Hash); refused != nil {
 			return 0, nil, refused
 		}
 		plain = ""
@@ -105,9 +97,22 @@ func (a *API) addSecret(r *http.Request, e *Event) (int, any, error) {
 	return http.StatusCreated, newSecret{id, secret.ID, plain, asked.ExpiresAt}, nil
 }
 
-// importSecret returns a secret of a hash that another system made.
-func importSecret(hash string) (registry.Secret, *refusal) {
-	secret, err := registry.ImportSecret(hash)
+// importSecret returns a secret of a hash: with the id, which a generated secret carries,
+// or of a hash that another system made.
+func importSecret(id, hash string) (registry.Secret, *refusal) {
+	switch _, plain := registry.SecretID(id); {
+	case plain:
+		return registry.Secret{}, malformed("secret_id: it is a secret, not the id of one")
+	case id != "" && hash == "":
+		return registry.Secret{}, malformed("secret_id: write it only with client_secret_hash")
+	}
+	var err error
+	secret := registry.Secret{ID: id, Hash: hash}
+	if id == "" {
+		secret, err = registry.ImportSecret(hash)
+	} else {
+		err = secret.Validate()
+	}
 	if err != nil {
 		return registry.Secret{}, invalidSecret(err)
 	}
