@@ -49,7 +49,11 @@ func openAPI(ctx context.Context, base string, getenv func(string) string) (Stor
 			return Storage{}, errors.New("the admin API wants a token: set CLIENT_ID and CLIENT_SECRET of a client with its scope, or ACCESS_TOKEN")
 		}
 	}
-	if _, err := (bounded{a, base}).List(ctx, registry.Query{Limit: 1}); err != nil {
+	_, err = bounded{a, a.base}.List(ctx, registry.Query{Limit: 1})
+	if errors.Is(err, registry.ErrNotFound) {
+		err = errors.New("there is no admin API at this URL (status 404)")
+	}
+	if err != nil {
 		return Storage{}, fmt.Errorf("the admin API %s: %w", a.base, err)
 	}
 	return Storage{Clients: a, Place: a.base, Close: func() error { return nil }}, nil
