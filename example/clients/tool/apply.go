@@ -92,19 +92,29 @@ func (p *plan) added() (clients []*desired) {
 	return clients
 }
 
-// do makes the step. Doing it again after a crash does no harm.
-func (step *planned) do(ctx context.Context, s *Session, a *adder) error {
+// do makes the step. Doing it again after a crash does no harm. A conflict is none if
+// the client is now as the file says: a run that was killed may have sent its last
+// change, which was made late.
+func (step *planned) do(ctx context.Context, s *Session, a *adder) (err error) {
 	switch step.Action {
 	case "add":
-		return a.add(ctx, step.want)
+		err = a.add(ctx, step.want)
 	case "delete":
-		off := step.stored.Clone()
-		off.Disabled = true
-		if _, err := s.Update(ctx, *off); err != nil { // it compares the version, which Delete does not
-			return err
-		}
-		return s.Delete(ctx, step.ID)
+		return step.prune(ctx, s)
+	default:
+		err = step.change(ctx, s)
 	}
+	if !errors.Is(err, registry.ErrConflict) {
+		return err
+	}
+	var now plan
+	if again := now.compare(ctx, s, step.want); again == nil && len(now.Changes) == 0 {
+		return nil
+	}
+	return err
+}
+
+func (step *planned) change(ctx context.Context, s *Session) error {
 	if step.changed != nil {
 		if _, err := s.Update(ctx, *step.changed); err != nil {
 			return err
@@ -116,6 +126,26 @@ func (step *planned) do(ctx context.Context, s *Session, a *adder) error {
 		}
 	}
 	return nil
+}
+
+// prune disables the client, which compares its version, and then deletes it, which does
+// not.
+func (step *planned) prune(ctx context.Context, s *Session) error {
+	off := step.stored.Clone()
+	off.Disabled = true
+	_, err := s.Update(ctx, *off)
+	if errors.Is(err, registry.ErrConflict) {
+		if now, again := s.Client(ctx, step.ID); again == nil && now.Disabled && len(differences(off, now)) == 0 {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = s.Delete(ctx, step.ID)
+	}
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // reason says why a step was refused.

@@ -2,6 +2,7 @@ package tool
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -156,6 +157,65 @@ func TestApplyConflict(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestApplyLate makes the changes that a killed run has sent, and that are made after
+// the next run has compared the clients.
+func TestApplyLate(t *testing.T) {
+	t.Parallel()
+	ours := registry.Client{ID: "a", Name: "ours", Version: 1}
+	for name, c := range map[string]struct {
+		change func(ctx context.Context, store Clients, file *secretsFile) error
+		verb   string
+		file   string
+		args   []string
+	}{
+		"changed": {func(ctx context.Context, store Clients, _ *secretsFile) error {
+			_, err := store.Update(ctx, ours)
+			return err
+		}, "apply", `[{"client_id": "a", "client_name": "ours"}]`, nil},
+		"added":    {addLate, "apply", `[{"client_id": "b"}]`, nil},
+		"imported": {addLate, "import", "client_id\nb\n", nil},
+		"disabled before it is pruned": {func(ctx context.Context, store Clients, _ *secretsFile) error {
+			_, err := store.Update(ctx, registry.Client{ID: "a", Disabled: true, Version: 1})
+			return err
+		}, "apply", `[{"client_id": "b"}]`, []string{"-prune"}},
+		"pruned": {func(ctx context.Context, store Clients, _ *secretsFile) error { return store.Delete(ctx, "a") },
+			"apply", `[{"client_id": "b"}]`, []string{"-prune"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, registry.Client{ID: "a"})
+			path := filepath.Join(b.dir, "secrets.csv")
+			file, err := openSecrets(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := file.secrets([]string{"b"}); err != nil {
+				t.Fatal(err)
+			}
+			file.close()
+			store := b.clients
+			b.clients = &changing{store, func(ctx context.Context) error { return c.change(ctx, store, file) }}
+			b.do(append([]string{c.verb, b.file("clients", c.file), "-secrets", path}, c.args...)...)
+			secret, err := secretOf(path, "b")
+			if b, found := store.Client(t.Context(), "b"); err != nil || found == nil && (len(b.Secrets) != 1 || !b.Secrets[0].Matches(secret)) {
+				t.Errorf("%v, b is %+v", err, b)
+			}
+			if _, err := store.Client(t.Context(), "a"); len(c.args) > 0 && !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("a was not pruned: %v", err)
+			}
+		})
+	}
+}
+
+// addLate adds the client b with the secret of the file.
+func addLate(ctx context.Context, store Clients, file *secretsFile) error {
+	secret, err := registry.HashSecret(file.known["b"])
+	if err != nil {
+		return err
+	}
+	_, err = store.Register(ctx, registry.Client{ID: "b", Secrets: []registry.Secret{secret}})
+	return err
 }
 
 // TestApplyFile refuses a file that is wrong before anything is changed.

@@ -132,8 +132,14 @@ func (i *importing) rows(ctx context.Context, a *adder, rows []row) error {
 		switch err := a.add(ctx, d); {
 		case err == nil:
 			i.Added++
-		case errors.Is(err, registry.ErrConflict):
-			i.bad(d, "another call has added the client meanwhile")
+		case errors.Is(err, registry.ErrConflict): // with what a killed run sent last, or by another call
+			stored, err := i.s.Client(ctx, d.client.ID)
+			if err == nil {
+				err = i.compare(d, stored)
+			}
+			if err != nil {
+				return err
+			}
 		case refusedOne(err):
 			i.bad(d, plain(err).Error())
 		default:
