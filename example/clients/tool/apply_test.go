@@ -93,6 +93,30 @@ func TestApply(t *testing.T) {
 	})
 }
 
+// TestApplyChosenSecret adds a chosen secret once. Through the admin API, which shows no
+// hashes, that of a client that has one is not compared, and a note says so.
+func TestApplyChosenSecret(t *testing.T) {
+	t.Parallel()
+	file := `[{"client_id": "a", "audiences": ["` + apiURL + `"], "client_secret": "secret456"}]`
+	b := newBench(t)
+	path := b.file("clients.json", file)
+	b.do("apply", path)
+	if out := b.do("plan", path); !strings.Contains(out, "1 unchanged") || strings.Contains(out, "not compared") {
+		t.Error(out)
+	}
+	other := b.file("other.json", strings.ReplaceAll(file, "secret456", "secret789"))
+	b.do("apply", other)
+	if c := b.client("a"); len(c.Secrets) != 2 || !c.Secrets[1].Matches("secret789") {
+		t.Errorf("the secrets are %v", c.Secrets)
+	}
+	b = newAPIBench(t)
+	path = b.file("clients.json", file)
+	b.do("apply", path)
+	if out := b.do("plan", path); !strings.Contains(out, "1 unchanged") || !strings.Contains(out, "a: client_secret is not compared") {
+		t.Error(out)
+	}
+}
+
 // changing changes a client behind the tool's back, after it was compared.
 type changing struct {
 	Clients

@@ -72,7 +72,7 @@ clients set billing -clear ttl,metadata.tenant`,
 func (s *Session) update(ctx context.Context, stored, changed *registry.Client) error {
 	changes := differences(stored, changed)
 	if len(changes) == 0 {
-		return s.say(recordOf(stored), "client %s is so already", stored.ID)
+		return s.say(recordOf(stored), "client %s has these values already", stored.ID)
 	}
 	now, err := s.Update(ctx, *changed)
 	if err != nil {

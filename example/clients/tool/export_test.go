@@ -1,6 +1,8 @@
 package tool
 
 import (
+	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -72,6 +74,21 @@ func TestExportWhiteSpace(t *testing.T) {
 	t.Parallel()
 	newBench(t, registry.Client{ID: "a", Name: " x"}).refused("client_name", "export", "-csv")
 	newBench(t, registry.Client{ID: "a", Introspects: []string{"x y"}}).refused("introspects", "export", "-csv")
+}
+
+// TestExportPages exports more clients than a page has.
+func TestExportPages(t *testing.T) {
+	t.Parallel()
+	clients := make([]registry.Client, 1001)
+	for n := range clients {
+		clients[n] = registry.Client{ID: fmt.Sprintf("c%d", n), Audiences: []string{apiURL}}
+	}
+	both(t, func(t *testing.T, newBench func(*testing.T, ...registry.Client) *bench) {
+		var exported []record
+		if err := json.Unmarshal([]byte(newBench(t, clients...).do("export")), &exported); err != nil || len(exported) < len(clients) {
+			t.Errorf("%d clients, %v", len(exported), err)
+		}
+	})
 }
 
 // TestListIsAFile applies what list -json prints.

@@ -144,8 +144,9 @@ func TestImportResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.clients = store
-	if out := b.do("import", path, "-secrets", secrets); !strings.Contains(out, "120 added, 130 were there and equal, 0 bad") {
-		t.Errorf("the second run: %s", out)
+	status, out, progress := b.run("import", path, "-secrets", secrets)
+	if want := "120 added, 130 were there and equal, 0 bad\n"; status != Done || !strings.HasSuffix(out, want) || !strings.HasSuffix(progress, "250 of 250 rows: "+want) {
+		t.Errorf("the second run: status %d, %s%s", status, out, progress)
 	}
 	after, err := os.ReadFile(secrets)
 	if err != nil || !strings.HasPrefix(string(after), string(before)) || strings.Count(string(after), "\n") != 251 {

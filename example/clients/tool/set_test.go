@@ -83,7 +83,7 @@ func TestSet(t *testing.T) {
 	version := b.client("a").Version
 	b.do("set", "a", "-scope", "x")
 	if now := b.client("a").Version; now != version {
-		t.Error("a client that is so already was written")
+		t.Error("a client that has these values already was written")
 	}
 	b.refused("name a field to change", "set", "a", "-json")
 	b.refused("-clear colour", "set", "a", "-clear", "colour")

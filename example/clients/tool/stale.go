@@ -12,7 +12,7 @@ import (
 )
 
 var staleVerb = Verb{
-	Group: groupSecrets, Name: "stale-secrets", Args: "[-unused DAYS] [-expiring DAYS]", Summary: "list secrets that someone should look at",
+	Group: groupSecrets, Name: "stale-secrets", Args: "[-unused DAYS] [-expiring DAYS]", Summary: "list secrets that need attention",
 	Text: `Lists the secrets of all clients that are
   unused      not used for 90 days, or never since they were made that long ago
   expiring    valid for 14 more days at most
@@ -57,7 +57,7 @@ type staleSecret struct {
 // late is how late the time of a use may be written.
 const late = time.Minute
 
-// stale returns the secrets of a client that someone should look at.
+// stale returns the secrets of a client that need attention.
 func stale(c *registry.Client, now time.Time, unused, expiring time.Duration) (found []staleSecret) {
 	var newest time.Time
 	for _, s := range c.Secrets {
