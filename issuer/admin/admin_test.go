@@ -103,6 +103,7 @@ func (o *office) do(method, path, body string, status int) map[string]any {
 	if w.Code != status {
 		o.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
 	}
+	conforms(o.T, r, body, w)
 	if strings.Contains(w.Body.String(), "sha256:") || strings.Contains(w.Body.String(), `"hash"`) {
 		o.Errorf("%s %s shows a hash: %s", method, path, w.Body)
 	}
