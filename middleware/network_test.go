@@ -20,18 +20,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-func TestNetworkOf(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.7:443": "192.0.2.0/24", "192.0.2.7": "192.0.2.0/24", "[::ffff:192.0.2.7]:1": "192.0.2.0/24",
-		"[2001:db8:1:2ff:3::4]:443": "2001:db8:1:200::/56", "2001:db8:1:2ff:3::4": "2001:db8:1:200::/56", "fe80::1%eth0": "fe80::/56",
-		"": "", "@": "unknown", "a.example:443": "unknown",
-	} {
-		if got := networkOf(address); got != want {
-			t.Errorf("%q: %q, want %q", address, got, want)
-		}
-	}
-}
-
 // asking is a source that asks for the network of each call.
 type asking struct {
 	keys     jwks.Source
@@ -61,9 +49,10 @@ func TestNetworkOfARequest(t *testing.T) {
 		"ClientIP":             {clientIP: clientIP, want: "198.51.100.0/24"},
 		"ClientIP, proxied":    {clientIP: clientIP, header: "X-Forwarded-For", want: "198.51.100.0/24"},
 		"ClientIP before Echo": {clientIP: clientIP, extractor: echo.ExtractIPDirect(), want: "198.51.100.0/24"},
-		"ClientIP is nonsense": {clientIP: func(*http.Request) string { return "" }, want: "unknown"},
+		"ClientIP is nonsense": {clientIP: func(*http.Request) string { return "" }, want: "", unknown: 1},
 		"extractor":            {extractor: func(*http.Request) string { return "203.0.113.9" }, header: "X-Forwarded-For", want: "203.0.113.0/24"},
-		"extractor, nothing":   {extractor: func(*http.Request) string { return "" }, want: "unknown"},
+		"extractor, nothing":   {extractor: func(*http.Request) string { return "" }, want: "", unknown: 1},
+		"NAT64":                {clientIP: func(*http.Request) string { return "[64:ff9b::198.51.100.7]:443" }, want: "198.51.100.0/24"},
 		"unknown proxy":        {header: "X-Forwarded-For", want: "", unknown: 1},
 		"Forwarded":            {header: "Forwarded", want: "", unknown: 1},
 		"X-Real-IP":            {header: "X-Real-IP", want: "", unknown: 1},
