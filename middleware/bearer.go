@@ -132,6 +132,7 @@ type Bearer struct {
 	revokedFailed outcome
 	closeKeys     func() error
 	routes        routeIndex // of the Echo apps that it guards
+	hits, misses  counter    // of the cache
 }
 
 // New checks the configuration and copies it. It makes no request. The error

@@ -21,6 +21,9 @@ type Status struct {
 	// failure to answer introspection. Nil when it did not fail.
 	Revocations error
 
+	Hits   uint64 // requests whose token was in the cache of verified tokens
+	Misses uint64 // signature checks, also of tokens that were then refused
+
 	Cached  int // verified tokens in the cache
 	Answers int // answers of introspection in the cache
 	Asking  int // tokens that the issuer is being asked about
@@ -31,7 +34,7 @@ func (b *Bearer) Status() Status {
 	if !b.usable() {
 		return Status{Keys: errUnusable}
 	}
-	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Cached: b.cache.Len()}
+	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Hits: b.hits.total(), Misses: b.misses.total(), Cached: b.cache.Len()}
 	if b.introspector != nil {
 		s.Answers, s.Asking, s.Revocations = b.introspector.status()
 	}
