@@ -13,8 +13,8 @@ import (
 )
 
 // Where a request comes from is what the connection says, or what the app says
-// is to be believed; never what any caller can write. A proxy's address is no
-// caller's: bounds per network are off then, those per client are not.
+// is true; never what any caller can write. The address of a proxy is not that of a
+// caller: bounds per network are off then, those per client are not.
 func TestLockoutBehindProxy(t *testing.T) {
 	attempts := func(s *service, headers ...string) (tried int) {
 		for n := range 100 {
@@ -65,7 +65,7 @@ func TestLockoutBehindProxy(t *testing.T) {
 				t.Errorf("%d attempts, want %d", got, tt.tried)
 			}
 			if got := proxied(s); got != tt.events {
-				t.Errorf("%d events say that whom a proxy sends on is not known, want %d", got, tt.events)
+				t.Errorf("%d events say that callers behind a proxy are not known, want %d", got, tt.events)
 			}
 		})
 	}

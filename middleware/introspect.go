@@ -20,17 +20,16 @@ import (
 // Introspection is how an API asks its issuer about tokens, for
 // [Config.Introspection]. Endpoint, ClientID and ClientSecret are required.
 //
-// Answers are cached, at most 10 000 of them, and a token is asked about once,
-// however many requests bring it. At most 256 tokens are asked about at the same time.
-// One client, by the client_id of its tokens, takes at most a quarter of each: its
-// further tokens are answered 503, and its own oldest answers are evicted.
+// At most 10 000 answers are cached. Requests with the same token share one question.
+// At most 256 questions are open at the same time. One client, by the client_id of its
+// tokens, has at most a quarter of each: its further tokens are answered 503, and its
+// own oldest answers are evicted.
 //
-// A token that the issuer refuses to judge (a 4xx status, or an answer that cannot be
-// read) is answered 503 and not asked about for a second. Other tokens are: what is
-// wrong with one concerns that one. When the issuer fails (no answer, any other status
-// than 200 and 4xx, or 401 and 429, which are about this API) no token is asked about
-// for a second, or as long as Retry-After says with 429 and 503, up to a minute. Cached
-// answers serve on.
+// If the issuer answers 4xx about a token, or something that cannot be read, requests
+// with that token are answered 503 for a second without another question. Other tokens
+// are not affected. If the issuer fails (no answer, 401, 429, or any status but 200 and
+// 4xx), it is asked nothing for a second, or for as long as Retry-After of a 429 or 503
+// says, up to a minute. Cached answers stay in use.
 type Introspection struct {
 	// Endpoint is the issuer's introspection endpoint: https, or http on the
 	// loopback, such as "https://auth.example.com/introspect".
@@ -52,7 +51,7 @@ type Introspection struct {
 	Client *http.Client
 
 	// InsecureHTTP allows http beyond the loopback: the credentials and every
-	// token then cross the network for all to read.
+	// token are then readable on the network.
 	InsecureHTTP bool
 }
 
@@ -84,13 +83,13 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// introspector asks, and caches what it was told.
+// introspector asks the issuer, and caches its answers.
 type introspector struct {
 	Introspection
 	flights singleflight.Group
 	closed  context.Context
 	close   context.CancelFunc
-	report  func(context.Context, Event) // of changes; nil: nobody wants to know
+	report  func(context.Context, Event) // of changes; nil: not observed
 
 	mu      sync.Mutex
 	answers *answers
@@ -102,7 +101,7 @@ type introspector struct {
 type trouble struct {
 	err  error
 	ends time.Time
-	told bool // by the issuer, so a request that was under way does not end it
+	told bool // the issuer sent Retry-After: an answer to an earlier request does not end it
 }
 
 func newIntrospector(c Introspection) (*introspector, error) {
@@ -125,7 +124,7 @@ func (i *introspector) revoked(ctx context.Context, jti, clientID, token string)
 	if known, ok := i.answers.get(id); ok {
 		return known.revoked, known.err
 	}
-	detached := context.WithoutCancel(ctx) // one caller's leaving is not the others' concern
+	detached := context.WithoutCancel(ctx) // a caller that leaves does not end it for the rest
 	flight := i.flights.DoChan(id, func() (any, error) { return i.fly(detached, id, digest(clientID), token) })
 	select {
 	case answer := <-flight:

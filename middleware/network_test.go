@@ -32,8 +32,8 @@ func (a *asking) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 }
 
 // Where a request comes from: Config.ClientIP says so, or Echo's IPExtractor, or the
-// connection. Behind a proxy that nobody has named it is not known, and an event says
-// so once.
+// connection. Behind an unknown proxy, or without an IP address, it is not known, and an
+// event says so once.
 func TestNetworkOfARequest(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	token := "Bearer " + goodToken(t, keys)
@@ -87,8 +87,7 @@ func TestNetworkOfARequest(t *testing.T) {
 	}
 }
 
-// A caller that floods with forged key ids keeps none of another network's tokens by
-// a new key out.
+// A flood of forged key ids does not keep out a token of another network by a new key.
 func TestForgedKeyIDsLeaveRoomForANewKey(t *testing.T) {
 	old, both := newKeyring(t, ecKey), newKeyring(t, edKey, ecKey)
 	var slow atomic.Bool

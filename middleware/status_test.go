@@ -19,9 +19,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Ready and Status follow the keys and the revocations. A failure that nobody can
-// look into again counts for some seconds, or an API that gets no requests while it is
-// not ready would stay so.
+// Ready and Status follow the keys and the revocations. A failure that cannot
+// be checked again counts for some seconds: an API that gets no requests while it is not
+// ready would stay so.
 func TestReadyAndStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := newKeyring(t, ecKey)

@@ -348,7 +348,7 @@ func TestListReadsNoBody(t *testing.T) {
 }
 
 // TRAPS: A proxy's `//`, `..` in an admin path redirected out of the group. Escaped,
-// slashes are a part of an id, and dots alone are none.
+// slashes are a part of an id. An id is not dots alone.
 func TestUncleanPaths(t *testing.T) {
 	o := newOffice(t)
 	for _, base := range []string{"/clients-of/us", "/console"} {

@@ -14,9 +14,8 @@ var (
 	compatible = netip.MustParsePrefix("::/96")           // RFC 4291, section 2.5.5.1
 )
 
-// embedded returns the IPv4 addresses in an IPv6 address: those that it certainly
-// stands for if there is a translator, and those that it may stand for, by how the
-// translator is set up.
+// embedded returns the IPv4 addresses in an IPv6 address: those that a translator
+// certainly sends to, and those that it may send to, depending on how it is set up.
 func embedded(addr netip.Addr) (certain, possible []netip.Addr) {
 	if !addr.Is6() {
 		return nil, nil
