@@ -103,6 +103,7 @@ func (o *office) do(method, path, body string, status int) map[string]any {
 	if w.Code != status {
 		o.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
 	}
+	conforms(o.T, r, body, w)
 	if strings.Contains(w.Body.String(), "sha256:") || strings.Contains(w.Body.String(), `"hash"`) {
 		o.Errorf("%s %s shows a hash: %s", method, path, w.Body)
 	}
@@ -347,7 +348,7 @@ func TestListReadsNoBody(t *testing.T) {
 }
 
 // TRAPS: A proxy's `//`, `..` in an admin path redirected out of the group. Escaped,
-// slashes are a part of an id, and dots alone are none.
+// slashes are a part of an id. An id is not dots alone.
 func TestUncleanPaths(t *testing.T) {
 	o := newOffice(t)
 	for _, base := range []string{"/clients-of/us", "/console"} {

@@ -132,7 +132,7 @@ func TestAlgorithmSigns(t *testing.T) {
 			if err := k.key.alg.verify(k.key.Public(), append(input, 0), signature); err == nil {
 				t.Fatalf("%s: verified something else", alg)
 			}
-			if err := k.key.alg.verify(strangers()[alg].key.Public(), input, signature); err == nil {
+			if err := k.key.alg.verify(otherKeys()[alg].key.Public(), input, signature); err == nil {
 				t.Fatalf("%s: verified with another key", alg)
 			}
 		}

@@ -51,8 +51,8 @@ func TestParseSetOfTenThousand(t *testing.T) {
 		t.Errorf("Find allocates %v times", allocations)
 	}
 	// The same id again and again, and always another key: none of them is meant.
-	other := string(sure(json.Marshal(strangers()["EdDSA"].key.jwk())))
-	same := strings.Repeat(strings.Replace(one, "KID", "k", 1)+","+strings.Replace(other, strangers()["EdDSA"].key.ID(), "k", 1)+",", n/2)
+	other := string(sure(json.Marshal(otherKeys()["EdDSA"].key.jwk())))
+	same := strings.Repeat(strings.Replace(one, "KID", "k", 1)+","+strings.Replace(other, otherKeys()["EdDSA"].key.ID(), "k", 1)+",", n/2)
 	if s := sure(ParseSet([]byte(`{"keys":[`+same+one+`]}`), nil)); s.Len() != 1 || s.Find("KID", "EdDSA") == nil {
 		t.Errorf("%d keys", s.Len())
 	}
@@ -144,7 +144,7 @@ func TestNewSet(t *testing.T) {
 	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
 		t.Errorf("one key thrice is %d keys", set.Len())
 	}
-	other := sure(NewKey(strangers()["ES256"].key.public, "", key.ID()))
+	other := sure(NewKey(otherKeys()["ES256"].key.public, "", key.ID()))
 	if set, err := NewSet(key, other); set != nil || err == nil {
 		t.Error("two keys with one id and one algorithm")
 	}

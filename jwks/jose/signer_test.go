@@ -33,7 +33,7 @@ func TestParseSignerRefuses(t *testing.T) {
 		return sure(json.Marshal(members))
 	}
 	var strange map[string]any
-	if err := json.Unmarshal(sure(strangers()["ES256"].MarshalPrivate()), &strange); err != nil {
+	if err := json.Unmarshal(sure(otherKeys()["ES256"].MarshalPrivate()), &strange); err != nil {
 		t.Fatal(err)
 	}
 	for name, jwk := range map[string][]byte{

@@ -42,7 +42,7 @@ type jwsFile struct {
 	}
 }
 
-// text is a vector's token; the JSON serialisation stands there as an object.
+// text is a vector's token; the JSON serialisation is an object there.
 func text(jws json.RawMessage) string {
 	var token string
 	if json.Unmarshal(jws, &token) == nil {
