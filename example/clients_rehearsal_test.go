@@ -12,8 +12,8 @@ func TestApplyKilledOften(t *testing.T) {
 	testKilled(t, "apply", 100)
 }
 
-// TestImportKilledOften kills import 100 times on each storage.
+// TestImportKilledOften kills import 30 times on each storage.
 func TestImportKilledOften(t *testing.T) {
 	t.Parallel()
-	testKilled(t, "import", 100)
+	testKilled(t, "import", 30)
 }

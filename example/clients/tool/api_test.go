@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -106,13 +107,8 @@ func TestAPIErrors(t *testing.T) {
 		"there is no admin API":           {"ADMIN_URL": good["ISSUER"] + "/elsewhere"},
 		"is no URL":                       {"ADMIN_URL": "http://%zz"},
 	} {
-		b.env = map[string]string{}
-		for name, value := range good {
-			b.env[name] = value
-		}
-		for name, value := range change {
-			b.env[name] = value
-		}
+		b.env = maps.Clone(good)
+		maps.Copy(b.env, change)
 		status, out, err := b.run("list")
 		if status != Failed || !strings.Contains(err, says) {
 			t.Errorf("status %d, %s%s, want %q", status, out, err, says)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -33,11 +34,11 @@ func fromAPI(r *record) (*registry.Client, error) {
 }
 
 func pathOf(id string, more ...string) string {
-	path := "/clients/" + url.PathEscape(id)
+	parts := []string{"/clients", url.PathEscape(id)}
 	for _, part := range more {
-		path += "/" + url.PathEscape(part)
+		parts = append(parts, url.PathEscape(part))
 	}
-	return path
+	return strings.Join(parts, "/")
 }
 
 func (a *apiClients) Client(ctx context.Context, id string) (*registry.Client, error) {
@@ -167,10 +168,10 @@ func (a *apiClients) RemoveSecret(ctx context.Context, id, secretID string, revo
 
 // Revoke revokes the tokens of a client, or of all. The tool makes no other change.
 func (a *apiClients) Revoke(ctx context.Context, c registry.Change) (int64, error) {
-	switch c.Kind {
-	case registry.ClientCutOff:
+	switch {
+	case c.Kind == registry.ClientCutOff:
 		return 0, a.call(ctx, http.MethodPost, pathOf(c.ClientID, "revoke"), nil, nil)
-	case registry.AllCutOff:
+	case c.Kind == registry.AllCutOff:
 		return 0, a.call(ctx, http.MethodPost, "/clients/revoke", nil, nil)
 	}
 	return 0, errors.New("the admin API cannot make this change of the feed")

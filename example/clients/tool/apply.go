@@ -56,7 +56,7 @@ func (s *Session) apply(ctx context.Context, path, secrets string, prune bool) e
 		case err == nil:
 			made.Changes = append(made.Changes, step)
 			if !s.JSON {
-				fmt.Fprint(s.Out, step.String())
+				_, _ = fmt.Fprint(s.Out, step.String()) // what was made stays made
 			}
 		case refusedOne(err):
 			failed = append(failed, failure{step.ID, step.reason(err)})

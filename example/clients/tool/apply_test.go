@@ -146,7 +146,7 @@ func (c *changing) Register(ctx context.Context, to registry.Client) (registry.C
 // compared, says so, and does the rest.
 func TestApplyConflict(t *testing.T) {
 	t.Parallel()
-	secret := filepath.Join(t.TempDir(), "secrets.csv")
+	secrets := filepath.Join(t.TempDir(), "secrets.csv")
 	for name, c := range map[string]struct {
 		change func(ctx context.Context, store Clients) error
 		file   string
@@ -162,13 +162,14 @@ func TestApplyConflict(t *testing.T) {
 		"added": {func(ctx context.Context, store Clients) error {
 			_, err := store.Register(ctx, registry.Client{ID: "c"})
 			return err
-		}, `[{"client_id": "c", "client_name": "ours"}, {"client_id": "b", "client_name": "ours"}]`, []string{"-secrets", secret}, "c: another call has added it"},
+		}, `[{"client_id": "c", "client_name": "ours"}, {"client_id": "b", "client_name": "ours"}]`, []string{"-secrets", secrets}, "c: another call has added it"},
 		"changed before it is pruned": {func(ctx context.Context, store Clients) error {
 			_, err := store.Update(ctx, registry.Client{ID: "a", Name: "theirs", Version: 1})
 			return err
 		}, `[{"client_id": "b"}]`, []string{"-prune"}, "a: another call has changed it"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t, registry.Client{ID: "a"}, registry.Client{ID: "b"})
 			store := b.clients
 			b.clients = &changing{store, func(ctx context.Context) error { return c.change(ctx, store) }}
@@ -208,6 +209,7 @@ func TestApplyLate(t *testing.T) {
 			"apply", `[{"client_id": "b"}]`, []string{"-prune"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t, registry.Client{ID: "a"})
 			path := filepath.Join(b.dir, "secrets.csv")
 			file, err := openSecrets(path)

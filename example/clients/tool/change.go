@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"strings"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
@@ -78,14 +79,14 @@ func (s *Session) update(ctx context.Context, stored, changed *registry.Client) 
 	if err != nil {
 		return err
 	}
-	text := ""
+	lines := []string{"client " + stored.ID + " is changed:"}
 	for _, change := range changes {
-		text += "\n  " + change.String()
+		lines = append(lines, "  "+change.String())
 	}
 	if now.Disabled && !stored.Disabled {
-		text += "\nits tokens are revoked"
+		lines = append(lines, "its tokens are revoked")
 	}
-	return s.say(recordOf(&now), "client %s is changed:%s", stored.ID, text)
+	return s.say(recordOf(&now), "%s", strings.Join(lines, "\n"))
 }
 
 var disableVerb = Verb{

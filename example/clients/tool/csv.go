@@ -85,11 +85,7 @@ func setHash(d *desired, cell string) error {
 	}
 	secret, err := registry.ImportSecret(cell)
 	if err != nil {
-		var invalid *registry.InvalidError
-		if errors.As(err, &invalid) {
-			return errors.New(invalid.Problem)
-		}
-		return err
+		return errors.New(strings.TrimPrefix(plain(err).Error(), "secret_hash: "))
 	}
 	d.client.Secrets = []registry.Secret{secret}
 	return nil

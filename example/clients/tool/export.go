@@ -52,7 +52,7 @@ func (s *Session) exportJSON(clients []registry.Client, hashes bool) error {
 			if !hashes {
 				break
 			}
-			if registry.Secret(secret).Hash == "" || secret.Validate() != nil {
+			if secret.Hash == "" || secret.Validate() != nil {
 				return errors.New("the admin API shows no hashes: export with -hashes from the database")
 			}
 			r.Secrets = append(r.Secrets, secretRecord{ID: secret.ID, Label: secret.Label, Generated: secret.Generated(), Hash: secret.Hash, ExpiresAt: secret.ExpiresAt})

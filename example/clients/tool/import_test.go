@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func TestImportResumes(t *testing.T) {
 		t.Errorf("the second run: status %d, %s%s", status, out, progress)
 	}
 	after, err := os.ReadFile(secrets)
-	if err != nil || !strings.HasPrefix(string(after), string(before)) || strings.Count(string(after), "\n") != 251 {
+	if err != nil || !bytes.HasPrefix(after, before) || strings.Count(string(after), "\n") != 251 {
 		t.Errorf("%v, the file of secrets has %d lines", err, strings.Count(string(after), "\n"))
 	}
 	for n := range 250 {

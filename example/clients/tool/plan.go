@@ -178,20 +178,21 @@ func (p *plan) summary(added, changed, deleted string) string {
 // String shows the step as plan and apply do.
 func (step *planned) String() string {
 	sign := map[string]string{"add": "+", "change": "~", "delete": "-"}[step.Action]
-	text := sign + " " + step.ID
+	var text strings.Builder
+	text.WriteString(sign + " " + step.ID)
 	if step.Note != "" {
-		text += " (" + step.Note + ")"
+		text.WriteString(" (" + step.Note + ")")
 	}
-	text += "\n"
+	text.WriteString("\n")
 	for _, f := range step.Fields {
 		switch {
 		case step.Action == "add":
-			text += "    " + f.Name + ": " + dash(f.To) + "\n"
+			text.WriteString("    " + f.Name + ": " + dash(f.To) + "\n")
 		case f.Name == "secrets":
-			text += "    secrets: + " + f.To + "\n"
+			text.WriteString("    secrets: + " + f.To + "\n")
 		default:
-			text += "    " + f.String() + "\n"
+			text.WriteString("    " + f.String() + "\n")
 		}
 	}
-	return text
+	return text.String()
 }

@@ -102,7 +102,7 @@ func (p Program) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer storage.Close()
+	defer func() { _ = storage.Close() }()
 	s.Clients, s.Place = bounded{storage.Clients, storage.Place}, storage.Place
 	return explain(do(registry.AsOperator(ctx), s, given), s.Place, verb.Name)
 }

@@ -148,7 +148,7 @@ func strict(doc []byte, t reflect.Type) (map[string]json.RawMessage, error) {
 		return nil, err
 	}
 	known := map[string]bool{}
-	for field := range t.Fields() {
+	for _, field := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		known[name] = true
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -120,9 +121,7 @@ func (s *secretsFile) secrets(ids []string) (map[string]string, error) {
 			return nil, err
 		}
 	}
-	for id, plain := range made {
-		s.known[id] = plain
-	}
+	maps.Copy(s.known, made)
 	return s.known, nil
 }
 

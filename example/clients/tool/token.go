@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -59,10 +58,8 @@ func (s *Session) secretFor(id, secrets, secretFile string) (secret string, err 
 		return "", errors.New("-secrets and -secret-file are both set: write one of them")
 	case secrets != "":
 		return secretOf(secrets, id)
-	case secretFile == "-":
-		secret, err = firstLine(s.In)
 	case secretFile != "":
-		file, opened := os.Open(secretFile)
+		file, opened := s.input(secretFile)
 		if opened != nil {
 			return "", opened
 		}
