@@ -29,7 +29,7 @@ func failing(t *testing.T, env []string, args ...string) (status int, out string
 // API, and shows it through both.
 func TestClientsToolFields(t *testing.T) {
 	t.Parallel()
-	p, database := onSQLite(t)
+	p, database := toolOnSQLite(t)
 	words := strings.Fields(clients(t, database, "add", "operator", "-scope", "clients:admin", "-audience", p.url+"/v1"))
 	api := []string{"ADMIN_URL=" + p.url + "/admin", "CLIENT_ID=operator", "CLIENT_SECRET=" + words[len(words)-1]}
 	show := func(env []string) (shown map[string]any) {
@@ -75,7 +75,7 @@ func TestClientsToolFields(t *testing.T) {
 // TestClientsToolStatus holds the exit status of plan, apply, import and stale-secrets.
 func TestClientsToolStatus(t *testing.T) {
 	t.Parallel()
-	p, env := onSQLite(t)
+	p, env := toolOnSQLite(t)
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)

@@ -33,7 +33,7 @@ func TestImportKilled(t *testing.T) {
 }
 
 func testKilled(t *testing.T, verb string, kills int) {
-	for name, storage := range map[string]func(*testing.T) (*process, []string){"SQLite": onSQLite, "PostgreSQL": onPostgres, "admin API": onAPI} {
+	for name, storage := range map[string]func(*testing.T) (*process, []string){"SQLite": toolOnSQLite, "PostgreSQL": toolOnPostgres, "admin API": toolOnAPI} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, env := storage(t)
@@ -46,23 +46,23 @@ func testKilled(t *testing.T, verb string, kills int) {
 	}
 }
 
-// onSQLite starts an issuer, and returns the environment of the tool.
-func onSQLite(t *testing.T) (*process, []string) {
+// toolOnSQLite starts an issuer, and returns the environment of the tool.
+func toolOnSQLite(t *testing.T) (*process, []string) {
 	t.Helper()
 	env := []string{"DATA_DIR=" + filepath.Join(t.TempDir(), "data")}
 	return start(t, "example", append(env, "CLIENT_ID=first", "CLIENT_SECRET=secret456")...), env
 }
 
-func onPostgres(t *testing.T) (*process, []string) {
+func toolOnPostgres(t *testing.T) (*process, []string) {
 	t.Helper()
 	env := []string{"DATABASE_URL=" + database(t), kek}
 	return start(t, "example", append(env, "CLIENT_ID=first", "CLIENT_SECRET=secret456")...), env
 }
 
-// onAPI is SQLite, through the admin API.
-func onAPI(t *testing.T) (*process, []string) {
+// toolOnAPI is SQLite, through the admin API.
+func toolOnAPI(t *testing.T) (*process, []string) {
 	t.Helper()
-	p, env := onSQLite(t)
+	p, env := toolOnSQLite(t)
 	words := strings.Fields(clients(t, env, "add", "operator", "-scope", "clients:admin", "-audience", p.url+"/v1"))
 	return p, []string{"ADMIN_URL=" + p.url + "/admin", "CLIENT_ID=operator", "CLIENT_SECRET=" + words[len(words)-1]}
 }
