@@ -56,7 +56,7 @@ func (s *Session) apply(ctx context.Context, path, secrets string, prune bool) e
 		case err == nil:
 			made.Changes = append(made.Changes, step)
 			if !s.JSON {
-				_, _ = fmt.Fprint(s.Out, step.String()) // what was made stays made
+				_, _ = fmt.Fprint(s.Out, step.String()) // the change is made, whether it can be printed or not
 			}
 		case refusedOne(err):
 			failed = append(failed, failure{step.ID, step.reason(err)})
@@ -92,9 +92,9 @@ func (p *plan) added() (clients []*desired) {
 	return clients
 }
 
-// do makes the step. Doing it again after a crash does no harm. A conflict is none if
-// the client is now as the file says: a run that was killed may have sent its last
-// change, which was made late.
+// do makes the step. It may be repeated after a crash. After a conflict it compares the
+// client once more: the last change of a killed run may have been made late, and then the
+// client is what the file says.
 func (step *planned) do(ctx context.Context, s *Session, a *adder) (err error) {
 	switch step.Action {
 	case "add":

@@ -132,7 +132,7 @@ func (i *importing) rows(ctx context.Context, a *adder, rows []row) error {
 		switch err := a.add(ctx, d); {
 		case err == nil:
 			i.Added++
-		case errors.Is(err, registry.ErrConflict): // with what a killed run sent last, or by another call
+		case errors.Is(err, registry.ErrConflict): // the last registration of a killed run may have been made late
 			stored, err := i.s.Client(ctx, d.client.ID)
 			if err == nil {
 				err = i.compare(d, stored)
