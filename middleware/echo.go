@@ -35,8 +35,8 @@ func TokenFrom(c echo.Context) *Token {
 }
 
 // Require lets a request in with a valid token that was granted all the scopes;
-// with none named, any valid token. A scope that cannot exist (RFC 6749, section
-// 3.3: the empty one, or one with a space) lets nobody in.
+// with none named, any valid token. With a scope that cannot exist (RFC 6749,
+// section 3.3: the empty one, or one with a space) it lets no request in.
 //
 // A second Require of the same Bearer on a route, such as a group's and a
 // handler's, verifies the token once. One of another Bearer verifies it anew.
@@ -45,7 +45,7 @@ func (b *Bearer) Require(scopes ...string) echo.MiddlewareFunc {
 }
 
 // RequireAny lets a request in with a valid token that was granted at least one
-// of the scopes. With none named it lets nobody in.
+// of the scopes. With none named it lets no request in.
 func (b *Bearer) RequireAny(scopes ...string) echo.MiddlewareFunc {
 	return b.Echo(EchoOptions{}).RequireAny(scopes...)
 }
@@ -58,7 +58,7 @@ func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.Mi
 	return b.Echo(EchoOptions{}).RequireFunc(check)
 }
 
-// EchoOptions are habits of Echo's own middleware. All are optional.
+// EchoOptions are options that Echo's own middleware has too. All are optional.
 type EchoOptions struct {
 	// Skipper, when it returns true, calls the next handler with no check at all
 	// and no token. Default never. Decide by c.Path(), the route: the raw path of
@@ -79,7 +79,7 @@ type EchoOptions struct {
 }
 
 // EchoGuard makes Echo middleware of one [Bearer] with [EchoOptions]. The zero
-// EchoGuard lets nobody in: its middleware answers 500.
+// EchoGuard answers 500.
 type EchoGuard struct {
 	bearer  *Bearer
 	options EchoOptions
@@ -160,7 +160,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	g.keep(c, a, prior)
 	began := b.clock()
 	if err := g.check(c, a.token); err != nil {
-		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // Echo's handler looks no deeper either
+		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // as Echo's handler does
 			b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
 			if h := c.Response().Header(); he.Code == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
 				h.Set("Www-Authenticate", challenge(b.realm, &Error{})) // RFC 9110, section 15.5.2: every 401 has one

@@ -38,6 +38,7 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressO
 		}
 	}
 	if cached != nil {
+		b.hits.add(r)
 		v, now := &cached.Value, time.Now() // after the key, which may take a while
 		if e := b.current(ctx, v, now); e != nil {
 			return v, e
@@ -91,6 +92,7 @@ func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verifi
 	if e != nil {
 		return nil, e
 	}
+	b.misses.add(r)
 	payload, err := jws.Verify(key)
 	if err != nil {
 		return nil, invalidToken(event.BadSignature, err)

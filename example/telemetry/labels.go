@@ -49,7 +49,7 @@ func (c *clients) label(e *event.Event) string {
 var (
 	knownOps = []event.Op{
 		event.OpToken, event.OpRevoke, event.OpIntrospect, event.OpRequest,
-		event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpRemoveSecret, event.OpRevokeClient,
+		event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpAddSecret, event.OpRemoveSecret, event.OpRevokeClient,
 		event.OpRotateKey, event.OpKeyStore, event.OpFetch, event.OpFollow, event.OpRecord, event.OpConfig,
 	}
 	knownReasons = event.Reasons()

@@ -154,7 +154,7 @@ func classOf(e *event.Event) *definition {
 			return &operatorActions
 		}
 		return &requests
-	case event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpRemoveSecret, event.OpRevokeClient:
+	case event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpAddSecret, event.OpRemoveSecret, event.OpRevokeClient:
 		return &operatorActions
 	default:
 		return &backgroundEvents

@@ -49,25 +49,29 @@ func (o *office) one() admin.Event {
 	return e
 }
 
-func newOffice(t *testing.T) *office {
+func newOffice(t *testing.T, change ...func(*issuer.Config)) *office {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "issuer.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	return newOfficeOn(t, store)
+	return newOfficeOn(t, store, change...)
 }
 
-// newOfficeOn is an office on a store.
-func newOfficeOn(t *testing.T, store registry.Manager) *office {
+// newOfficeOn is an office on a store, of an issuer that change configures.
+func newOfficeOn(t *testing.T, store registry.Manager, change ...func(*issuer.Config)) *office {
 	t.Helper()
 	keys, err := jwks.Open(t.Context(), jwks.File(filepath.Join(t.TempDir(), "keys.json")), jwks.Policy{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { keys.Close() })
-	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
+	config := issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store}
+	for _, c := range change {
+		c(&config)
+	}
+	iss, err := issuer.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +103,7 @@ func (o *office) do(method, path, body string, status int) map[string]any {
 	if w.Code != status {
 		o.Fatalf("%s %s %s: %d %s, want %d", method, path, body, w.Code, w.Body, status)
 	}
+	conforms(o.T, r, body, w)
 	if strings.Contains(w.Body.String(), "sha256:") || strings.Contains(w.Body.String(), `"hash"`) {
 		o.Errorf("%s %s shows a hash: %s", method, path, w.Body)
 	}
@@ -343,7 +348,7 @@ func TestListReadsNoBody(t *testing.T) {
 }
 
 // TRAPS: A proxy's `//`, `..` in an admin path redirected out of the group. Escaped,
-// slashes are a part of an id, and dots alone are none.
+// slashes are a part of an id. An id is not dots alone.
 func TestUncleanPaths(t *testing.T) {
 	o := newOffice(t)
 	for _, base := range []string{"/clients-of/us", "/console"} {

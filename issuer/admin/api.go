@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
@@ -34,8 +33,8 @@ func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 	return http.StatusOK, map[string]any{"clients": records}, nil
 }
 
-// register adds a client (RFC 7591, section 3.2.1) with a generated secret. It
-// makes up an id where none is given.
+// register adds a client (RFC 7591, section 3.2.1) with a generated secret, or with
+// the one whose hash it is given. It generates an id where none is given.
 func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	var asked record
 	if err := readJSON(r, &asked); err != nil {
@@ -60,6 +59,12 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 		return 0, nil, refused
 	}
 	plain, secret := registry.GenerateSecret()
+	if asked.SecretHash != "" || asked.SecretID != "" {
+		plain = ""
+		if secret, refused = importSecret(asked.SecretID, asked.SecretHash); refused != nil {
+			return 0, nil, refused
+		}
+	}
 	c.Secrets = []registry.Secret{secret}
 	e.Target, e.SecretID = loggable(c.ID), secret.ID
 	c, err := a.manager.Register(r.Context(), c)
@@ -68,7 +73,10 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	}
 	a.sync(r.Context())
 	answer, never := recordOf(c), integer(0)
-	answer.Secret, answer.SecretExpiresAt = plain, &never
+	answer.Secret = plain
+	if plain != "" {
+		answer.SecretExpiresAt = &never
+	}
 	return http.StatusCreated, answer, nil
 }
 
@@ -102,6 +110,8 @@ func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
 	switch {
 	case asked.Secret != "":
 		return 0, nil, invalidMetadata("client_secret: a PUT does not change it: POST to the client's /secrets generates another")
+	case asked.SecretHash != "" || asked.SecretID != "":
+		return 0, nil, invalidMetadata("client_secret_hash: a PUT does not change secrets: POST it to the client's /secrets/add")
 	case asked.SecretExpiresAt != nil:
 		return 0, nil, invalidMetadata("client_secret_expires_at: a PUT does not change it")
 	}
@@ -138,72 +148,6 @@ func (a *API) remove(r *http.Request, _ *Event) (int, any, error) {
 	}
 	a.sync(r.Context())
 	return http.StatusOK, struct{}{}, nil
-}
-
-// rotate generates a secret. The others end after overlap seconds, by default
-// after one day. With revoke they end now, and the client's tokens are revoked.
-func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
-	asked := struct {
-		Label   string   `json:"label"`
-		Overlap *integer `json:"overlap"`
-		Revoke  bool     `json:"revoke"`
-	}{}
-	if err := readJSON(r, &asked); err != nil {
-		return 0, nil, err
-	}
-	overlap := 24 * time.Hour
-	if asked.Overlap != nil {
-		if *asked.Overlap < 0 || *asked.Overlap > maxSeconds {
-			return 0, nil, malformed("overlap is not a number of seconds up to a year")
-		}
-		overlap = time.Duration(*asked.Overlap) * time.Second
-	} else if asked.Revoke {
-		overlap = 0
-	}
-	rotation := registry.Rotation{Overlap: overlap, Label: asked.Label, Revoke: asked.Revoke}
-	if asked.Revoke && overlap != 0 {
-		return 0, nil, malformed("overlap is not 0: secrets whose tokens are revoked end at once")
-	}
-	if err := rotation.Validate(); err != nil {
-		return 0, nil, err
-	}
-	id := r.PathValue("id")
-	plain, err := a.manager.RotateSecret(r.Context(), id, rotation)
-	if err != nil {
-		return 0, nil, err
-	}
-	a.sync(r.Context())
-	e.SecretID, _ = registry.SecretID(plain)
-	return http.StatusCreated, map[string]any{"client_id": id, "secret_id": e.SecretID, "client_secret": plain, "client_secret_expires_at": 0}, nil
-}
-
-// removeSecret removes a secret. With the parameter revoke=true the tokens that
-// the client got with it are revoked.
-func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
-	id, secret := secretOf(r, e)
-	if err := readNothing(r); err != nil {
-		return 0, nil, err
-	}
-	var revoke bool
-	switch r.URL.Query().Get("revoke") {
-	case "", "false":
-	case "true":
-		revoke = true
-	default:
-		return 0, nil, malformed("revoke is not true or false")
-	}
-	if err := a.manager.RemoveSecret(r.Context(), id, secret, revoke); err != nil {
-		return 0, nil, err
-	}
-	a.sync(r.Context())
-	return http.StatusOK, struct{}{}, nil
-}
-
-// secretOf returns the client and the secret that a path names.
-func secretOf(r *http.Request, e *Event) (id, secret string) {
-	id, secret = r.PathValue("id"), r.PathValue("secret")
-	e.SecretID = loggable(secret)
-	return id, secret
 }
 
 // revokeClient revokes every token that the client has been granted so far.

@@ -107,8 +107,11 @@ func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
+// errNullElement is about a null that encoding/json would take for an empty text.
+var errNullElement = errors.New("it holds null: leave that out")
+
 // exact checks the names of members against those of the type, deeply, and that
-// integers are whole numbers.
+// integers are whole numbers, and that lists and maps hold no null.
 func exact(value []byte, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -123,6 +126,9 @@ func exact(value []byte, t reflect.Type) error {
 			return errors.New(plain(err))
 		}
 		for _, element := range elements {
+			if string(element) == "null" {
+				return errNullElement
+			}
 			if err := exact(element, t.Elem()); err != nil {
 				return err
 			}
@@ -136,8 +142,16 @@ func exact(value []byte, t reflect.Type) error {
 		return nil
 	}
 	members, err := object(value)
-	if err != nil || t.Kind() == reflect.Map {
+	if err != nil {
 		return err
+	}
+	if t.Kind() == reflect.Map {
+		for name, member := range members {
+			if string(member) == "null" {
+				return fmt.Errorf("%.64q: %w", name, errNullElement)
+			}
+		}
+		return nil
 	}
 	fields := fieldsOf(t)
 	for name, member := range members {

@@ -14,13 +14,14 @@ import (
 
 // Record is a client and a secret for it, as [ReadRecords] reads them.
 type Record struct {
-	Client registry.Client // without secrets
-	Secret string          // to be hashed by registry.HashSecret; empty for none
+	Client registry.Client // its only secret is that of client_secret_hash, if any
+	Secret string          // client_secret, to be hashed by registry.HashSecret; empty for none
 }
 
-// ReadRecords reads a JSON array of clients in the form of this API. Each may have
-// a client_secret: any that registry.HashSecret takes. Members that are unknown or
-// repeated are refused, as are two clients of one id.
+// ReadRecords reads a JSON array of clients in the form of this API. Each may have a
+// client_secret, which is any that registry.HashSecret takes, or a client_secret_hash,
+// which is any that registry.ImportSecret takes. Unknown and repeated members are
+// refused, and so are two clients with the same id.
 //
 // Ignored: version, client_id_issued_at and client_secret_expires_at. A secret from
 // a file does not expire.
@@ -63,9 +64,19 @@ func readRecord(doc []byte) (Record, error) {
 	if r.Secret != "" && !registry.ValidSecret(r.Secret) {
 		return Record{}, errors.New("client_secret: write 1 to 1024 characters of printable ASCII")
 	}
+	if r.Secret != "" && r.SecretHash != "" {
+		return Record{}, errors.New("client_secret and client_secret_hash are both set: write one of them")
+	}
 	c, refused := r.client()
 	if refused != nil {
 		return Record{}, errors.New(refused.description)
+	}
+	if r.SecretHash != "" || r.SecretID != "" {
+		secret, refused := importSecret(r.SecretID, r.SecretHash)
+		if refused != nil {
+			return Record{}, errors.New(refused.description)
+		}
+		c.Secrets = []registry.Secret{secret}
 	}
 	c.Version = 0
 	return Record{c, r.Secret}, nil
@@ -74,9 +85,13 @@ func readRecord(doc []byte) (Record, error) {
 // record is a client as the API shows it: the names of RFC 7591, section 2 where
 // it has one, and never the hash of a secret.
 type record struct {
-	ID       string  `json:"client_id"`
-	Secret   string  `json:"client_secret,omitempty"` // at registration, once
-	IssuedAt integer `json:"client_id_issued_at,omitempty"`
+	ID     string `json:"client_id"`
+	Secret string `json:"client_secret,omitempty"` // at registration, once
+	// SecretHash is the hash of a secret to import, and SecretID is its id, generated if
+	// it is left out. No answer shows them here.
+	SecretHash string  `json:"client_secret_hash,omitempty"`
+	SecretID   string  `json:"secret_id,omitempty"`
+	IssuedAt   integer `json:"client_id_issued_at,omitempty"`
 	// SecretExpiresAt is 0 for never, and required where there is a secret.
 	SecretExpiresAt *integer          `json:"client_secret_expires_at,omitempty"`
 	Name            string            `json:"client_name,omitempty"`

@@ -59,7 +59,7 @@ var members = map[string]string{
 	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
 	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Version": "version",
 	"Client.Secrets": "client_secret", "Secret": "client_secret",
-	"Rotation.Overlap": "overlap", "Rotation.Label": "label", "Rotation.Revoke": "revoke", "Secret.Label": "label",
+	"Rotation.Overlap": "overlap", "Rotation.Label": "label", "Rotation.Revoke": "revoke", "Secret.Label": "label", "Secret.Hash": "client_secret_hash", "Secret.ID": "secret_id",
 	"Query.Search": "search", "Query.After": "after", "Query.Limit": "limit",
 }
 
@@ -73,7 +73,9 @@ func invalidField(e *registry.InvalidError) *refusal {
 	}
 	problem := e.Problem
 	for goName, member := range members {
-		problem = strings.ReplaceAll(problem, goName, member)
+		if strings.Contains(goName, ".") { // and not the word Secret
+			problem = strings.ReplaceAll(problem, goName, member)
+		}
 	}
 	answer := invalidMetadata(name + ": " + problem)
 	if !strings.HasPrefix(field, "Client") {
@@ -99,7 +101,7 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, registry.ErrNotFound):
 		return &refusal{http.StatusNotFound, "not_found", "there is no such client or secret", event.NotFound, err}
 	case errors.Is(err, registry.ErrConflict):
-		return &refusal{http.StatusConflict, "conflict", "the client_id is taken, or the client was changed since this version was read", event.Conflict, err}
+		return &refusal{http.StatusConflict, "conflict", "the client_id or secret_id is taken, or the client was changed since this version was read", event.Conflict, err}
 	}
 	return &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "try again in a moment", event.StoreUnavailable, err}
 }

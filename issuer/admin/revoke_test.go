@@ -119,7 +119,7 @@ func TestAdminRevokesNot(t *testing.T) {
 }
 
 // A page of another origin cannot use a credential that browsers send by
-// themselves; a bearer token is none.
+// themselves. A bearer token is not such a credential.
 func TestAdminOrigin(t *testing.T) {
 	o := newOffice(t)
 	const base = "/clients-of/us/clients"

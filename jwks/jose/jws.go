@@ -11,7 +11,7 @@ const defaultMaxToken = 16 << 10
 
 // base64url is the alphabet of RFC 7515, section 2, without padding. Strict
 // refuses a second spelling by trailing bits. Go's decoder still skips CR and LF,
-// so Parse looks for those.
+// so Parse checks for those.
 var base64url = base64.RawURLEncoding.Strict()
 
 // JWS is a token whose form has been checked and whose signature has not. Nothing

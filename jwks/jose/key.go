@@ -110,7 +110,7 @@ func (k *Key) samePublic(other *Key) bool {
 var privateMembers = []string{"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
 
 // parseKey reads one public JWK (RFC 7517, section 4) that may verify signatures. A
-// member that is null or empty says nothing. It returns the kid as far as it could be
+// member that is null or empty counts as absent. It returns the kid as far as it could be
 // read, also with an error.
 func parseKey(raw string) (key *Key, kid string, err error) {
 	members, err := ParseObject(raw)
@@ -161,7 +161,7 @@ func (o *Object) says(name string) bool {
 	return !empty || strings.Trim(raw[1:len(raw)-1], " \t\r\n") != ""
 }
 
-// stated returns a string, "" if the member says nothing.
+// stated returns a string, "" if the member is absent, null or empty.
 func (o *Object) stated(name string) (string, error) {
 	if !o.says(name) {
 		return "", nil
@@ -170,7 +170,7 @@ func (o *Object) stated(name string) (string, error) {
 	return value, err
 }
 
-// operations returns key_ops, nil if it says nothing.
+// operations returns key_ops, nil if it is absent, null or empty.
 func (o *Object) operations() ([]string, error) {
 	if !o.says("key_ops") {
 		return nil, nil

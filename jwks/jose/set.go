@@ -93,7 +93,7 @@ func ParseSet(document []byte, previous *Set) (*Set, error) {
 
 // entriesOf returns the entries of the "keys" array. Of the rest of the document
 // only the syntax is checked: what one entry holds, such as a name twice or an array
-// a million levels deep, is not the others' concern.
+// a million levels deep, does not affect the others.
 func entriesOf(document []byte) ([]string, error) {
 	text := strings.TrimPrefix(string(document), byteOrderMark)
 	s := scanner{doc: text, values: math.MaxInt, lax: true}

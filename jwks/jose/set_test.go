@@ -112,7 +112,7 @@ func TestParseKey(t *testing.T) {
 		{"all that may be left out, null", publicMembers("ES256", map[string]any{"use": null, "key_ops": null, "alg": null, "kid": null, "x5c": null, "x5t": null, "d": null}), "ES256"},
 		{"all that may be left out, an empty object", also(publicMembers("ES256", map[string]any{"use": nil, "alg": nil, "kid": nil}), `"use":{ },"alg":{},"kid":{},"key_ops":{},"oth":[ ]`), "ES256"},
 		{"n and e null in an EC key", publicMembers("ES256", map[string]any{"n": null, "e": null}), "ES256"},
-		{"certificates that are none", publicMembers("ES256", map[string]any{"x5c": 7, "x5t": []int{1}, "x5u": "no URL", "x5t#S256": "nonsense"}), "ES256"},
+		{"malformed certificates", publicMembers("ES256", map[string]any{"x5c": 7, "x5t": []int{1}, "x5u": "no URL", "x5t#S256": "nonsense"}), "ES256"},
 		{"x null", publicMembers("ES256", map[string]any{"x": null}), ""},
 		{"kty null", publicMembers("ES256", map[string]any{"kty": null}), ""},
 		{"key_ops with null", publicMembers("ES256", map[string]any{"key_ops": []any{null}}), ""},
