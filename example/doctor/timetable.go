@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // timetable says what the signing keys will do in the time ahead.
@@ -41,7 +42,11 @@ func (c *check) timetable(ctx context.Context, store jwks.KeyStore, clients int)
 	defer keys.Close()
 	status := keys.Status()
 	for _, p := range status.Problems {
-		if !errors.Is(p.Err, errReadOnly) {
+		switch {
+		case errors.Is(p.Err, errReadOnly):
+		case p.Reason == event.ClockOff: // also when no issuer has run for more than a day
+			c.add(Notice, "timetable", fmt.Sprintf("%v.", p.Err), "Nothing, if the clock is right and no issuer has run for a day. See .github/docs/clocks.md.")
+		default:
 			c.add(Wrong, "timetable", fmt.Sprintf("%v.", p.Err), "See .github/docs/faults.md.")
 		}
 	}
@@ -49,10 +54,10 @@ func (c *check) timetable(ctx context.Context, store jwks.KeyStore, clients int)
 		c.add(Wrong, "timetable", "No key may sign now.", "Start the issuer: it makes keys. If it runs, see its log.")
 		return
 	}
-	c.ahead(status, errors.Is(status.WriteError, errReadOnly))
+	c.ahead(status, errors.Is(status.WriteError, errReadOnly) && status.NextKey == "")
 }
 
-// ahead says what happens next. due means that a write is due already.
+// ahead says what happens next. due means that the next key is due already.
 func (c *check) ahead(s jwks.KeyringStatus, due bool) {
 	now := time.Now()
 	end := now.Add(c.Ahead)
