@@ -28,7 +28,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	scratch = append(scratch, dir)
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients", "./testdata/sqlite")
 	if out, err := build.CombinedOutput(); err != nil {
 		return string(out), err
 	}
@@ -146,6 +146,19 @@ func (p *process) token(t *testing.T, id, secret string) string {
 		t.Fatalf("token for %q: %d %s", id, status, body)
 	}
 	return answer.Token
+}
+
+// grants reports whether the client gets a token.
+func (p *process) grants(t *testing.T, id, secret string) bool {
+	t.Helper()
+	status, _ := post(t, p.url+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
+	return status == http.StatusOK
+}
+
+// says waits until the process has printed the text.
+func (p *process) says(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, 30*time.Second, "the process says: "+text, func() bool { return strings.Contains(p.said(), text) })
 }
 
 func post(t *testing.T, url string, form url.Values) (int, string) {
