@@ -28,6 +28,7 @@ import (
 //
 //	POSTGRES_URL=… go test -tags rehearsal -run TestIncident -v ./example
 func TestIncident(t *testing.T) {
+	t.Parallel()
 	i := newIncident(t)
 	stop := make(chan struct{})
 	var work sync.WaitGroup

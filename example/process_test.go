@@ -108,7 +108,7 @@ func startBinary(t *testing.T, name string, env ...string) *process {
 		p.url = "http://" + address
 	case <-p.done:
 		t.Fatalf("%s ended at once:\n%s", name, p.said())
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%s does not listen:\n%s", name, p.said())
 	}
 	return p
@@ -128,7 +128,7 @@ func (p *process) stop(t *testing.T) {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process ignores SIGTERM")
 	}
 	if err := p.Wait(); err != nil {
