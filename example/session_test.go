@@ -111,6 +111,10 @@ func TestIssuerAlone(t *testing.T) {
 	if status, body := call(t, "GET", p.url+"/admin/clients", p.token(t, "demo-admin", secrets[1][1]), ""); status != http.StatusOK || !strings.Contains(body, `"client_id":"demo"`) {
 		t.Errorf("the admin API: %d %s", status, body)
 	}
+	long := `{"client_id":"long","client_name":"` + strings.Repeat("x", 1025) + `"}` // more than a database takes
+	if status, body := call(t, "POST", p.url+"/admin/clients", p.token(t, "demo-admin", secrets[1][1]), long); status != http.StatusBadRequest {
+		t.Errorf("a long name: %d %s", status, body)
+	}
 	p.stop(t)
 	rotates(t, start(t, "issuer", "DATA_DIR="+dir), dir, "./example/clients")
 }
