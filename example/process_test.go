@@ -35,8 +35,8 @@ var binaries = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-// The tests wait for processes more than they compute: four run at a time, also on
-// two cores.
+// TestMain runs four tests at a time, also on two cores: they mostly wait for
+// processes.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))); err != nil {

@@ -216,7 +216,7 @@ func (s *soak) call(at, token string) {
 	}
 }
 
-// revoke takes tokens back, and uses each 2.5 s later at every replica.
+// revoke revokes tokens, and uses each 2.5 s later at every replica.
 func (s *soak) revoke(stop <-chan struct{}) {
 	var uses sync.WaitGroup
 	defer uses.Wait()

@@ -61,7 +61,7 @@ func (c *check) timetable(ctx context.Context, store jwks.KeyStore, clients int)
 func (c *check) ahead(s jwks.KeyringStatus, due bool) {
 	now := time.Now()
 	end := now.Add(c.Ahead)
-	c.good("timetable", "The key %s signs. %d %s published for tokens of before.", s.SigningKey, len(s.RetainedKeys), plural(len(s.RetainedKeys), "key is", "keys are"))
+	c.good("timetable", "The key %s signs. %d %s published for earlier tokens.", s.SigningKey, len(s.RetainedKeys), plural(len(s.RetainedKeys), "key is", "keys are"))
 	if due {
 		c.add(Notice, "timetable", "The next key should have been made by now. An issuer makes it when it runs.",
 			"Run an issuer. If one does run, its key store cannot be written: see its log.")
