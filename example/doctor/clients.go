@@ -46,7 +46,7 @@ func (c *check) clients(all []registry.Client, wanted scopes) {
 	case len(all) == 0:
 		c.add(Notice, "clients", "There are no clients yet.", "Add one: go run ./example/clients add ID -scope SCOPE -audience URI")
 	case len(groups)+missing == 0:
-		c.good("clients", "%d %s: audiences, scopes and secrets fit.", len(all), plural(len(all), "client", "clients"))
+		c.goodf("clients", "%d %s: audiences, scopes and secrets fit.", len(all), plural(len(all), "client", "clients"))
 	}
 }
 

@@ -266,10 +266,10 @@ var cases = map[string]struct {
 		found{doctor.Notice, "timetable", "no signing keys yet"}, doctor.StatusGood,
 	},
 	"a key file that others can read": {
-		func(t *testing.T, w *world) {
+		func(_ *testing.T, w *world) {
 			open := w.keyFile
 			w.setup.Open = func(context.Context) (registry.Manager, jwks.KeyStore, error) {
-				return w.store, jwks.File(open), os.Chmod(open, 0o644) //nolint:gosec // that is the case
+				return w.store, jwks.File(open), os.Chmod(open, 0o644)
 			}
 		},
 		found{doctor.Wrong, "timetable", "chmod 600"}, doctor.StatusWrong,

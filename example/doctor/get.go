@@ -84,6 +84,6 @@ func (c *check) clock(m metadata) {
 	case least > 2*time.Second:
 		c.add(Notice, "clock", fmt.Sprintf("This machine's clock is %v %s the issuer's.", off.Abs().Round(time.Second), side), "Set both clocks by NTP.")
 	default:
-		c.good("clock", "This machine's clock agrees with the issuer's.")
+		c.goodf("clock", "This machine's clock agrees with the issuer's.")
 	}
 }

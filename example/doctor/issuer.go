@@ -28,16 +28,17 @@ func (c *check) issuer(ctx context.Context) {
 	standard := c.readMetadata(ctx, origin+wellKnown+path)
 	c.reach(standard)
 	found := standard
-	if path != "" {
+	switch {
+	case path != "":
 		below := c.readMetadata(ctx, origin+path+wellKnown)
 		c.bothAddresses(standard, below)
 		if standard.document == nil && below.document != nil {
 			found = below
 		}
-	} else if standard.document == nil && standard.err == nil {
+	case standard.document != nil:
+		c.goodf("metadata", "It is at %s, where RFC 8414 puts it.", standard.address)
+	case standard.err == nil:
 		c.add(Wrong, "metadata", fmt.Sprintf("%s %s.", standard.address, standard.why), "Have the proxy pass /.well-known/ on to the issuer, unchanged.")
-	} else if standard.document != nil {
-		c.good("metadata", "It is at %s, where RFC 8414 puts it.", standard.address)
 	}
 	if found.document != nil && c.named(found) {
 		c.tokenEndpoint(ctx, found)
@@ -79,7 +80,7 @@ func (c *check) reach(m metadata) {
 			"Start the issuer. If it runs, check ISSUER, DNS, the firewall and the certificate, from this machine.")
 		return
 	}
-	c.good("issuer", "%s answers.", c.Issuer)
+	c.goodf("issuer", "%s answers.", c.Issuer)
 }
 
 // bothAddresses is for an issuer with a path, which a proxy often sends on alone.
@@ -87,7 +88,7 @@ func (c *check) bothAddresses(standard, below metadata) {
 	switch {
 	case standard.err != nil && below.err != nil:
 	case standard.document != nil && below.document != nil:
-		c.good("metadata", "It is at %s, where RFC 8414 puts it, and at %s.", standard.address, below.address)
+		c.goodf("metadata", "It is at %s, where RFC 8414 puts it, and at %s.", standard.address, below.address)
 	case standard.document != nil:
 		c.add(Notice, "metadata", fmt.Sprintf("It is at %s, where RFC 8414 puts it. It is not at %s, where some clients look.", standard.address, below.address),
 			"Nothing, unless a client of yours needs that address.")
@@ -115,7 +116,7 @@ func (c *check) named(m metadata) bool {
 			"Set ISSUER to one of the two at every program. It is compared byte for byte, so a slash at the end counts.")
 		return false
 	}
-	c.good("issuer", "The metadata names the same issuer.")
+	c.goodf("issuer", "The metadata names the same issuer.")
 	return true
 }
 
@@ -134,6 +135,6 @@ func (c *check) tokenEndpoint(ctx context.Context, m metadata) {
 	case a.status == http.StatusNotFound || a.status >= 500:
 		c.add(Wrong, "issuer", fmt.Sprintf("The token endpoint %s answers %d.", endpoint, a.status), "Have the proxy pass it on, with its path unchanged.")
 	default:
-		c.good("issuer", "The token endpoint %s answers.", endpoint)
+		c.goodf("issuer", "The token endpoint %s answers.", endpoint)
 	}
 }

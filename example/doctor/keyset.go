@@ -51,7 +51,7 @@ func (c *check) keySet(ctx context.Context, m metadata) {
 	if err != nil {
 		c.add(Wrong, "keys", fmt.Sprintf("No keys can be read from %s: %v.", address, err), "Have the proxy pass it on to the issuer, unchanged. Without keys an API answers 503.")
 	} else {
-		c.good("keys", "%s has %d %s.", address, status.Keys, plural(status.Keys, "key", "keys"))
+		c.goodf("keys", "%s has %d %s.", address, status.Keys, plural(status.Keys, "key", "keys"))
 	}
 	for _, skipped := range status.Skipped {
 		c.add(Notice, "keys", fmt.Sprintf("The key %q of the set cannot be used here: %v.", skipped.KeyID, skipped.Err), "Nothing, if the issuer signs no access tokens with it.")
@@ -103,7 +103,7 @@ func (c *check) caching(a *answer) {
 	case seconds > manySeconds:
 		c.add(Notice, "keys", fmt.Sprintf("The key set may be cached for %d s: a key that is dropped stays trusted for that long.", seconds), "Shorten max-age to an hour or less.")
 	default:
-		c.good("keys", "The key set may be cached for %d s.", seconds)
+		c.goodf("keys", "The key set may be cached for %d s.", seconds)
 	}
 }
 

@@ -95,6 +95,6 @@ func (c *check) add(s Severity, what, text, do string) {
 	c.report.Findings = append(c.report.Findings, Finding{s, what, text, do})
 }
 
-func (c *check) good(what, format string, args ...any) {
+func (c *check) goodf(what, format string, args ...any) {
 	c.add(Good, what, fmt.Sprintf(format, args...), "")
 }

@@ -54,7 +54,7 @@ func (c *check) routes(ctx context.Context) scopes {
 		}
 	}
 	if open == 0 {
-		c.good("routes", "%d %s %s a token.", guarded, plural(guarded, "route", "routes"), plural(guarded, "wants", "want"))
+		c.goodf("routes", "%d %s %s a token.", guarded, plural(guarded, "route", "routes"), plural(guarded, "wants", "want"))
 	}
 	return wanted
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (c *check) store(ctx context.Context, store registry.Manager) {
 	if s, ok := store.(interface{ Status() sqlstore.Status }); ok {
 		c.sqlStatus(s.Status(), ready)
 	} else if ready {
-		c.good("store", "It answers.")
+		c.goodf("store", "It answers.")
 	}
 }
 
@@ -77,7 +78,7 @@ func (c *check) sqlStatus(s sqlstore.Status, ready bool) {
 		c.add(Notice, "store", fmt.Sprintf("%s has tables of version %d, and this release knows version %d. It can work with them.", s.Dialect, s.Schema, s.Release),
 			"Finish the upgrade: run the newer release everywhere.")
 	case ready:
-		c.good("store", "%s answers, with tables of version %d, which is this release's.", s.Dialect, s.Schema)
+		c.goodf("store", "%s answers, with tables of version %d, which is this release's.", s.Dialect, s.Schema)
 	}
 	if s.ReadOnly && ready {
 		c.add(Wrong, "store", s.Dialect+" takes no writes, so nothing can be revoked.", "Name the primary, or end the read-only mode.")
@@ -110,7 +111,7 @@ func (c *check) storeClock(theirs, begun, ended time.Time) {
 	case off.Abs() > 2*time.Second:
 		c.add(Notice, "clock", fmt.Sprintf("This machine's clock and the store's differ by %v.", off.Abs().Round(time.Millisecond)), "Set both clocks by NTP.")
 	default:
-		c.good("clock", "This machine's clock agrees with the store's.")
+		c.goodf("clock", "This machine's clock agrees with the store's.")
 	}
 }
 
@@ -143,7 +144,7 @@ type readOnly struct{ jwks.KeyStore }
 var errReadOnly = errors.New("the doctor writes nothing")
 
 func (r readOnly) Save(_ context.Context, before, blob []byte) (bool, error) {
-	if string(before) == string(blob) {
+	if bytes.Equal(before, blob) {
 		return true, nil
 	}
 	return false, errReadOnly

@@ -61,7 +61,7 @@ func (c *check) timetable(ctx context.Context, store jwks.KeyStore, clients int)
 func (c *check) ahead(s jwks.KeyringStatus, due bool) {
 	now := time.Now()
 	end := now.Add(c.Ahead)
-	c.good("timetable", "The key %s signs. %d %s published for earlier tokens.", s.SigningKey, len(s.RetainedKeys), plural(len(s.RetainedKeys), "key is", "keys are"))
+	c.goodf("timetable", "The key %s signs. %d %s published for earlier tokens.", s.SigningKey, len(s.RetainedKeys), plural(len(s.RetainedKeys), "key is", "keys are"))
 	if due {
 		c.add(Notice, "timetable", "The next key should have been made by now. An issuer makes it when it runs.",
 			"Run an issuer. If one does run, its key store cannot be written: see its log.")
@@ -86,12 +86,12 @@ func (c *check) ahead(s jwks.KeyringStatus, due bool) {
 		if !s.NextSigns.IsZero() {
 			next = fmt.Sprintf(": the key %s takes over on %s.", s.NextKey, s.NextSigns.UTC().Format(time.RFC3339))
 		}
-		c.good("timetable", "Nothing changes in the next %d days%s", int(c.Ahead/day), next)
+		c.goodf("timetable", "Nothing changes in the next %d days%s", int(c.Ahead/day), next)
 		return
 	}
 	var said []string
 	for _, step := range steps {
 		said = append(said, fmt.Sprintf("%s: %s", step.at.UTC().Format(time.RFC3339), step.what))
 	}
-	c.good("timetable", "In the next %d days: %s.", int(c.Ahead/day), strings.Join(said, "; "))
+	c.goodf("timetable", "In the next %d days: %s.", int(c.Ahead/day), strings.Join(said, "; "))
 }

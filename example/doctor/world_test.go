@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -156,9 +157,7 @@ func header(suffix, name, value string) func(http.Handler) http.Handler {
 			}
 			recorded := httptest.NewRecorder()
 			next.ServeHTTP(recorded, r)
-			for key, values := range recorded.Header() {
-				w.Header()[key] = values
-			}
+			maps.Copy(w.Header(), recorded.Header())
 			if value == "" {
 				w.Header()[name] = nil // also of those that the server adds
 			} else {
