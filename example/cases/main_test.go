@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,22 @@ import (
 )
 
 const authURL, apiURL = "http://127.0.0.1:8080", "http://127.0.0.1:8080/v1"
+
+// TestMain fails the run when goroutines are left behind.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
+		if wait > 2*time.Second {
+			stacks := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "goroutines leaked:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+			os.Exit(1)
+		}
+		time.Sleep(wait)
+	}
+	os.Exit(code)
+}
 
 // input is a file of the case.
 func input(t *testing.T, name string) string {
