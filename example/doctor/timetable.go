@@ -54,15 +54,15 @@ func (c *check) timetable(ctx context.Context, store jwks.KeyStore, clients int)
 		c.add(Wrong, "timetable", "No key may sign now.", "Start the issuer: it makes keys. If it runs, see its log.")
 		return
 	}
-	c.ahead(status, errors.Is(status.WriteError, errReadOnly) && status.NextKey == "")
+	c.ahead(status)
 }
 
-// ahead says what happens next. due means that the next key is due already.
-func (c *check) ahead(s jwks.KeyringStatus, due bool) {
+// ahead says what happens next.
+func (c *check) ahead(s jwks.KeyringStatus) {
 	now := time.Now()
 	end := now.Add(c.Ahead)
 	c.goodf("timetable", "The key %s signs. %d %s published for earlier tokens.", s.SigningKey, len(s.RetainedKeys), plural(len(s.RetainedKeys), "key is", "keys are"))
-	if due {
+	if s.NextKey == "" { // an issuer that runs always has one
 		c.add(Notice, "timetable", "The next key should have been made by now. An issuer makes it when it runs.",
 			"Run an issuer. If one does run, its key store cannot be written: see its log.")
 		return
