@@ -338,7 +338,7 @@ func TestTimetable(t *testing.T) {
 		want        found
 	}{
 		"runs for long":        {jwks.Policy{Quiet: true}, 2 * day, 0, found{doctor.Good, "timetable", "Nothing changes in the next 7 days"}},
-		"stopped for hours":    {hourly, 3 * time.Hour, 5 * time.Hour, found{doctor.Notice, "timetable", "should have been made by now"}},
+		"stopped for hours":    {hourly, 3 * time.Hour, 5 * time.Hour, found{doctor.Notice, "timetable", "should have been planned by now"}},
 		"stopped for 100 days": {jwks.Policy{Quiet: true}, time.Hour, 100 * day, found{doctor.Notice, "timetable", "later than the last write"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -62,8 +62,8 @@ func (c *check) ahead(s jwks.KeyringStatus) {
 	now := time.Now()
 	end := now.Add(c.Ahead)
 	c.goodf("timetable", "The key %s signs. %d %s published for earlier tokens.", s.SigningKey, len(s.RetainedKeys), plural(len(s.RetainedKeys), "key is", "keys are"))
-	if s.NextKey == "" { // an issuer that runs always has one
-		c.add(Notice, "timetable", "The next key should have been made by now. An issuer makes it when it runs.",
+	if s.NextSigns.IsZero() { // an issuer that runs has always planned the next key
+		c.add(Notice, "timetable", "The next key should have been planned by now. An issuer does that when it runs.",
 			"Run an issuer. If one does run, its key store cannot be written: see its log.")
 		return
 	}
