@@ -8,7 +8,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Values of labels that stand for no name of their own.
+// Values of labels that are no names.
 const (
 	ok    = "ok"    // no Reason: it succeeded
 	other = "other" // not in the closed list, or beyond the limit
@@ -22,8 +22,7 @@ type clients struct {
 }
 
 // label is the id of the client that acted, or other for a new one beyond the
-// limit. It is empty when no client authenticated: what a caller claims to be is no
-// label.
+// limit. It is empty when no client authenticated: a claimed id is never a label.
 func (c *clients) label(e *event.Event) string {
 	if e.ClientID == "" || e.Claimed {
 		return ""

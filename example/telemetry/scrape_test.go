@@ -16,7 +16,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// traffic has callers and operators do what they do, good and bad, and parts fail.
+// traffic sends requests of callers and operators, valid and invalid, and has parts fail.
 func (w *world) traffic() {
 	t := w.t
 	want := func(what string, got, status int) {
