@@ -101,7 +101,7 @@ func TestVerifySignatureLength(t *testing.T) {
 }
 
 func TestVerifyTampered(t *testing.T) {
-	for _, alg := range []string{"ES256", "ES512", "EdDSA"} {
+	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
 		k := testKeys()[alg]
 		token := compact(t, encode(`{"alg":"`+alg+`"}`), encode(`{"sub":"a"}`), k)
 		for i := range len(token) {

@@ -382,7 +382,7 @@ func TestPublicSet(t *testing.T) {
 			t.Errorf("key %d is published as %v", i, key)
 		}
 		if again, _, _ := parseKey(string(sure(json.Marshal(key)))); !again.Equal(keys[i]) {
-			t.Errorf("%s does not come back", key["alg"])
+			t.Errorf("%s is lost", key["alg"])
 		}
 	}
 	if again := published(keys...); string(again) != string(document) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A private key comes back from its JWK, and signs what the first one verifies.
+// A private key read back from its JWK signs what the first one verifies.
 func TestSignerRoundTrip(t *testing.T) {
 	for _, alg := range Algorithms() {
 		first := testKeys()[alg]
