@@ -10,8 +10,8 @@ import (
 
 // TokenFromContext returns the valid token of the request with this context, or nil
 // when no [Bearer.Handler] has let it in. Each call makes one. It does not find what
-// Echo's [Bearer.Require] verified, for a context costs every request more than the
-// check; [TokenFrom] finds both.
+// Echo's [Bearer.Require] verified, because a context costs more than the check of a cached
+// token. [TokenFrom] finds both.
 func TokenFromContext(ctx context.Context) *Token {
 	if a := admissionOf(ctx); a.token != nil {
 		return a.token.token()
@@ -36,7 +36,7 @@ func (a *admitted) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// admissionOf is by the latest Handler; zero if there was none.
+// admissionOf returns the admission by the innermost Handler; zero if there was none.
 func admissionOf(ctx context.Context) admission {
 	if a, ok := ctx.Value(admittedKey{}).(*admitted); ok {
 		return a.admission
@@ -84,7 +84,7 @@ var (
 
 func (b *Bearer) handler(next http.Handler, check func(r *http.Request, v *verified) *Error) http.Handler {
 	if !b.usable() || next == nil {
-		// The app starts, for New's error may have been ignored, but nothing is served.
+		// The app may have ignored the error of New; nothing is served then.
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, misconfigured(errUnusable)) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

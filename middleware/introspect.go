@@ -59,7 +59,7 @@ const (
 	maxIntrospection = 64 << 10       // bytes of an answer
 	maxFlights       = 256            // tokens asked about at the same time
 	maxOwnFlights    = maxFlights / 4 // of one client
-	pause            = time.Second    // after a failure, so that an issuer in trouble is left alone
+	pause            = time.Second    // after a failure, in which the issuer is asked nothing
 	longestPause     = time.Minute    // that Retry-After can ask for
 )
 
@@ -118,7 +118,7 @@ func newIntrospector(c Introspection) (*introspector, error) {
 }
 
 // revoked reports whether the issuer says that a token, which has been verified, is
-// no longer active. Only an answer that says so clearly is no error.
+// no longer active. Every answer that does not clearly say yes or no is an error.
 func (i *introspector) revoked(ctx context.Context, jti, clientID, token string) (bool, error) {
 	id := digest(jti)
 	if known, ok := i.answers.get(id); ok {
@@ -134,7 +134,7 @@ func (i *introspector) revoked(ctx context.Context, jti, clientID, token string)
 	}
 }
 
-// fly asks for all who wait. It ends after Timeout at the latest, and by Close.
+// fly asks for all requests with the token. It ends after Timeout, or at Close.
 func (i *introspector) fly(ctx context.Context, id, client, token string) (revoked bool, err error) {
 	s, known, err := i.depart(id, client)
 	switch {
@@ -157,8 +157,8 @@ var (
 	errManyOfOne  = errors.New("middleware: introspection: too many tokens of this client are being asked about")
 )
 
-// depart counts a request of a client, unless it is not to be made or, since a moment
-// ago, its answer is known.
+// depart counts a request of a client. It returns the answer instead if that is cached by
+// now, or an error if no request may be made.
 func (i *introspector) depart(id, client string) (*share, *cachedAnswer, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -182,8 +182,8 @@ func (i *introspector) depart(id, client string) (*share, *cachedAnswer, error) 
 	return s, nil, nil
 }
 
-// arrive takes over what a request brought: an answer about its token, or a failure
-// that is the issuer's.
+// arrive takes the result of a request: an answer about its token, or a failure of the
+// issuer.
 func (i *introspector) arrive(id string, s *share, revoked bool, err error) {
 	i.mu.Lock()
 	before := i.trouble.err
@@ -225,8 +225,8 @@ func (i *introspector) settle(id string, s *share, revoked bool, err error) {
 	i.answers.release(s)
 }
 
-// status returns the issuer's failure, if its latest answers were one, and how many
-// answers are cached and asked for.
+// status returns how many answers are cached, how many questions are open, and the
+// current failure of the issuer.
 func (i *introspector) status() (cached, flying int, failure error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -236,7 +236,7 @@ func (i *introspector) status() (cached, flying int, failure error) {
 	return i.answers.order.Len(), i.flying, failure
 }
 
-// ready returns why no token is asked about now.
+// ready returns why the issuer is not asked now; nil if it is.
 func (i *introspector) ready() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 
 func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 	e.Target = "*"
-	asked := r.URL.Query() // and not FormValue, which reads a multipart body, without a bound
+	asked := r.URL.Query() // not FormValue, which reads a multipart body without a bound
 	q := registry.Query{Search: asked.Get("search"), After: asked.Get("after")}
 	if limit := asked.Get("limit"); limit != "" {
 		n, err := strconv.Atoi(limit)
@@ -80,8 +80,7 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	return http.StatusCreated, answer, nil
 }
 
-// newClientID makes up an id: 80 random bits, in characters that need no escaping
-// anywhere.
+// newClientID generates an id of 80 random bits, in characters that need no escaping.
 func newClientID() string {
 	random := make([]byte, 10)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
@@ -162,8 +161,8 @@ func (a *API) revokeClient(r *http.Request, _ *Event) (int, any, error) {
 	return http.StatusOK, struct{}{}, a.issuer.RevokeClient(r.Context(), id)
 }
 
-// revokeSecret revokes every token that the client has got with a secret that it
-// has. That one stays valid.
+// revokeSecret revokes every token that the client has got with a secret. The secret
+// stays valid.
 func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
 	id, secret := secretOf(r, e)
 	if err := readNothing(r); err != nil {
@@ -174,7 +173,7 @@ func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
 		return 0, nil, err
 	}
 	if !slices.ContainsFunc(c.Secrets, func(s registry.Secret) bool { return s.ID == secret }) {
-		return 0, nil, registry.ErrNotFound // a typing error must not pass for a revocation
+		return 0, nil, registry.ErrNotFound // a mistyped id must not look like a revocation
 	}
 	return http.StatusOK, struct{}{}, a.issuer.RevokeSecret(r.Context(), id, secret)
 }

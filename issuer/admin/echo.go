@@ -36,7 +36,7 @@ func (a *API) Mount(g *echo.Group, actor func(c echo.Context) string) {
 }
 
 // unknownMethod serves a request with a method that no route takes: it answers 405 or
-// 404 and does nothing, as a guard may let through what no route is for.
+// 404 and does nothing. Guards may let such requests through.
 func unknownMethod(a *API, serve echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if method := c.Request().Method; a != nil && slices.ContainsFunc(a.routes, func(t route) bool { return t.serves(method) }) {

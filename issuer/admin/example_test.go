@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -79,6 +80,20 @@ func ExampleAPI_Mount() {
 	// 401
 	// admin.register of reports by alice
 	// 201
+}
+
+// The OpenAPI document, for a generator of clients or a page of documentation.
+func ExampleOpenAPI() {
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]any
+	}
+	if err := json.Unmarshal(admin.OpenAPI(), &doc); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(doc.OpenAPI, len(doc.Paths), doc.Paths["/clients"]["post"] != nil)
+	// Output: 3.1.0 9 true
 }
 
 // Clients of a file, in the form of the API.

@@ -108,8 +108,8 @@ type record struct {
 	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
 
-// expires reports whether the record asks for a secret that expires. None does
-// here, and one that goes on for ever in silence is not what was asked for.
+// expires reports whether the record asks for a secret that expires. It is refused: the
+// secrets of records do not expire.
 func (r record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
 
 const secretsNeverExpire = "client_secret_expires_at: write 0, for never, or leave it out"
@@ -179,13 +179,13 @@ func (r record) unchanged(stored record) *refusal {
 	return nil
 }
 
-// same compares all but when the secret was used.
+// same compares everything but the last use.
 func (s secretRecord) same(other secretRecord) bool {
 	return s.ID == other.ID && s.Label == other.Label && s.Generated == other.Generated &&
 		s.CreatedAt.Equal(other.CreatedAt) && s.ExpiresAt.Equal(other.ExpiresAt)
 }
 
-// maxText is how long a text in a URL may be: what a store takes.
+// maxText is the longest text in a URL in bytes, as in a store.
 const maxText = 1024
 
 func isText(s string) bool {

@@ -11,8 +11,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// refusal is an error answer in the form of RFC 6749, section 5.2. Its caller may
-// change clients, so it says what is wrong.
+// refusal is an error answer in the form of RFC 6749, section 5.2. The caller is an
+// operator, so it says what is wrong.
 type refusal struct {
 	status            int
 	code, description string
@@ -63,7 +63,7 @@ var members = map[string]string{
 	"Query.Search": "search", "Query.After": "after", "Query.Limit": "limit",
 }
 
-// invalidField is the answer to what the store refuses for good. It names the
+// invalidField is the answer to a record that the store would never take. It names the
 // member.
 func invalidField(e *registry.InvalidError) *refusal {
 	field, _, _ := strings.Cut(e.Field, "[") // such as Client.Metadata["a"]
@@ -73,7 +73,7 @@ func invalidField(e *registry.InvalidError) *refusal {
 	}
 	problem := e.Problem
 	for goName, member := range members {
-		if strings.Contains(goName, ".") { // and not the word Secret
+		if strings.Contains(goName, ".") { // not the word Secret
 			problem = strings.ReplaceAll(problem, goName, member)
 		}
 	}
@@ -85,8 +85,7 @@ func invalidField(e *registry.InvalidError) *refusal {
 	return answer
 }
 
-// refusalOf returns the answer to an error. One that is not known is the
-// store's.
+// refusalOf returns the answer to an error. An unknown one is a failure of the store.
 func refusalOf(err error) *refusal {
 	var known *refusal
 	var invalid *registry.InvalidError

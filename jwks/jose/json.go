@@ -10,9 +10,9 @@ const (
 	maxDepth   = 32
 	maxMembers = 256
 
-	// The header of a token is read before anything is known of its sender. With
-	// these bounds it costs less than the signature check that a forger can cause
-	// anyway (BenchmarkHostileHeader).
+	// The header of a token is read before its signature is checked. With these bounds
+	// reading it costs less than the check, which a forger can cause anyway
+	// (BenchmarkHostileHeader).
 	maxHeader        = 8 << 10 // bytes, decoded
 	maxHeaderMembers = 16
 	maxHeaderValues  = 64 // at all levels
@@ -145,7 +145,7 @@ func (s *scanner) value(depth int) bool {
 }
 
 // skip reads a value of any depth. It does not call itself: a document of some
-// megabytes can be deeper than the stack. Other than in value, depth is not an error.
+// megabytes can be deeper than the stack. Unlike in value, depth is not an error.
 func (s *scanner) skip() bool {
 	var closers []byte // of the objects and arrays that are open, the innermost last
 	for {

@@ -130,7 +130,7 @@ func parseKey(raw string) (key *Key, kid string, err error) {
 	}
 	switch {
 	case slices.ContainsFunc(privateMembers, members.says):
-		return nil, kid, errors.New("the key is private or symmetric") // publishing it gave it away
+		return nil, kid, errors.New("the key is private or symmetric") // so it is known to others by now
 	case use != "" && use != "sig":
 		return nil, kid, fmt.Errorf("the key is not for signatures (use is %.40q)", use)
 	case ops != nil && !slices.Contains(ops, "verify"):
@@ -151,7 +151,7 @@ func parseKey(raw string) (key *Key, kid string, err error) {
 	return key, kid, err
 }
 
-// says reports whether a member says something: it is neither null nor empty.
+// says reports whether a member is neither null nor empty.
 func (o *Object) says(name string) bool {
 	raw, ok := o.get(name)
 	if !ok || raw == "null" || raw == `""` {
@@ -182,8 +182,8 @@ func (o *Object) operations() ([]string, error) {
 	return ops, err
 }
 
-// material returns a JWK of the members that make up the public key. What others a
-// key has, such as certificates, may be right or wrong: they are not used.
+// material returns a JWK of the members that make up the public key. Other members, such
+// as certificates, are not used and may be wrong.
 func (o *Object) material() ([]byte, error) {
 	kty, err := o.stated("kty")
 	if err != nil {
