@@ -114,17 +114,3 @@ func TestSerializableByDefault(t *testing.T) {
 		return nil
 	})
 }
-
-// with sets a parameter for the database's connections.
-func with(t *testing.T, d database, parameter, value string) database {
-	t.Helper()
-	source, err := url.Parse(d.source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := source.Query()
-	query.Set(parameter, value)
-	source.RawQuery = query.Encode()
-	d.source = source.String()
-	return d
-}

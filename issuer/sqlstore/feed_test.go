@@ -217,7 +217,7 @@ func TestSweep(t *testing.T) {
 			got := count(t, db, table)
 			// The writes above have begun a sweep of their own, which may be removing
 			// what this one left to it.
-			for deadline := time.Now().Add(10 * time.Second); got > want && time.Now().Before(deadline); got = count(t, db, table) {
+			for deadline := time.Now().Add(30 * time.Second); got > want && time.Now().Before(deadline); got = count(t, db, table) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			if got != want {
@@ -240,7 +240,7 @@ func TestSweepsAfterWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 			n := count(t, db, "m2m_once")
 			if n < sqlstore.SweepWrites {
 				break

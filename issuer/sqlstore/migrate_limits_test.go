@@ -55,7 +55,7 @@ func TestFrozenInMigration(t *testing.T) {
 		failed <- err
 	}()
 	<-connector.frozen
-	ctx, cancel := context.WithTimeout(t.Context(), 4*holdUp)
+	ctx, cancel := context.WithTimeout(t.Context(), holdUp)
 	defer cancel()
 	begun := time.Now()
 	store, err := d.connect(ctx)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -70,11 +69,15 @@ func TestFeedQueue(t *testing.T) {
 		})
 	}
 	time.Sleep(200 * time.Millisecond)
-	soon, done := context.WithTimeout(t.Context(), time.Second)
-	defer done()
-	byMany(t, func(int) error { _, err := store.Client(soon, "c"); return err })
-	if first, err := store.Once(soon, "s", "i", time.Now().Add(time.Hour)); err != nil || !first {
-		t.Errorf("a replay record: %v, %v", first, err)
+	for i := range 10 {
+		soon, done := context.WithTimeout(t.Context(), 1900*time.Millisecond) // a writer gives up after 2 s
+		if _, err := store.Client(soon, "c"); err != nil {
+			t.Errorf("a client: %v", err)
+		}
+		if first, err := store.Once(soon, "s", fmt.Sprint(i), time.Now().Add(time.Hour)); err != nil || !first {
+			t.Errorf("a replay record: %v, %v", first, err)
+		}
+		done()
 	}
 	var cut int64
 	flood.Go(func() {
@@ -119,7 +122,7 @@ func TestOperatorPool(t *testing.T) {
 	} {
 		release := holdPool(t, store.Pools()[held])
 		within := func(call string, do func(ctx context.Context) error) {
-			bound, cancel := context.WithTimeout(mine(t.Context()), time.Second)
+			bound, cancel := context.WithTimeout(mine(t.Context()), 10*time.Second)
 			defer cancel()
 			if err := do(bound); err != nil {
 				t.Errorf("while the connections of %s are held: %s: %v", held, call, err)
@@ -137,7 +140,7 @@ func TestOperatorPool(t *testing.T) {
 // for whom all others wait.
 func TestReadersLeaveAConnection(t *testing.T) {
 	t.Parallel()
-	store := database{"sqlite", filepath.Join(t.TempDir(), "m2m.db")}.open(t)
+	store := sqliteFile(t).open(t)
 	register(t, store, registry.Client{ID: "c"})
 	store.WaitForSweep() // which is a writer
 	db := store.Pools()["requests"]
@@ -202,7 +205,7 @@ func TestCutOffReplacesRevocations(t *testing.T) {
 		revoke(t, store, registry.CutOff("c"))
 		mine.TokenID = "later"
 		revoke(t, store, mine)
-		for deadline := time.Now().Add(10 * time.Second); count(t, db, "m2m_feed") != 6 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(30 * time.Second); count(t, db, "m2m_feed") != 6 && time.Now().Before(deadline); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		page, err := store.Changes(t.Context(), 0)

@@ -132,7 +132,7 @@ func TestDamagedWhileOpen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := database{"sqlite", t.TempDir() + "/m2m.db"}
+			d := sqliteFile(t)
 			store, err := d.connect(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -126,7 +126,7 @@ func TestClockJumps(t *testing.T) {
 	for _, by := range wrongBy {
 		t.Run(by.String(), func(t *testing.T) {
 			t.Parallel()
-			d := database{"sqlite", t.TempDir() + "/m2m.db"}
+			d := sqliteFile(t)
 			store := d.open(t)
 			ctx := t.Context()
 			_, passing := registry.GenerateSecret()
@@ -197,7 +197,7 @@ func TestClockJumps(t *testing.T) {
 // On SQLite a clock that has run evenly for a day after a jump is believed.
 func TestClockSteadyForADay(t *testing.T) {
 	t.Parallel()
-	d := database{"sqlite", t.TempDir() + "/m2m.db"}
+	d := sqliteFile(t)
 	store := d.open(t)
 	revoke(t, store, token("old", time.Now().Add(time.Hour)))
 	store.ShiftClock(40 * day)
@@ -226,7 +226,7 @@ func TestClockJumpedWhileStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := database{"sqlite", t.TempDir() + "/m2m.db"}
+			d := sqliteFile(t)
 			store, err := d.connect(t.Context())
 			if err != nil {
 				t.Fatal(err)

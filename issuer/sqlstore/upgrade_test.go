@@ -1,7 +1,6 @@
 package sqlstore_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,32 +8,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
-	"github.com/echo-m2m/m2m/issuer/storetest"
 )
-
-// config opens the database as package sqlite does, or as connect does.
-func (d database) config() sqlstore.Config {
-	if d.driver == "sqlite" {
-		return sqlstore.Config{Driver: "sqlite", DSN: "file:" + d.source + "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=journal_mode(WAL)"}
-	}
-	return sqlstore.Config{Driver: d.driver, DSN: d.source, MaxConns: 11}
-}
-
-type configured struct{ sqlstore.Config }
-
-func (c configured) open(t *testing.T) *sqlstore.Store {
-	t.Helper()
-	store, err := sqlstore.Open(t.Context(), c.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return store
-}
 
 // upgrade changes the tables as a newer release would, which says from which version
 // on they can be read.
@@ -147,50 +121,4 @@ func TestNew(t *testing.T) {
 			t.Errorf("the second: %+v", s)
 		}
 	})
-}
-
-func TestNames(t *testing.T) {
-	for _, name := range []string{"A", "a-b", "a b", "ä", strings.Repeat("a", 21), `"`} {
-		if _, err := sqlstore.Open(t.Context(), sqlstore.Config{Driver: "pgx", DSN: "x", Name: name}); err == nil || !strings.Contains(err.Error(), "Config.Name") {
-			t.Errorf("%q: %v", name, err)
-		}
-	}
-}
-
-// Issuers that share a database by name know nothing of each other.
-func TestNamed(t *testing.T) {
-	t.Parallel()
-	for name, d := range map[string]func(*testing.T) database{
-		"SQLite":     func(t *testing.T) database { return database{"sqlite", t.TempDir() + "/m2m.db"} },
-		"PostgreSQL": func(t *testing.T) database { return postgres(t) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
-				d := d(t)
-				var stores []*sqlstore.Store
-				for _, name := range []string{"", "feed", "feed_feed", "a"} { // the last is tested
-					c := d.config()
-					c.Name, c.MaxConns = name, 4
-					stores = append(stores, configured{c}.open(t))
-				}
-				for i, other := range stores[:3] {
-					register(t, other, registry.Client{ID: "plain", Name: fmt.Sprint(i)})
-					register(t, other, registry.Client{ID: "of another issuer"})
-					revoke(t, other, registry.CutOff("plain"))
-				}
-				for _, c := range clients {
-					register(t, stores[3], c)
-				}
-				t.Cleanup(func() {
-					for i, other := range stores[:3] {
-						if c, err := other.Client(context.WithoutCancel(t.Context()), "plain"); err != nil || c.Name != fmt.Sprint(i) {
-							t.Errorf("the other issuer's client: %+v, %v", c, err)
-						}
-					}
-				})
-				return stores[3]
-			})
-		})
-	}
 }

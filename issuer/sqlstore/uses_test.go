@@ -106,7 +106,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("the networks of the client before: %q, %v", networks, err)
 		}
 		store.Sweep() // or the one that the registration has begun
-		for deadline := time.Now().Add(10 * time.Second); count(t, db, "m2m_networks") != 0; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); count(t, db, "m2m_networks") != 0; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("networks of 60 days ago are still there")
 			}
