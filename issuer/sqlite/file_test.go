@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package sqlite_test
 
 import (
@@ -104,6 +106,7 @@ func busy(t *testing.T, store *sqlstore.Store) {
 
 // A file that is deleted acknowledges nothing, and none is made in its place.
 func TestDeleted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "m2m.db")
 	store, err := sqlite.Open(t.Context(), path)
@@ -131,6 +134,7 @@ func TestDeleted(t *testing.T) {
 
 // A directory that is a link is exchanged in place, as volumes of an orchestrator are.
 func TestLinkedDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"one", "two"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
@@ -174,6 +178,7 @@ func TestLinkedDirectory(t *testing.T) {
 // what is written then has numbers above all that were ever given. It is no new
 // database.
 func TestRestoredOlder(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store, err := sqlite.Open(t.Context(), path)
 	if err != nil {
@@ -212,6 +217,7 @@ func TestRestoredOlder(t *testing.T) {
 
 // The volume of a pod with an fsGroup is made group-writable at every mount.
 func TestFSGroup(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {

@@ -13,12 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
@@ -58,6 +57,9 @@ const (
 func Open(ctx context.Context, path string) (*sqlstore.Store, error) {
 	if path == "" || strings.Contains(path, ":memory:") || strings.HasPrefix(path, "file:") || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("sqlite: path %q: write that of a file; a store in memory is registry.NewMemory", path)
+	}
+	if !slices.Contains(sql.Drivers(), driverName) {
+		return nil, errors.New("sqlite: the driver was left out: build without -tags nosqlite")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

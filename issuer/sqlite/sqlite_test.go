@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package sqlite_test
 
 import (
@@ -46,6 +48,7 @@ func TestStore(t *testing.T) {
 
 // Whatever the umask, nobody else can read any of the files.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
@@ -63,6 +66,7 @@ func TestPermissions(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -153,6 +157,7 @@ func TestOpenedByMany(t *testing.T) {
 
 // After Close one file holds everything.
 func TestClose(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
@@ -171,6 +176,7 @@ func TestClose(t *testing.T) {
 
 // The settings that durability and waiting hang on are those of each connection.
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	open(t, path)
 	ctx := t.Context()
@@ -197,6 +203,7 @@ func TestSettings(t *testing.T) {
 // Readers do not wait for a writer, and a writer that cannot have its turn does
 // not wait longer than its context.
 func TestReadersAndWriters(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/echo-m2m/m2m/issuer/sqlite"
@@ -43,6 +45,17 @@ func sqliteFile(t testing.TB) database {
 	return database{"sqlite", filepath.Join(t.TempDir(), "m2m.db")}
 }
 
+// administration makes and drops the schemas of the tests. TestMain closes it.
+var administration = sync.OnceValue(func() *sql.DB {
+	db, err := sql.Open("pgx", os.Getenv("POSTGRES_URL"))
+	if err != nil { // the URL cannot be parsed
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	db.SetMaxIdleConns(parallel)
+	return db
+})
+
 // postgres makes a schema of the test's own. A commit does not wait for the server's
 // disk, as these tests kill clients and never the server.
 func postgres(t testing.TB) database {
@@ -53,12 +66,7 @@ func postgres(t testing.TB) database {
 	}
 	schema := "m2m_test_" + strings.ToLower(rand.Text())
 	admin := func(statement string) {
-		db, err := sql.Open("pgx", server)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		if _, err := db.Exec(statement); err != nil {
+		if _, err := administration().Exec(statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}

@@ -41,10 +41,12 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", strconv.Itoa(max(parallel, runtime.GOMAXPROCS(0)))); err != nil {
-		panic(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	before := runtime.NumGoroutine()
 	code := m.Run()
+	_ = administration().Close()
 	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
 		if wait > 2*time.Second {
 			stacks := make([]byte, 1<<20)
