@@ -1,6 +1,3 @@
-// Package sqlite keeps an issuer's clients, revocations and keys in one SQLite
-// file, without cgo: the store for one machine. [Open] is all there is to it;
-// what the store can do is in package sqlstore, which PostgreSQL shares.
 package sqlite
 
 import (

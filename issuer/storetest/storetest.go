@@ -1,10 +1,3 @@
-// Package storetest tests a store of the user's own, as it does this module's:
-//
-//	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
-//			… // a new store with these clients, closed by t.Cleanup
-//		})
-//	}
 package storetest
 
 import (
@@ -18,20 +11,14 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
-// and those of [registry.Manager] and [registry.NetworkRecorder] where the store is
-// one. Each calls open, with its own t, for a store of its own that holds the
-// clients given and nothing else; open closes it by t.Cleanup. The suite changes the
-// clients after open returns, so a store in memory holds clones
-// (registry.Client.Clone). It takes some seconds, and is best run with -race.
+// Run runs the suite of [registry.Store] as subtests of t, in parallel, and those of
+// [registry.Manager], [registry.NetworkRecorder], [registry.NetworkLister] and
+// [registry.Checker] where the store implements them.
 //
-// It tests the contract in the documentation of package registry, that every method
-// refuses what is not valid with registry.ErrInvalid, and that times are returned
-// rounded by less than a millisecond, those of changes upwards. The store's clock
-// must be within a minute of the test's.
-//
-// Not checked: that what was acknowledged survives a crash, that other processes see
-// it, and that a clock which jumps destroys nothing.
+// Each subtest calls open with its own t. open returns a new store that holds the given
+// clients and nothing else, and closes it by t.Cleanup. The suite changes the clients
+// after open has returned, so a store in memory must hold clones
+// (registry.Client.Clone).
 func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) registry.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, opener){
