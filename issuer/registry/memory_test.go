@@ -211,7 +211,7 @@ func TestMemoryShrinks(t *testing.T) {
 		runtime.ReadMemStats(&s)
 		return s.HeapAlloc
 	}
-	const n = 200_000
+	const n = 50_000
 	before := heap()
 	soon := time.Now().Add(time.Second)
 	for k := range n {

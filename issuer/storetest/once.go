@@ -41,7 +41,7 @@ func onceRacers(t *testing.T, open opener) {
 	}
 }
 
-// onceUntil: from the time given on, and not before, there is a first call again.
+// onceUntil: a call after until is a first call, and no call before it is.
 func onceUntil(t *testing.T, open opener) {
 	store := open(t)
 	for wait := time.Second; wait <= 32*time.Second; wait *= 2 { // a loaded machine needs longer
@@ -87,8 +87,7 @@ func onceDistinct(t *testing.T, open opener) {
 	}
 }
 
-// contextDone: a store that gives up returns an error, never an answer. One that
-// answers nevertheless answers the truth.
+// contextDone: with a context that is done, a store returns an error or a true answer.
 func contextDone(t *testing.T, open opener) {
 	store := open(t, clients()...)
 	done, cancel := context.WithCancel(t.Context())
@@ -97,7 +96,7 @@ func contextDone(t *testing.T, open opener) {
 
 	c, err := store.Client(done, oddID)
 	if errors.Is(err, registry.ErrNotFound) || (err == nil) != (c != nil) {
-		t.Errorf("Client = %v, %v: a client that could not be read was reported as %v", c, err, err)
+		t.Errorf("Client = %v, %v: a client that could not be read was reported as not found: %v", c, err, err)
 	}
 	first, err := store.Once(done, "scope", "id", until)
 	if err != nil && first {

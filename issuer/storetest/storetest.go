@@ -64,7 +64,7 @@ type opener = func(*testing.T, ...registry.Client) registry.Store
 // racers is how many goroutines do the same at once.
 const racers = 50
 
-// oddID has what trips up patterns, escapes and URLs.
+// oddID has characters that are special in patterns, escapes and URLs.
 const oddID = ` a:b%c_d\e&f=g+h'i"j$1?2/../ ~ `
 
 func clients() []registry.Client {
@@ -146,8 +146,8 @@ func clientIsolated(t *testing.T, open opener) {
 	}
 }
 
-// copied shares nothing with the list, so that the store cannot change what is
-// expected.
+// copied returns a deep copy of the list, so that the store cannot change what the test
+// expects.
 func copied(list []registry.Client) []registry.Client {
 	list = slices.Clone(list)
 	for i := range list {
@@ -156,7 +156,7 @@ func copied(list []registry.Client) []registry.Client {
 	return list
 }
 
-// near reports whether a time was returned rounded to the millisecond at worst.
+// near reports whether the times differ by less than a millisecond.
 func near(got, want time.Time) bool {
 	if got.IsZero() || want.IsZero() {
 		return got.IsZero() && want.IsZero()
@@ -164,7 +164,7 @@ func near(got, want time.Time) bool {
 	return got.Sub(want).Abs() < time.Millisecond
 }
 
-// roundedUp reports whether it was returned rounded up.
+// roundedUp is near, for a time that must not be rounded down.
 func roundedUp(got, want time.Time) bool {
 	return near(got, want) && !got.Before(want)
 }
