@@ -32,8 +32,8 @@ func beforeCatalog(t *testing.T, d database) database {
 	return d
 }
 
-// The database's clock decides what a revocation needs a clock for, and what is
-// deleted; a process whose clock is wrong destroys nothing.
+// The database's clock decides how long revocations last and what is deleted. A process
+// whose clock is wrong deletes nothing.
 func TestDatabaseClock(t *testing.T) {
 	t.Parallel()
 	for name, by := range map[string]time.Duration{"ahead": 40 * day, "behind": -40 * day} {

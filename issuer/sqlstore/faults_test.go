@@ -14,10 +14,10 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// reads are the calls that a database serves which takes no writes.
+// reads are the calls that a read-only database serves.
 var reads = map[string]bool{"Client": true, "Changes": true, "List": true, "Networks": true, "KeyStore.Load": true}
 
-// readOnly is a database with the client "c" that takes no writes.
+// readOnly returns the database as one that takes no writes.
 func readOnly(t *testing.T, d database) database {
 	t.Helper()
 	if d.driver == "sqlite" {
@@ -27,7 +27,7 @@ func readOnly(t *testing.T, d database) database {
 	return with(t, d, "default_transaction_read_only", "on")
 }
 
-// A database that takes no writes serves reads, and says so at once.
+// A read-only database serves reads, and every write says that it is read-only.
 func TestReadOnly(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		register(t, d.open(t), registry.Client{ID: "c"})
@@ -55,7 +55,7 @@ func TestReadOnly(t *testing.T) {
 	})
 }
 
-// A full disk loses nothing, serves reads, and says so until there is room.
+// With a full disk nothing is lost, reads go on, and Ready reports it until there is space.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	d := sqliteFile(t)
@@ -122,7 +122,7 @@ func TestCorrupted(t *testing.T) {
 	}
 	store, err = d.connect(t.Context())
 	if err != nil {
-		return // as good
+		return // refusing a damaged file is right too
 	}
 	defer store.Close()
 	damaged := 0
@@ -146,8 +146,8 @@ func TestCorrupted(t *testing.T) {
 	}
 }
 
-// A database that is gone or hangs is told by Ready in the caller's time, by Status
-// at once, and forgotten when it is back.
+// Ready reports a database that is down or hangs within the caller's timeout, and Status at
+// once. Neither does when it is back.
 func TestReadyInAnOutage(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -205,7 +205,7 @@ func TestZeroStatus(t *testing.T) {
 	}
 }
 
-// What is in memory would be another database for each connection.
+// A database in memory is refused, because each connection would have its own.
 func TestInMemory(t *testing.T) {
 	sqliteFile(t) // skips without the driver
 	for _, source := range []string{":memory:", "file::memory:?cache=shared", "file:x?mode=memory&cache=shared", "file:/x?vfs=memdb"} {

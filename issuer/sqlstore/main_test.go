@@ -15,7 +15,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 )
 
-// roleVariable says what a process that a test started is to do.
+// roleVariable names the role of a process that a test has started.
 const roleVariable = "M2M_SQLSTORE_ROLE"
 
 // roles get a database and the arguments.
@@ -24,12 +24,12 @@ var roles = map[string]func(context.Context, database, []string) error{
 	"write":   writeRole,
 }
 
-// parallel is how many tests run at once at least: most of their time they wait for a
-// database or a timeout.
+// parallel is how many tests run at once, at least. They mostly wait for a database or a
+// timeout.
 const parallel = 12
 
-// TestMain fails the run when goroutines are left behind. A process that a test
-// started does its work and ends here.
+// TestMain fails the run when goroutines are leaked. A process that a test has started
+// plays its role and exits.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		d := database{driver: os.Args[1], source: os.Args[2]}
@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// process starts this test binary in a role. It writes to the pipe to let it go.
+// process starts this test binary in a role. start lets it begin.
 func (d database) process(t *testing.T, role string, args ...string) (cmd *exec.Cmd, output *bufio.Scanner, start func()) {
 	t.Helper()
 	cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{d.driver, d.source}, args...)...)

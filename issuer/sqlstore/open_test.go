@@ -38,7 +38,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A SQLite database that package sqlite did not open will do.
+// A SQLite database can be opened without package sqlite.
 func TestOpenSQLite(t *testing.T) {
 	source := sqliteFile(t).source + "?_pragma=busy_timeout(10000)"
 	for range 2 {
@@ -87,7 +87,7 @@ func (c *counting) Close() error {
 	return nil
 }
 
-// countedConn has all that the driver's connections can.
+// countedConn has all methods of the driver's connections.
 type countedConn struct {
 	*stdlib.Conn
 	of *counting
@@ -112,8 +112,8 @@ func newCounting(t *testing.T, d database) *counting {
 	return &counting{Connector: connector}
 }
 
-// A store on a connector stays within MaxConns, whatever is asked of it, and
-// closes all, the connector once.
+// A store on a connector stays within MaxConns under load. Close closes all connections, and
+// the connector once.
 func TestOpenConnector(t *testing.T) {
 	t.Parallel()
 	connector := newCounting(t, postgres(t))

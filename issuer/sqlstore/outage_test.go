@@ -13,7 +13,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// wire stands between a store and its database, and can be cut or hang.
+// wire is a relay between a store and its database. It can be cut or hang.
 type wire struct {
 	net.Listener
 	server string
@@ -79,7 +79,7 @@ func (w *wire) serve() {
 	}
 }
 
-// lose makes the connections there are dead, without a word to either side.
+// lose makes the open connections drop everything, which neither side notices.
 func (w *wire) lose() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -106,8 +106,8 @@ func (w *wire) copy(to, from net.Conn, epoch int) {
 	}
 }
 
-// A database that is gone or hangs is told as that, in the caller's time, and
-// when it is back the store goes on by itself.
+// When the database is down or hangs, every call returns an error within the caller's
+// timeout. When it is back the store recovers without help.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// byMany runs do 50 times at once.
+// byMany runs do in 50 goroutines.
 func byMany(t *testing.T, do func(i int) error) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -46,8 +46,8 @@ func lockFeed(t *testing.T, d database) (release func()) {
 	}
 }
 
-// Revocations that wait for the feed leave connections to those who read clients,
-// and the operator's go before most of them.
+// Revocations that wait for the feed leave connections for reads of clients, and an
+// operator's revocation overtakes most of them.
 func TestFeedQueue(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -100,8 +100,8 @@ func TestFeedQueue(t *testing.T) {
 	}
 }
 
-// floodOf is what clients make the issuer write: revocations of tokens, and a cut-off
-// of each client that has too many.
+// floodOf returns a change that clients can cause: a revocation of a token, or the cut-off
+// of a client that has revoked too many.
 func floodOf(i int) registry.Change {
 	if i%4 == 0 {
 		return registry.CutOff(fmt.Sprint("hostile", i))
@@ -109,9 +109,8 @@ func floodOf(i int) registry.Change {
 	return token(fmt.Sprint(i), time.Now().Add(time.Hour))
 }
 
-// While requests hold every connection that they may, an operator reads clients and
-// revokes, tokens too. What requests cause takes none of the operator's connections,
-// whatever it is.
+// While requests hold all their connections, an operator can read clients and revoke.
+// Nothing that requests cause uses the operator's connections.
 func TestOperatorPool(t *testing.T) {
 	t.Parallel()
 	store := postgres(t).open(t)
@@ -136,8 +135,7 @@ func TestOperatorPool(t *testing.T) {
 	}
 }
 
-// Readers leave a connection of SQLite's pool for the one that has the turn to write,
-// for whom all others wait.
+// Readers leave a connection of SQLite's pool to the writer, for which all others wait.
 func TestReadersLeaveAConnection(t *testing.T) {
 	t.Parallel()
 	store := sqliteFile(t).open(t)
@@ -190,8 +188,8 @@ func holdPool(t *testing.T, db *sql.DB) (release func()) {
 	}
 }
 
-// A client that is cut off needs the revocations of its tokens no more: they are
-// deleted, and no others.
+// A cut-off of a client replaces the revocations of its tokens. They are deleted, and no
+// others.
 func TestCutOffReplacesRevocations(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)

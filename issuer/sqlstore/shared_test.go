@@ -42,8 +42,7 @@ func revoke(t *testing.T, store *sqlstore.Store, c registry.Change) int64 {
 	return sequence
 }
 
-// announced fails unless the feed says, after a sequence, that the client has
-// changed, once.
+// announced fails unless the feed has, after a sequence, one change of the client.
 func announced(t *testing.T, store *sqlstore.Store, since int64, clientID string) {
 	t.Helper()
 	page, err := store.Changes(t.Context(), since)

@@ -10,8 +10,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// upgrade changes the tables as a newer release would, which says from which version
-// on they can be read.
+// upgrade changes the tables as a newer release would. from is the oldest version that can
+// read them.
 func upgrade(t *testing.T, d database, from int) {
 	t.Helper()
 	steps, err := sqlstore.Statements()
@@ -23,8 +23,8 @@ func upgrade(t *testing.T, d database, from int) {
 	mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_schema (version, applied_at, readable_from) VALUES (%d, 1, %d)", len(steps)+1, from))
 }
 
-// A release that restarts in the middle of an upgrade works with tables to which a
-// newer one has only added, and leaves them as they are.
+// A release that restarts in the middle of an upgrade works with tables to which a newer one
+// has only added, and does not change them.
 func TestNewerSchemaThatAdds(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		register(t, d.open(t), registry.Client{ID: "c"})
@@ -47,8 +47,7 @@ func TestNewerSchemaThatAdds(t *testing.T) {
 	})
 }
 
-// A release does not work on the tables of a newer one that cannot be read, nor
-// touch them.
+// A release refuses tables of a newer one that it cannot read, and does not change them.
 func TestNewerSchema(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		d.open(t)
@@ -74,7 +73,7 @@ func TestNewerSchema(t *testing.T) {
 	})
 }
 
-// With NoMigrate the tables are left as they are: none, or those of an older release.
+// With NoMigrate missing or old tables are an error, and are not changed.
 func TestNoMigrate(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		d.raw(t) // makes the file
@@ -111,7 +110,7 @@ func TestNoMigrate(t *testing.T) {
 // addColumn is the migration of a newer release.
 const addColumn = "ALTER TABLE m2m_clients ADD COLUMN newer TEXT NOT NULL DEFAULT 'x'"
 
-// Only the Open that makes the tables says that they are new.
+// Only the Open that creates the tables reports that they are new.
 func TestNew(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		if s := d.open(t).Status(); !s.New || s.Dialect == "" {

@@ -11,13 +11,13 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// holdUp is far more than a replica that vanishes may hold up the others. The server's
-// limits, which TestFrozenInTransaction reads, keep it under 3 s; without them it would
-// be for ever.
+// holdUp is much longer than a replica that vanishes may hold up the others. The server's
+// limits, which TestFrozenInTransaction reads, keep that under 3 s. Without them the
+// others would wait forever.
 const holdUp = 20 * time.Second
 
-// A replica that takes the feed's last row, or a client's, and is frozen there holds
-// up the others for less than 3 s.
+// A replica that locks the feed's last row and a client's, and is frozen then, holds up the
+// others only until the server ends its transaction.
 func TestFrozenInTransaction(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -60,8 +60,8 @@ func TestFrozenInTransaction(t *testing.T) {
 	}
 }
 
-// A replica whose way to the database is lost in the middle of writes, of every
-// kind and at any moment, holds up the others for less than 3 s.
+// A replica that loses its connection to the database in the middle of writes, of every
+// kind and at any moment, holds up the others only for a short time.
 func TestVanishesInMidWrite(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -105,8 +105,8 @@ func TestVanishesInMidWrite(t *testing.T) {
 	}
 }
 
-// After a failover that nobody announced, when all connections are dead without a
-// word, each pool finds a new one after one timeout.
+// After a failover that was not announced all connections are dead. Each pool opens a new one
+// after one timeout.
 func TestSilentFailover(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
