@@ -44,6 +44,7 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 	defer iss.Close()
+	_ = iss.Handler() // to serve; on an Echo app call iss.Mount instead
 }
 
 // The signing keys in the same database, so that replicas share them. They are sealed
@@ -69,4 +70,5 @@ func ExampleStore_KeyStore() {
 		log.Fatal(err)
 	}
 	defer keys.Close()
+	_ = issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store}
 }
