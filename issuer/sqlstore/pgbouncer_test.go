@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,6 +93,11 @@ max_client_conn = 500
 	return server.String()
 }
 
+// migrating is held by a test that opens a store behind PgBouncer. Pooled connections of
+// transactions may have a lock_timeout already, which is too short for a wait until dozens
+// of others have migrated.
+var migrating sync.Mutex
+
 // pooled opens stores behind a PgBouncer, each with a name of its own.
 func pooled(t *testing.T, mode, pgx string) func(t *testing.T) *sqlstore.Store {
 	t.Helper()
@@ -100,7 +106,11 @@ func pooled(t *testing.T, mode, pgx string) func(t *testing.T) *sqlstore.Store {
 		t.Helper()
 		c := d.config()
 		c.MaxConns, c.Name = 5, strings.ToLower(rand.Text())[:16]
-		store := configured{c}.open(t)
+		store := func() *sqlstore.Store {
+			migrating.Lock()
+			defer migrating.Unlock()
+			return configured{c}.open(t)
+		}()
 		t.Cleanup(func() { // in the schema that all use: PgBouncer refuses search_path
 			var tables []string
 			for _, table := range every {
