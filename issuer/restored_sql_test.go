@@ -1,4 +1,4 @@
-//go:build rehearsal
+//go:build rehearsal && !nosqlite
 
 package issuer_test
 

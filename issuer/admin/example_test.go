@@ -14,7 +14,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
-	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -34,12 +34,11 @@ func ExampleAPI_Mount() {
 		return
 	}
 	defer keys.Close()
-	store, err := sqlite.Open(ctx, filepath.Join(dir, "issuer.db"))
+	store, err := registry.NewMemory() // sqlite.Open and sqlstore.Open return a Manager too
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
 	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
 	if err != nil {
 		fmt.Println(err)
