@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package main
 
 import (
@@ -8,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestLostFiles starts the example where the database is new and the keys are old,
-// and the other way about. Both are said loudly; a first start and a restart say
-// nothing.
+// TestLostFiles starts the example with a new database and old keys, then with an old
+// database and no keys. It warns of both, and not at a first start or a restart.
 func TestLostFiles(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")

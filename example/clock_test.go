@@ -140,6 +140,7 @@ func withClock(t *testing.T, name string) string {
 //
 //	POSTGRES_URL=… go test -tags rehearsal -run TestClock -v ./example
 func TestClock(t *testing.T) {
+	t.Parallel()
 	env := []string{
 		"DATABASE_URL=" + database(t), kek, "ISSUER=http://127.0.0.1:1", "CLIENT_ID=steady", "CLIENT_SECRET=" + generated(),
 		"KEY_ROTATE_EVERY=720h", "KEY_ANNOUNCE=1h", "KEY_MAX_AGE=2s", "TOKEN_TTL=30m",
@@ -193,6 +194,7 @@ func TestClock(t *testing.T) {
 // TestClockFiles is a clock that is 40 days ahead for 6 s, where there is no
 // database whose clock could be asked.
 func TestClockFiles(t *testing.T) {
+	t.Parallel()
 	env := []string{
 		"DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "ISSUER=http://127.0.0.1:1", "CLIENT_ID=steady", "CLIENT_SECRET=" + generated(),
 		"KEY_ROTATE_EVERY=720h", "KEY_ANNOUNCE=1h", "KEY_MAX_AGE=2s", "TOKEN_TTL=30m",
@@ -219,6 +221,7 @@ func TestClockFiles(t *testing.T) {
 // its tokens are refused at the first request after that, and those of the new
 // key are let in.
 func TestSuspend(t *testing.T) {
+	t.Parallel()
 	p := start(t, "example", "CLIENT_ID=steady", "CLIENT_SECRET=secret456", "TOKEN_TTL=4h")
 	machine := newClock(t, 0)
 	api := startBinary(t, withClock(t, "api"), "ISSUER="+p.url, machine.env())

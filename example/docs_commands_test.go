@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package main
 
 import (
@@ -9,16 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-// shellBlock is a block of commands that can be run: its indentation, the database
-// that it is for, and the commands.
-var shellBlock = regexp.MustCompile("(?ms)^( *)```sh run (sqlite|postgres)\n(.*?)^ *```$") //nolint:gocritic // with (?m) each ^ is the start of a line
 
 // systemctl is what the pages start and stop the issuer with. Here it is a process
 // of the test.
@@ -47,9 +45,10 @@ restart) stop; start ;;
 esac
 `
 
-// TestDocsCommands runs the commands of the pages for operators, in order, beside a
-// running issuer on SQLite or PostgreSQL, as each block says. After the last one
-// the issuer must be ready, and a client of before must get a token that works.
+// TestDocsCommands runs the commands of the pages, in order, beside a running issuer on
+// SQLite or PostgreSQL, as each block says. $TOKEN is a token of it. After the last
+// command the issuer must be ready, and a client of before must get a token that works.
+// A block of commands that nothing runs is an error.
 func TestDocsCommands(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -63,10 +62,15 @@ func TestDocsCommands(t *testing.T) {
 	ran := 0
 	for path, text := range pages(t) {
 		scripts := map[string]string{}
-		for _, block := range shellBlock.FindAllStringSubmatch(text, -1) {
-			indent, kind := block[1], block[2]
-			for line := range strings.Lines(block[3]) {
-				scripts[kind] += strings.TrimPrefix(line, indent)
+		for _, block := range fencedBlocks(text) {
+			switch what, kind, _ := strings.Cut(block.info, " run "); {
+			case what == "sh" && (kind == "sqlite" || kind == "postgres"):
+				scripts[kind] += block.text
+			case block.info == "sh not run": // and the page says so
+			case block.info == "console" && path == "../README.md": // TestREADMESession
+			case block.info == "bash" && path == docs+"/clients.md": // TestDocsClients
+			case slices.Contains([]string{"sh", "bash", "console", "shell"}, what):
+				t.Errorf("%s has commands that nothing runs: write sh run sqlite, or sh run postgres\n%s", path, block.text)
 			}
 		}
 		for kind, script := range scripts {
@@ -77,7 +81,7 @@ func TestDocsCommands(t *testing.T) {
 			})
 		}
 	}
-	if ran < 7 {
+	if ran < 10 {
 		t.Errorf("%d pages have commands", ran)
 	}
 }
@@ -143,10 +147,12 @@ func runPage(t *testing.T, kind, script string) {
 		words := strings.Fields(clients(t, storage, "add", id, "-scope", "orders:read", "-audience", "http://"+address+"/v1"))
 		secret = words[len(words)-1]
 	}
+	p := &process{url: "http://" + address}
+	env = append(env, "TOKEN="+p.token(t, "steady", secret))
+	script = strings.ReplaceAll(script, "go run ./example/clients", "clients")
 	if out, err := shell(script); err != nil {
 		t.Fatalf("%v\n%s\nof\n%s", err, out, script)
 	}
-	p := &process{url: "http://" + address}
 	// Commands that revoke tokens refuse those that are granted in the 2 s after them.
 	eventually(t, 10*time.Second, "a client of before gets a token that works", func() bool {
 		status, _ := call(t, "GET", p.url+"/readyz", "", "")

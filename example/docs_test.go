@@ -9,11 +9,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
-
-	"github.com/echo-m2m/m2m/jwks/event"
+	"unicode"
 )
 
 // docs is the folder of the pages for operators.
@@ -22,66 +21,141 @@ const docs = "../.github/docs"
 // pages is the text of every Markdown file of the repository, by path.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
+	found, err := readPages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+var readPages = sync.OnceValues(func() (map[string]string, error) {
 	found := map[string]string{}
 	for _, pattern := range []string{"../*.md", "../.github/*.md", docs + "/*.md"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for _, path := range paths {
 			content, err := os.ReadFile(path)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			found[path] = string(content)
 		}
 	}
-	return found
+	return found, nil
+})
+
+// fenced is a block of code of a page. info is what stands behind its fence.
+type fenced struct{ info, text string }
+
+// fencedBlock is a block of code with its indentation.
+var fencedBlock = regexp.MustCompile("(?ms)^( *)```([^\n]*)\n(.*?)^ *```$") //nolint:gocritic // with (?m) each ^ is the start of a line
+
+func fencedBlocks(page string) (blocks []fenced) {
+	for _, match := range fencedBlock.FindAllStringSubmatch(page, -1) {
+		text := ""
+		for line := range strings.Lines(match[3]) {
+			text += strings.TrimPrefix(line, match[1])
+		}
+		blocks = append(blocks, fenced{match[2], text})
+	}
+	return blocks
+}
+
+// goBlocks returns the Go blocks of a page.
+func goBlocks(t *testing.T, page string) (blocks []string) {
+	t.Helper()
+	for _, b := range fencedBlocks(page) {
+		if b.info == "go" {
+			blocks = append(blocks, b.text)
+		}
+	}
+	return blocks
 }
 
 // linkTarget is the target of a Markdown link.
 var linkTarget = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// TestDocsLinks follows every link within the repository. Every page is linked
-// from the README and from SECURITY.md.
+// index is the page that links all others, and is linked from README and SECURITY.md.
+const index = docs + "/README.md"
+
+// TestDocsLinks follows every link within the repository, to headings too. The index
+// links every page.
 func TestDocsLinks(t *testing.T) {
+	t.Parallel()
 	linked := map[string]map[string]bool{}
-	for path, text := range pages(t) {
+	all := pages(t)
+	for path, text := range all {
 		linked[path] = map[string]bool{}
-		for _, match := range linkTarget.FindAllStringSubmatch(text, -1) {
-			target, _, _ := strings.Cut(match[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+		for _, match := range linkTarget.FindAllStringSubmatch(fencedCode.ReplaceAllString(text, ""), -1) {
+			target, anchor, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
-			target = filepath.Join(filepath.Dir(path), target)
+			if target != "" {
+				target = filepath.Join(filepath.Dir(path), target)
+			} else {
+				target = path
+			}
 			linked[path][target] = true
 			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links %s: %v", path, match[1], err)
 			}
+			if anchor != "" && !slices.Contains(anchors(all[target]), anchor) {
+				t.Errorf("%s links %s, and %s has no such heading", path, match[1], target)
+			}
 		}
 	}
-	all, err := filepath.Glob(docs + "/*.md")
-	if err != nil || len(all) < 10 {
-		t.Fatalf("%d pages, %v", len(all), err)
+	paths, err := filepath.Glob(docs + "/*.md")
+	if err != nil || len(paths) < 20 {
+		t.Fatalf("%d pages, %v", len(paths), err)
 	}
-	for _, page := range all {
-		for _, from := range []string{"../README.md", "../.github/SECURITY.md"} {
-			if !linked[from][page] {
-				t.Errorf("%s does not link %s", from, page)
-			}
+	for _, page := range paths {
+		if page != index && !linked[index][page] {
+			t.Errorf("%s does not link %s", index, page)
+		}
+	}
+	for _, from := range []string{"../README.md", "../.github/SECURITY.md"} {
+		if !linked[from][index] {
+			t.Errorf("%s does not link %s", from, index)
 		}
 	}
 }
 
-// faultTest is a test that a line of faults.md names, with its folder.
-var faultTest = regexp.MustCompile("`(Test\\w+)` \\(([\\w/.]+)\\)")
+// heading is a heading of a page.
+var heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 
-// TestDocsFaults finds the test that each line of the table of faults names.
-func TestDocsFaults(t *testing.T) {
-	content, err := os.ReadFile(docs + "/faults.md")
-	if err != nil {
-		t.Fatal(err)
+// anchors returns what GitHub makes of the headings of a page: lower case, without
+// punctuation, with hyphens for spaces.
+func anchors(page string) (all []string) {
+	for _, match := range heading.FindAllStringSubmatch(fencedCode.ReplaceAllString(page, ""), -1) {
+		text := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' || r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, match[1])
+		all = append(all, text)
 	}
+	return all
+}
+
+var (
+	// namedTest is a test that a table names, with its folder.
+	namedTest = regexp.MustCompile("`((?:Test|Fuzz)\\w+)` \\(([\\w/.]+)\\)")
+
+	// namedFile is a file that a table names, by its path from the root.
+	namedFile = regexp.MustCompile("`([\\w/]+\\.go)`")
+)
+
+// TestDocsTables finds the tests and files that each line of the tables of faults.md
+// and standards.md names.
+func TestDocsTables(t *testing.T) {
+	t.Parallel()
 	tests := map[string]bool{} // "room TestName"
 	walk(t, func(path string, file *ast.File) {
 		if !strings.HasSuffix(path, "_test.go") {
@@ -93,31 +167,61 @@ func TestDocsFaults(t *testing.T) {
 			}
 		}
 	})
-	lines := 0
-	for line := range strings.Lines(string(content)) {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| fault") {
-			continue
-		}
-		lines++
-		named := faultTest.FindAllStringSubmatch(line, -1)
-		if len(named) == 0 {
-			t.Errorf("no test is named: %s", line)
-		}
-		for _, n := range named {
-			if !tests[n[2]+" "+n[1]] {
-				t.Errorf("there is no %s in %s: %s", n[1], n[2], line)
+	for page, least := range map[string]int{"faults.md": 60, "standards.md": 60} {
+		lines := 0
+		for _, row := range rows(pages(t)[docs+"/"+page]) {
+			line := strings.Join(row, " | ")
+			lines++
+			named := namedTest.FindAllStringSubmatch(row[len(row)-1], -1)
+			if len(named) == 0 {
+				t.Errorf("%s: no test is named: %s", page, line)
+			}
+			for _, n := range named {
+				if !tests[n[2]+" "+n[1]] {
+					t.Errorf("%s: there is no %s in %s: %s", page, n[1], n[2], line)
+				}
+			}
+			if page != "standards.md" {
+				continue
+			}
+			files := namedFile.FindAllStringSubmatch(row[2], -1)
+			if len(files) == 0 {
+				t.Errorf("%s: no file is named: %s", page, line)
+			}
+			for _, f := range files {
+				if _, err := os.Stat("../" + f[1]); err != nil {
+					t.Errorf("%s: %v: %s", page, err, line)
+				}
 			}
 		}
-	}
-	if lines < 20 {
-		t.Errorf("the table has %d lines", lines)
+		if lines < least {
+			t.Errorf("%s has %d lines", page, lines)
+		}
 	}
 }
 
-// walk parses every Go file of the module, by its path from the root.
-func walk(t *testing.T, visit func(path string, file *ast.File)) {
-	t.Helper()
-	files := token.NewFileSet()
+// rows returns the cells of every row of the tables of a page, headings excepted.
+func rows(page string) (found [][]string) {
+	for line := range strings.Lines(fencedCode.ReplaceAllString(page, "")) {
+		switch {
+		case strings.HasPrefix(line, "|--"):
+			found = found[:len(found)-1] // the row before was the heading
+		case strings.HasPrefix(line, "|"):
+			text := strings.ReplaceAll(strings.Trim(strings.TrimSpace(line), "|"), `\|`, "\x00")
+			cells := strings.Split(text, "|")
+			for n := range cells {
+				cells[n] = strings.ReplaceAll(strings.TrimSpace(cells[n]), "\x00", "|")
+			}
+			found = append(found, cells)
+		}
+	}
+	return found
+}
+
+// goFiles is every Go file of the repository, parsed, by its path from the root.
+// example/bench is left out: what it names is other libraries'.
+var goFiles = sync.OnceValues(func() (map[string]*ast.File, error) {
+	found, files := map[string]*ast.File{}, token.NewFileSet()
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -127,100 +231,20 @@ func walk(t *testing.T, visit func(path string, file *ast.File)) {
 		case !strings.HasSuffix(path, ".go"):
 			return nil
 		}
-		file, err := parser.ParseFile(files, path, nil, 0)
-		if err == nil {
-			visit(strings.TrimPrefix(path, "../"), file)
-		}
+		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+		found[filepath.ToSlash(strings.TrimPrefix(path, "../"))] = file
 		return err
 	})
+	return found, err
+})
+
+func walk(t *testing.T, visit func(path string, file *ast.File)) {
+	t.Helper()
+	all, err := goFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-var (
-	inlineCode  = regexp.MustCompile("`[^`\n]+`")
-	fencedCode  = regexp.MustCompile("(?ms)^ *```.*?^ *```") //nolint:gocritic // with (?m) each ^ is the start of a line
-	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^(ADDR|ISSUER|AUDIENCE|CLIENTS)$`)
-	fieldName   = regexp.MustCompile(`\b(Config|Policy|RemoteConfig|EchoOptions)\.([A-Z]\w*)`)
-	reasonLike  = regexp.MustCompile(`^[a-z]+(_[a-z]+)+$`)
-	wordsOfCode = regexp.MustCompile(`[\w.]+`)
-)
-
-// TestDocsNames looks up what the pages name: settings of the examples, fields of
-// configurations, and reasons of events. Every setting is in settings.md.
-func TestDocsNames(t *testing.T) {
-	settings, fields := map[string]bool{}, map[string]bool{}
-	walk(t, func(path string, file *ast.File) {
-		ast.Inspect(file, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.BasicLit:
-				ours := strings.HasPrefix(path, "example/") && !strings.HasPrefix(path, "example/echo5/") && !strings.HasSuffix(path, "_test.go")
-				if text, err := strconv.Unquote(n.Value); err == nil && ours && settingName.MatchString(text) {
-					settings[text] = true
-				}
-			case *ast.TypeSpec:
-				if s, ok := n.Type.(*ast.StructType); ok && !strings.HasPrefix(path, "example/") {
-					for _, f := range s.Fields.List {
-						for _, name := range f.Names {
-							fields[n.Name.Name+"."+name.Name] = true
-						}
-					}
-				}
-			}
-			return true
-		})
-	})
-	for _, prefix := range []string{"CLIENT", "CLIENT2"} { // seed puts these names together
-		settings[prefix+"_ID"], settings[prefix+"_SECRET"] = true, true
+	for path, file := range all {
+		visit(path, file)
 	}
-	var reasons []string
-	for _, r := range event.Reasons() {
-		reasons = append(reasons, string(r))
-	}
-
-	all := pages(t)
-	for path, text := range all {
-		if strings.HasPrefix(path, "../CHANGELOG") {
-			continue
-		}
-		for _, code := range inlineCode.FindAllString(fencedCode.ReplaceAllString(text, ""), -1) {
-			for _, word := range wordsOfCode.FindAllString(code, -1) {
-				if settingName.MatchString(word) && !settings[word] && word != "POSTGRES_URL" { // which the tests read
-					t.Errorf("%s names the setting %s, which no example reads", path, word)
-				}
-			}
-			if word := strings.Trim(code, "`"); path == docs+"/faults.md" && reasonLike.MatchString(word) && !slices.Contains(reasons, word) {
-				t.Errorf("%s names %s, which is no reason of an event", path, word)
-			}
-			for _, name := range fieldName.FindAllString(code, -1) {
-				if !fields[name] {
-					t.Errorf("%s names the field %s, which there is not", path, name)
-				}
-			}
-		}
-	}
-	for name := range settings {
-		if !strings.Contains(all[docs+"/settings.md"], "`"+name+"`") {
-			t.Errorf("settings.md does not name the setting %s", name)
-		}
-	}
-}
-
-// TestDocsCode compiles the Go blocks of the pages.
-func TestDocsCode(t *testing.T) {
-	t.Parallel()
-	var programs []string
-	for path, text := range pages(t) {
-		if !strings.HasPrefix(path, docs) {
-			continue
-		}
-		for _, block := range goBlocks(t, text) {
-			programs = append(programs, "// A block of "+path+"\n"+fragment(block))
-		}
-	}
-	if len(programs) == 0 {
-		t.Fatal("the pages have no Go block")
-	}
-	vet(t, programs)
 }

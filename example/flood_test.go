@@ -22,8 +22,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// TestUnknownFlood floods a running issuer on PostgreSQL with ids that nobody has,
-// from 3000 connections of one network. It prints the latency of clients at work,
+// TestUnknownFlood floods a running issuer on PostgreSQL with unknown ids, from 3000
+// connections of one network. It prints the latency of clients at work,
 // beside that under the same flood of a route that only answers 401. Then the
 // issuer is restarted under the flood, and 1000 clients, each of a network of its
 // own, must have a token within 10 s.

@@ -28,6 +28,7 @@ import (
 //
 //	POSTGRES_URL=… go test -tags rehearsal -run TestIncident -v ./example
 func TestIncident(t *testing.T) {
+	t.Parallel()
 	i := newIncident(t)
 	stop := make(chan struct{})
 	var work sync.WaitGroup
@@ -199,8 +200,8 @@ func (i *incident) ask(p *process, token string) int {
 	return answer.StatusCode
 }
 
-// flood is the hostile client: tokens, which it revokes at once, and ids that
-// nobody has.
+// flood is the hostile client: it gets tokens and revokes them at once, and sends
+// unknown ids.
 func (i *incident) flood(stop <-chan struct{}) {
 	for n := 0; !closed(stop); n++ {
 		p := i.replicas[n%2]
@@ -245,7 +246,7 @@ func (i *incident) good(stop <-chan struct{}) {
 	}
 }
 
-// revoke takes tokens back, and keeps those whose revocation was acknowledged.
+// revoke revokes tokens, and keeps those whose revocation was acknowledged.
 func (i *incident) revoke(stop <-chan struct{}) {
 	for n := 0; !closed(stop); n++ {
 		_, token := i.form(i.replicas[0], "/token", "revoker", i.revoker, "")

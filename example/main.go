@@ -2,6 +2,7 @@
 // tokens, and an API that wants them.
 //
 //	go run ./example
+//	go run ./example -doctor    # checks the configuration
 //
 // It prints a curl session to paste. Its settings, all optional, are environment
 // variables; .github/docs/settings.md lists them.
@@ -11,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,24 +25,19 @@ import (
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-func main() {
-	helped, err := service.Help("example", os.Args[1:], os.Stdout)
-	if err == nil && !helped {
-		err = run(context.Background())
-	}
-	if err != nil {
-		log.Fatal("example: ", err)
-	}
-}
+const address = "127.0.0.1:8080" // unless ADDR says otherwise
+
+func main() { service.Main("example", run, examine) }
 
 func run(ctx context.Context) error {
-	listener, url, err := service.Listen("127.0.0.1:8080")
+	listener, url, err := service.Listen(address)
 	if err != nil {
 		return err
 	}
@@ -67,6 +62,27 @@ func run(ctx context.Context) error {
 	defer keys.Close()
 	defer service.KeysOnSignal(ctx, keys)()
 
+	one, err := newApp(set, keys, store)
+	if err != nil {
+		return err
+	}
+	defer one.iss.Close()
+	demo, err := seed.Clients(ctx, store, set.Audience, set.Audience)
+	if err != nil {
+		return err
+	}
+	say := fmt.Sprintf("issuer %s, API audience %s, process %d, listening on %s\n", set.Issuer, set.Audience, os.Getpid(), listener.Addr())
+	return service.Serve(one.e, listener, one.ready, say+session(set, demo))
+}
+
+// app is the issuer, and the routes with the guard before them.
+type app struct {
+	iss   *issuer.Issuer
+	e     *echo.Echo
+	ready *service.Readiness
+}
+
+func newApp(set service.Settings, keys *jwks.Keyring, store registry.Manager) (*app, error) {
 	iss, err := issuer.New(issuer.Config{
 		Issuer:          set.Issuer,
 		Keys:            keys,
@@ -76,30 +92,22 @@ func run(ctx context.Context) error {
 		MaxGrantRate:    set.MaxGrantRate,
 		ClientIP:        set.ClientIP,
 		ImportedSecrets: true, // CLIENT_SECRET may be anything
-		Observe:         service.Observe,
+		Observe:         set.Observe,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer iss.Close()
-	secret, err := seed.Clients(ctx, store, set.Audience)
-	if err != nil {
-		return err
-	}
-	auth, err := bearer.New(bearer.Config{
+	auth, err1 := bearer.New(bearer.Config{
 		Issuer:   set.Issuer,
 		Audience: set.Audience,
 		Keys:     keys,        // the same process: no HTTP call to ourselves
 		Revoked:  iss.Revoked, // a revoked token or client stops at the next request
 		ClientIP: set.ClientIP,
-		Observe:  service.Observe,
+		Observe:  set.Observe,
 	})
-	if err != nil {
-		return err
-	}
-	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: service.Observe})
-	if err != nil {
-		return err
+	clients, err2 := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: set.Observe})
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, errors.Join(err, iss.Close())
 	}
 
 	e := echo.New()
@@ -110,7 +118,7 @@ func run(ctx context.Context) error {
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
 	orders.Mount(e, auth)
-	return service.Serve(e, listener, ready, fmt.Sprintf("issuer %s, API audience %s, process %d, listening on %s\n%s", set.Issuer, set.Audience, os.Getpid(), listener.Addr(), session(set.Issuer, secret)))
+	return &app{iss, e, ready}, nil
 }
 
 // open opens the store of clients and that of keys: PostgreSQL, which replicas
@@ -141,27 +149,4 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 	}
 	store, err := sqlite.Open(ctx, filepath.Join(set.DataDir, "issuer.db"))
 	return store, jwks.File(filepath.Join(set.DataDir, "keys.json")), err
-}
-
-// session shows how to use the client that was just made, if one was.
-func session(issuerURL, secret string) string {
-	if secret == "" {
-		return ""
-	}
-	return fmt.Sprintf(`
-The client "demo" was made. Its secret is shown this once. Paste this in another terminal:
-
-  # 1. get a token
-  TOKEN=$(curl -s %[1]s/token -d grant_type=client_credentials \
-    -d client_id=demo -d client_secret=%[2]s \
-    | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
-
-  # 2. call the API with it
-  curl -s %[1]s/v1/orders -H "Authorization: Bearer $TOKEN"
-  curl -s %[1]s/v1/whoami -H "Authorization: Bearer $TOKEN"
-
-  # 3. be refused without it
-  curl -i %[1]s/v1/orders
-
-`, issuerURL, secret)
 }

@@ -1,8 +1,9 @@
+//go:build !nosqlite
+
 package main
 
 import (
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -39,55 +40,6 @@ func TestNamedClients(t *testing.T) {
 	p.stop(t)
 	if strings.Contains(p.said(), "secret456") {
 		t.Error("a secret was printed that its owner knows already")
-	}
-}
-
-// TestDemoSession pastes what the first start prints into a shell.
-func TestDemoSession(t *testing.T) {
-	t.Parallel()
-	for _, tool := range []string{"sh", "curl", "sed"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is needed to paste the session: %v", tool, err)
-		}
-	}
-	dir := filepath.Join(t.TempDir(), "data")
-	p := start(t, "example", "DATA_DIR="+dir)
-	var session string
-	eventually(t, 5*time.Second, "the whole session is printed", func() bool {
-		_, session, _ = strings.Cut(p.said(), "terminal:\n")
-		return strings.HasSuffix(session, "/v1/orders\n\n")
-	})
-	out, err := exec.Command("sh", "-c", session).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	for _, want := range []string{"a dozen eggs", `"client_id":"demo"`, "HTTP/1.1 401 Unauthorized", "Www-Authenticate: Bearer"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the session did not show %q:\n%s", want, out)
-		}
-	}
-	for path, want := range map[string]os.FileMode{"": 0o700, "keys.json": 0o600, "issuer.db": 0o600} {
-		info, err := os.Stat(filepath.Join(dir, path))
-		if err != nil {
-			t.Error(err)
-		} else if info.Mode().Perm() != want {
-			t.Errorf("%s: %v, want %v", path, info.Mode().Perm(), want)
-		}
-	}
-
-	_, secret, _ := strings.Cut(session, "client_secret=")
-	secret, _, _ = strings.Cut(secret, " ")
-	token := p.token(t, "demo", secret)
-	address := strings.TrimPrefix(p.url, "http://")
-	p.stop(t)
-	again := start(t, "example", "DATA_DIR="+dir, "ADDR="+address)
-	again.token(t, "demo", secret)
-	if status, body := call(t, "GET", again.url+"/v1/whoami", token, ""); status != http.StatusOK {
-		t.Errorf("a token from before the restart: %d %s", status, body)
-	}
-	again.stop(t)
-	if strings.Contains(again.said(), secret) {
-		t.Error("the secret was printed a second time")
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // pgServer is a PostgreSQL of one test, from the machine's own binaries, so that
-// the test may stop it. Skipped nowhere: where there are no binaries it fails.
+// the test may stop it. Without those binaries the test fails: it is never skipped.
 type pgServer struct {
 	*testing.T
 	bin, dir, url string

@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package main
 
 import (
@@ -28,15 +30,15 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	scratch = append(scratch, dir)
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients", "./testdata/sqlite")
 	if out, err := build.CombinedOutput(); err != nil {
 		return string(out), err
 	}
 	return dir, nil
 })
 
-// The tests wait for processes more than they compute: four run at a time, also on
-// two cores.
+// TestMain runs four tests at a time, also on two cores: they mostly wait for
+// processes.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))); err != nil {
@@ -108,7 +110,7 @@ func startBinary(t *testing.T, name string, env ...string) *process {
 		p.url = "http://" + address
 	case <-p.done:
 		t.Fatalf("%s ended at once:\n%s", name, p.said())
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%s does not listen:\n%s", name, p.said())
 	}
 	return p
@@ -128,7 +130,7 @@ func (p *process) stop(t *testing.T) {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the process ignores SIGTERM")
 	}
 	if err := p.Wait(); err != nil {
@@ -146,6 +148,19 @@ func (p *process) token(t *testing.T, id, secret string) string {
 		t.Fatalf("token for %q: %d %s", id, status, body)
 	}
 	return answer.Token
+}
+
+// grants reports whether the client gets a token.
+func (p *process) grants(t *testing.T, id, secret string) bool {
+	t.Helper()
+	status, _ := post(t, p.url+"/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}})
+	return status == http.StatusOK
+}
+
+// says waits until the process has printed the text.
+func (p *process) says(t *testing.T, text string) {
+	t.Helper()
+	eventually(t, 30*time.Second, "the process says: "+text, func() bool { return strings.Contains(p.said(), text) })
 }
 
 func post(t *testing.T, url string, form url.Values) (int, string) {

@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// TestSoak is 90 s of crashes, by real processes: three replicas of the issuer on
+// TestSoak is a minute of crashes, by real processes: three replicas of the issuer on
 // a PostgreSQL of the test, behind a load balancer, and an API elsewhere. Keys
 // rotate every 6 s. A replica is killed every few seconds, and PostgreSQL is
-// stopped at once, as by a power cut, for 2 s in every 25.
+// stopped at once, as by a power cut, for 2 s in every 15.
 //
 // No good token may be answered 401. What was acknowledged must be so afterwards:
 // each revoked token is refused, each registered client and each new secret gets a
@@ -36,15 +36,15 @@ func TestSoak(t *testing.T) {
 	work.Go(func() { s.revoke(stop) })
 	work.Go(func() { s.register(stop) })
 
-	deadline := time.Now().Add(90 * time.Second)
-	for next := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	deadline := time.Now().Add(time.Minute)
+	for next := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		time.Sleep(2*time.Second + rand.N(3*time.Second))
 		s.kill(rand.IntN(len(s.replicas)))
 		for _, kid := range s.set(s.replicas[0].Load()) {
 			s.signers[kid] = true
 		}
 		if time.Now().After(next) {
-			next = time.Now().Add(25 * time.Second)
+			next = time.Now().Add(15 * time.Second)
 			s.outage(2 * time.Second)
 		}
 	}
@@ -59,7 +59,7 @@ func TestSoak(t *testing.T) {
 	switch {
 	case s.refused.Load() > 0 || s.lost.Load() > 0 || s.unavailable.Load() > 0 || s.strange.Load() > 0:
 		t.Error("the promise is broken")
-	case s.kills.Load() < 12 || s.stops.Load() < 3 || len(s.signers) < 8 || s.accepted.Load() < 2000 || s.revoked.Load() < 50 || len(s.ledger) < 40:
+	case s.kills.Load() < 8 || s.stops.Load() < 3 || len(s.signers) < 6 || s.accepted.Load() < 1300 || s.revoked.Load() < 30 || len(s.ledger) < 25:
 		t.Error("too little happened to prove anything")
 	}
 }
@@ -216,7 +216,7 @@ func (s *soak) call(at, token string) {
 	}
 }
 
-// revoke takes tokens back, and uses each 2.5 s later at every replica.
+// revoke revokes tokens, and uses each 2.5 s later at every replica.
 func (s *soak) revoke(stop <-chan struct{}) {
 	var uses sync.WaitGroup
 	defer uses.Wait()

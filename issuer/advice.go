@@ -12,17 +12,17 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// advice says once what in the configuration does not fit the clients, or their
-// requests: what is no error, and hardly meant.
+// advice reports, once each, faults of the configuration that are not errors: it does
+// not fit the clients or their requests, which is hardly intended.
 type advice struct {
 	config fitted
-	tell   func(error, string) // the fault, and the client that it was found at
+	report func(fault error, clientID string) // one client that has the fault
 
-	mu   sync.Mutex
-	told map[string]bool
+	mu       sync.Mutex
+	reported map[string]bool
 }
 
-// fitted is the part of the configuration that clients must fit.
+// fitted is the part of the configuration that clients should fit.
 type fitted struct {
 	resources map[string][]string
 	maxTTL    time.Duration
@@ -30,35 +30,36 @@ type fitted struct {
 }
 
 const (
-	advicePages = 10 // of the clients that a store lists: the first 5000 are checked
+	advicePages = 10 // the first 5000 clients are checked
 	advicePage  = 500
-	adviceNames = 5 // of the clients that an event lists
+	adviceNames = 5 // clients that an event names
 	adviceRetry = 10 * time.Second
 )
 
-func newAdvice(config fitted, tell func(error, string)) *advice {
-	return &advice{config: config, tell: tell, told: map[string]bool{}}
+func newAdvice(config fitted, report func(fault error, clientID string)) *advice {
+	return &advice{config: config, report: report, reported: map[string]bool{}}
 }
 
-// faults returns what does not fit the client: what to say of all that have the
-// fault.
+// faults returns what does not fit the client, in a text that is the same for all
+// clients with the fault.
 func (f fitted) faults(c *registry.Client) []string {
 	var faults []string
 	for _, audience := range c.Audiences {
 		if _, known := f.resources[audience]; f.resources != nil && !known {
-			faults = append(faults, fmt.Sprintf("the audience %.200q is not in Config.Resources, so its tokens have no scope: add it there, with its scopes", audience))
+			faults = append(faults, fmt.Sprintf("the audience %.200q is not in Config.Resources, so its tokens have no scopes: add it there, with its scopes", audience))
 		}
 	}
 	if !f.imported && slices.ContainsFunc(c.Secrets, func(s registry.Secret) bool { return !s.Generated() }) {
-		faults = append(faults, "imported secrets are refused: set Config.ImportedSecrets, or generate others")
+		faults = append(faults, "imported secrets are refused: set Config.ImportedSecrets, or generate new secrets")
 	}
 	if c.TokenTTL > f.maxTTL {
-		faults = append(faults, fmt.Sprintf("Client.TokenTTL is above Config.MaxTokenTTL and cut to %v: lower the one or raise the other", f.maxTTL))
+		faults = append(faults, fmt.Sprintf("Client.TokenTTL is above Config.MaxTokenTTL and is cut to %v: lower the first or raise the second", f.maxTTL))
 	}
 	return faults
 }
 
-// client says what does not fit a client that was read from a store which lists none.
+// client reports what does not fit a client. It is used with a store that cannot list
+// its clients.
 func (a *advice) client(c *registry.Client) {
 	if c == nil {
 		return
@@ -68,7 +69,7 @@ func (a *advice) client(c *registry.Client) {
 	}
 }
 
-// clients says what does not fit the clients that the store lists. The error means
+// clients reports what does not fit the clients that the store lists. The error means
 // that it could not list them.
 func (a *advice) clients(ctx context.Context, manager registry.Manager) error {
 	found := map[string][]string{}
@@ -100,43 +101,43 @@ func listPage(ctx context.Context, manager registry.Manager, query registry.Quer
 	return manager.List(bound, query)
 }
 
-// maxAdvice bounds the faults that are told: audiences are many where Resources is
-// for something else.
+// maxAdvice bounds the reported faults: there is one per audience that is not in
+// Resources.
 const maxAdvice = 20
 
-// once says what does not fit the clients, unless it was said before.
+// once reports the fault of the clients, unless it was reported before.
 func (a *advice) once(fault string, ids []string) {
 	a.mu.Lock()
-	told := a.told[fault] || len(a.told) >= maxAdvice
-	if !told {
-		a.told[fault] = true
+	reported := a.reported[fault] || len(a.reported) >= maxAdvice
+	if !reported {
+		a.reported[fault] = true
 	}
 	a.mu.Unlock()
-	if told {
+	if reported {
 		return
 	}
 	which := fmt.Sprintf("client %q", ids[0])
 	if len(ids) > 1 {
 		which = fmt.Sprintf("%d clients, such as %q", len(ids), ids[:min(len(ids), adviceNames)])
 	}
-	a.tell(fmt.Errorf("issuer: of %s, %s", which, fault), ids[0])
+	a.report(fmt.Errorf("issuer: of %s, %s", which, fault), ids[0])
 }
 
-// audience says that a request has named an audience by a parameter that is ignored.
+// audience reports that a token request has the parameter audience.
 func (a *advice) audience(clientID string) {
 	a.mu.Lock()
-	told := a.told["audience="]
-	a.told["audience="] = true
+	reported := a.reported["audience="]
+	a.reported["audience="] = true
 	a.mu.Unlock()
-	if !told {
-		a.tell(errAudience, clientID)
+	if !reported {
+		a.report(errAudience, clientID)
 	}
 }
 
-var errAudience = errors.New("issuer: a token request has the parameter audience, which is ignored, as clients of other servers send it: write resource (RFC 8707)")
+var errAudience = errors.New("issuer: a token request has the parameter audience, which some other servers use and this one ignores: write resource (RFC 8707)")
 
-// advise checks the clients that the store lists. It begins when the issuer is made,
-// with one try; the others follow when it is used.
+// advise checks the clients that the store lists: once right away, and if that fails,
+// again once the issuer is used.
 func (i *Issuer) advise(manager registry.Manager) {
 	tried := make(chan bool, 1)
 	try := func(ctx context.Context) bool { return i.advice.clients(ctx, manager) == nil }

@@ -17,17 +17,11 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// claimsError is a service whose Config.Claims fails.
-func claimsError(t *testing.T, err error) *service {
-	t.Helper()
-	return newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, err }})
-}
-
-// lone is a store that lists no clients.
+// lone is a store that cannot list its clients.
 type lone struct{ registry.Store }
 
-// What does not fit the clients is said once, soon after New, or where the store lists
-// none when one is read.
+// A fault of the config is reported once: soon after New, or with a store that cannot list
+// its clients, when a client with the fault is read.
 func TestAdvice(t *testing.T) {
 	elsewhere, slow, second := app(), chosen(t, "slow"), app()
 	elsewhere.ID, elsewhere.Audiences, elsewhere.TokenTTL = "elsewhere", []string{billingAPI}, 2*time.Hour
@@ -65,7 +59,7 @@ func TestAdvice(t *testing.T) {
 						time.Sleep(time.Minute)
 					}
 					if later := s.of(event.OpConfig); lists && len(later) > 0 {
-						t.Errorf("said again: %+v", later)
+						t.Errorf("reported again: %+v", later)
 					} else {
 						found = append(found, later...)
 					}
@@ -73,12 +67,12 @@ func TestAdvice(t *testing.T) {
 						t.Fatalf("%d events, want %d: %+v", len(found), len(c.wants), found)
 					}
 					for _, want := range c.wants {
-						said := false
+						reported := false
 						for _, e := range found {
-							said = said || strings.Contains(e.Err.Error(), want) && e.Reason == event.Misconfigured && e.Target != ""
+							reported = reported || strings.Contains(e.Err.Error(), want) && e.Reason == event.Misconfigured && e.Target != ""
 						}
-						if !said {
-							t.Errorf("%q is not said: %+v", want, found)
+						if !reported {
+							t.Errorf("%q is not reported: %+v", want, found)
 						}
 					}
 				})
@@ -100,7 +94,7 @@ func (u *unlisted) List(ctx context.Context, q registry.Query) ([]registry.Clien
 	return u.watched.List(ctx, q)
 }
 
-// A store that cannot be reached at first is asked again once the issuer is used.
+// A store that cannot list its clients at first is asked again once the issuer is used.
 func TestAdviceLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, Config{Store: &unlisted{&watched{Memory: newStore(t, chosen(t, "slow"))}, 3}})
@@ -114,7 +108,7 @@ func TestAdviceLater(t *testing.T) {
 	})
 }
 
-// Clients of other servers send audience. It is ignored, and one event says so.
+// The parameter audience, of other servers, is ignored, and one event reports it.
 func TestAudienceParameter(t *testing.T) {
 	s := newService(t, Config{})
 	for range 3 {
@@ -128,8 +122,8 @@ func TestAudienceParameter(t *testing.T) {
 	}
 }
 
-// Without Observe, changes in the background go to slog, unless Quiet; requests do
-// not. Each is said once.
+// Without Observe and Quiet, changes of state in the background go to slog, once each.
+// Requests do not.
 func TestQuiet(t *testing.T) {
 	defer slog.SetDefault(slog.Default())
 	for _, quiet := range []bool{false, true} {
@@ -158,7 +152,8 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// What cannot be recorded is kept, written once the store is back, and said once.
+// Uses that cannot be recorded are kept, and written once the store is back. One event
+// reports it.
 func TestRecordedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &used{watched: &watched{Memory: newStore(t, app())}}
@@ -172,7 +167,7 @@ func TestRecordedLater(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		if err := s.issuer.Ready(t.Context()); err != nil {
-			t.Errorf("tokens do not depend on it: %v", err)
+			t.Errorf("not ready, although tokens do not depend on it: %v", err)
 		}
 		store.taken()
 		store.does(nil)
@@ -187,15 +182,15 @@ func TestRecordedLater(t *testing.T) {
 	})
 }
 
-// forgetful is a store that cannot record networks for a while.
-type forgetful struct {
+// unrecorded is a store that cannot record addresses for a while.
+type unrecorded struct {
 	*watched
 	down atomic.Bool
 	mu   sync.Mutex
 	kept []registry.ClientNetwork
 }
 
-func (f *forgetful) Succeeded(_ context.Context, networks []registry.ClientNetwork) error {
+func (f *unrecorded) Succeeded(_ context.Context, networks []registry.ClientNetwork) error {
 	if f.down.Load() {
 		return errDown
 	}
@@ -205,10 +200,10 @@ func (f *forgetful) Succeeded(_ context.Context, networks []registry.ClientNetwo
 	return nil
 }
 
-// So are the networks from which clients succeed.
+// Addresses at which clients succeed are kept in the same way.
 func TestNetworksRecordedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &forgetful{watched: &watched{Memory: newStore(t, chosen(t, "app"))}}
+		store := &unrecorded{watched: &watched{Memory: newStore(t, chosen(t, "app"))}}
 		store.down.Store(true)
 		s := newService(t, Config{Store: store, ImportedSecrets: true})
 		s.wantToken(t, s.post("grant_type=client_credentials", "Authorization", basic("app", "secret456")))

@@ -11,8 +11,8 @@ const (
 	flushEvery = 30 * time.Second
 )
 
-// background owns the goroutines of an issuer. They start at its first use, but for
-// those that begin starts, which end by themselves.
+// background owns the goroutines of an issuer. Its loops start at the issuer's first
+// use. What begin starts ends by itself.
 type background struct {
 	loops    []func(context.Context)
 	starting sync.Once
@@ -27,15 +27,15 @@ func newBackground(loops ...func(context.Context)) *background {
 	return b
 }
 
-// add adds a loop, before the first use.
+// add adds a loop. It must be called before start.
 func (b *background) add(loop func(context.Context)) { b.loops = append(b.loops, loop) }
 
-// begin starts what ends soon, now.
+// begin starts f, which ends soon, right away.
 func (b *background) begin(f func(context.Context)) {
 	b.done.Go(func() { f(b.running) })
 }
 
-// start starts the loops, once, unless close was called before.
+// start starts the loops, once. It does nothing after close.
 func (b *background) start() {
 	b.starting.Do(func() {
 		for _, loop := range b.loops {
@@ -44,20 +44,19 @@ func (b *background) start() {
 	})
 }
 
-// close stops the loops and waits for their end.
+// close stops the loops, and waits until they have ended.
 func (b *background) close() {
 	b.starting.Do(func() {})
 	b.stop()
 	b.done.Wait()
 }
 
-// background starts to follow the feed, on which the cache of clients depends, and
-// to keep house.
+// background starts the loops: the cache of clients depends on the follower.
 func (i *Issuer) background() {
 	i.loops.start()
 }
 
-// housekeep does what may take long, apart from the follower.
+// housekeep sweeps and flushes. It is apart from the follower because it may take long.
 func (i *Issuer) housekeep(ctx context.Context) {
 	sweep, flush := time.NewTicker(sweepEvery), time.NewTicker(flushEvery)
 	defer sweep.Stop()
@@ -69,7 +68,7 @@ func (i *Issuer) housekeep(ctx context.Context) {
 			i.ledger.sweep()
 			i.sweep()
 		case <-flush.C:
-			if err := i.uses.flush(ctx); err == nil || ctx.Err() == nil { // and not because the issuer is closed
+			if err := i.uses.flush(ctx); err == nil || ctx.Err() == nil { // not because the issuer was closed
 				i.recorded(&i.usesState, err)
 			}
 		case <-ctx.Done():
@@ -78,7 +77,7 @@ func (i *Issuer) housekeep(ctx context.Context) {
 	}
 }
 
-// sweep gives back the memory of what has expired.
+// sweep drops what has expired.
 func (i *Issuer) sweep() {
 	i.clients.sweep()
 	i.secrets.sweep()

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// bounded is a map of limited capacity whose entries expire, all after the same
-// time, so that the oldest is also the next to expire. A full shard evicts its
-// oldest entry, or the lightest of some: see weigh.
+// bounded is a map of limited capacity. All entries have the same TTL, so the oldest is
+// the next to expire. A full shard evicts its oldest entry, or with weigh the lightest
+// of a sample.
 type bounded[V any] struct {
 	seed   maphash.Seed
 	shards [16]shard[V]
@@ -23,7 +23,7 @@ type shard[V any] struct {
 	capacity int
 	entries  map[string]*list.Element
 	order    list.List // of *entry[V], the oldest in front
-	peak     int       // the most entries since the map was made
+	peak     int       // the most entries that this map has had
 }
 
 type entry[V any] struct {
@@ -32,8 +32,8 @@ type entry[V any] struct {
 	expires time.Time
 }
 
-// sweepStep is how many expired entries a set drops, so that a shard that is in use
-// shrinks without a pause.
+// sweepStep is how many expired entries each set drops, so that a shard in use shrinks
+// in small steps.
 const sweepStep = 2
 
 // evictSample is how many entries are weighed for one eviction.
@@ -48,8 +48,8 @@ func newBounded[V any](capacity int, ttl time.Duration) *bounded[V] {
 	return b
 }
 
-// weigh has a full shard evict, of evictSample entries at random, that of the least
-// weight. So an entry that outweighs most is hardly ever evicted.
+// weigh makes a full shard evict the entry with the least weight of evictSample random
+// ones. So an entry that is heavier than most is hardly ever evicted.
 func (b *bounded[V]) weigh(weight func(V) int64) {
 	for i := range b.shards {
 		b.shards[i].weight = weight
@@ -70,7 +70,7 @@ func (b *bounded[V]) get(key string) (value V, ok bool) {
 	return value, false
 }
 
-// set keeps the value for the TTL from now.
+// set sets the value. Its TTL starts now.
 func (b *bounded[V]) set(key string, value V) {
 	s := b.shard(key)
 	s.mu.Lock()
@@ -78,8 +78,8 @@ func (b *bounded[V]) set(key string, value V) {
 	s.set(key, value, time.Now())
 }
 
-// getOrSet returns the value of the key, made first if there is none, and keeps it
-// for the TTL from now.
+// getOrSet returns the value of the key. If there is none, it sets what create returns.
+// The TTL starts now in either case.
 func (b *bounded[V]) getOrSet(key string, create func() V) V {
 	s := b.shard(key)
 	s.mu.Lock()
@@ -103,7 +103,7 @@ func (b *bounded[V]) remove(key string) {
 	}
 }
 
-// removeIf removes the entry of the key if f says so of its value.
+// removeIf removes the entry of the key if f returns true for its value.
 func (b *bounded[V]) removeIf(key string, f func(V) bool) {
 	s := b.shard(key)
 	s.mu.Lock()
@@ -113,7 +113,7 @@ func (b *bounded[V]) removeIf(key string, f func(V) bool) {
 	}
 }
 
-// len returns how many entries there are, expired ones included.
+// len returns the number of entries, expired ones included.
 func (b *bounded[V]) len() (n int) {
 	for i := range b.shards {
 		s := &b.shards[i]
@@ -135,7 +135,8 @@ func (b *bounded[V]) clear() {
 	}
 }
 
-// sweep drops what has expired. set does so too, but only a map in use is set.
+// sweep drops expired entries. set does so too, but a map that is not in use has no
+// calls of set.
 func (b *bounded[V]) sweep() {
 	for i := range b.shards {
 		s := &b.shards[i]
@@ -153,7 +154,7 @@ func (s *shard[V]) find(key string) *entry[V] {
 	return s.at(element)
 }
 
-// at returns the entry of an element; every element has one.
+// at returns the entry of an element. Every element has one.
 func (s *shard[V]) at(element *list.Element) *entry[V] {
 	e, _ := element.Value.(*entry[V])
 	return e
@@ -203,11 +204,11 @@ func (s *shard[V]) dropExpired(now time.Time, limit int) {
 	}
 }
 
-// minPeak is the size below which a map is not worth making anew.
+// minPeak is the size below which copying a map does not pay.
 const minPeak = 64
 
-// drop removes an entry. A map does not shrink, so one that is a quarter full is
-// made anew.
+// drop removes an entry. A Go map does not shrink, so drop copies it once it is a
+// quarter full.
 func (s *shard[V]) drop(element *list.Element) {
 	s.order.Remove(element)
 	delete(s.entries, s.at(element).key)

@@ -9,18 +9,6 @@ import (
 	"time"
 )
 
-// entries counts what is kept, expired or not.
-func entries[V any](b *bounded[V]) int {
-	n := 0
-	for i := range b.shards {
-		s := &b.shards[i]
-		s.mu.RLock()
-		n += len(s.entries)
-		s.mu.RUnlock()
-	}
-	return n
-}
-
 func TestBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBounded[int](1600, time.Minute)
@@ -41,7 +29,7 @@ func TestBounded(t *testing.T) {
 		want("a", 0, false)
 		want("b", 2, true)
 
-		// A set starts the TTL anew.
+		// A set restarts the TTL.
 		b.set("a", 1)
 		time.Sleep(time.Minute)
 		b.set("a", 2)
@@ -54,8 +42,8 @@ func TestBounded(t *testing.T) {
 	})
 }
 
-// The limit holds. A full shard evicts its oldest entry: what was set last is always
-// there, and most of what was set before it.
+// The capacity is not exceeded. A full shard evicts its oldest entry, so the entry that
+// was set last is there, and most of those before it.
 func TestBoundedLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 1600
@@ -68,17 +56,17 @@ func TestBoundedLimit(t *testing.T) {
 				if got, ok := b.get(key); got != k || !ok {
 					t.Fatalf("%s is not there", key)
 				}
-				if got := entries(b); got > limit {
+				if got := b.len(); got > limit {
 					t.Fatalf("%d entries", got)
 				}
 			}
 		}
 		fill(10 * limit)
-		if got := entries(b); got != limit {
+		if got := b.len(); got != limit {
 			t.Errorf("%d entries after a flood", got)
 		}
 
-		// Of one shard: the young survive the old.
+		// In one shard, expired entries are dropped and the others are kept.
 		b = newBounded[int](limit, time.Minute)
 		var same []string // keys of one shard
 		for k := 0; len(same) < 151; k++ {
@@ -95,21 +83,21 @@ func TestBoundedLimit(t *testing.T) {
 		}
 		for _, key := range same[50:101] {
 			if _, ok := b.get(key); !ok {
-				t.Errorf("%s is gone, which is young", key)
+				t.Errorf("%s is gone, but has not expired", key)
 			}
 		}
-		if got := entries(b); got != 51 {
-			t.Errorf("%d entries, want the young ones", got)
+		if got := b.len(); got != 51 {
+			t.Errorf("%d entries, want the 51 that have not expired", got)
 		}
-		// A full shard takes a new value of what it has without evicting the rest, and a
-		// new entry evicts the one that was set first.
+		// A new value of an entry evicts nothing from a full shard. A new entry evicts the
+		// one that was set first.
 		for k, key := range same[101:150] {
 			b.set(key, k)
 		}
 		for range 10 {
 			b.set(same[50], 1)
 		}
-		if got := entries(b); got != 100 {
+		if got := b.len(); got != 100 {
 			t.Errorf("%d entries, want all 100", got)
 		}
 		b.set(same[150], 1)
@@ -118,13 +106,13 @@ func TestBoundedLimit(t *testing.T) {
 				t.Errorf("entry %d is there: %v, want %v", k, ok, want)
 			}
 		}
-		if got := entries(b); got != 100 {
+		if got := b.len(); got != 100 {
 			t.Errorf("%d entries", got)
 		}
 	})
 }
 
-// What has expired gives its memory back, whether the map is in use or not.
+// Expired entries free their memory, whether the map is in use or not.
 func TestBoundedShrinks(t *testing.T) {
 	heap := func() uint64 {
 		var m runtime.MemStats
@@ -159,19 +147,19 @@ func TestBoundedShrinks(t *testing.T) {
 	}
 }
 
-// A limit of less than one for each shard is one.
+// Each shard has a capacity of at least one.
 func TestBoundedSmall(t *testing.T) {
 	b := newBounded[int](1, time.Minute)
 	for k := range 100 {
 		b.set(strconv.Itoa(k), k)
 	}
-	if got := entries(b); got < 1 || got > len(b.shards) {
+	if got := b.len(); got < 1 || got > len(b.shards) {
 		t.Errorf("%d entries", got)
 	}
 }
 
-// For the race detector. The capacity may be exceeded by one entry per worker and
-// shard.
+// For the race detector. While workers run, the capacity may be exceeded by one entry per
+// worker and shard.
 func TestBoundedConcurrently(t *testing.T) {
 	const limit, workers = 160, 8
 	b := newBounded[int](limit, time.Minute)
@@ -185,7 +173,7 @@ func TestBoundedConcurrently(t *testing.T) {
 				if k%7 == 0 {
 					b.remove(key)
 				}
-				if got := entries(b); got > limit+16*workers {
+				if got := b.len(); got > limit+16*workers {
 					t.Errorf("%d entries", got)
 				}
 			}

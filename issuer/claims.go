@@ -13,16 +13,15 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// reserved are the claims that Config.Claims must not set: those of RFC 9068
-// and what verifiers take decisions by.
+// reserved are the claims that Config.Claims must not set: those of RFC 9068, and others
+// by which verifiers decide.
 var reserved = map[string]bool{
 	"iss": true, "sub": true, "aud": true, "exp": true, "nbf": true, "iat": true, "jti": true,
 	"client_id": true, "scope": true, "scp": true, "cnf": true, "act": true, "may_act": true, "azp": true,
-	"active": true, "token_type": true, // of RFC 7662, whose answer holds the claims beside them
+	"active": true, "token_type": true, // members of an introspection answer (RFC 7662), beside the claims
 }
 
-// appendCustom adds what Config.Claims returns to the payload that is being
-// written.
+// appendCustom appends the claims that Config.Claims returns to the payload.
 func (i *Issuer) appendCustom(ctx context.Context, payload []byte, g Grant) ([]byte, *Error) {
 	claims, err := i.claims(ctx, g)
 	if err != nil {
@@ -31,15 +30,15 @@ func (i *Issuer) appendCustom(ctx context.Context, payload []byte, g Grant) ([]b
 	if payload, err = appendClaims(payload, claims); err != nil {
 		return nil, serverError(event.ClaimsRefused, err)
 	}
-	// Such as half a surrogate pair in a json.RawMessage.
+	// A json.RawMessage can hold half a surrogate pair, for example.
 	if _, err := jose.ParseObject(string(payload) + "}"); err != nil {
-		return nil, serverError(event.ClaimsRefused, fmt.Errorf("issuer: Config.Claims returned what verifiers refuse: %w", err))
+		return nil, serverError(event.ClaimsRefused, fmt.Errorf("issuer: Config.Claims returned claims that verifiers refuse: %w", err))
 	}
 	return payload, nil
 }
 
-// claimsRefused returns the answer to an error of Config.Claims: its own, if it
-// is an Error that can be one, else 500.
+// claimsRefused returns the answer to an error of Config.Claims: that error, if it is a
+// usable Error, else 500.
 func claimsRefused(err error) *Error {
 	var own *Error
 	if errors.As(err, &own) && own != nil && own.Status >= 400 && own.Status <= 599 && own.Code != "" {
@@ -48,16 +47,15 @@ func claimsRefused(err error) *Error {
 	return serverError(event.ClaimsRefused, err)
 }
 
-// appendClaims adds the members to a JSON object that is being written, in
-// order of their names.
+// appendClaims appends the members to an open JSON object, sorted by name.
 func appendClaims(dst []byte, claims map[string]any) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(claims)) {
 		if !isClaimName(name) {
 			return nil, fmt.Errorf("issuer: Config.Claims returned the name %q: write 1 to 64 of A-Z a-z 0-9 _ : . / -", name)
 		}
-		// encoding/json and others take "SUB" for "sub".
+		// Some verifiers, encoding/json among them, read "SUB" as "sub".
 		if reserved[strings.ToLower(name)] {
-			return nil, fmt.Errorf("issuer: Config.Claims returned %q, which is not its to set", name)
+			return nil, fmt.Errorf("issuer: Config.Claims returned %q, which is reserved", name)
 		}
 		value, err := json.Marshal(claims[name])
 		if err != nil {

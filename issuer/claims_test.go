@@ -14,12 +14,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// claiming is an issuer whose Config.Claims returns the claims.
-func claiming(t *testing.T, claims map[string]any) *service {
-	t.Helper()
-	return newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return claims, nil }})
-}
-
 func TestCustomClaims(t *testing.T) {
 	var grant Grant
 	s := newService(t, Config{Claims: func(_ context.Context, g Grant) (map[string]any, error) {
@@ -47,7 +41,7 @@ func TestCustomClaims(t *testing.T) {
 		t.Errorf("sub %q", g.claims.Subject)
 	}
 	if grant.Client.ID != "app" || !slices.Equal(grant.Audience, []string{ordersAPI}) || !slices.Equal(grant.Scopes, []string{"orders:read"}) {
-		t.Errorf("it was told %+v", grant)
+		t.Errorf("Config.Claims got %+v", grant)
 	}
 
 	for _, none := range []map[string]any{nil, {}} {
@@ -58,7 +52,7 @@ func TestCustomClaims(t *testing.T) {
 	}
 }
 
-// A reserved or malformed name is refused, and only Observe hears why.
+// A reserved or malformed name is refused. Only Observe gets the cause.
 func TestClaimNames(t *testing.T) {
 	names := map[string]string{
 		"a quote":          `a","sub":"root`,
@@ -85,7 +79,7 @@ func TestClaimNames(t *testing.T) {
 		names[name] = name
 	}
 	if len(reserved) != 16 {
-		t.Errorf("%d reserved names; are they all in the comment of Config.Claims?", len(reserved))
+		t.Errorf("%d reserved names: the comment of Config.Claims lists 16", len(reserved))
 	}
 	for name, claim := range names {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +113,7 @@ func TestClaimValues(t *testing.T) {
 		"raw, closing":   {"a": json.RawMessage(`1}`)},
 		"raw, empty":     {"a": json.RawMessage(``)},
 		"raw, not UTF-8": {"a": json.RawMessage("\"\xff\"")},
-		"raw, half pair": {"a": json.RawMessage(`"\ud800"`)}, // no verifier of ours takes it
+		"raw, half pair": {"a": json.RawMessage(`"\ud800"`)}, // package middleware refuses it
 		"too deep":       {"a": json.RawMessage(deep)},
 		"too many":       many,
 		"too large":      {"a": strings.Repeat("x", 13_000)},
@@ -138,7 +132,7 @@ func TestClaimValues(t *testing.T) {
 			}
 		})
 	}
-	// What fits is a token that verifiers take.
+	// A token that fits is one that verifiers accept.
 	s := claiming(t, map[string]any{"a": strings.Repeat("x", 11_000)})
 	if g := s.wantToken(t, s.post(appForm)); len(g.token) > maxToken {
 		t.Errorf("%d bytes", len(g.token))
@@ -153,7 +147,7 @@ func TestClaimsFail(t *testing.T) {
 	s.wantCause(t, errBroken)
 }
 
-// An Error that Config.Claims returns is the answer, if it can be one.
+// An Error that Config.Claims returns is the answer, if it is usable.
 func TestClaimsRefuse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err    error

@@ -9,42 +9,41 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// mechanism is one way for a client to authenticate. What a request presents
-// decides which one is used, before any secret is looked at. Each has a file.
+// mechanism is one way for a client to authenticate. It is chosen by what a request
+// presents, before any secret is read. Each mechanism has a file.
 type mechanism interface {
-	// presented reports whether the request holds a credential of this kind, well
-	// formed or not.
+	// presented reports whether the request holds a credential of this kind, even a
+	// malformed one.
 	presented(q request) bool
 
-	// read returns the credential of a request that presents one. The error says
-	// that it is malformed.
+	// read returns the credential of a request that presents one. The error means that
+	// it is malformed.
 	read(q request) (credential, *Error)
 }
 
-// credential is what a request presents, not verified yet.
+// credential is what a request presents. It is not verified yet.
 type credential interface {
 	// claimedID returns the client that the caller claims to be.
 	claimedID() string
 
-	// verify returns the client once the credential is proven to be its own. The
-	// mechanism reads the record of the client with a finder, and decides with
-	// account.admit; one that limits attempts does so around both. The error is 401
-	// when the credential is refused, and 503 when that cannot be told now. A client
-	// that does not exist must be answered as a wrong credential is, after the same
-	// work.
+	// verify returns the client if the credential is its own. The mechanism reads the
+	// client's record with a finder, and decides with account.admit. A mechanism that
+	// limits attempts does so around both. The error is 401 if the credential is refused,
+	// and 503 if that cannot be decided now. An unknown id must get the same answer as a
+	// wrong credential, after the same work.
 	verify(ctx context.Context) (caller, *Error)
 }
 
 // caller is a client that has authenticated.
 type caller struct {
 	client   *registry.Client
-	number   int64  // of its tokens: see tokenID
-	secretID string // of the secret that it used, if it used one
+	number   int64  // for its tokens, see tokenID
+	secretID string // of the secret that it used, empty if it used none
 }
 
-// authenticate verifies the one credential of a request. More than one is
-// refused (RFC 6749, section 2.3), as is none. It also returns the client that
-// the caller claims to be.
+// authenticate verifies the one credential of a request. A request with none, or with
+// more than one (RFC 6749, section 2.3), is refused. It also returns the client that a
+// refused caller claims to be.
 func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 	var chosen mechanism
 	for _, m := range i.mechanisms {
@@ -79,8 +78,8 @@ func missing(clientID string) *Error {
 	return e
 }
 
-// loggable returns a claimed client id if it is one that can be logged. A secret
-// in its place, by mistake, cannot.
+// loggable returns a claimed client id if it may be logged, else "". A secret that was
+// sent as the id by mistake may not.
 func loggable(clientID string) string {
 	if _, secret := registry.SecretID(clientID); secret || !registry.ValidID(clientID) {
 		return ""
@@ -91,12 +90,12 @@ func loggable(clientID string) string {
 // account is the client that a caller claims to be, as far as the store can tell.
 type account struct {
 	client *registry.Client // nil: there is none
-	number int64            // of its tokens: see tokenID
+	number int64            // for its tokens, see tokenID
 	stale  bool             // the store is away, and the record may have changed
 }
 
 // finder finds the account of a client id, for a request from the address. The error
-// means that it cannot tell.
+// means that it could not.
 type finder func(ctx context.Context, id, address string) (account, *Error)
 
 func (i *Issuer) find(ctx context.Context, id, address string) (account, *Error) {
@@ -114,8 +113,9 @@ func (i *Issuer) find(ctx context.Context, id, address string) (account, *Error)
 // findsAtOnce reports whether find needs no query for the id, or one that goes ahead.
 func (i *Issuer) findsAtOnce(id string) bool { return i.clients.atOnce(id) }
 
-// admit decides on an account after its credential was checked by the method.
-// failure is why that failed, nil if it did not. Every 401 is the same answer.
+// admit decides on an account whose credential was checked by the method. failure is
+// the result of that check, nil if the credential is right. Every 401 is the same
+// answer.
 func (a account) admit(method string, failure *Error) *Error {
 	switch {
 	case failure != nil && failure.Status != http.StatusUnauthorized:
@@ -129,12 +129,12 @@ func (a account) admit(method string, failure *Error) *Error {
 		failure = invalidClient(event.WrongMethod, errWrongMethod)
 	}
 	if failure != nil && a.stale {
-		return unavailable(event.StoreUnavailable, failure.cause) // what was true a moment ago may be false now, and the reverse
+		return unavailable(event.StoreUnavailable, failure.cause) // the current record might admit it
 	}
 	return failure
 }
 
-// Causes that Observe is told. The client sees none of them.
+// Private causes: Observe gets them, the client does not.
 var (
 	errUnknownClient = errors.New("issuer: no such client")
 	errDisabled      = errors.New("issuer: the client is disabled")

@@ -17,17 +17,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// basic is the Authorization header of RFC 6749 §2.3.1.
-func basic(id, secret string) string {
-	return raw(url.QueryEscape(id) + ":" + url.QueryEscape(secret))
-}
-
-// raw is what clients send that do not form-encode.
-func raw(credentials string) string {
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
-}
-
-// hard are ids and secrets that went wrong elsewhere.
+// hard returns ids and secrets that other implementations handled wrongly.
 func hard() []string {
 	all := make([]byte, 0, 95)
 	for c := byte(' '); c <= '~'; c++ {
@@ -39,7 +29,7 @@ func hard() []string {
 	}
 }
 
-// A real client library, in both of its styles, with every hard id and secret.
+// golang.org/x/oauth2 gets tokens, in both of its styles, with every hard id and secret.
 func TestOAuth2Client(t *testing.T) {
 	var clients []registry.Client
 	for _, name := range hard() {
@@ -208,7 +198,7 @@ func TestClientState(t *testing.T) {
 		})
 	}
 
-	// Two live secrets of each kind, all good, until one ends.
+	// Several secrets of both kinds are valid at once, each until it expires.
 	synctest.Test(t, func(t *testing.T) {
 		next, nextStored := registry.GenerateSecret()
 		old := appStored
@@ -226,7 +216,7 @@ func TestClientState(t *testing.T) {
 		}
 	})
 
-	// Of several imported ones the last counts that has not expired.
+	// Of several imported secrets, the last one that has not expired is valid.
 	synctest.Test(t, func(t *testing.T) {
 		last := quickHash(t, "last")
 		last.ExpiresAt = time.Now().Add(time.Hour)
@@ -237,23 +227,16 @@ func TestClientState(t *testing.T) {
 			return s.post("grant_type=client_credentials", "Authorization", basic("app", plain)).Code
 		}
 		if ask("last") != 200 || ask(chosen) != 401 {
-			t.Error("not the last")
+			t.Error("not only the last one is valid")
 		}
 		time.Sleep(time.Hour)
 		if ask("last") != 401 || ask(chosen) != 200 {
-			t.Error("not the last that has not expired")
+			t.Error("not only the last one that has not expired is valid")
 		}
 	})
 }
 
-func (s *service) wantStatus(t *testing.T, w *httptest.ResponseRecorder, status int) {
-	t.Helper()
-	if w.Code != status {
-		t.Errorf("status %d, want %d: %s", w.Code, status, w.Body)
-	}
-}
-
-// What failed in the store is never the client's fault.
+// A failure of the store is never answered as the client's fault.
 func TestStoreFails(t *testing.T) {
 	down := errors.New("pq: connection refused")
 	c := app()
@@ -311,8 +294,8 @@ func TestStoreContext(t *testing.T) {
 	}
 }
 
-// No secret and no token gets into an event, an error, a header or a body,
-// wherever the caller put it, and whatever goes wrong.
+// No secret and no token gets into an event, an error, a header or a body, in whichever
+// parameter or header the caller sent it, and in whichever way the request fails.
 func TestNothingLeaks(t *testing.T) {
 	const chosen = "hunter2-hunter2"
 	c := app()
@@ -345,7 +328,7 @@ func TestNothingLeaks(t *testing.T) {
 			return s.get("GET", "/token?"+good)
 		})
 	}
-	// Id and secret the wrong way round: a generated one is told for what it is.
+	// Id and secret are swapped: a generated secret is recognised in the id.
 	requests = append(requests, func(s *service) *httptest.ResponseRecorder {
 		return s.post("grant_type=client_credentials", "Authorization", basic(appSecret, "app"))
 	}, func(s *service) *httptest.ResponseRecorder {

@@ -12,38 +12,38 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// clientCache caches the store's clients for a moment, so that a client at work
-// costs no query per token, and for longer while the store is away. The follower
-// evicts what the feed says has changed, and decides how old a record may be.
+// clientCache caches the store's clients for seconds, so that an active client costs no
+// query per token, and for minutes while the store is away. Changes in the feed evict
+// records. The follower's lag decides how old a record may be.
 type clientCache struct {
 	store     registry.Store
 	feed      *follower
 	clients   *bounded[*cachedClient]
-	unknown   *bounded[*cachedClient] // ids that no client has, apart, so that a flood of them evicts no client
+	unknown   *bounded[*cachedClient] // unknown ids, in a map of their own, so that a flood of them evicts no client
 	lookups   *lookups
-	seen      func(*registry.Client)             // told of each record that was read
+	seen      func(*registry.Client)             // is called with each record that was read
 	flights   atomic.Pointer[singleflight.Group] // replaced when all are evicted
 	evictions evictions
-	failed    atomic.Pointer[time.Time] // when the store last failed, or was tried since then; nil after it answered
+	failed    atomic.Pointer[time.Time] // when the store last failed or was last retried; nil while it answers
 }
 
-// cachedClient is a record as it was read.
+// cachedClient is a record with the time at which it was read.
 type cachedClient struct {
-	client *registry.Client // nil: there is none
-	number int64            // of its tokens: the sequence of the feed that was read before the record
+	client *registry.Client // nil: an unknown id
+	number int64            // for its tokens: the sequence of the feed before the record was read
 	read   time.Time
 }
 
 const (
 	clientFresh  = 10 * time.Second // how long a record is used without a query
-	clientBlind  = time.Second      // the same while the feed is not followed
-	clientStale  = 5 * time.Minute  // how long a record is used while the store is away, if MaxRevocationLag is not less
+	clientBlind  = time.Second      // the same, while the feed is not followed
+	clientStale  = 5 * time.Minute  // how long a record is used while the store is away, unless MaxRevocationLag is less
 	storeTimeout = 3 * time.Second  // of one query
-	storeRetry   = time.Second      // while the store is away, how often it is tried
+	storeRetry   = time.Second      // between two queries while the store is away
 	maxCached    = 1 << 17
 
-	errWrongClient  = constError("issuer: the store returned another client than was asked for, and no error")
-	errStoreAway    = constError("issuer: the store failed a moment ago")
+	errWrongClient  = constError("issuer: the store returned a client with another id, and no error")
+	errStoreAway    = constError("issuer: the store failed less than a second ago")
 	errStoreStalled = constError("issuer: the store does not answer")
 )
 
@@ -60,18 +60,18 @@ func newClientCache(store registry.Store, feed *follower, lookups *lookups) *cli
 
 // found is what the cache knows of a client id.
 type found struct {
-	client *registry.Client // nil: there is none
-	number int64            // of its tokens
+	client *registry.Client // nil: an unknown id
+	number int64            // for its tokens
 
-	// stale says that the record may have changed while the store is away: it may let
-	// a client in, and may not turn one away.
+	// stale is whether the store is away, so that the record may have changed. A stale
+	// record may admit a client. It may not refuse one.
 	stale bool
 }
 
-// client finds a client, for a request from the address. The error means that the
-// store cannot tell. While the feed is not followed, no eviction can be relied on, so
-// records are read again; after MaxRevocationLag, or before the first poll, a cached
-// one counts no more.
+// client finds a client, for a request from the address. The error means that the store
+// could not answer. While the feed is not followed, changes evict nothing, so records
+// are used for a shorter time. Before the first poll, and after MaxRevocationLag, cached
+// records are not used.
 func (c *clientCache) client(ctx context.Context, id, address string) (found, error) {
 	lag, behind := c.feed.lag(ctx)
 	cached, ok := c.cached(id)
@@ -95,11 +95,11 @@ func (c *clientCache) client(ctx context.Context, id, address string) (found, er
 	return found{cached.client, cached.number, true}, nil
 }
 
-// refresh queries the store, once for all who ask at the same time, also when the
-// first of them leaves. While the store fails, one caller in storeRetry tries it. It
-// has failed when a query for a client fails; one for an unknown id that times out,
-// here or by a shorter timeout of the store's own, may be the fault of the many that
-// ask for such.
+// refresh queries the store. Concurrent callers with the same id share one query, which
+// goes on when the first of them leaves. While the store fails, one caller per
+// storeRetry tries it. A failed query for a client means that the store fails. A query
+// for an unknown id that times out, here or by a shorter timeout of the store's own,
+// does not: a flood of unknown ids may have caused it.
 func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cachedClient, error) {
 	if at := c.failed.Load(); at != nil {
 		now := time.Now()
@@ -121,7 +121,7 @@ func (c *clientCache) refresh(ctx context.Context, id string, known bool) (*cach
 		}
 		c.failed.Store(nil)
 		if err != nil {
-			return nil, err // a fault of this id's, not of the store
+			return nil, err // a fault of this record, not of the store
 		}
 		read := &cachedClient{client, number, now}
 		c.put(id, read, generation)
@@ -145,7 +145,7 @@ func (c *clientCache) put(id string, read *cachedClient, generation uint64) {
 		c.clients.set(id, read)
 	}
 	if c.evictions.of(id) != generation {
-		c.remove(id) // it may have changed while it was read
+		c.remove(id) // it may have changed after it was read
 	}
 }
 
@@ -154,15 +154,15 @@ func (c *clientCache) remove(id string) {
 	c.unknown.remove(id)
 }
 
-// evict drops a client whose record has changed. A query that is under way is not
-// joined any more.
+// evict drops a client whose record has changed. Later callers do not join a query that
+// is under way.
 func (c *clientCache) evict(id string) {
 	c.evictions.add(id)
 	c.remove(id)
 	c.flights.Load().Forget(id)
 }
 
-// evictAll drops every record, and joins no query that is under way.
+// evictAll drops every record. Later callers do not join queries that are under way.
 func (c *clientCache) evictAll() {
 	c.evictions.all.Add(1)
 	c.flights.Store(new(singleflight.Group))
@@ -170,8 +170,8 @@ func (c *clientCache) evictAll() {
 	c.unknown.clear()
 }
 
-// evictions counts the evictions of each client, some of which share a count: a record
-// that was read before one is not cached after it.
+// evictions counts the evictions of each client, so that a record that was read before
+// an eviction is not cached after it. Several clients share a count.
 type evictions struct {
 	seed maphash.Seed
 	all  atomic.Uint64 // of all clients at once
@@ -184,10 +184,10 @@ func (e *evictions) at(id string) *atomic.Uint64 {
 
 func (e *evictions) add(id string) { e.at(id).Add(1) }
 
-// of returns a number that is another one after an eviction.
+// of returns a number that changes with every eviction of the id.
 func (e *evictions) of(id string) uint64 { return e.all.Load() + e.at(id).Load() }
 
-// read queries the store; nil when there is no such client.
+// read queries the store. It returns nil if there is no such client.
 func (c *clientCache) read(ctx context.Context, id string) (*registry.Client, error) {
 	client, err := c.store.Client(ctx, id)
 	switch {

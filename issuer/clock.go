@@ -10,19 +10,20 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// clock compares this machine's clock with that of the store, and with itself.
+// clock compares this machine's wall clock with the clock of the store, and with this
+// machine's monotonic clock.
 type clock struct {
-	report func(event.Reason, error) // a change
+	report func(event.Reason, error) // a change of state
 
 	state  condition
-	offset atomic.Int64 // by how much this machine's clock is ahead of the store's, in ns; 0 if the store has none
-	last   time.Time    // when it was looked at last; of the poll that runs
+	offset atomic.Int64 // how far this machine's clock is ahead of the store's, in ns; 0 if the store has none
+	last   time.Time    // of the last call of jumped; used by the running poll alone
 }
 
-var errClockOff = errors.New("issuer: this machine's clock is off the store's by more than is allowed")
+var errClockOff = errors.New("issuer: this machine's clock differs from the store's by more than is allowed")
 
-// jumped reports whether the wall clock has moved by more than MaxClockSkew against
-// the monotonic one since the last call: it was set, or the machine was asleep.
+// jumped reports whether the wall clock has moved by more than MaxClockSkew against the
+// monotonic one since the last call: the clock was set, or the machine was asleep.
 func (c *clock) jumped() bool {
 	now, last := time.Now(), c.last
 	c.last = now
@@ -37,9 +38,9 @@ func (c *clock) jumped() bool {
 	return true
 }
 
-// compare takes in the store's clock at a moment between two of this machine's. It
-// reports whether the clock is right again after it was off.
-func (c *clock) compare(store, begun, ended time.Time) (again bool) {
+// compare notes the time by the store's clock, which was read between begun and ended
+// by this machine's. It reports whether the clocks agree again after they did not.
+func (c *clock) compare(store, begun, ended time.Time) (agrees bool) {
 	if store.IsZero() {
 		return false
 	}
@@ -59,23 +60,23 @@ func (c *clock) compare(store, begun, ended time.Time) (again bool) {
 		}
 		return false
 	}
-	if again = c.state.set("", nil); again {
+	if agrees = c.state.set("", nil); agrees {
 		c.report("", nil)
 	}
-	return again
+	return agrees
 }
 
-// offBy is the error of a clock that is ahead by the offset, or behind if that is
-// negative.
+// offBy returns the error of a clock that is ahead by the offset, or behind if the
+// offset is negative.
 func offBy(offset time.Duration) error {
 	direction := "ahead of"
 	if offset < 0 {
 		direction = "behind"
 	}
-	return fmt.Errorf("%w: it is %v %s it; set the clock that is wrong", errClockOff, offset.Abs().Round(time.Millisecond), direction)
+	return fmt.Errorf("%w: it is %v %s the store's; correct the clock that is wrong", errClockOff, offset.Abs().Round(time.Millisecond), direction)
 }
 
-// check returns an error while the clock is off.
+// check returns an error while the clocks do not agree.
 func (c *clock) check() error {
 	if time.Duration(c.offset.Load()).Abs() <= registry.MaxClockSkew {
 		return nil
@@ -83,8 +84,9 @@ func (c *clock) check() error {
 	return offBy(time.Duration(c.offset.Load()))
 }
 
-// store returns the time by the store's clock, by this machine's if it has none.
+// store returns the time by the store's clock, or by this machine's if the store has
+// none.
 func (c *clock) store() time.Time { return time.Now().Add(-time.Duration(c.offset.Load())) }
 
-// ahead returns by how much this machine's clock is ahead, 0 if it is not.
+// ahead returns how far this machine's clock is ahead, 0 if it is not.
 func (c *clock) ahead() time.Duration { return max(0, time.Duration(c.offset.Load())) }

@@ -15,8 +15,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// asleep returns the time as a machine that slept for d since then remembers it: the
-// wall clock says that d more has passed, the monotonic clock does not.
+// asleep returns the time as it would be on a machine that has slept for d since then: by
+// the wall clock, d more has passed; by the monotonic clock, it has not.
 func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 	t.Helper()
 	wall := (*uint64)(unsafe.Pointer(&at))
@@ -27,36 +27,10 @@ func asleep(t *testing.T, at time.Time, d time.Duration) time.Time {
 	return at
 }
 
-// of returns the events of an operation since the last call.
-func (s *service) of(op event.Op) (found []Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var others []Event
-	for _, e := range s.events {
-		if e.Op == op {
-			found = append(found, e)
-		} else {
-			others = append(others, e)
-		}
-	}
-	s.events = others
-	return found
-}
-
-// wantOne checks that one event of the operation was sent, with the reason.
-func (s *service) wantOne(t *testing.T, op event.Op, reason event.Reason) Event {
-	t.Helper()
-	found := s.of(op)
-	if len(found) != 1 || found[0].Reason != reason || (found[0].Err == nil) != (reason == "") {
-		t.Fatalf("events %+v, want one with the reason %q", found, reason)
-	}
-	return found[0]
-}
-
-// A machine that slept for 2 h, with the store away when it wakes, guesses nothing:
-// what it knows is 2 h old, also where the monotonic clock stood still. With the store
-// there, it answers again after one poll.
-func TestSuspend(t *testing.T) { // not in a bubble, where times have no monotonic reading
+// On a machine that slept for 2 h, the feed counts as 2 h old, although the monotonic
+// clock stopped. While the store is away the issuer answers 503. When the store is back,
+// one poll is enough.
+func TestSuspend(t *testing.T) { // not in synctest, where times have no monotonic reading
 	store := &watched{Memory: newStore(t, app())}
 	s := newService(t, Config{Store: store})
 	s.wantToken(t, s.post(appForm))
@@ -92,8 +66,8 @@ func TestSuspend(t *testing.T) { // not in a bubble, where times have no monoton
 	}
 }
 
-// A record that was read before a sleep is read again, although its change has left
-// the feed meanwhile.
+// A record that was read before a sleep is read again, because an entry about its change
+// may have expired meanwhile.
 func TestSuspendedRecord(t *testing.T) {
 	store := &watched{Memory: newStore(t, app())}
 	s := newService(t, Config{Store: store})
@@ -113,7 +87,7 @@ func TestSuspendedRecord(t *testing.T) {
 // clocked is a store with a clock of its own.
 type clocked struct {
 	*watched
-	behind atomic.Int64 // this machine's clock
+	behind atomic.Int64 // how far the store's clock is behind this machine's
 }
 
 func (c *clocked) Changes(ctx context.Context, since int64) (registry.Page, error) {
@@ -122,9 +96,8 @@ func (c *clocked) Changes(ctx context.Context, since int64) (registry.Page, erro
 	return page, err
 }
 
-// While this machine's clock is off the store's, nothing is granted and nothing is
-// said of tokens; revocations are taken all the same. One event tells of it, and one
-// of its end.
+// While this machine's clock differs from the store's, nothing is granted and nothing is
+// introspected. Revocations still work. One event reports the beginning, and one the end.
 func TestClockOff(t *testing.T) {
 	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * 24 * time.Hour, -40 * 24 * time.Hour, registry.MaxClockSkew + time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -160,7 +133,7 @@ func TestClockOff(t *testing.T) {
 			s.wantOne(t, event.OpFollow, "")
 			s.wantToken(t, s.post(appForm))
 			if !s.revoked(t, g) || s.revoked(t, kept) {
-				t.Error("not what was revoked while the clock was off")
+				t.Error("not the token alone that was revoked while the clocks differed is revoked")
 			}
 			if err := s.issuer.Ready(t.Context()); err != nil {
 				t.Error(err)
@@ -169,8 +142,8 @@ func TestClockOff(t *testing.T) {
 	}
 }
 
-// With a clock that is ahead, a token that is valid elsewhere is not taken for an
-// expired one, whose revocation would be answered and not written.
+// With a clock that is ahead, a token that is still valid elsewhere seems expired. Its
+// revocation is written nevertheless.
 func TestRevokeByClockAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &clocked{watched: &watched{Memory: newStore(t, app())}}
@@ -187,8 +160,8 @@ func TestRevokeByClockAhead(t *testing.T) {
 	})
 }
 
-// A wall clock that jumps has the feed read anew: what was read by the wrong clock may
-// have been kept for too short.
+// If the wall clock jumps, the feed is read from its start again: entries that were read
+// by the wrong clock may expire here too early.
 func TestClockJumps(t *testing.T) {
 	store := &watched{Memory: newStore(t, app())}
 	put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "a"})
@@ -209,11 +182,11 @@ func TestClockJumps(t *testing.T) {
 		poll()
 		poll()
 		if applied != n+2 || len(reasons) != n+1 || reasons[n] != event.ClockOff || f.sequence.Load() != number {
-			t.Errorf("after %v: applied %d times, told %v", jump, applied, reasons)
+			t.Errorf("after %v: applied %d times, reported %v", jump, applied, reasons)
 		}
 	}
 	f.clock.last = asleep(t, f.clock.last, 30*time.Second)
 	if poll(); len(reasons) != 3 {
-		t.Errorf("a step within the skew is told: %v", reasons)
+		t.Errorf("a jump within MaxClockSkew is reported: %v", reasons)
 	}
 }

@@ -1,48 +1,105 @@
-// Package issuer grants OAuth 2.0 access tokens to programs: the client
-// credentials grant of RFC 6749, section 4.4, with tokens in the form of RFC 9068.
+// Package issuer is an OAuth 2.0 authorization server for programs. It grants access
+// tokens by the client credentials grant ([RFC 6749, section 4.4]), as an http.Handler or
+// mounted on an Echo app.
 //
-// [New] makes an [Issuer] of a keyring (package jwks) and a store of clients
-// (package registry). [Issuer.Handler] serves its endpoints with net/http,
-// [Issuer.Mount] puts them on an Echo app. A client authenticates with a secret
-// and gets a token that lives for minutes, says which APIs it is for (aud) and
-// what it may do there (scope), and that every holder of the public keys can
-// verify without asking back. Granting a token writes nothing to the store.
+//	keys, err := jwks.Open(ctx, jwks.File("keys.json"), jwks.Policy{})
+//	store, err := sqlite.Open(ctx, "issuer.db")
+//	secret, err := registry.Ensure(ctx, store, registry.Client{ID: "reporter", Audiences: []string{apiURL}, Scopes: []string{"orders:read"}})
+//	iss, err := issuer.New(issuer.Config{Issuer: authURL, Keys: keys, Store: store})
+//	iss.Mount(e)
 //
-// Package issuer/admin manages the clients by a JSON API.
+// [New] takes a keyring (package jwks) and a store of clients (package registry).
+// [Issuer.Mount] adds the endpoints to an Echo app; [Issuer.Handler] serves them with
+// net/http. [Issuer.Close] stops the background work. Package issuer/admin manages
+// clients by a JSON API.
 //
-// # What is granted
+// # What a client sends
 //
-// The audience is what the client asks for in resource parameters (RFC 8707),
-// or its only audience, or its default one. The scope is what it asks for, all
-// of which it must be allowed, or everything it is allowed there. The answer
-// states both; there is no token without an audience.
+//	POST /token
+//	Content-Type: application/x-www-form-urlencoded
 //
-// # What a refusal says
+//	grant_type=client_credentials&client_id=reporter&client_secret=…&scope=orders:read
 //
-// Errors have the form of RFC 6749, section 5.2. An unknown client, a wrong
-// secret, an expired one and a disabled client are one answer, at one cost: 401,
-// with a challenge that repeats error and error_description, also for a client that
-// sends its secret in the body (RFC 9110, section 15.5.2). A body over a limit, here
-// or in front, is 413, a compressed one 415. A header or parameter without a value
-// is absent. A failure on this side is 503 or 500, never the client's fault. Causes
-// are reported to [Config].Observe alone, as one [Event] per request with a reason
-// from the list in package jwks/event.
+// Parameters are read from the form body only, up to 64 KiB. The client authenticates
+// with client_secret_basic or client_secret_post, never both. These parameters decide
+// what the token is for:
+//
+//   - resource ([RFC 8707, section 2]), which may be repeated, is the audience. Without it
+//     the audience is the client's only one, or its default. There is no token without
+//     an audience.
+//   - scope is a list of scopes, all of which the client must be allowed. Without it the
+//     token has every scope that the client is allowed at the audience.
+//
+// Unknown parameters are ignored. A repeated parameter other than resource is refused. A
+// parameter or header without a value counts as absent.
+//
+// # What a token is
+//
+// A token is a signed JWT of [RFC 9068, section 2] with iss, sub, aud, exp, iat, jti,
+// client_id and scope, and what Config.Claims adds. It lives for 15 minutes by default. A
+// holder of the public keys verifies it without asking the issuer. Granting a token
+// writes nothing to the store.
+//
+// # Revocation
+//
+// [Issuer.RevokeToken], [Issuer.RevokeClient], [Issuer.RevokeSecret], [Issuer.RevokeAll],
+// and the endpoint of [RFC 7009, section 2] write an entry to the store's feed. Changes of
+// clients are in the feed too. Each replica polls it, so an entry counts everywhere
+// within 2 s. A cut-off revokes the tokens of a client, of a secret or of all by the
+// number in their jti; no clock is involved. A guard in the same process uses
+// [Issuer.Revoked]. An API elsewhere uses introspection ([RFC 7662, section 2]).
+//
+// A replica that could not read the feed for Config.MaxRevocationLag answers 503 and
+// grants nothing.
+//
+// # What fails how
+//
+// Errors have the form of [RFC 6749, section 5.2], see [Error]:
+//
+//   - 400: the request is malformed, or the client may not have the scope or audience.
+//   - 401 invalid_client: an unknown client, a wrong or expired secret and a disabled
+//     client get the same answer after the same work. It has a challenge
+//     ([RFC 9110, section 15.5.2]).
+//   - 413 and 415: the body is too large, or compressed.
+//   - 429 with Retry-After: too many wrong chosen secrets, too many tokens or too many
+//     revocations. See Config.FailedAttempts and Config.MaxGrantRate.
+//   - 503 with Retry-After: the store or the keys cannot be reached, the clocks differ,
+//     or a queue is full. 500: Config.Claims failed. Neither is the client's fault.
+//
+// The private cause of an error goes to Config.Observe only: one [Event] per request,
+// with a reason from the list in package jwks/event. [Issuer.Status] is a snapshot for
+// metrics, [Issuer.Ready] is for readiness probes.
 //
 // # Clocks
 //
-// Where the store has a clock of its own (PostgreSQL), each poll compares. While this
-// machine's clock is off by more than a minute, the issuer grants nothing and
-// introspects nothing (503), and [Issuer.Ready] says so: by a clock that is ahead
-// tokens would live for longer than they may, by one that is behind they would have
-// expired when they are used. Revocations are taken all the same. For what is
-// refused after a while, such as a feed that was not followed, the greater of wall
-// and monotonic time counts, so also the time that a machine was asleep.
+// If the store has a clock (PostgreSQL), each poll compares it with this machine's. While
+// they differ by more than a minute, the issuer grants nothing and introspects nothing
+// (503), and [Issuer.Ready] returns an error. With a clock that is ahead, tokens would
+// live too long. With one that is behind, they would seem expired. Revocations still
+// count. Time limits, such as MaxRevocationLag, count by the wall clock or the monotonic
+// clock, whichever says more, so they include the time that a machine was asleep.
 //
 // # After a restore
 //
-// A store whose feed was set back, by a restored backup or a failover that lost
-// commits, is read anew. What this process knows to be revoked stays so, and is
-// written to the feed again, so that other replicas and later starts refuse it too;
-// one event says so (event.StateOlder). What no running replica knew is lost: a
-// client that was deleted, a secret that was removed, is back.
+// A restored backup, or a failover that lost commits, sets the feed back. The issuer
+// notices, and reads it from the start. What this process knows to be revoked stays
+// revoked, and is written to the feed again, so that other replicas and later starts
+// refuse it too. One event reports it (event.StateOlder). What no running replica knew is
+// lost: a deleted client or a removed secret is back.
+//
+// # What is not checked
+//
+//   - Whether a request was sent over TLS. That is for the app or its proxy.
+//   - Whether an audience or a scope exists at an API, unless Config.Resources lists it.
+//   - Whether Config.ClientIP returns an address that the caller cannot forge.
+//   - In this release, client assertions (private_key_jwt), mutual TLS and DPoP: a client
+//     authenticates with a secret.
+//
+// [RFC 6749, section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+// [RFC 6749, section 5.2]: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+// [RFC 7009, section 2]: https://www.rfc-editor.org/rfc/rfc7009#section-2
+// [RFC 7662, section 2]: https://www.rfc-editor.org/rfc/rfc7662#section-2
+// [RFC 8707, section 2]: https://www.rfc-editor.org/rfc/rfc8707#section-2
+// [RFC 9068, section 2]: https://www.rfc-editor.org/rfc/rfc9068#section-2
+// [RFC 9110, section 15.5.2]: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2
 package issuer

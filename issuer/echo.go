@@ -7,26 +7,26 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Mount adds the issuer's endpoints to an Echo app, at the paths that its
-// metadata states: token, revocation, introspection, the key set and the
-// metadata. They write every answer themselves, so the app's error handler never
-// changes the form that RFC 6749, section 5.2 gives errors.
+// Mount adds the issuer's endpoints to an Echo app, at the paths in its metadata: token,
+// revocation, introspection, the key set and the metadata. The endpoints write every
+// answer themselves, so errors have the form of RFC 6749, section 5.2, whatever the
+// app's error handler is.
 //
-// An app that wants an endpoint elsewhere, or not at all, adds the handlers that
-// it wants itself:
+// An app that wants an endpoint at another path, or only some of them, adds the handlers
+// itself:
 //
 //	e.POST("/oauth/token", echo.WrapHandler(iss.TokenHandler()))
 //
-// A request's network, which some bounds are for, is that of its connection, unless
-// Config.ClientIP or else e.IPExtractor says where it comes from. Endpoints that Mount
-// adds see e.IPExtractor; for those that the app adds itself, as above, set
+// Limits per network use the address that Config.ClientIP returns, else the one that
+// e.IPExtractor returns, else the address of the connection. Only endpoints that Mount
+// adds use e.IPExtractor. For endpoints that the app adds itself, as above, set
 // Config.ClientIP.
 func (i *Issuer) Mount(e *echo.Echo) {
 	clientIP := i.addressOf
 	if i.made() && i.clientIP == nil {
 		clientIP = func(r *http.Request) string {
-			// Asked per request: the app may set it after Mount. Not c.RealIP, which
-			// believes any header when there is no extractor.
+			// Read per request, because the app may set it after Mount. Not c.RealIP, which
+			// trusts any header if there is no extractor.
 			if extract := e.IPExtractor; extract != nil {
 				return i.address(r, extract(r), errNoClientIP)
 			}
@@ -42,7 +42,7 @@ func (i *Issuer) Mount(e *echo.Echo) {
 	}
 }
 
-// isEchoTooLarge reports whether Echo's BodyLimit has cut the body short.
+// isEchoTooLarge reports whether the error is that of Echo's BodyLimit.
 func isEchoTooLarge(err error) bool {
 	var limit *echo.HTTPError
 	return errors.As(err, &limit) && limit.Code == http.StatusRequestEntityTooLarge

@@ -13,7 +13,7 @@ import (
 type endpoint struct {
 	issuer   *Issuer
 	op       event.Op
-	check    func(parameters) *Error // refuses what needs no authentication to be refused
+	check    func(parameters) *Error // before authentication
 	answer   func(request) (answer, *Error)
 	clientIP func(*http.Request) string
 }
@@ -28,12 +28,12 @@ type request struct {
 
 func (q request) context() context.Context { return q.http.Context() }
 
-// answer is the body of a 200, and what the event says of it.
+// answer is the body of a 200, and what its event reports.
 type answer struct {
 	body             []byte
 	tokenID          string
 	audience, scopes []string
-	reason           event.Reason // of an answer that is 200, and not what was hoped for
+	reason           event.Reason // why the operator should look at a 200; usually empty
 	cause            error
 }
 
@@ -59,7 +59,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, answer.body)
 }
 
-// serve also returns the client that the caller claims to be.
+// serve also returns the client that a refused caller claims to be.
 func (e endpoint) serve(q *request) (a answer, claimed string, err *Error) {
 	if q.form, err = readParameters(q.http); err != nil {
 		return answer{}, "", err
@@ -75,7 +75,7 @@ func (e endpoint) serve(q *request) (a answer, claimed string, err *Error) {
 	return a, claimed, err
 }
 
-// checkGrant refuses what is not the grant of RFC 6749, section 4.4.
+// checkGrant refuses every grant type but that of RFC 6749, section 4.4.
 func checkGrant(p parameters) *Error {
 	switch p.grantType {
 	case "client_credentials":
@@ -89,7 +89,7 @@ func checkGrant(p parameters) *Error {
 	}
 }
 
-// checkToken refuses a request about a token that names none.
+// checkToken refuses a request without a token parameter.
 func checkToken(p parameters) *Error {
 	if p.token == "" {
 		return malformed("token is missing")

@@ -10,15 +10,15 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Error is an error answer in the form of RFC 6749, section 5.2. Its text is
-// public: it never holds the cause, which Unwrap returns.
+// Error is an error answer in the form of RFC 6749, section 5.2. Its text is public. It
+// never holds the private cause, which Unwrap returns.
 //
-// Config.Claims may return one, to refuse a token with an answer of its own.
+// Config.Claims may return one to refuse a token with that answer.
 type Error struct {
 	Status      int    // HTTP status, 400 to 599
 	Code        string // the error member: invalid_request, invalid_client, ...
-	Description string // the error_description member, the same for the same fault
-	RetryAfter  int    // seconds, 0 = no Retry-After header
+	Description string // the error_description member; it does not vary with the request
+	RetryAfter  int    // seconds; 0: no Retry-After header
 
 	reason event.Reason // for Observe
 	cause  error        // for Observe
@@ -34,8 +34,7 @@ func (e *Error) Error() string {
 	return "issuer: " + e.Code + ": " + e.Description
 }
 
-// Unwrap returns the private cause, nil if there is none. It is not for the
-// client.
+// Unwrap returns the private cause, nil if there is none. Do not send it to clients.
 func (e *Error) Unwrap() error {
 	if e == nil {
 		return nil
@@ -64,14 +63,14 @@ func serverError(reason event.Reason, cause error) *Error {
 	return &Error{Status: http.StatusInternalServerError, Code: "server_error", Description: "the token could not be made", reason: reason, cause: cause}
 }
 
-// unavailable is for what may work again in a moment: a store or a key that
-// cannot be reached. RFC 6749 has the code for another endpoint (section
-// 4.1.2.1); clients understand it here too.
+// unavailable is the answer when a store or a key cannot be reached and the same request
+// may succeed soon. RFC 6749 defines the code for another endpoint (section 4.1.2.1);
+// clients understand it here too.
 func unavailable(reason event.Reason, cause error) *Error {
 	return &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: "try again in a moment", RetryAfter: 1, reason: reason, cause: cause}
 }
 
-// errNotMade is what the methods of an Issuer return that New did not make.
+// errNotMade is returned by the methods of an Issuer that New did not make.
 var errNotMade = errors.New("issuer: the Issuer was not made by New")
 
 func notMade() *Error {
@@ -80,10 +79,10 @@ func notMade() *Error {
 	return e
 }
 
-// write sends the error. Every 401 has a challenge (RFC 9110, section 15.5.2), also
-// for a client that sent its secret in the body. The challenge repeats the error,
-// as some clients show nothing else of a 401: Java's HttpURLConnection loses the
-// body of one when it streams the request.
+// write sends the error. Every 401 has a challenge (RFC 9110, section 15.5.2), even if
+// the client sent its secret in the body. The challenge repeats the error, because some
+// clients show nothing else of a 401: Java's HttpURLConnection loses the body of a 401
+// when it streams the request.
 func (e *Error) write(w http.ResponseWriter) {
 	h := w.Header()
 	if e.Status == http.StatusUnauthorized {
@@ -108,7 +107,7 @@ func (e *Error) write(w http.ResponseWriter) {
 	writeJSON(w, e.Status, body)
 }
 
-// challenge is for the one scheme that a client can authenticate with in a header.
+// challenge returns the challenge of Basic, the one scheme that the header can use here.
 func (e *Error) challenge() string {
 	c := `Basic realm="token", charset="UTF-8", error="` + quotable(e.Code) + `"`
 	if e.Description != "" {
@@ -117,9 +116,9 @@ func (e *Error) challenge() string {
 	return c
 }
 
-// quotable returns the text without what a quoted-string of a header, or an
-// error_description (RFC 6749, section 5.2), cannot hold as it is. Config.Claims may
-// have written it.
+// quotable returns the text without characters that a quoted-string of a header, or an
+// error_description (RFC 6749, section 5.2), cannot hold unescaped. The text may be from
+// Config.Claims.
 func quotable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -132,7 +131,7 @@ func quotable(s string) string {
 	}, s)
 }
 
-// writeJSON sends an answer. RFC 6749, section 5.1 wants both cache headers.
+// writeJSON sends an answer. RFC 6749, section 5.1 requires both cache headers.
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")

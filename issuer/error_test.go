@@ -10,14 +10,14 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Unwrap returns the cause. No text holds it.
+// Unwrap returns the cause. No text contains it.
 func TestError(t *testing.T) {
 	e := unavailable(event.StoreUnavailable, errBroken)
 	if got := e.Error(); got != "issuer: temporarily_unavailable: try again in a moment" {
 		t.Errorf("%s", got)
 	}
 	if !errors.Is(e, errBroken) || errors.Unwrap(malformed("x")) != nil {
-		t.Error("the cause is lost, or there is one too many")
+		t.Error("Unwrap does not return the cause")
 	}
 	w := httptest.NewRecorder()
 	e.write(w)
@@ -28,7 +28,7 @@ func TestError(t *testing.T) {
 	}
 }
 
-// A description stays one JSON string, whatever it holds.
+// A description with any characters is one JSON string.
 func TestErrorEscapes(t *testing.T) {
 	w := httptest.NewRecorder()
 	malformed("a\"b\\c\n").write(w)

@@ -12,11 +12,11 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Made-up ids, several times as many as are counted, take bounded memory, refuse
-// no client, and evict no count: neither of a client nor of an id that is none,
-// which would tell the two apart.
+// A flood of made-up ids, several times as many as are counted, takes bounded memory, and
+// no client is refused for it. It evicts no count of a client, and none of an unknown id
+// that was guessed at: otherwise the answers would tell the two apart.
 func TestLockoutFlood(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // so that no attempt is let through for the time it takes
+	synctest.Test(t, func(t *testing.T) { // no attempt becomes available while it runs
 		const flood = 8 * maxBuckets
 		s := newService(t, Config{ImportedSecrets: true, FailedAttempts: 5, Observe: func(context.Context, Event) {}}, chosen(t, "app"), chosen(t, "other"))
 		for range 6 {
@@ -35,25 +35,25 @@ func TestLockoutFlood(t *testing.T) {
 		}
 		for _, id := range []string{"app", "nobody"} {
 			if got := s.from(address(3), id, "wrong").Code; got != 429 {
-				t.Errorf("%s is forgotten in a flood from one network: status %d", id, got)
+				t.Errorf("the count of %s is evicted in a flood from one network: status %d", id, got)
 			}
 		}
 		for n := range flood / 2 { // and from many
 			try(n, address(10+n))
 		}
 		if got := s.from(address(4), "app", "wrong").Code; got != 429 {
-			t.Errorf("a client is forgotten in a flood: status %d", got)
+			t.Errorf("the count of a client is evicted in a flood: status %d", got)
 		}
 		if got := s.from(address(5), "other", "secret456").Code; got != 200 {
 			t.Errorf("a client is refused in a flood: status %d", got)
 		}
 		l := s.issuer.secrets.lockout
-		for name, n := range map[string]int{"clients": entries(l.clients.clients.all), "unknown": entries(l.unknown.clients.all), "turns": entries(l.unknown.given), "networks": entries(l.networks.all), "queries": entries(l.queries.all)} {
+		for name, n := range map[string]int{"clients": l.clients.clients.all.len(), "unknown": l.unknown.clients.all.len(), "turns": l.unknown.given.len(), "networks": l.networks.all.len(), "queries": l.queries.all.len()} {
 			if n > maxBuckets {
 				t.Errorf("%d %s are kept", n, name)
 			}
 		}
-		if n := entries(l.clients.clients.all); n != 1 {
+		if n := l.clients.clients.all.len(); n != 1 {
 			t.Errorf("%d clients are kept, want the one that failed", n)
 		}
 	})
@@ -84,15 +84,15 @@ func TestClientCacheFlood(t *testing.T) {
 	if most := 1 + int(time.Since(begun)/clientFresh); reads > most {
 		t.Errorf("%d reads of a warm client, want %d", reads, most)
 	}
-	if n := entries(r.unknown); n > maxUnknown || n < 1000 {
+	if n := r.unknown.len(); n > maxUnknown || n < 1000 {
 		t.Errorf("%d ids are cached", n)
 	}
-	if n := entries(r.clients); n != 1 {
+	if n := r.clients.len(); n != 1 {
 		t.Errorf("%d clients are cached", n)
 	}
 }
 
-// While the store is away, each of 120 000 clients that were at work gets tokens.
+// While the store is away, each of 120 000 recently active clients is found.
 func TestLookupManyClients(t *testing.T) {
 	const clients = 120_000
 	synctest.Test(t, func(t *testing.T) {
@@ -122,11 +122,11 @@ func TestLookupManyClients(t *testing.T) {
 	})
 }
 
-// Unknown ids, more than are counted, evict no count that is not paid off: the status does
-// not tell which ids are clients.
+// A flood of unknown ids, more than are counted, evicts no count in use. So the status
+// does not tell which ids are clients.
 func TestGuessFloodEvictsNoCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, Config{}) // chosen secrets are counted, and not compared
+		s := newService(t, Config{}) // without ImportedSecrets, attempts are counted but not compared
 		try := func(id string) int {
 			c := secretCredential{s.issuer.secrets, id, "wrong", registry.ClientSecretBasic, ""}
 			_, err := c.verify(t.Context())

@@ -14,8 +14,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// While the feed is out of reach, what is known counts for MaxRevocationLag; then
-// the answer is an error, not a guess, until it is back.
+// While the feed cannot be read, known revocations count for MaxRevocationLag. After that
+// Revoked returns an error until the feed can be read again.
 func TestRevocationLag(t *testing.T) {
 	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
 		for _, lag := range []time.Duration{0, 2 * time.Second, 5 * time.Minute} {
@@ -41,7 +41,7 @@ func TestRevocationLag(t *testing.T) {
 					cause := errDown
 					if name == "hung" {
 						cause = context.DeadlineExceeded
-						time.Sleep(storeTimeout) // for the first failure to be one
+						time.Sleep(storeTimeout) // until the first poll has failed
 					}
 					for range 10 {
 						wantLag(t, i, cause)
@@ -59,7 +59,7 @@ func TestRevocationLag(t *testing.T) {
 	}
 }
 
-// The lag ends to the nanosecond, also when the first poll took too long.
+// MaxRevocationLag is exact to the nanosecond, even if the first poll took too long.
 func TestRevocationLagIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lag = 2 * time.Second
@@ -76,7 +76,7 @@ func TestRevocationLagIsExact(t *testing.T) {
 		for range 5 { // it falls behind and catches up
 			wantRevoked(t, i, "b", "app", now, false)
 			store.does(at("Changes", down))
-			time.Sleep(time.Until(i.feed.current.Load().Add(lag)))
+			time.Sleep(lag - i.Status().Lag)
 			wantRevoked(t, i, "b", "app", now, false)
 			time.Sleep(time.Nanosecond)
 			wantLag(t, i, errDown)
@@ -86,8 +86,8 @@ func TestRevocationLagIsExact(t *testing.T) {
 	})
 }
 
-// What was revoked before this process started counts from its first request:
-// that waits for the first poll, but not for ever, and however many there are.
+// What was revoked before this process started counts from its first request. The first
+// requests, however many, wait for the first poll, for storeTimeout at most.
 func TestRevokedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -110,7 +110,7 @@ func TestRevokedFirst(t *testing.T) {
 		}
 		time.Sleep(storeTimeout / 2)
 		if len(answers) != 0 {
-			t.Errorf("%d did not wait", len(answers))
+			t.Errorf("%d requests did not wait", len(answers))
 		}
 		close(release)
 		for range cap(answers) {
@@ -123,7 +123,7 @@ func TestRevokedFirst(t *testing.T) {
 		}
 	})
 
-	// At a store that fails, or hangs, from the start.
+	// The same with a store that fails, or hangs, from the start.
 	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &watched{Memory: newStore(t, app())}
@@ -142,7 +142,7 @@ func TestRevokedFirst(t *testing.T) {
 			if took := time.Since(begun); took > storeTimeout {
 				t.Errorf("%s: the last of them waited %v", name, took)
 			}
-			// A caller that leaves does not wait at all.
+			// A caller that leaves does not wait longer.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			begun = time.Now()
@@ -166,7 +166,7 @@ func (f *feedFunc) Changes(_ context.Context, since int64) (registry.Page, error
 	return f.changes(since)
 }
 
-// A store to which new changes are written while it is read is no outage.
+// A feed to which new changes are written with every poll can be followed.
 func TestFeedWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		polls := 0
@@ -174,7 +174,7 @@ func TestFeedWithoutEnd(t *testing.T) {
 		store.changes = func(since int64) (registry.Page, error) {
 			time.Sleep(10 * time.Millisecond)
 			if polls++; polls > 100 {
-				return registry.Page{}, errors.New("polled again and again")
+				return registry.Page{}, errors.New("polled without end")
 			}
 			put(t, store.Memory, registry.Change{Kind: registry.TokenRevoked, TokenID: "t" + strconv.FormatInt(since, 10)})
 			return store.Memory.Changes(t.Context(), since)
@@ -187,8 +187,8 @@ func TestFeedWithoutEnd(t *testing.T) {
 	})
 }
 
-// A feed that was set back, by a backup that was restored, is read anew; what was
-// known stays known.
+// A feed that was set back, as by a restored backup, is read from its start. Known
+// revocations stay.
 func TestFeedSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -206,15 +206,15 @@ func TestFeedSetBack(t *testing.T) {
 	})
 }
 
-// The end of a feed whose last changes have expired is read once, and tokens are
-// numbered by it. That the feed was set back and then written to is noticed all the
-// same, when it is written to.
+// If the last entries of a feed have expired, its tail is read once, and tokens are
+// numbered by its end. If such a feed is set back and then written to, that is noticed at
+// the next write.
 func TestFeedTail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex // of all that follows
 		var asked []int64
 		kept := registry.Change{Sequence: 5, Kind: registry.ClientCutOff, ClientID: "x", ExpiresAt: time.Now().Add(24 * time.Hour)}
-		feed, end := []registry.Change{kept}, int64(1000) // up to there all has expired
+		feed, end := []registry.Change{kept}, int64(1000) // the entries between have expired
 		store := &feedFunc{newStore(t, app()), func(since int64) (registry.Page, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -262,8 +262,7 @@ func TestFeedTail(t *testing.T) {
 	})
 }
 
-// A store whose pages contradict each other has failed, and is not polled without
-// end.
+// A store whose pages contradict each other has failed. It is not polled without end.
 func TestFeedContradicts(t *testing.T) {
 	revoked := registry.Change{Sequence: 5, Kind: registry.TokenRevoked, TokenID: "b", ExpiresAt: time.Now().Add(24 * time.Hour)}
 	for name, tt := range map[string]struct {
@@ -294,8 +293,8 @@ func TestFeedContradicts(t *testing.T) {
 	}
 }
 
-// A change is known within 2 s although the two polls after it hang, as after a
-// silent failover, and wherever in its round the follower is.
+// A change counts within 2 s even if the two polls after it hang, as after a silent
+// failover, at any moment between two polls.
 func TestFollowsWithinPromise(t *testing.T) {
 	for n := range 13 {
 		synctest.Test(t, func(t *testing.T) {
@@ -320,7 +319,7 @@ func TestFollowsWithinPromise(t *testing.T) {
 	}
 }
 
-// A feed whose pages take longer than that is followed all the same, late.
+// A feed whose pages take longer than followTimeout is followed nevertheless, later.
 func TestFollowsSlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -343,7 +342,7 @@ func TestFollowsSlowStore(t *testing.T) {
 	})
 }
 
-// That the feed cannot be followed is one event, and that it can again is one.
+// One event reports that the feed cannot be read, and one that it can be read again.
 func TestFollowEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -369,8 +368,8 @@ func TestFollowEvents(t *testing.T) {
 	})
 }
 
-// Nothing runs before it is needed, nor after Close; a bubble does not end while
-// something does.
+// Nothing runs before the first use, and nothing after Close: synctest.Test does not end
+// while a goroutine runs.
 func TestClose(t *testing.T) {
 	unused := func(t *testing.T) (*Issuer, *watched) {
 		t.Helper()

@@ -15,7 +15,7 @@ import (
 
 const (
 	maxRequest = 64 << 10
-	maxRoom    = 1 << 10 // before the first byte is there
+	maxRoom    = 1 << 10 // of the buffer before the first byte has arrived
 )
 
 // parameters is the form that a client sends. A parameter without a value is
@@ -27,11 +27,11 @@ type parameters struct {
 	clientSecret    string
 	clientAssertion string
 	token           string   // of RFC 7009 and 7662
-	audience        string   // not of any RFC here: it is ignored, and an event says so
-	resource        []string // the one parameter that may be repeated (RFC 8707, section 2)
+	audience        string   // of other servers; it is ignored, and an event says so
+	resource        []string // the only parameter that may be repeated (RFC 8707, section 2)
 }
 
-// field returns where the parameter is kept, nil for an unknown one.
+// field returns the field of the parameter, nil for an unknown one.
 func (p *parameters) field(name string) *string {
 	switch name {
 	case "grant_type":
@@ -52,7 +52,7 @@ func (p *parameters) field(name string) *string {
 	return nil
 }
 
-// readParameters reads the body, the only place parameters are taken from.
+// readParameters reads the parameters from the body. Those in the URL are refused.
 func readParameters(r *http.Request) (parameters, *Error) {
 	var p parameters
 	if r.Method != http.MethodPost {
@@ -71,8 +71,8 @@ func readParameters(r *http.Request) (parameters, *Error) {
 	return p, p.parse(body)
 }
 
-// isForm reports whether the one Content-Type that is not empty is that of a form.
-// Its parameters are not looked at: some clients send a charset without a value.
+// isForm reports whether the only non-empty Content-Type is that of a form. Its
+// parameters are ignored, because some clients send a charset without a value.
 func isForm(contentType []string) bool {
 	const form = "application/x-www-form-urlencoded"
 	contentType = present(contentType)
@@ -86,7 +86,7 @@ func isForm(contentType []string) bool {
 	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && mediaType == form
 }
 
-// present returns the headers that have a value. An empty one is absent.
+// present returns the headers that have a value. An empty header counts as absent.
 func present(headers []string) []string {
 	blank := func(header string) bool { return strings.Trim(header, " \t") == "" }
 	if slices.ContainsFunc(headers, blank) {
@@ -100,20 +100,19 @@ func readBody(r *http.Request) (string, *Error) {
 		return "", tooLarge()
 	}
 	if len(r.PostForm) > 0 {
-		// A middleware in front, such as CSRF protection, has read the form. For a
-		// request without a length this is all there is to measure; escapes make it
-		// up to three times as long.
+		// A middleware in front, such as CSRF protection, has read the form. Without a
+		// Content-Length, its encoded size is all that can be checked; escapes make it up
+		// to three times as long as the body was.
 		form := r.PostForm.Encode()
 		if len(form) > 3*maxRequest {
 			return "", tooLarge()
 		}
 		return form, nil
 	}
-	// No more than a usual form needs, whatever length is announced: a body may never
-	// arrive.
+	// A usual form fits. A longer length is not believed until the bytes arrive.
 	room := int64(maxRoom)
 	if r.ContentLength >= 0 {
-		room = min(room, r.ContentLength+1) // so that the end is seen without room for more
+		room = min(room, r.ContentLength+1) // one byte more, to read the end without growing
 	}
 	body, err := readAll(r.Body, make([]byte, room))
 	switch {
@@ -131,7 +130,7 @@ func readBody(r *http.Request) (string, *Error) {
 	return string(body), nil
 }
 
-// isTooLarge reports whether a limit in front of the endpoint has cut a body short:
+// isTooLarge reports whether the error is that of a limit in front of the endpoint:
 // [http.MaxBytesReader], or a middleware whose error has the status 413.
 func isTooLarge(err error) bool {
 	var limit *http.MaxBytesError
@@ -141,9 +140,8 @@ func isTooLarge(err error) bool {
 		isEchoTooLarge(err)
 }
 
-// isCompressed reports whether the body is one that no middleware has decompressed.
-// Such a middleware may leave the header as it was, so the body decides: a form is
-// ASCII.
+// isCompressed reports whether the body is still compressed. A middleware that
+// decompresses it may leave the header in place, so the body decides: a form is ASCII.
 func isCompressed(encoding []string, body []byte) bool {
 	if bytes.HasPrefix(body, []byte("\x1f\x8b")) { // gzip
 		return true
@@ -164,8 +162,8 @@ func compressed() *Error {
 
 var errTooLarge = errors.New("issuer: request too large")
 
-// readAll reads up to maxRequest bytes, into room if they fit. room is not empty. It
-// grows as bytes arrive.
+// readAll reads up to maxRequest bytes. It starts with the buffer room, which must not
+// be empty, and grows it as bytes arrive.
 func readAll(r io.Reader, room []byte) ([]byte, error) {
 	for n := 0; ; {
 		if n == len(room) {
@@ -177,7 +175,7 @@ func readAll(r io.Reader, room []byte) ([]byte, error) {
 		if n += read; n > maxRequest {
 			return nil, errTooLarge
 		}
-		if err == io.EOF { // and not one that is wrapped (io.Reader)
+		if err == io.EOF { // a reader returns it unwrapped (io.Reader)
 			return room[:n], nil
 		}
 		if err != nil {
@@ -192,16 +190,16 @@ func tooLarge() *Error {
 	return e
 }
 
-// cutShort is for a body that a smaller limit in front of the endpoint has cut.
+// cutShort is the answer to a body that exceeds a smaller limit in front of the endpoint.
 func cutShort(cause error) *Error {
 	e := invalidRequest(event.RequestTooLarge, "the request is too large")
 	e.Status, e.cause = http.StatusRequestEntityTooLarge, cause
 	return e
 }
 
-// parse reads application/x-www-form-urlencoded. Repeated parameters are
-// refused, unknown ones among them (RFC 6749, section 3.2), and empty ones. url.ParseQuery would
-// read a form of any length first, and refuses a semicolon, which is data.
+// parse parses application/x-www-form-urlencoded. A repeated parameter is refused (RFC
+// 6749, section 3.2), even an unknown or an empty one. url.ParseQuery is not used: it has
+// no limit on the number of parameters, and it refuses a semicolon, which is data here.
 func (p *parameters) parse(body string) *Error {
 	seen := make([]string, 0, 8)
 	for pair := range strings.SplitSeq(body, "&") {
@@ -242,16 +240,16 @@ const (
 	maxResources  = 32
 )
 
-// checkQuery refuses parameters in the URL, which end up in logs (RFC 6749,
-// section 2.3.1 for the secret; the others are sent with it by mistake).
+// checkQuery refuses parameters in the URL, because URLs end up in logs. RFC 6749,
+// section 2.3.1 forbids it for the secret; the others are sent with it by mistake.
 func checkQuery(query string) *Error {
 	if query == "" {
 		return nil
 	}
-	values, _ := url.ParseQuery(query) // gives what it could read beside the error
+	values, _ := url.ParseQuery(query) // with an error it still returns what it could parse
 	for name := range values {
 		if name == "audience" {
-			continue // of no meaning here, and so of no harm there
+			continue // it is ignored in the body too
 		}
 		if new(parameters).field(name) != nil || name == "resource" || name == "client_assertion_type" {
 			return malformed("parameters belong in the body of the request, not in its URL")

@@ -15,7 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// badForms are bodies that are refused, and why.
+// badForms returns bodies that are refused, with the description of the error.
 func badForms() map[string]string {
 	const (
 		repeated = "a parameter is repeated"
@@ -50,7 +50,7 @@ func badForms() map[string]string {
 	}
 }
 
-// goodForms are bodies that get a token.
+// goodForms returns bodies that get a token.
 func goodForms() []string {
 	return []string{
 		appForm,
@@ -115,7 +115,7 @@ func TestContentType(t *testing.T) {
 		}
 	}
 
-	// A multipart form is refused, also when another middleware has read it.
+	// A multipart form is refused, even if a middleware has read it.
 	s.app.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			_ = c.FormValue("csrf")
@@ -131,7 +131,7 @@ func TestContentType(t *testing.T) {
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
 	s.wantError(t, s.send(r), 400, "invalid_request", "Content-Type must be application/x-www-form-urlencoded")
 	if r.PostForm.Get("client_id") != "app" {
-		t.Error("the form was not one")
+		t.Error("the middleware has not read the form")
 	}
 }
 
@@ -150,13 +150,13 @@ func TestQuery(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		s.wantToken(t, s.send(r))
 	}
-	// Parameters that are in the URL alone count for nothing.
+	// Parameters in the URL are not read.
 	if _, err := readParameters(httptest.NewRequest("POST", "/token?"+appForm, http.NoBody)); err == nil {
 		t.Error("the query is read")
 	}
 }
 
-// A middleware in front may have read the form, as CSRF protection does.
+// A middleware in front, such as CSRF protection, may have read the form.
 func TestFormAlreadyParsed(t *testing.T) {
 	for name, read := range map[string]func(c echo.Context){
 		"ParseForm": func(c echo.Context) { _ = c.Request().ParseForm() },
@@ -177,11 +177,11 @@ func TestFormAlreadyParsed(t *testing.T) {
 			}
 			for body, description := range badForms() {
 				if description == "the request is not application/x-www-form-urlencoded" {
-					continue // net/http leaves out what it could not read, and a middleware that reads it may ignore the error
+					continue // net/http drops what it cannot parse, and the middleware may ignore its error
 				}
 				s.wantError(t, s.post(body), 400, "invalid_request", description)
 			}
-			// What is in the URL counts for nothing, though r.Form has it too.
+			// Parameters in the URL are refused, although r.Form has them too.
 			w := s.get("POST", "/token?"+appForm, "Content-Type", "application/x-www-form-urlencoded")
 			s.wantError(t, w, 400, "invalid_request", "parameters belong in the body of the request, not in its URL")
 			for size, length := range map[int]int64{maxRequest: int64(len(appForm) + len("&pad=") + maxRequest), 3 * maxRequest: -1} {
@@ -194,7 +194,7 @@ func TestFormAlreadyParsed(t *testing.T) {
 	}
 }
 
-// 64 KiB and no more, whether the length is announced or not.
+// A body of 64 KiB is accepted, a larger one is not, with or without a Content-Length.
 func TestRequestSize(t *testing.T) {
 	s := newService(t, Config{})
 	server := httptest.NewServer(s.app)
@@ -213,7 +213,7 @@ func TestRequestSize(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			body := io.Reader(strings.NewReader(appForm + "&pad=" + strings.Repeat("x", tt.size-len(appForm)-len("&pad="))))
 			if tt.chunked {
-				body = io.MultiReader(body) // of no known length
+				body = io.MultiReader(body) // so that net/http does not know the length
 			}
 			response, err := server.Client().Post(server.URL+"/token", "application/x-www-form-urlencoded", body)
 			if err != nil {
@@ -230,7 +230,7 @@ func TestRequestSize(t *testing.T) {
 	}
 }
 
-// A body that ends early is the caller's fault, and no token.
+// A body that ends early gets 400.
 func TestBrokenBody(t *testing.T) {
 	s := newService(t, Config{})
 	r := httptest.NewRequest("POST", "/token", io.MultiReader(strings.NewReader(appForm), brokenReader{}))
@@ -263,8 +263,8 @@ func FuzzParameters(f *testing.F) {
 			return
 		}
 		values, err := url.ParseQuery(body)
-		if err != nil && !strings.Contains(body, ";") { // which it refuses, and the standard for forms does not
-			t.Fatalf("%q is accepted, and is no form: %v", body, err)
+		if err != nil && !strings.Contains(body, ";") { // url.ParseQuery refuses ;, the standard for forms does not
+			t.Fatalf("%q is accepted, but is not a form: %v", body, err)
 		}
 		if err != nil {
 			return
@@ -284,7 +284,7 @@ func FuzzParameters(f *testing.F) {
 		if !slices.Equal(request.resource, resources) || len(resources) > maxResources || len(values) > maxParameters+1 {
 			t.Errorf("%q: resources %q, want %q", body, request.resource, resources)
 		}
-		// A form read by somebody else first is the same request.
+		// A form that a middleware has read is the same request.
 		r := httptest.NewRequest("POST", "/token", http.NoBody)
 		r.PostForm = values
 		encoded, tooLarge := readBody(r)
@@ -296,7 +296,7 @@ func FuzzParameters(f *testing.F) {
 			return
 		}
 		if err := again.parse(encoded); err != nil || fmt.Sprint(again) != fmt.Sprint(request) {
-			t.Errorf("%q read by another is %+v, want %+v (%v)", body, again, request, errors.Unwrap(err))
+			t.Errorf("%q read by a middleware is %+v, want %+v (%v)", body, again, request, errors.Unwrap(err))
 		}
 	})
 }

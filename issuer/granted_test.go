@@ -16,7 +16,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// granted is a token in all its forms.
+// granted is a token with its parts and the answer that it came in.
 type granted struct {
 	token   string
 	header  string // decoded JSON
@@ -39,7 +39,7 @@ type granted struct {
 	}
 }
 
-// scope is what the token and the answer both say, "-" for nothing.
+// scope returns the scope in the token, which the answer must repeat. "-" means none.
 func (g *granted) scope(t *testing.T) string {
 	t.Helper()
 	claim, answer := "-", "-"
@@ -55,8 +55,7 @@ func (g *granted) scope(t *testing.T) string {
 	return claim
 }
 
-// wantToken checks that a token was granted, and verifies it as a resource
-// server would.
+// wantToken checks that a token was granted, and verifies it as an API would.
 func (s *service) wantToken(t *testing.T, w *httptest.ResponseRecorder) *granted {
 	t.Helper()
 	if w.Code != http.StatusOK {
@@ -80,7 +79,7 @@ func (s *service) wantToken(t *testing.T, w *httptest.ResponseRecorder) *granted
 	g.token = g.answer.AccessToken
 	g.verify(t, s.keys)
 	if e := s.lastEvent(t); e.Err != nil || e.Reason != "" || e.Status != 200 || e.Claimed || e.ClientID != g.claims.Subject || e.TokenID != g.claims.ID {
-		t.Errorf("event %+v does not tell of this token", e)
+		t.Errorf("event %+v does not report this token", e)
 	}
 	return g
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// grantLimit bounds the tokens of each client, so that one client cannot take all
-// signing. A nil one does not.
+// grantLimit limits the tokens of each client, so that one client cannot take all
+// signing. A nil grantLimit limits nothing.
 type grantLimit struct {
 	perSecond int
 	clients   *bounded[*rate.Limiter]
 }
 
 const (
-	grantBurst  = 2                // seconds' worth
-	grantMemory = 10 * time.Minute // a bucket is full long before
+	grantBurst = 2                // seconds' worth
+	bucketKept = 10 * time.Minute // a bucket is full long before
 )
 
-var errTooManyGrants = errors.New("issuer: the client has got more tokens than Config.MaxGrantRate")
+var errTooManyGrants = errors.New("issuer: the client has requested more tokens per second than Config.MaxGrantRate")
 
 func newGrantLimit(perSecond int) *grantLimit {
-	return &grantLimit{perSecond, newBounded[*rate.Limiter](maxCached, grantMemory)}
+	return &grantLimit{perSecond, newBounded[*rate.Limiter](maxCached, bucketKept)}
 }
 
 // take takes one token from the client's bucket.

@@ -8,54 +8,55 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// guessing is one attempt with a chosen secret, of an account that was found.
+// guessing is one attempt with a chosen secret, after its account was looked up.
 //
-// A caller whose network is trusted is told at once that its secret is the one that
-// matched lately. That it is another one costs a failure that trust allows, until an
-// attempt of the client is used up instead. All other callers wait for their turn,
-// whether their secret is right or not: known and unknown clients are alike to them.
+// For a caller from a trusted network the secret is compared with the cached
+// fingerprint at once. If it differs, that costs one of the failures that trust allows;
+// it is given back if the attempt costs one of the client's instead. All other callers
+// wait for their turn, whether their secret is right or not, so to them a client and an
+// unknown id look the same.
 type guessing struct {
 	*lockout
 	ctx context.Context //nolint:containedctx // of one request, and gone with it
 	attempt
 	steps
-	looked
+	lookedUp
 
 	refusal *Error  // of the network, nil unless it has failed too often
-	told    allowed // was used up to tell the caller that its secret is not the known one
-	wrong   bool    // it has been told
+	differs allowed // the failure that it cost to find that the secret is not the cached one
+	wrong   bool    // the secret is not the cached one
 	outcome outcome // for the attempts of the client and the network
 }
 
 func (g *guessing) run() *Error {
 	trusted := g.exists && g.trust.has(g.attempt)
-	if trusted && g.lookAhead() {
+	if trusted && g.tryCached() {
 		return nil
 	}
 	err := g.inTurn(trusted)
-	g.told.settle(g.outcome != failed)
+	g.differs.settle(g.outcome != failed)
 	return err
 }
 
-// lookAhead reports whether the secret is the one that matched lately.
-func (g *guessing) lookAhead() bool {
+// tryCached reports whether the secret is the cached one.
+func (g *guessing) tryCached() bool {
 	reserved, ok := g.trust.reserve(g.attempt)
 	if !ok {
 		return false
 	}
-	known, err := g.look()
-	if known && err != nil {
-		g.told, g.wrong = reserved, true
+	cached, err := g.matchCached()
+	if cached && err != nil {
+		g.differs, g.wrong = reserved, true
 		return false
 	}
 	reserved.settle(false)
-	return known
+	return cached
 }
 
-// inTurn checks the secret within the attempts of the client and the network, or where
-// there are none left, within those that trust allows.
+// inTurn checks the secret within the attempts of the client and the network. If none
+// is left, it checks within those that trust allows.
 func (g *guessing) inTurn(trusted bool) *Error {
-	if g.network != "" && g.full() { // then unknown ids are turned away
+	if g.network != "" && g.full() { // unknown ids are refused then
 		return g.beyond(trusted, cmp.Or(g.refusal, unavailable(event.Busy, errQueueFull)))
 	}
 	if g.refusal != nil {
@@ -70,14 +71,14 @@ func (g *guessing) inTurn(trusted bool) *Error {
 			return g.compare(trusted && !g.wrong)
 		}
 	}
-	if g.stale { // then unknown ids are turned away
+	if g.stale { // unknown ids are refused then
 		refusal = unavailable(event.StoreUnavailable, refusal.cause)
 	}
 	return g.beyond(trusted, refusal)
 }
 
-// reserveNetwork reserves an attempt of the network. The error is the answer where
-// there is none left.
+// reserveNetwork reserves an attempt of the network. The error is the answer if none is
+// left.
 func (g *guessing) reserveNetwork() (*reservation, *Error) {
 	if g.network == "" {
 		return nil, nil
@@ -88,7 +89,8 @@ func (g *guessing) reserveNetwork() (*reservation, *Error) {
 	return nil, refuse(max(time.Second, g.networks.wait(g.network)), lockedOut{g.network, g.networks.allowance})
 }
 
-// reserveClient reserves an attempt at the client.
+// reserveClient reserves an attempt at the client. The error is the answer if none is
+// left.
 func (g *guessing) reserveClient() (*reservation, *Error) {
 	turns := g.unknown
 	if g.exists {
@@ -101,12 +103,13 @@ func (g *guessing) reserveClient() (*reservation, *Error) {
 	return r, nil
 }
 
-// compare checks the secret. Of callers whose network is not known, none is trusted:
-// all are told at once, and every attempt that is not let in is used up.
+// compare checks the secret. A caller whose network is not known is never trusted: its
+// secret is compared with the cached one at once, and every attempt that does not
+// succeed is used up.
 func (g *guessing) compare(ahead bool) *Error {
 	if g.network == "" {
 		g.outcome = failed
-		if known, err := g.look(); known && err == nil {
+		if cached, err := g.matchCached(); cached && err == nil {
 			g.outcome = succeeded
 			return nil
 		}
@@ -124,7 +127,7 @@ func (g *guessing) compare(ahead bool) *Error {
 	return err
 }
 
-// beyond checks the secret of a caller that is refused, if trust allows it.
+// beyond checks the secret of a refused caller, if trust allows it.
 func (g *guessing) beyond(trusted bool, refusal *Error) *Error {
 	if !g.exists || g.wrong {
 		return refusal
@@ -138,7 +141,7 @@ func (g *guessing) beyond(trusted bool, refusal *Error) *Error {
 	if !ok {
 		return refusal
 	}
-	checked, err := g.look()
+	checked, err := g.matchCached()
 	if !checked {
 		checked, err = g.check(true)
 	}

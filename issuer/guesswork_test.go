@@ -15,7 +15,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// hashing has each slow hash take a while.
+// hashing makes each slow hash take that long.
 func (s *service) hashing(d time.Duration) {
 	s.issuer.secrets.slow.matches = func(stored *registry.Secret, plain string) bool {
 		time.Sleep(d)
@@ -23,7 +23,7 @@ func (s *service) hashing(d time.Duration) {
 	}
 }
 
-// leaving sends credentials, and leaves after a while if there is no answer.
+// leaving sends credentials, and leaves after d if there is no answer.
 func (s *service) leaving(d time.Duration, address, id, secret string) *httptest.ResponseRecorder {
 	ctx, leave := context.WithTimeout(context.Background(), d)
 	defer leave()
@@ -32,9 +32,9 @@ func (s *service) leaving(d time.Duration, address, id, secret string) *httptest
 	return s.send(r)
 }
 
-// A guess costs an attempt also when its caller leaves before the hash has ended, while
-// a right secret would be answered at once as the client is at work. Callers that leave
-// with the right secret cost nothing.
+// A guess costs an attempt even if its caller leaves before the hash has ended: the right
+// secret of an active client would have been answered at once. A caller that leaves with
+// the right secret costs nothing.
 func TestGuessAborted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestGuessAborted(t *testing.T) {
 				}
 			}
 			if w := s.leaving(5*time.Millisecond, address(2), "app", "secret456"); w.Code == 200 {
-				t.Error("after 200 guesses the right one is found")
+				t.Error("after 200 guesses, the right secret is accepted")
 			}
 		})
 		if hashes > 31 {
@@ -64,7 +64,7 @@ func TestGuessAborted(t *testing.T) {
 		s := newGuessed(t, 30, chosen(t, "app"))
 		s.hashing(30 * time.Millisecond)
 		s.wantToken(t, s.from(address(1), "app", "secret456"))
-		for range 100 {
+		for range 40 { // more than the attempts of the client
 			time.Sleep(verifiedFor + time.Second)
 			for _, n := range []int{1, 2} {
 				s.leaving(5*time.Millisecond, address(n), "app", "secret456")
@@ -76,8 +76,9 @@ func TestGuessAborted(t *testing.T) {
 	})
 }
 
-// While its own line before the hash is full, a network finds out nothing: a right secret
-// waits as a wrong one does. A neighbour of the client is told at once, a few times.
+// While its own line in the queue of hashes is full, a network finds out nothing: a right
+// secret is refused as a wrong one is. From the client's own address the right secret
+// works.
 func TestGuessWhileTheLineIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestGuessWhileTheLineIsFull(t *testing.T) {
 		for range slowWorkers() {
 			q.release()
 		}
-		for n := range 30 { // nothing was compared, so nothing has counted
+		for n := range 30 { // nothing was compared, so no attempt was used up
 			s.wantStatus(t, s.from(address(2), "app", "wrong"+strconv.Itoa(n)), 401)
 			s.wantStatus(t, s.from(address(2), "nobody", "wrong"+strconv.Itoa(n)), 401)
 			time.Sleep(time.Millisecond)
@@ -124,8 +125,8 @@ func TestGuessWhileTheLineIsFull(t *testing.T) {
 	})
 }
 
-// While the store is away, a guess is answered 503 and counts. Where the client has
-// worked, its right secret works, and costs nothing.
+// While the store is away, a guess is answered 503 and costs an attempt. At addresses of
+// the client, its right secret works and costs nothing.
 func TestGuessWhileTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, chosen(t, "app"))}
@@ -146,7 +147,7 @@ func TestGuessWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
-// Many at once with one secret are one attempt.
+// Concurrent requests with one secret are one attempt.
 func TestGuessShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 3, chosen(t, "app"))
@@ -175,7 +176,7 @@ func TestGuessShared(t *testing.T) {
 	})
 }
 
-// A caller that leaves while an id is looked up has used up one of its network's queries.
+// A caller that leaves while its id is looked up has used up a query of its network.
 func TestLookupAborted(t *testing.T) {
 	t.Parallel()
 	generated, _ := registry.GenerateSecret()
@@ -199,8 +200,8 @@ func TestLookupAborted(t *testing.T) {
 	}
 }
 
-// One client keeps its latest addresses, and takes no other's room. Many addresses of one
-// network do not evict the client's other networks.
+// A client keeps its latest addresses, and takes no capacity from other clients. Many
+// addresses of one network do not evict the client's other networks.
 func TestTrustIsBoundedPerClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -208,12 +209,10 @@ func TestTrustIsBoundedPerClient(t *testing.T) {
 		s := newService(t, Config{ImportedSecrets: true, Store: store, MaxGrantRate: -1})
 		s.wantToken(t, s.from("198.51.100.7:1", "victim", "secret456"))
 		s.wantToken(t, s.from("192.0.2.7:1", "hostile", "secret456"))
-		many := 1000
-		for n := range many {
+		for n := range 10 * registry.MaxNetworks {
 			s.wantToken(t, s.from(fmt.Sprintf("[2001:db8::%x]:1", n), "hostile", "secret456"))
 		}
-		trust := s.issuer.secrets.lockout.trust
-		if n := trust.addresses("hostile", true); n != registry.MaxNetworks {
+		if n := s.issuer.secrets.lockout.trust.addresses("hostile", true); n != registry.MaxNetworks {
 			t.Errorf("%d addresses of one client are kept", n)
 		}
 		time.Sleep(2 * recordDelay)
@@ -231,7 +230,7 @@ func TestTrustIsBoundedPerClient(t *testing.T) {
 	})
 }
 
-// Each network of a client is recorded, also when its record is cached.
+// Each network of a client is recorded, even while its record is cached.
 func TestTrustRecordsEachNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, app())
@@ -247,7 +246,7 @@ func TestTrustRecordsEachNetwork(t *testing.T) {
 	})
 }
 
-// refusing is a store that refuses to record networks.
+// refusing is a store that refuses to record addresses.
 type refusing struct {
 	*registry.Memory
 	err atomic.Pointer[error]
@@ -260,8 +259,8 @@ func (r *refusing) Succeeded(ctx context.Context, networks []registry.ClientNetw
 	return r.Memory.Succeeded(ctx, networks)
 }
 
-// What cannot be recorded is noted again: by itself, or at the next success where that
-// would be in vain.
+// An address that cannot be recorded is recorded later: by a retry, or if the store calls
+// it invalid, at the next success.
 func TestTrustRecordsAgain(t *testing.T) {
 	for _, err := range []error{errDown, registry.ErrInvalid} {
 		synctest.Test(t, func(t *testing.T) {
@@ -282,7 +281,8 @@ func TestTrustRecordsAgain(t *testing.T) {
 	}
 }
 
-// A query for an unknown id that the database itself ends does not make the store away.
+// A query for an unknown id that the database ends by its own timeout does not count as a
+// failure of the store.
 func TestLookupEndedByTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cold := app()
@@ -299,7 +299,8 @@ func TestLookupEndedByTheStore(t *testing.T) {
 	})
 }
 
-// Places in line: those who go ahead have their own, and a /48 and a /32 share theirs.
+// The capacity of the queue: callers that go ahead have one of their own, and all lines of
+// a /48, or of a /32, share a part.
 func TestFairQueueShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFairQueue(0, 2, 64)
@@ -341,7 +342,7 @@ func TestFairQueueShares(t *testing.T) {
 	})
 }
 
-// A machine with a /48 turns away no client that has worked from where it is.
+// Guesses from a whole /48 do not delay a client at its own address.
 func TestGuessersOfA48(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -374,7 +375,8 @@ func TestGuessersOfA48(t *testing.T) {
 	})
 }
 
-// The event says whom a refusal is about, the answer does not.
+// The event says whether the client or the network has failed too often. The answer does
+// not.
 func TestLockedOutEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 2, chosen(t, "app"))
@@ -391,19 +393,19 @@ func TestLockedOutEvents(t *testing.T) {
 			for range 2 {
 				s.wantStatus(t, s.from(address(1), id, "wrong"), 401)
 			}
-			refused(s.from(address(1), id, "wrong"), "at this client, from all networks together: there were 2, and one more each 5s")
+			refused(s.from(address(1), id, "wrong"), "at this client, from all networks together: 2 are allowed, then one per 5s")
 		}
 		for n := range 16 {
 			s.wantStatus(t, s.from(address(1), "nobody"+strconv.Itoa(n), "wrong"), 401)
 		}
-		refused(s.from(address(1), "app", "wrong"), "from the network 1.0.1.0/24: there were 20, and one more each 30s")
+		refused(s.from(address(1), "app", "wrong"), "from the network 1.0.1.0/24: 20 are allowed, then one per 30s")
 		if len(answers) != 1 {
 			t.Errorf("answers %v", answers)
 		}
 	})
 }
 
-// A full map evicts what weighs little.
+// A full map evicts light entries.
 func TestBoundedWeigh(t *testing.T) {
 	b := newBounded[int](16*32, time.Hour)
 	b.weigh(func(v int) int64 { return int64(v) })

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// hashTable maps ids to numbers, each until a time. Reading takes no lock and
-// writes nothing, so any number of cores read at once. It is a table with open
-// addressing and linear probing, in shards, each with a lock for writers.
+// hashTable maps ids to numbers, each with an expiry. Reading takes no lock and writes
+// nothing, so any number of cores can read at once. It is a table with open addressing
+// and linear probing, in shards, each with a lock for writers.
 //
-// It keeps 96 bits of a seeded hash in place of each id, in 32 bytes without a
-// pointer. Two of a million ids are taken for one with a probability of 2⁻⁵⁶.
+// It stores 96 bits of a seeded hash instead of each id, in slots of 32 bytes without
+// pointers. The probability that any two of a million ids collide is 2⁻⁵⁶.
 type hashTable struct {
 	seeds  [2]maphash.Seed
 	began  time.Time
@@ -31,10 +31,10 @@ type hashShard struct {
 // hashSlot is an entry, or empty while key is 0. A writer fills in the key last.
 type hashSlot struct {
 	key   atomic.Uint64 // of the first hash
-	rest  atomic.Uint64 // 32 bits of the second hash, then the second of the table's time from when the entry means nothing
+	rest  atomic.Uint64 // 32 bits of the second hash, then the expiry in seconds since the table was made
 	value atomic.Int64
 
-	note int64 // for who writes
+	note int64 // of the writer
 }
 
 // hashKey is the hash of an id.
@@ -43,12 +43,12 @@ type hashKey struct {
 	rest uint64 // its upper half
 }
 
-// lower is the half of hashSlot.rest that is no hash.
+// lower masks the half of hashSlot.rest that is not a hash.
 const lower = math.MaxUint32
 
 func (k hashKey) shard() uint64 { return k.key >> 56 }
 
-// maxEntry is how long an entry is kept at the most.
+// maxEntry is the longest time for which an entry is kept.
 const maxEntry = 100 * 365 * 24 * time.Hour
 
 // minSlots is the size of the smallest shard.
@@ -68,8 +68,8 @@ func (t *hashTable) hashBytes(id []byte) hashKey {
 
 func (t *hashTable) empty() bool { return t.size.Load() == 0 }
 
-// find returns the value of the entry of an id. Of one that has none it computes
-// only the first hash.
+// find returns the value of an id. For an id without an entry it computes only the
+// first hash.
 func (t *hashTable) find(id string) (value int64, found bool) {
 	first := maphash.String(t.seeds[0], id) | 1
 	slots := t.shards[first>>56].slots.Load()
@@ -114,13 +114,13 @@ func probe(slots []hashSlot, k hashKey) (slot *hashSlot, found bool) {
 	}
 }
 
-// put adds an entry, or raises the value and the end of the one there is. It
-// reports whether it is new.
+// put adds an entry, or raises the value and the expiry of an existing one. It reports
+// whether the entry is new.
 func (t *hashTable) put(k hashKey, value int64, until time.Time) (added bool) {
 	return t.putNoted(k, value, 0, until)
 }
 
-// putNoted does so with a note, for remove.
+// putNoted is put with a note, which remove passes to its caller.
 func (t *hashTable) putNoted(k hashKey, value, note int64, until time.Time) (added bool) {
 	shard := &t.shards[k.shard()]
 	shard.mu.Lock()
@@ -145,16 +145,16 @@ func (t *hashTable) putNoted(k hashKey, value, note int64, until time.Time) (add
 	return true
 }
 
-// seconds returns a time in seconds since the table was made, by the monotonic
-// clock: a wall clock that steps ahead later ends no entry.
+// seconds returns a time in seconds since the table was made, by the monotonic clock: a
+// wall clock that is set ahead later does not expire entries.
 func (t *hashTable) seconds(at time.Time) uint64 {
 	now := time.Now()
 	left := min(at.Sub(now), maxEntry)
 	return uint64(max(now.Sub(t.began)+left, 0)/time.Second) + 1
 }
 
-// resize moves the entries that are kept to a new array, with room for as many
-// as wanted. Readers of the old one finish there.
+// resize copies the entries for which kept returns true to a new array, with capacity
+// for want. Readers of the old array finish there.
 func (s *hashShard) resize(want int, kept func(*hashSlot) bool) *[]hashSlot {
 	slots := make([]hashSlot, max(minSlots, 1<<bits.Len(uint(want-1))))
 	if old := s.slots.Load(); old != nil {
@@ -170,7 +170,7 @@ func (s *hashShard) resize(want int, kept func(*hashSlot) bool) *[]hashSlot {
 
 func all(*hashSlot) bool { return true }
 
-// copyTo copies the entry to its place in another array.
+// copyTo copies the entry to another array.
 func (s *hashSlot) copyTo(slots []hashSlot) {
 	key, rest := s.key.Load(), s.rest.Load()
 	to, _ := probe(slots, hashKey{key, rest &^ lower})
@@ -180,18 +180,17 @@ func (s *hashSlot) copyTo(slots []hashSlot) {
 	to.key.Store(key)
 }
 
-// end is when the entry means nothing any more.
+// end returns the expiry of the entry.
 func (s *hashSlot) end() uint64 { return s.rest.Load() & lower }
 
-// sweep drops the entries whose time is over, with the memory they take. It
-// tells dropped the value of each. Readers do not wait, and writers only for one
-// shard.
+// sweep drops expired entries and frees their memory. It calls dropped with the value of
+// each. Readers do not wait; writers wait for one shard at most.
 func (t *hashTable) sweep(dropped func(value int64)) {
 	now := uint64(max(time.Since(t.began), 0) / time.Second)
 	t.removeSlots(func(s *hashSlot) bool { return s.end() <= now }, dropped)
 }
 
-// remove drops the entries that gone says, as sweep does.
+// remove drops the entries for which gone returns true, as sweep does.
 func (t *hashTable) remove(gone func(value, note int64) bool, dropped func(value int64)) {
 	t.removeSlots(func(s *hashSlot) bool { return gone(s.value.Load(), s.note) }, dropped)
 }
@@ -202,7 +201,7 @@ func (t *hashTable) removeSlots(gone func(*hashSlot) bool, dropped func(value in
 	}
 }
 
-// remove returns how many entries it has dropped.
+// remove returns the number of dropped entries.
 func (s *hashShard) remove(gone func(*hashSlot) bool, dropped func(value int64)) (removed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The table holds what a map would, whatever is put in, raised and swept.
+// The table holds what a map would hold, through random puts and sweeps.
 func TestHashTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table, want := newHashTable(), map[string]hashTableEntry{}
@@ -59,14 +59,14 @@ type hashTableEntry struct {
 	until time.Time
 }
 
-// Ends beyond what an entry can hold, and before now, do no harm.
+// An expiry in the past, or beyond what an entry can hold, is handled.
 func TestHashTableEnds(t *testing.T) {
 	table := newHashTable()
 	table.put(table.hash("past"), 1, time.Time{})
 	table.put(table.hash("future"), 1, time.Unix(1<<40, 0))
 	table.sweep(func(int64) {})
 	if _, found := table.find("future"); !found {
-		t.Error("an entry of the far future is gone")
+		t.Error("an entry that expires in the far future is gone")
 	}
 	synctest.Test(t, func(t *testing.T) {
 		table := newHashTable()
@@ -74,12 +74,12 @@ func TestHashTableEnds(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		table.sweep(func(int64) {})
 		if !table.empty() {
-			t.Error("an entry of the past is kept")
+			t.Error("an expired entry is kept")
 		}
 	})
 }
 
-// The memory of what has expired is given back, most of it when few are left.
+// Expired entries free their memory, most of it when few entries are left.
 func TestHashTableShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newHashTable()
@@ -103,7 +103,7 @@ func TestHashTableShrinks(t *testing.T) {
 		time.Sleep(time.Hour + 2*time.Second)
 		table.sweep(func(int64) {})
 		if got := slots(); got > 1000*16 {
-			t.Errorf("%d slots for 1000 entries that are left", got)
+			t.Errorf("%d slots for the 1000 entries that are left", got)
 		}
 		time.Sleep(time.Hour)
 		table.sweep(func(int64) {})
@@ -113,8 +113,7 @@ func TestHashTableShrinks(t *testing.T) {
 	})
 }
 
-// For the race detector, and: what is there is found at any moment, while arrays
-// are replaced.
+// For the race detector. Entries are found at any moment, even while arrays are replaced.
 func TestHashTableConcurrently(t *testing.T) {
 	table := newHashTable()
 	const lasting = 500

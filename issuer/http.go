@@ -9,15 +9,14 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Handler returns a handler for all endpoints of the issuer, at the paths that
-// its metadata states: token, revocation, introspection, the key set and the
-// metadata. It answers 404 for every other path.
+// Handler returns a handler for all endpoints of the issuer, at the paths in its
+// metadata: token, revocation, introspection, the key set and the metadata. It answers
+// 404 for every other path.
 //
-// For an issuer with a path, such as https://auth.example.com/eu, clients look for
-// the metadata at /.well-known/oauth-authorization-server/eu (RFC 8414, section
-// 3.1): hand that on to Handler as well as /eu/. Where an ingress routes /eu/ alone,
-// the same document is at /eu/.well-known/oauth-authorization-server, which clients
-// can be given as an address.
+// For an issuer with a path, such as https://auth.example.com/eu, clients fetch the
+// metadata from /.well-known/oauth-authorization-server/eu (RFC 8414, section 3.1). Route
+// that path to Handler as well as /eu/. If an ingress routes only /eu/, configure clients
+// with /eu/.well-known/oauth-authorization-server, which serves the same document.
 func (i *Issuer) Handler() http.Handler {
 	routes := map[string]http.Handler{}
 	for _, r := range i.routes(i.addressOf) {
@@ -41,39 +40,37 @@ func (i *Issuer) Handler() http.Handler {
 // authenticates with client_secret_basic or client_secret_post. Every answer,
 // errors included, has the form of RFC 6749, section 5.
 //
-// An app that serves an endpoint by itself, and not through Handler or Mount,
-// sees to it that the path is the one that the metadata states. Behind a proxy it sets
-// Config.ClientIP.
+// An app that adds this handler itself, instead of Handler or Mount, must use the path
+// in the metadata (Config.TokenPath). Behind a proxy it must set Config.ClientIP.
 //
-// Not checked: that the request was sent over TLS.
+// Not checked: whether the request was sent over TLS.
 func (i *Issuer) TokenHandler() http.Handler { return i.token(i.addressOf) }
 
-// RevocationHandler returns the revocation endpoint (RFC 7009, section 2): a
-// client, which authenticates as at the token endpoint, revokes one of its own
-// tokens. The answer is 200 also for a token that is not valid; one of another
-// client is unauthorized_client.
+// RevocationHandler returns the revocation endpoint (RFC 7009, section 2). A client
+// authenticates as at the token endpoint, and revokes one of its own tokens. For a token
+// that is not valid the answer is also 200. For a token of another client it is
+// unauthorized_client.
 //
-// A client has 10 000 live revocations. Beyond that its next one cuts off the
-// client: it revokes all of its tokens, in one entry. Four run at once; beyond
-// that the answer is 429 with Retry-After.
+// A client can have 10 000 live revocations. Its next one cuts off the client: that
+// revokes all of its tokens, in one entry. Four revocations of a client run at once; for
+// more the answer is 429 with Retry-After.
 //
-// Ignored: token_type_hint, as there is one type.
+// Ignored: token_type_hint, because there is only one type.
 func (i *Issuer) RevocationHandler() http.Handler { return i.revocation(i.addressOf) }
 
-// IntrospectionHandler returns the introspection endpoint (RFC 7662, section 2).
-// A client, which authenticates as at the token endpoint, sees tokens whose
-// audience is its own id or in its Client.Introspects; every other one is
-// inactive to it.
+// IntrospectionHandler returns the introspection endpoint (RFC 7662, section 2). A client
+// authenticates as at the token endpoint. It sees tokens whose audience is its own id or
+// in its Client.Introspects. Every other token is inactive to it.
 func (i *Issuer) IntrospectionHandler() http.Handler { return i.introspection(i.addressOf) }
 
-// JWKSHandler returns the endpoint that publishes the public keys (RFC 7517,
-// section 5), for /.well-known/jwks.json.
+// JWKSHandler returns the endpoint that serves the public keys (RFC 7517, section 5), for
+// /.well-known/jwks.json.
 func (i *Issuer) JWKSHandler() http.Handler {
 	return i.readOnly(func(w http.ResponseWriter, r *http.Request) { i.keys.ServeHTTP(w, r) })
 }
 
-// MetadataHandler returns the endpoint that publishes the metadata of RFC 8414,
-// for /.well-known/oauth-authorization-server.
+// MetadataHandler returns the endpoint that serves the metadata of RFC 8414, for
+// /.well-known/oauth-authorization-server.
 func (i *Issuer) MetadataHandler() http.Handler { return i.readOnly(i.serveMetadata) }
 
 func (i *Issuer) token(clientIP func(*http.Request) string) http.Handler {
@@ -88,7 +85,7 @@ func (i *Issuer) introspection(clientIP func(*http.Request) string) http.Handler
 	return endpoint{i, event.OpIntrospect, checkToken, i.introspectRequested, clientIP}
 }
 
-// readOnly is an endpoint that takes GET and HEAD.
+// readOnly returns an endpoint that takes GET and HEAD.
 func (i *Issuer) readOnly(f http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -102,8 +99,8 @@ func (i *Issuer) readOnly(f http.HandlerFunc) http.Handler {
 	})
 }
 
-// route is an endpoint at its path. A read-only one takes GET and HEAD; the
-// others answer every method themselves.
+// route is an endpoint with its path. A read-only one takes GET and HEAD. The others
+// answer every method themselves.
 type route struct {
 	path     string
 	readOnly bool
@@ -130,8 +127,8 @@ func (i *Issuer) routes(clientIP func(*http.Request) string) []route {
 	return routes
 }
 
-// addressOf returns where a request comes from: what Config.ClientIP says, or
-// the address of the connection.
+// addressOf returns where a request comes from: the result of Config.ClientIP, or the
+// address of the connection.
 func (i *Issuer) addressOf(r *http.Request) string {
 	if i != nil && i.clientIP != nil {
 		return i.address(r, i.clientIP(r), errNoClientIP)
@@ -139,8 +136,8 @@ func (i *Issuer) addressOf(r *http.Request) string {
 	return i.connectionOf(r)
 }
 
-// connectionOf returns the address of the connection. It is empty where that is the
-// address of a proxy which sends on many callers.
+// connectionOf returns the address of the connection, or "" if that is the address of a
+// proxy.
 func (i *Issuer) connectionOf(r *http.Request) string {
 	if forwarded(r) {
 		return i.address(r, "", errProxyUnknown)
@@ -148,8 +145,8 @@ func (i *Issuer) connectionOf(r *http.Request) string {
 	return i.address(r, r.RemoteAddr, errNoClientIP)
 }
 
-// address returns the address if it is one. Otherwise it is empty, as all callers of
-// which it is not known are not one network, and an event says so once.
+// address returns the address if it is an IP address. Otherwise it returns "", so that
+// such callers do not count as one network, and one event says so.
 func (i *Issuer) address(r *http.Request, address string, fault error) string {
 	if _, ok := ipOf(address); ok {
 		return address
@@ -160,18 +157,18 @@ func (i *Issuer) address(r *http.Request, address string, fault error) string {
 	return ""
 }
 
-// made reports whether New made the issuer. The methods of one that it did not
-// make return errors, and its handlers answer 500.
+// made reports whether New made the issuer. If not, its methods return errors and its
+// handlers answer 500.
 func (i *Issuer) made() bool { return i != nil && i.keys != nil }
 
-// paths are where the endpoints lie on this host.
+// paths are the paths of the endpoints on this host.
 type paths struct {
 	token, revocation, introspection, keys string
 	metadata, openID                       []string
 }
 
-// paths returns the paths of the issuer; of one that New did not make, those of the
-// root.
+// paths returns the paths of the issuer. For an issuer that New did not make, they are
+// those at the root.
 func (i *Issuer) paths() paths {
 	if !i.made() {
 		return pathsOf("", "/token")
@@ -179,10 +176,10 @@ func (i *Issuer) paths() paths {
 	return i.at
 }
 
-// pathsOf returns the paths of an issuer that may itself have one. RFC 8414, section
-// 3.1 puts the metadata's well-known part before it, OpenID Connect Discovery,
-// section 4 behind it. Both documents are at both, as an ingress may route nothing
-// but what is below the issuer's path.
+// pathsOf returns the paths of an issuer, which may itself have a path. The well-known
+// part of the metadata's path goes before the issuer's path by RFC 8414, section 3.1, and
+// behind it by OpenID Connect Discovery, section 4. Both documents are served at both,
+// because an ingress may route only what is below the issuer's path.
 func pathsOf(issuer, tokenPath string) paths {
 	base := strings.TrimSuffix(pathOf(issuer), "/")
 	both := func(wellKnown string) []string {
@@ -191,7 +188,7 @@ func pathsOf(issuer, tokenPath string) paths {
 	return paths{base + tokenPath, base + revokePath, base + introspectPath, base + jwksPath, both(metadataPath), both(openIDPath)}
 }
 
-// others returns all paths but the token endpoint's.
+// others returns all paths but that of the token endpoint.
 func (p paths) others() []string {
 	return slices.Concat([]string{p.revocation, p.introspection, p.keys}, p.metadata, p.openID)
 }

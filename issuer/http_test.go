@@ -58,8 +58,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// Where a request comes from is for Config.ClientIP to say, with Echo and
-// without; then Echo's extractor is not asked.
+// Config.ClientIP decides where a request comes from, with Echo and without. Echo's
+// IPExtractor is then not called.
 func TestClientIP(t *testing.T) {
 	config := Config{ImportedSecrets: true, FailedAttempts: 2, ClientIP: func(r *http.Request) string { return r.Header.Get("From") }}
 	for name, serve := range map[string]func(*service) http.Handler{
@@ -69,7 +69,7 @@ func TestClientIP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, config, chosen(t, "app"))
-			s.app.IPExtractor = func(*http.Request) string { t.Error("asked"); return "" }
+			s.app.IPExtractor = func(*http.Request) string { t.Error("IPExtractor is called"); return "" }
 			handler := serve(s)
 			tried := map[string]int{}
 			for n := range 2*networkFactor + 5 {
@@ -81,7 +81,7 @@ func TestClientIP(t *testing.T) {
 					}
 				}
 			}
-			// What is no address is many callers', and has no network.
+			// Callers without an IP address have no network, so no limit per network.
 			for from, want := range map[string]int{"192.0.2.1": 2 * networkFactor, "203.0.113.1:7": 2 * networkFactor, "no address": 2*networkFactor + 5} {
 				if n := tried[from]; n != want {
 					t.Errorf("%d attempts from %q, want %d", n, from, want)

@@ -14,8 +14,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// What an operator does against the client "app" in an incident. Each is one write
-// to the store.
+// incidents are what an operator does against the client "app" in an incident. Each is one
+// write to the store.
 var incidents = map[string]func(ctx context.Context, m *registry.Memory) error{
 	"revoked": func(ctx context.Context, m *registry.Memory) error {
 		_, err := m.Revoke(ctx, registry.CutOff("app"))
@@ -51,9 +51,9 @@ func forIncidents(t *testing.T, f func(t *testing.T, act func(context.Context, *
 	}
 }
 
-// A write that takes long: what any replica grants until it commits is refused
-// once the operator's call has returned, and so is what a replica grants that does
-// not know of it yet.
+// With a write that takes long, tokens that any replica grants before it commits are
+// revoked once the operator's call has returned. So are tokens of a replica that has not
+// read the entry yet.
 func TestIncidentSlowWrite(t *testing.T) {
 	forIncidents(t, func(t *testing.T, act func(context.Context, *registry.Memory) error) {
 		store := newStore(t, app())
@@ -77,27 +77,27 @@ func TestIncidentSlowWrite(t *testing.T) {
 		time.Sleep(followPromise)
 		for n, g := range before {
 			if !here.revoked(t, g) || !there.revoked(t, g) {
-				t.Errorf("token %d of before is good", n)
+				t.Errorf("token %d from before the call is not revoked", n)
 			}
 		}
 		if !here.revoked(t, after[0]) {
-			t.Error("a token of a replica that did not know is good")
+			t.Error("a token of a replica that had not read the entry is not revoked")
 		}
 		current, err := store.Client(t.Context(), "app")
 		entitled := err == nil && !current.Disabled && len(current.Secrets) == 1 && current.Secrets[0].ID == appStored.ID
 		for n, g := range after {
 			if good := !here.revoked(t, g); good != !there.revoked(t, g) || good && !entitled {
-				t.Errorf("token %d of afterwards is good: %v", n, good)
+				t.Errorf("token %d from after the call is valid: %v", n, good)
 			}
 		}
 		if last := after[len(after)-1]; entitled && here.revoked(t, last) {
-			t.Error("more than the price is refused")
+			t.Error("the last token is revoked, although the client may have tokens")
 		}
 	})
 }
 
-// A replica without its store grants for MaxRevocationLag, and nothing that
-// counts once it, or any other, knows.
+// A replica that is cut off from the store grants for MaxRevocationLag. Replicas that have
+// read the entry refuse those tokens.
 func TestIncidentPartition(t *testing.T) {
 	forIncidents(t, func(t *testing.T, act func(context.Context, *registry.Memory) error) {
 		memory := newStore(t, app())
@@ -109,14 +109,15 @@ func TestIncidentPartition(t *testing.T) {
 		if err := act(t.Context(), memory); err != nil {
 			t.Fatal(err)
 		}
-		here.issuer.background()
-		time.Sleep(followPromise)
+		if err := here.issuer.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		var late []*granted
 		for time.Since(cut) < 5*time.Minute {
 			if w := there.post(appForm); w.Code == 200 {
 				g := there.wantToken(t, w)
 				if late = append(late, g); !here.revoked(t, g) {
-					t.Fatalf("%v after the call, the partitioned replica grants a token that is good", time.Since(cut))
+					t.Fatalf("%v after the call, the partitioned replica grants a valid token", time.Since(cut))
 				}
 			} else if w.Code != 503 {
 				t.Fatalf("status %d", w.Code)
@@ -126,21 +127,20 @@ func TestIncidentPartition(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if len(late) < 50 || len(late) > 62 {
-			t.Errorf("%d tokens in as many seconds, want those of a minute", len(late))
+			t.Errorf("%d tokens at one per second, want those of a minute", len(late))
 		}
 		wantLag(t, there.issuer, errDown)
 		cable.does(nil)
 		time.Sleep(storeTimeout + followEvery)
 		for _, g := range late {
 			if !here.revoked(t, g) || !there.revoked(t, g) {
-				t.Fatal("a late token is good after the partition")
+				t.Fatal("a late token is valid after the partition")
 			}
 		}
 	})
 }
 
-// A replica that reads clients, and cannot read the feed, knows of each change
-// within 2 s all the same.
+// A replica that can read clients but not the feed uses a changed record within 2 s.
 func TestIncidentWithoutFeed(t *testing.T) {
 	forIncidents(t, func(t *testing.T, act func(context.Context, *registry.Memory) error) {
 		store := &watched{Memory: newStore(t, app())}
@@ -162,7 +162,7 @@ func TestIncidentWithoutFeed(t *testing.T) {
 	})
 }
 
-// Neither enabling a client nor registering it again makes an older token valid.
+// Neither enabling a client nor registering it again makes an older token valid again.
 func TestIncidentUndone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, app())
@@ -195,8 +195,7 @@ func TestIncidentUndone(t *testing.T) {
 	})
 }
 
-// A replica grants nothing before its first poll of the feed, and refuses wrong
-// secrets as ever.
+// A replica grants nothing before its first poll of the feed. It refuses wrong secrets.
 func TestNoGrantBeforeFirstPoll(t *testing.T) {
 	for name, act := range map[string]func(context.Context, string) error{"down": down, "hung": hung} {
 		synctest.Test(t, func(t *testing.T) {
@@ -218,7 +217,7 @@ func TestNoGrantBeforeFirstPoll(t *testing.T) {
 	}
 }
 
-// hookedStore does something between the reading of a record and its return.
+// hookedStore calls hook between the reading of a record and its return.
 type hookedStore struct {
 	*registry.Memory
 	hook func(ctx context.Context)
@@ -233,8 +232,8 @@ func (h *hookedStore) Client(ctx context.Context, id string) (*registry.Client, 
 	return c, err
 }
 
-// A cut-off that is written, and read here, while a record is on its way refuses
-// the token that the record gets: its number was taken before.
+// A cut-off that is written and read while a record is on its way revokes the token that
+// is granted by that record: the number was taken before the record was read.
 func TestNumberBeforeRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &hookedStore{Memory: newStore(t, app())}
@@ -246,7 +245,7 @@ func TestNumberBeforeRecord(t *testing.T) {
 			}
 		}
 		if g := s.wantToken(t, s.post(appForm)); !s.revoked(t, g) {
-			t.Error("a token is good whose client was cut off after its record was read")
+			t.Error("a token is valid although its client was cut off after the record was read")
 		}
 		if g := s.wantToken(t, s.post(appForm)); s.revoked(t, g) {
 			t.Error("the next one is revoked")
@@ -254,8 +253,8 @@ func TestNumberBeforeRecord(t *testing.T) {
 	})
 }
 
-// A record that is read, and cached, between an eviction and the end of the poll
-// has the number of that poll.
+// A record that is read and cached between an eviction and the end of the poll has the
+// number of that poll.
 func TestNumberWhileEvicting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, app())
@@ -281,8 +280,8 @@ func TestNumberWhileEvicting(t *testing.T) {
 	})
 }
 
-// A grant has a number that is not below any cut-off that the replica has read,
-// however the record, the eviction and the poll interleave.
+// The number of a grant is never below a cut-off that the replica has read, in any
+// interleaving of record, eviction and poll.
 func TestNumberNeverBelow(t *testing.T) {
 	store := newStore(t, app())
 	s := newService(t, Config{Store: store})
@@ -309,7 +308,7 @@ func TestNumberNeverBelow(t *testing.T) {
 					return
 				default:
 				}
-				known := s.issuer.feed.sequence.Load() // evictions may be under way
+				known := s.issuer.Status().Sequence // evictions may be under way
 				if err := s.issuer.Sync(t.Context()); err != nil {
 					t.Error(err)
 				}

@@ -10,10 +10,10 @@ import (
 
 var errNotOurs = errors.New("issuer: not a token of this issuer that is valid now")
 
-// inspect reads a token of this issuer, for any audience. An error that is not
-// jwks.ErrUnavailable means that it is not valid now.
+// inspect verifies a token of this issuer, for any audience, and returns its claims. An
+// error other than jwks.ErrUnavailable means that the token is not valid now.
 //
-// Not checked: that it was not revoked.
+// Not checked: whether it was revoked.
 func (i *Issuer) inspect(ctx context.Context, token string, leeway time.Duration) (jose.Object, error) {
 	parsed, err := jose.Parse(token, maxToken)
 	if err != nil {

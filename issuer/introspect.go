@@ -10,19 +10,19 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// errNotIntrospected is the cause of an "inactive" that says nothing of the token. The
-// API that asked cannot tell it from a revoked one.
-var errNotIntrospected = errors.New("issuer: the token is for another audience than those that the client may introspect: add the API's audience to its Introspects")
+// errNotIntrospected is the private cause of an "inactive" for a client that may not see
+// the token. The API that asked cannot tell it from a revoked token.
+var errNotIntrospected = errors.New("issuer: the client may not introspect tokens for this audience: add the audience to its Introspects")
 
 var inactive = []byte(`{"active":false}`)
 
-// introspectRequested answers the introspection endpoint (RFC 7662, section 2).
-// Of a token that the client may not see, that is not valid, or that is revoked,
-// it says the same: inactive.
+// introspectRequested answers the introspection endpoint (RFC 7662, section 2). A token
+// that the client may not see, that is not valid, or that is revoked gets the same
+// answer: inactive.
 func (i *Issuer) introspectRequested(q request) (answer, *Error) {
 	ctx := q.context()
 	if off := i.feed.clock.check(); off != nil {
-		return answer{}, unavailable(event.ClockOff, off) // it cannot be told what has expired
+		return answer{}, unavailable(event.ClockOff, off) // it is not known which tokens have expired
 	}
 	claims, err := i.inspect(ctx, q.form.token, 0)
 	switch {
@@ -36,7 +36,7 @@ func (i *Issuer) introspectRequested(q request) (answer, *Error) {
 	clientID, _, err3 := claims.String("client_id")
 	issuedAt, _, err4 := claims.Time("iat")
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return answer{}, serverError(event.Internal, err) // we signed it
+		return answer{}, serverError(event.Internal, err) // this issuer signed it
 	}
 	a := answer{body: inactive, tokenID: jti}
 	if !mayIntrospect(q.caller.client, audience) {
@@ -61,8 +61,8 @@ func (i *Issuer) introspectRequested(q request) (answer, *Error) {
 	return a, nil
 }
 
-// mayIntrospect reports whether a token for the audience is the client's to see:
-// it is for the client itself, or for an API that the client speaks for.
+// mayIntrospect reports whether the client may see a token for the audience: the token
+// is for the client itself, or for an audience in its Introspects.
 func mayIntrospect(c *registry.Client, audience []string) bool {
 	if slices.Contains(c.Introspects, "*") {
 		return true

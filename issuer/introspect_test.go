@@ -13,18 +13,7 @@ import (
 
 const inactiveBody = `{"active":false}`
 
-// guard is a resource server that may see the tokens for some audiences.
-func guard(id string, introspects ...string) registry.Client {
-	c := app()
-	c.ID, c.Introspects, c.Scopes, c.Audiences = id, introspects, nil, nil
-	return c
-}
-
-func asks(id, token string) string {
-	return form("client_id", id, "client_secret", appSecret, "token", token)
-}
-
-// The answer, to the byte: what the token says, and that it is one.
+// The whole answer: the claims of the token, active and token_type.
 func TestIntrospect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		both := app()
@@ -45,7 +34,7 @@ func TestIntrospect(t *testing.T) {
 		ask(g2.token, fmt.Sprintf(`{"active":true,"aud":[%q,%q],"client_id":"both","exp":%d,"iat":%d,"iss":%q,"jti":%q,"scope":"orders:read","sub":"both","token_type":"Bearer"}`,
 			billingAPI, ordersAPI, now+900, now, testIssuer, g2.claims.ID))
 
-		// To the last moment, and not after.
+		// The token is active until it expires.
 		time.Sleep(time.Until(time.Unix(g.claims.Expiry, 0)) - time.Nanosecond)
 		if got := s.postTo("/introspect", asks("orders", g.token)).Body.String(); len(got) < 100 {
 			t.Errorf("before it expires: %s", got)
@@ -55,7 +44,7 @@ func TestIntrospect(t *testing.T) {
 	})
 }
 
-// What Config.Claims added is there, and cannot stand for what is said here.
+// The answer has the claims of Config.Claims, which cannot replace active and token_type.
 func TestIntrospectClaims(t *testing.T) {
 	s := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) {
 		return map[string]any{"tenant": "acme", "username": "x<y", "n": 1.50}, nil
@@ -70,12 +59,12 @@ func TestIntrospectClaims(t *testing.T) {
 	}
 }
 
-// Who sees which token: its audience, or who may introspect that. To everybody
-// else it looks like none at all.
+// A token is seen by its audience, and by clients that may introspect that audience. To
+// all others it is inactive.
 func TestIntrospectWho(t *testing.T) {
 	both := app()
 	both.ID, both.Audiences, both.DefaultAudience = "both", []string{ordersAPI, billingAPI}, ordersAPI
-	// An API whose audience is its client id.
+	// An API whose client id is the audience.
 	named := app()
 	named.ID, named.Audiences = "named", []string{"urn:api"}
 	disabled := guard("disabled", "*")
@@ -87,7 +76,7 @@ func TestIntrospectWho(t *testing.T) {
 	s := newService(t, Config{}, clients...)
 	for name, tt := range map[string]struct {
 		token string
-		seen  []string // by these
+		seen  []string // by these clients
 	}{
 		"for orders":  {s.wantToken(t, s.post(appForm)).token, []string{"orders", "two", "all", ordersAPI}},
 		"for billing": {s.wantToken(t, s.post(secretOf("both")+"&"+form("resource", billingAPI))).token, []string{"billing", "two", "all"}},
@@ -105,7 +94,7 @@ func TestIntrospectWho(t *testing.T) {
 				case c.Disabled:
 					s.wantUnauthorized(t, w, errDisabled)
 				case !seen[c.ID]:
-					s.wantBody(t, w, inactiveBody) // the client whose token it is among them
+					s.wantBody(t, w, inactiveBody) // even to the client that got the token
 				case w.Code != 200 || w.Body.String()[:15] != `{"active":true,`:
 					t.Errorf("%s: status %d, %s", c.ID, w.Code, w.Body)
 				}
@@ -114,7 +103,7 @@ func TestIntrospectWho(t *testing.T) {
 	}
 }
 
-// Revoked, by itself or with its client, here or elsewhere.
+// A token that was revoked, alone or with its client, here or elsewhere, is inactive.
 func TestIntrospectRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app(), guard("all", "*"))}
@@ -145,8 +134,8 @@ func TestIntrospectRevoked(t *testing.T) {
 	})
 }
 
-// A token that is none, and one that is not the caller's to see, whatever became
-// of it: one answer, to the byte, also when revocations cannot be looked up.
+// An invalid token, and a valid or revoked token that the caller may not see, get the same
+// answer, even when revocations cannot be looked up.
 func TestIntrospectTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app(), guard("all", "*"), guard("none"))}
@@ -187,8 +176,7 @@ func TestIntrospectTellsNothing(t *testing.T) {
 	})
 }
 
-// A key that cannot be had is no answer about a token, nor is a request that
-// ended.
+// Without keys, and for a request that has ended, the answer is 503 and not "inactive".
 func TestTokenEndpointsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys, err := jwks.Open(t.Context(), &memoryKeys{}, hasty)

@@ -1,7 +1,7 @@
 package issuer
 
 import (
-	"bytes"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -140,16 +140,22 @@ func TestNewCopies(t *testing.T) {
 	if got := s.wantToken(t, s.post(appForm)).scope(t); got != "orders:read" {
 		t.Errorf("scope %q", got)
 	}
-	if len(s.issuer.resources) != 1 || !bytes.Contains(s.issuer.metadata, []byte(`"scopes_supported":["orders:read"]`)) {
-		t.Errorf("metadata %s", s.issuer.metadata)
+	if metadata := s.get("GET", metadataPath).Body.String(); !strings.Contains(metadata, `"scopes_supported":["orders:read"]`) || strings.Contains(metadata, billingAPI) {
+		t.Errorf("metadata %s", metadata)
 	}
 }
 
-// Granting and refusing work without anybody to observe.
-func TestNobodyObserves(t *testing.T) {
-	s := newService(t, Config{})
-	s.issuer.observe = nil
+// Granting and refusing work without Observe.
+func TestWithoutObserve(t *testing.T) {
+	i, err := New(Config{Issuer: testIssuer, Keys: newKeyring(t, ecKey), Store: newStore(t, app())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
 	for body, status := range map[string]int{appForm: 200, appForm + "&scope=x": 400, "": 400, appForm + "x": 401} {
-		s.wantStatus(t, s.post(body), status)
+		w := httptest.NewRecorder()
+		if i.Handler().ServeHTTP(w, newForm("/token", body)); w.Code != status {
+			t.Errorf("status %d, want %d", w.Code, status)
+		}
 	}
 }

@@ -10,26 +10,26 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// ledger keeps by name the latest revocations that this process has read or written,
-// so that they can be written again when the feed was set back, as by a restored
-// backup. The set that a guard asks, revoked, has hashes alone.
+// ledger keeps the latest revocations that this process has read or written, with
+// their names, so that they can be restored after the feed was set back, as by a
+// restored backup. The set that answers guards, revoked, has only hashes.
 //
-// It is bounded. Where a feed was set back to before what the ledger has dropped, it
-// asks for all tokens to be revoked: that is one entry.
+// It is bounded. If a feed was set back to before a revocation that the ledger has
+// dropped, the ledger has all tokens revoked, which is one entry.
 type ledger struct {
 	mu      sync.Mutex
 	entries map[changeName]*ledgerEntry
-	order   []orderedName // of the entries, by the sequence they were added with; some are gone
+	order   []orderedName // in the order in which entries were added; may name dropped entries
 	pass    int           // counts how often the feed was set back
-	dropped ledgerEntry   // the latest that there was no room for
+	dropped ledgerEntry   // the latest that was dropped at capacity
 
 	limit   int
-	longest time.Duration // for which a token can be taken as valid
-	wake    chan struct{} // there may be something to write
+	longest time.Duration // for which a verifier may accept a token
+	wake    chan struct{} // has a value when there may be something to restore
 }
 
-// changeName is what one entry of the feed is about. A later change of the same name
-// replaces an earlier one.
+// changeName identifies what a change revokes. A later change of the same name replaces
+// an earlier one.
 type changeName struct {
 	kind         registry.Kind
 	clientID, id string
@@ -43,7 +43,7 @@ type ledgerEntry struct {
 	sequence int64
 	expires  time.Time
 	until    time.Time // see keepUntil
-	pass     int       // in which it was last seen in the feed
+	pass     int       // the pass in which it was last seen in the feed
 }
 
 type orderedName struct {
@@ -94,7 +94,7 @@ func (l *ledger) drop() {
 	e := l.entries[oldest.name]
 	switch {
 	case e == nil:
-	case e.sequence > oldest.sequence: // it has been replaced by a later one since
+	case e.sequence > oldest.sequence: // a later change has replaced it
 		l.order = append(l.order, orderedName{oldest.name, e.sequence})
 	default:
 		delete(l.entries, oldest.name)
@@ -105,16 +105,16 @@ func (l *ledger) drop() {
 	}
 }
 
-// setBack begins a pass: what is not seen in the feed from now on is not in it.
+// setBack begins a pass: an entry that is not seen in the feed from now on is not in it.
 func (l *ledger) setBack() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pass++
 }
 
-// lacking returns what the feed lacks, in the order in which it is to be written: the
-// changes that revoke most first, those of a kind in an order of this process's own,
-// as other replicas write them too.
+// lacking returns what the feed lacks, in the order in which to restore it: changes that
+// revoke most come first. Within a kind the order is random, because other replicas
+// restore them too.
 func (l *ledger) lacking() []registry.Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +130,7 @@ func (l *ledger) lacking() []registry.Change {
 	return all
 }
 
-// covered reports whether a later cut-off revokes what the entry does.
+// covered reports whether a later cut-off also revokes what the entry revokes.
 func (l *ledger) covered(name changeName, e *ledgerEntry) bool {
 	if name.kind == registry.AllCutOff {
 		return false
@@ -166,9 +166,9 @@ func (l *ledger) lacks(c registry.Change) bool {
 	return e != nil && e.pass != l.pass && !l.covered(nameOf(c), e)
 }
 
-// forgot has a cut-off of all clients written if the ledger has dropped revocations
-// that a feed which was set back to the sequence lacks.
-func (l *ledger) forgot(to int64) {
+// coverDropped adds a cut-off of all clients that the feed lacks, if the feed was set
+// back to before a revocation that the ledger has dropped. to is the new end of the feed.
+func (l *ledger) coverDropped(to int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dropped.sequence <= to || !l.dropped.until.After(time.Now()) {

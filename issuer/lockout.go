@@ -12,33 +12,32 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// lockout slows guessing down. Guessing needs a chosen secret: generated ones cannot
-// be guessed and cost nothing to check.
+// lockout slows guessing down. Only chosen secrets can be guessed. Generated ones
+// cannot, and cost nothing to check.
 //
-// Attempts with chosen secrets are counted for each client and each network that
-// requests come from. A client has some free attempts; then the networks take turns,
-// see turns. A network has ten times as many, for all clients together; then one is
-// let through each networkRefill. A client whose network is trusted is let through
-// whatever these say, see trust; a wrong secret is then answered as they say.
+// Attempts with chosen secrets are counted per client and per network. A client has a
+// burst of attempts; then the networks take turns, see turns. A network has ten times
+// as many, for all clients together; then one per networkRefill. A right secret from a
+// trusted network is accepted whatever the counts are, see trust. A wrong one from
+// there is answered by the counts.
 //
-// An attempt is reserved before its secret is compared with anything, the fingerprint
-// of a known one included. It is given back when the secret is right, or when nothing
-// was compared; never because of how it is answered, or because the caller has left.
-// Where a right secret would be answered otherwise than a wrong one, the wrong one has
-// cost an attempt.
+// An attempt is reserved before its secret is compared with anything, a cached
+// fingerprint included. It is given back when the secret is right, or when nothing was
+// compared. How the attempt is answered, and whether the caller has left, does not
+// matter. So wherever the answer tells a right secret from a wrong one, the wrong one
+// has cost an attempt.
 //
-// What a network has looked up in the store without success, and without such an
-// attempt, counts for the network alone, and decides nothing but that it has no more
-// ids looked up.
+// Queries of a network that ended without success, and without such an attempt, count
+// for the network alone. At its limit, no more ids are looked up for it.
 //
-// Unknown clients are counted as known ones are, in maps of their own, so that a
-// flood of made-up ids neither evicts a client's count nor can be told from one.
-// Each replica counts for itself.
+// Unknown ids are counted as clients are, in maps of their own. So a flood of made-up
+// ids evicts no client's count, and an unknown id is answered as a client is. Each
+// replica counts for itself.
 type lockout struct {
-	clients  *turns // clients there are
-	unknown  *turns // and are not
+	clients  *turns // of clients
+	unknown  *turns // of unknown ids
 	networks *meters
-	queries  *meters // in vain, per network
+	queries  *meters // without success, per network
 	trust    *trust
 }
 
@@ -46,7 +45,6 @@ const (
 	networkFactor = 10 // a network has many clients
 	networkRefill = 30 * time.Second
 	queryRefill   = time.Second
-	lockoutMemory = 3 * time.Hour
 	maxAttempts   = 1_000_000
 )
 
@@ -55,36 +53,36 @@ func newLockout(store registry.Store, queue *fairQueue, attempts int) *lockout {
 	return &lockout{
 		clients:  newTurns(attempts),
 		unknown:  newTurns(attempts),
-		networks: newMeters(allowance{attempts * networkFactor, networkRefill}, lockoutMemory),
-		queries:  newMeters(allowance{attempts * networkFactor, queryRefill}, lockoutMemory),
+		networks: newMeters(allowance{attempts * networkFactor, networkRefill}),
+		queries:  newMeters(allowance{attempts * networkFactor, queryRefill}),
 		trust:    newTrust(store, queue, attempts),
 	}
 }
 
-// attempt is who a request claims to be and where it comes from.
+// attempt is the client that a request claims to be, and where it comes from.
 type attempt struct {
 	clientID string
 	address  string // empty: not known
-	network  string // of the address; generated sets it where it is needed
-	secret   string // the fingerprint of a chosen one
+	network  string // of the address; generated sets it when it needs it
+	secret   string // the fingerprint of a chosen secret
 }
 
-// steps are what an attempt consists of. An error says that the caller is not let in.
+// steps are the steps of an attempt. An error of one is the refusal.
 type steps struct {
-	atOnce func() bool // find needs no query, or one that goes ahead
-	find   func() (looked, *Error)
-	full   func() bool                                  // find would turn away another id that needs a query
-	look   func() (known bool, err *Error)              // compares with the fingerprint of a known secret, if there is one
-	check  func(ahead bool) (compared bool, err *Error) // ahead of those whose network is not trusted
+	atOnce      func() bool // find needs no query, or one that goes ahead
+	find        func() (lookedUp, *Error)
+	full        func() bool                                  // find would refuse another id that needs a query
+	matchCached func() (cached bool, err *Error)             // compares with the cached fingerprint, if there is one
+	check       func(ahead bool) (compared bool, err *Error) // ahead of callers whose network is not trusted
 }
 
-// looked is what find has found.
-type looked struct {
+// lookedUp is the result of find.
+type lookedUp struct {
 	exists bool
 	stale  bool // the store is away
 }
 
-// run finds and checks, with no limit.
+// run finds and checks, without limits.
 func run(s steps) *Error {
 	if _, err := s.find(); err != nil {
 		return err
@@ -93,9 +91,9 @@ func run(s steps) *Error {
 	return err
 }
 
-// generated runs an attempt with a generated secret. A right one is never refused
-// for what has failed, unless its network has failed too often and the client was not
-// seen lately, nor has ever succeeded from there.
+// generated runs an attempt with a generated secret. A right one is refused in one case
+// only: its network has failed too often, the client was not seen recently, and it has
+// never succeeded from that network.
 func (l *lockout) generated(a attempt, s steps) *Error {
 	if l == nil {
 		return run(s)
@@ -117,11 +115,11 @@ func (l *lockout) generated(a attempt, s steps) *Error {
 	}
 	a.network = networkOf(a.address)
 	query, refusal := l.reserveQuery(a)
-	if refusal != nil && !l.trust.mayAsk(a) {
+	if refusal != nil && !l.trust.mayRead(a) {
 		return refusal
 	}
 	if _, err := s.find(); err != nil {
-		query.settle(left(err))
+		query.settle(callerLeft(err))
 		return cmp.Or(refusal, err)
 	}
 	if _, err := s.check(false); err != nil {
@@ -133,8 +131,8 @@ func (l *lockout) generated(a attempt, s steps) *Error {
 	return nil
 }
 
-// reserveQuery reserves a query in vain for an id that is not cached. The error is the
-// answer where there is none left.
+// reserveQuery reserves one of the network's queries without success, for an id that is
+// not cached. The error is the answer if none is left.
 func (l *lockout) reserveQuery(a attempt) (*reservation, *Error) {
 	if refusal := l.refusedByNetwork(a); refusal != nil || a.network == "" {
 		return nil, refusal
@@ -145,17 +143,17 @@ func (l *lockout) reserveQuery(a attempt) (*reservation, *Error) {
 	return nil, refuse(max(time.Second, l.queries.wait(a.network)), lockedOut{a.network, l.queries.allowance})
 }
 
-// left is what a query was that find has failed at: in vain if the caller has left
-// while it ran.
-func left(err *Error) outcome {
+// callerLeft returns the outcome of a query that find has failed at. If the caller left
+// while the query ran, it has failed.
+func callerLeft(err *Error) outcome {
 	if errors.Is(err.cause, errLookupLeft) {
 		return failed
 	}
 	return untried
 }
 
-// chosen runs an attempt with a chosen secret. One that is refused costs no query
-// if the network alone is refused, and never a hash.
+// chosen runs an attempt with a chosen secret. A refused attempt costs no hash, and no
+// query if its network is refused.
 func (l *lockout) chosen(ctx context.Context, a attempt, s steps) *Error {
 	if l == nil {
 		return run(s)
@@ -166,22 +164,22 @@ func (l *lockout) chosen(ctx context.Context, a attempt, s steps) *Error {
 	}
 	var query *reservation
 	if refusal == nil && !s.atOnce() {
-		if query, refusal = l.reserveQuery(a); refusal != nil && !l.trust.mayAsk(a) {
+		if query, refusal = l.reserveQuery(a); refusal != nil && !l.trust.mayRead(a) {
 			return refusal
 		}
 	}
 	found, err := s.find()
 	if err != nil {
-		query.settle(left(err))
+		query.settle(callerLeft(err))
 		return cmp.Or(refusal, err)
 	}
-	g := guessing{lockout: l, ctx: ctx, attempt: a, steps: s, looked: found, refusal: refusal}
+	g := guessing{lockout: l, ctx: ctx, attempt: a, steps: s, lookedUp: found, refusal: refusal}
 	err = g.run()
 	switch {
 	case err == nil:
 		query.settle(succeeded)
 		l.trust.succeeded(a, true)
-	case g.outcome == failed: // that counts enough
+	case g.outcome == failed: // it has cost an attempt
 		query.settle(untried)
 	default:
 		query.settle(failed)
@@ -190,7 +188,7 @@ func (l *lockout) chosen(ctx context.Context, a attempt, s steps) *Error {
 }
 
 // refusedByNetwork returns the answer to a request whose network has failed too
-// often, nil if it has not.
+// often with chosen secrets, nil if it has not.
 func (l *lockout) refusedByNetwork(a attempt) *Error {
 	if l == nil || a.network == "" {
 		return nil
@@ -198,9 +196,9 @@ func (l *lockout) refusedByNetwork(a attempt) *Error {
 	return refuse(l.networks.wait(a.network), lockedOut{a.network, l.networks.allowance})
 }
 
-// refusedQueries returns the answer to a wrong generated secret, or an id to look up,
-// of a network that has failed too often, with chosen or generated secrets, nil if it
-// has not.
+// refusedQueries returns the answer to a wrong generated secret, or to an id that needs
+// a query, if its network has failed too often with secrets of either kind. It returns
+// nil if it has not.
 func (l *lockout) refusedQueries(a attempt) *Error {
 	if refusal := l.refusedByNetwork(a); refusal != nil || a.network == "" {
 		return refusal
@@ -208,7 +206,7 @@ func (l *lockout) refusedQueries(a attempt) *Error {
 	return refuse(l.queries.wait(a.network), lockedOut{a.network, l.queries.allowance})
 }
 
-// refuse returns the answer to a request that must wait, nil if it need not.
+// refuse returns the answer to a request that must wait, nil if it need not wait.
 func refuse(wait time.Duration, cause error) *Error {
 	if wait <= 0 {
 		return nil
@@ -220,7 +218,7 @@ func refuse(wait time.Duration, cause error) *Error {
 	}
 }
 
-// lockedOut is the cause of a refusal, which the client is not told.
+// lockedOut is the private cause of a refusal.
 type lockedOut struct {
 	network string // empty: the client
 	allowance
@@ -233,19 +231,19 @@ func (e lockedOut) Error() string {
 	if e.network != "" {
 		who = "from the network " + e.network
 	}
-	return fmt.Sprintf("issuer: too many failed attempts %s: there were %d, and one more each %v", who, e.attempts, e.every)
+	return fmt.Sprintf("issuer: too many failed attempts %s: %d are allowed, then one per %v", who, e.attempts, e.every)
 }
 
 func (e lockedOut) Is(target error) bool { return target == errLockedOut }
 
-// run keeps what trust learns, until the context ends.
+// run writes what trust learns to the store, until the context ends.
 func (l *lockout) run(ctx context.Context) {
 	if l != nil {
 		l.trust.run(ctx)
 	}
 }
 
-// flush keeps what has been learned up to now.
+// flush writes to the store what trust has learned up to now.
 func (l *lockout) flush(ctx context.Context) {
 	if l != nil {
 		l.trust.flush(ctx)

@@ -37,9 +37,9 @@ func (s *slowly) query(d time.Duration) func(context.Context, string) error {
 	})
 }
 
-// A flood of unknown ids from one network, 1000 at once and again and again, runs
-// eight queries at once, whatever the form of the secret. Clients at work do not
-// notice; clients that are not cached wait for a turn of theirs.
+// A flood of unknown ids from one network, 1000 at once, runs eight queries at once, with
+// secrets of either kind. Active clients are not delayed. Clients that are not cached wait
+// for their network's turn.
 func TestLookupFlood(t *testing.T) {
 	t.Parallel()
 	generated, _ := registry.GenerateSecret()
@@ -81,7 +81,7 @@ func TestLookupFlood(t *testing.T) {
 				for range 100 {
 					begun := time.Now()
 					if got := s.from(address(1), "app", appSecret).Code; got != 200 || time.Since(begun) > 0 {
-						t.Errorf("a client at work: %d after %v", got, time.Since(begun))
+						t.Errorf("an active client: %d after %v", got, time.Since(begun))
 					}
 					time.Sleep(10 * time.Millisecond)
 				}
@@ -96,7 +96,7 @@ func TestLookupFlood(t *testing.T) {
 	}
 }
 
-// A network's unknown ids are looked up a few hundred times, then once a second.
+// Unknown ids of one network are looked up a few hundred times, then once per second.
 func TestLookupsOfANetworkEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,8 +113,8 @@ func TestLookupsOfANetworkEnd(t *testing.T) {
 	})
 }
 
-// When queries for unknown ids time out, the store has not failed: a client that is
-// not cached is still looked up. When one for a client does, it has.
+// Queries for unknown ids that time out do not count as a failure of the store: a client
+// that is not cached is still looked up. A query for a client that times out does.
 func TestLookupTimeouts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cold := app()
@@ -147,8 +147,8 @@ func TestLookupTimeouts(t *testing.T) {
 
 type slowID struct{}
 
-// While a network's unknown ids wait for their turns, a client that is cached is
-// answered as one more unknown id, if its secret is wrong.
+// While unknown ids of a network fill its line, a wrong secret of a cached client gets the
+// same answer as one more unknown id.
 func TestLookupFullAlike(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -174,9 +174,9 @@ func TestLookupFullAlike(t *testing.T) {
 	})
 }
 
-// While a network's line is full, it is answered as unknown ids are, and finds out
-// nothing: no chosen secret is compared, and none counts. Where the client has worked it
-// still works, in that network too.
+// While a network's line is full, chosen secrets get the same answer as unknown ids: none
+// is compared, and none counts. At addresses of the client its right secret still works,
+// also in that network.
 func TestLookupFullComparesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app(), chosen(t, "guessed"), chosen(t, "free"))}
@@ -246,7 +246,8 @@ func hold(t *testing.T, q *fairQueue, network string) (release func()) {
 	}
 }
 
-// A caller that leaves gives up its place, and a query that it began keeps its slot.
+// A caller that leaves leaves the queue. A query that it has begun keeps its slot until it
+// ends.
 func TestLookupLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -260,22 +261,33 @@ func TestLookupLeave(t *testing.T) {
 		synctest.Wait()
 		leave()
 		synctest.Wait()
-		q := s.issuer.clients.lookups.queue
-		load.mu.Lock()
-		running := load.running
-		load.mu.Unlock()
-		if free, waiting := q.state(); free != 0 || waiting != 0 || running != lookupSlots {
-			t.Errorf("%d slots are free, %d wait, %d queries run", free, waiting, running)
+		running := func() int {
+			load.mu.Lock()
+			defer load.mu.Unlock()
+			return load.running
+		}
+		if waiting := s.issuer.Status().Lookups; waiting != 0 || running() != lookupSlots {
+			t.Errorf("%d wait, %d queries run", waiting, running())
+		}
+		go s.post(secretOf("late"))
+		synctest.Wait()
+		if waiting := s.issuer.Status().Lookups; waiting != 1 || running() != lookupSlots {
+			t.Errorf("with one more, %d wait, %d queries run", waiting, running())
 		}
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if free, _ := q.state(); free != lookupSlots || load.most != lookupSlots {
-			t.Errorf("%d slots are free, %d queries ran at once", free, load.most)
+		for n := range lookupSlots - 1 { // each slot is free again
+			go s.post(secretOf("later" + strconv.Itoa(n)))
 		}
+		synctest.Wait()
+		if waiting := s.issuer.Status().Lookups; waiting != 0 || running() != lookupSlots {
+			t.Errorf("afterwards %d wait, %d queries run", waiting, running())
+		}
+		time.Sleep(2 * storeTimeout)
 	})
 }
 
-// Clients that were at work lately go ahead when their records have changed.
+// Recently active clients whose records have changed go ahead.
 func TestLookupKnownFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -287,7 +299,10 @@ func TestLookupKnownFirst(t *testing.T) {
 			go s.from(address(n), "nobody"+strconv.Itoa(n), appSecret)
 		}
 		synctest.Wait()
-		s.issuer.clients.evict("app")
+		put(t, store.Memory, registry.Change{Kind: registry.ClientChanged, ClientID: "app"})
+		if err := s.issuer.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		begun := time.Now()
 		if got := s.post(appForm).Code; got != 200 || time.Since(begun) > 300*time.Millisecond {
 			t.Errorf("%d after %v", got, time.Since(begun))

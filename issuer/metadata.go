@@ -23,8 +23,8 @@ const (
 	openIDPath     = "/.well-known/openid-configuration"
 )
 
-// newMetadata returns the document of RFC 8414, section 2, and with openID what
-// OpenID Connect Discovery, section 3 requires besides, as far as it is here.
+// newMetadata returns the document of RFC 8414, section 2. With openID it adds the
+// members that OpenID Connect Discovery, section 3 requires, as far as they apply.
 func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 	base := strings.TrimSuffix(i.url, "/")
 	methods := []string{registry.ClientSecretBasic, registry.ClientSecretPost}
@@ -42,7 +42,7 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 		TokenEndpoint string   `json:"token_endpoint"`
 		JWKSURI       string   `json:"jwks_uri"`
 		Scopes        []string `json:"scopes_supported,omitempty"`
-		ResponseTypes []string `json:"response_types_supported"` // required, and there are none
+		ResponseTypes []string `json:"response_types_supported"` // required; there are none
 		GrantTypes    []string `json:"grant_types_supported"`
 		AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
 
@@ -53,7 +53,7 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 
 		Resources []string `json:"protected_resources,omitempty"` // RFC 9728, section 4
 
-		Subjects   []string `json:"subject_types_supported,omitempty"` // a sub is the same for all
+		Subjects   []string `json:"subject_types_supported,omitempty"` // the sub of a client is the same for all APIs
 		Algorithms []string `json:"id_token_signing_alg_values_supported,omitempty"`
 	}{
 		Issuer:        i.url,
@@ -76,7 +76,7 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 	})
 }
 
-// algorithms returns those of the keys that are published.
+// algorithms returns the algorithms of the published keys.
 func (i *Issuer) algorithms() (algorithms []string) {
 	var set document
 	if r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, jwksPath, http.NoBody); err == nil {
@@ -94,7 +94,7 @@ func (i *Issuer) algorithms() (algorithms []string) {
 	return slices.Compact(algorithms)
 }
 
-// document is an answer to this program itself.
+// document is a ResponseWriter that keeps the body.
 type document struct {
 	bytes.Buffer
 	header http.Header

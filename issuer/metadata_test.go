@@ -13,8 +13,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// The document, to the byte, at the path that RFC 8414 §3.1 makes of the
-// issuer; and its endpoints where it says.
+// The whole document, at the path of RFC 8414, section 3.1, and the endpoints at the paths
+// in it.
 func TestMetadata(t *testing.T) {
 	for _, tt := range []struct {
 		issuer, tokenPath   string
@@ -80,7 +80,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-// What is configured about resources is stated, sorted and once.
+// The document lists the configured resources and scopes, sorted and without duplicates.
 func TestMetadataResources(t *testing.T) {
 	s := newService(t, Config{Resources: map[string][]string{
 		ordersAPI: {"orders:write", "orders:read", "all"}, billingAPI: {"bills:read", "all"},
@@ -121,8 +121,8 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
-// The handlers can stand where an app wants them, and answer themselves: no
-// error handler of the app's sees a refusal.
+// The handlers work at any path, and write every answer themselves: the app's error
+// handler is not called.
 func TestHandlers(t *testing.T) {
 	s := newService(t, Config{})
 	e := echo.New()

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// allowance is how many attempts there are at once, and how fast they come back: one
-// in every.
+// allowance is a number of attempts at once, and the time after which one more is
+// allowed.
 type allowance struct {
 	attempts int
 	every    time.Duration
 }
 
 // level is how much of an allowance is used up (GCRA, the generic cell rate
-// algorithm). An attempt is reserved before anything is compared, so that concurrent
-// ones find out no more than so many one after the other.
+// algorithm). An attempt is reserved before anything is compared, so concurrent
+// attempts find out no more than the same number one after the other.
 type level struct {
-	until    time.Time // when all attempts that were used up are paid off
+	until    time.Time // when the whole allowance is available again
 	reserved int       // attempts under way
 }
 
@@ -35,15 +35,15 @@ func (l *level) use(a allowance, now time.Time) {
 	l.until = l.until.Add(a.every)
 }
 
-// settle ends an attempt that was reserved: it is used up, or given back.
+// settle ends a reserved attempt: it is used up, or given back.
 func (l *level) settle(a allowance, used bool, now time.Time) {
 	if l.reserved--; used {
 		l.use(a, now)
 	}
 }
 
-// meters hold one level for each key, all of one allowance. A level of which nothing
-// is used up is not kept. A full map evicts a level that is soon paid off.
+// meters holds one level per key, all of one allowance. A level is kept only while
+// something of it is used up. A full map evicts a level that is soon available again.
 type meters struct {
 	allowance
 	all *bounded[*meter]
@@ -53,13 +53,15 @@ type meter struct {
 	mu sync.Mutex
 	level
 	underWay map[string]*reservation // by what they try
-	dropped  bool                    // another one takes its place
+	dropped  bool                    // the map holds it no more
 	weight   atomic.Int64            // until, or the maximum while attempts are under way
 }
 
-// newMeters returns meters that are kept for a time after their last use.
-func newMeters(a allowance, kept time.Duration) *meters {
-	m := &meters{allowance: a, all: newBounded[*meter](maxBuckets, kept)}
+// newMeters returns meters that are kept until their whole allowance is available
+// again, turns that were given included.
+func newMeters(a allowance) *meters {
+	refill := time.Duration(a.attempts) * a.every
+	m := &meters{allowance: a, all: newBounded[*meter](maxBuckets, refill+longestWait+time.Hour)}
 	m.all.weigh(func(m *meter) int64 { return m.weight.Load() })
 	return m
 }
@@ -112,7 +114,7 @@ func (m *meters) use(key string) {
 	})
 }
 
-// reserve reserves an attempt to try something; nil when there is none.
+// reserve reserves an attempt to try something. It returns nil when none is left.
 func (m *meters) reserve(key, what string) (r *reservation) {
 	m.at(key, func(at *meter, now time.Time) {
 		if r = at.join(what); r == nil && at.wait(m.allowance, now) <= 0 {
@@ -123,8 +125,9 @@ func (m *meters) reserve(key, what string) (r *reservation) {
 	return r
 }
 
-// reservation is an attempt under way. Those that try the same at the same time are
-// one, as they find out the same. Each settles it once. Nil is none.
+// reservation is an attempt under way. Callers that try the same at the same time share
+// one, as they find out the same. Each of them settles it once. A nil reservation
+// settles nothing.
 type reservation struct {
 	meters  *meters
 	at      *meter
@@ -132,7 +135,7 @@ type reservation struct {
 	what    string
 	holders int
 	outcome outcome         // the greatest of all holders
-	turn    func(time.Time) // gives back the turn that it has taken; nil: it was reserved
+	turn    func(time.Time) // gives back the turn that was taken; nil: none was
 }
 
 // outcome is how an attempt has ended.
@@ -144,7 +147,7 @@ const (
 	failed
 )
 
-// join returns the attempt under way that tries the same; nil if there is none.
+// join returns the attempt under way that tries the same, nil if there is none.
 func (m *meter) join(what string) *reservation {
 	r := m.underWay[what]
 	if r != nil {
@@ -162,8 +165,8 @@ func (m *meter) begin(r *reservation) *reservation {
 	return r
 }
 
-// settle ends the attempt of one holder. It is used up if it has failed, a turn if it
-// was not untried; otherwise it is given back.
+// settle ends the attempt for one holder. With the last one, a failed attempt is used
+// up, and a turn is unless it was untried. Otherwise it is given back.
 func (r *reservation) settle(o outcome) {
 	if r == nil {
 		return

@@ -9,21 +9,20 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Event is what Config.Observe is told: one for each request to the token,
-// revocation and introspection endpoints, one for each call of RevokeToken,
-// RevokeClient, RevokeSecret and RevokeAll, and one for each change of what happens
-// in the background:
+// Event is the argument of Config.Observe. There is one for each request to the token,
+// revocation and introspection endpoints, one for each call of RevokeToken, RevokeClient,
+// RevokeSecret and RevokeAll, and one for each change of state in the background:
 //
-//   - event.OpFollow: the store's feed cannot be followed, or can again; this
-//     machine's clock is off the store's (event.ClockOff), or right again; the feed was
-//     set back, as by a restored backup (event.StateOlder)
-//   - event.OpRecord: when secrets were used, and from where, cannot be recorded, or
-//     can again
-//   - event.OpConfig: the configuration does not fit the clients or the requests, each
-//     fault once
+//   - event.OpFollow: the store's feed cannot be read, or can be read again; this
+//     machine's clock differs from the store's (event.ClockOff), or agrees again; the
+//     feed was set back, as by a restored backup (event.StateOlder)
+//   - event.OpRecord: the last use of secrets, or the addresses of clients, cannot be
+//     recorded, or can be recorded again
+//   - event.OpConfig: the configuration does not fit the clients or the requests; each
+//     fault is reported once
 type Event = event.Event
 
-// observation is an operation under way, for the event that reports it. Without
+// observation measures an operation for the event that reports it. Without
 // Config.Observe it does nothing.
 type observation struct {
 	issuer *Issuer
@@ -37,8 +36,7 @@ func (i *Issuer) observation() observation {
 	return observation{issuer: i, began: time.Now()}
 }
 
-// report sends the event of the operation, which failed with err unless that is
-// nil.
+// report sends the event of the operation. err is nil if the operation succeeded.
 func (o observation) report(ctx context.Context, e Event, err *Error) {
 	if o.issuer == nil {
 		return
@@ -62,24 +60,25 @@ func (o observation) reportRevocation(ctx context.Context, e Event, err error) {
 	o.report(ctx, e, nil)
 }
 
-// reportState sends the event of a change of what happens in the background while
-// the feed is followed: a reason when it fails, none when it works again.
+// reportState sends the event of a change in the state of the follower: with a reason
+// when it begins to fail, without one when it works again.
 func (i *Issuer) reportState(reason event.Reason, err error) {
 	i.tell(context.Background(), Event{Op: event.OpFollow, Reason: reason, Err: err})
 }
 
-// recorded takes in how a write of last uses, or of networks, went.
+// recorded notes the result of a write of last uses, or of addresses.
 func (i *Issuer) recorded(c *condition, err error) {
 	var reason event.Reason
 	if err != nil {
-		reason, err = event.StoreUnavailable, fmt.Errorf("issuer: when secrets were used, or from where, cannot be recorded: %w", err)
+		reason, err = event.StoreUnavailable, fmt.Errorf("issuer: the last use of secrets, or the addresses of clients, cannot be recorded: %w", err)
 	}
 	if c.set(reason, err) {
 		i.tell(context.Background(), Event{Op: event.OpRecord, Reason: reason, Err: err})
 	}
 }
 
-// tell sends an event that is about no request, to slog where nobody observes.
+// tell sends an event that is not about a request: to Config.Observe, or without it to
+// slog.
 func (i *Issuer) tell(ctx context.Context, e Event) {
 	if i.notify != nil {
 		i.notify(ctx, e)
@@ -88,12 +87,11 @@ func (i *Issuer) tell(ctx context.Context, e Event) {
 
 // Causes of the event that reportProxy sends.
 var (
-	errProxyUnknown = errors.New("issuer: a proxy sends requests on, and whom they come from is not known: bounds per network are off for them; set Config.ClientIP (endpoints that Mount adds also see Echo's IPExtractor)")
-	errNoClientIP   = errors.New("issuer: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address for a request: bounds per network are off for such; have Config.ClientIP return an address, with or without a port")
+	errProxyUnknown = errors.New("issuer: a proxy forwards requests, and the addresses of the callers are not known, so limits per network are off for these requests: set Config.ClientIP (endpoints that Mount adds also use Echo's IPExtractor)")
+	errNoClientIP   = errors.New("issuer: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address for a request, so limits per network are off for such requests: make Config.ClientIP return an address, with or without a port")
 )
 
-// reportProxy says that it is not known where requests come from, and so their callers
-// cannot be told apart.
+// reportProxy sends the event that the addresses of callers are not known.
 func (i *Issuer) reportProxy(ctx context.Context, fault error) {
 	i.tell(ctx, Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: fault})
 }

@@ -16,23 +16,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// took returns the only event of f.
-func (s *service) took(t *testing.T, f func()) Event {
-	t.Helper()
-	s.mu.Lock()
-	s.events = nil
-	s.mu.Unlock()
-	f()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.events) != 1 {
-		t.Fatalf("%d events, want 1: %+v", len(s.events), s.events)
-	}
-	return s.events[0]
-}
-
-// Every refusal has its reason, the status and code of the answer, who it was
-// about, and a cause; and is one event.
+// Every refusal is one event, with its reason, the status and code of the answer, the
+// client and a cause.
 func TestReasons(t *testing.T) {
 	const grant = "grant_type=client_credentials"
 	disabled, basicOnly, imported := app(), app(), chosen(t, "imported")
@@ -128,7 +113,7 @@ func TestReasons(t *testing.T) {
 		})
 	}
 
-	// Revocations that cannot be followed, and keys that cannot be had.
+	// The feed cannot be read, and then there is no current key.
 	synctest.Test(t, func(t *testing.T) {
 		keys, err := jwks.Open(t.Context(), &memoryKeys{}, hasty)
 		if err != nil {
@@ -157,8 +142,8 @@ func TestReasons(t *testing.T) {
 	})
 }
 
-// What succeeds is one event too: grants with what was granted, introspections
-// and revocations with the token, also those by the program.
+// A success is one event too: a grant with what was granted, an introspection or a
+// revocation with the token. So are revocations by the program.
 func TestEvents(t *testing.T) {
 	store := &watched{Memory: newStore(t, app(), guard("all", "*"))}
 	s := newService(t, Config{Store: store})

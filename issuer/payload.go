@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// tokenClaims is what a token is going to say.
+// tokenClaims are the claims of a token before it is signed.
 type tokenClaims struct {
 	Grant
 
@@ -15,7 +15,7 @@ type tokenClaims struct {
 	now, lifetime int64  // seconds
 }
 
-// appendPayload writes the claims of RFC 9068, section 2.2.
+// appendPayload appends the claims of RFC 9068, section 2.2.
 func (i *Issuer) appendPayload(ctx context.Context, p []byte, c *tokenClaims) ([]byte, *Error) {
 	p = append(p, i.issClaim...)
 	p = appendString(p, c.Client.ID)
@@ -42,11 +42,11 @@ func (i *Issuer) appendPayload(ctx context.Context, p []byte, c *tokenClaims) ([
 	return append(p, '}'), nil
 }
 
-// appendString writes a JSON string.
+// appendString appends a JSON string.
 func appendString(dst []byte, s string) []byte {
 	if !isPlain(s) {
 		encoded, err := json.Marshal(s)
-		if err != nil { // not for a string
+		if err != nil { // does not happen with a string
 			encoded = []byte(`""`)
 		}
 		return append(dst, encoded...)
@@ -56,7 +56,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// isPlain reports whether nothing in s needs an escape in JSON.
+// isPlain reports whether s needs no escape in JSON.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
@@ -66,8 +66,8 @@ func isPlain(s string) bool {
 	return true
 }
 
-// appendScope writes scopes as one JSON string. A scope needs no escape (RFC 6749,
-// section 3.3), but the client's are read from a store.
+// appendScope appends scopes as one JSON string. A valid scope needs no escape (RFC 6749,
+// section 3.3), but scopes from a store may be invalid.
 func appendScope(dst []byte, scopes []string) []byte {
 	start := len(dst)
 	dst = append(dst, '"')
@@ -83,7 +83,7 @@ func appendScope(dst []byte, scopes []string) []byte {
 	return append(dst, '"')
 }
 
-// appendAudience writes aud: a string for one, an array for more (RFC 7519,
+// appendAudience appends aud: a string for one audience, an array for more (RFC 7519,
 // section 4.1.3).
 func appendAudience(dst []byte, audience []string) []byte {
 	if len(audience) == 1 {

@@ -9,7 +9,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Whatever a string holds, it stays one.
+// A string with any characters is one JSON string.
 func TestAppendString(t *testing.T) {
 	for _, want := range append(hard(), "", "\x00\x1f\x7f", "ä", "\u2028", "</script>", `","sub":"root`) {
 		var got string
@@ -19,7 +19,7 @@ func TestAppendString(t *testing.T) {
 	}
 }
 
-// Scopes come from a store, which may be anybody's.
+// Scopes from a store may be invalid.
 func TestAppendScope(t *testing.T) {
 	for _, scopes := range [][]string{{"a"}, {"a", "b"}, {`a","sub":"root`}, {"a", `"`, "c"}, {"a", "\n"}, {`\`}, append(hard(), "last")} {
 		var got string

@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// fairQueue lets a number of callers run at once; the others wait in line. Each
-// network has a line of its own, and the lines are served round robin, so that a
-// flood from one network delays others by one turn.
+// fairQueue lets a number of callers run at once; the others wait in line. Each network
+// has a line of its own, and the lines are served round robin, so a flood from one
+// network delays others by one turn.
 //
-// A line may be as long as perLine, and as the places that are free (dynamic
-// thresholds, as in packet switches): lines that fill the queue always leave places
-// for a line that is new. All lines of an IPv6 /48 together may have an eighth of the
-// places, those of a /32 half.
+// A line is at most perLine long, and at most as long as the free capacity (dynamic
+// thresholds, as in packet switches). So the lines that fill the queue always leave
+// capacity for a new line. All lines of an IPv6 /48 together get at most an eighth of the
+// capacity, those of a /32 at most half.
 //
-// Callers that go ahead have lines and places of their own, so that the others cannot
-// fill these. They get three turns of four.
+// Callers that go ahead have lines and capacity of their own, which the others cannot
+// fill. They get three of four turns.
 type fairQueue struct {
 	mu       sync.Mutex
-	free     int // of the slots
+	free     int // slots
 	perLine  int
 	capacity int // of all lines of one kind together
 	ahead    lines
@@ -28,12 +28,12 @@ type fairQueue struct {
 	turn     int // counts the turns while both kinds wait
 }
 
-const errQueueFull = constError("issuer: too many requests of this network wait already")
+const errQueueFull = constError("issuer: too many requests of this network are waiting")
 
-// aheadShare is of how many turns the callers that go ahead leave one to the others.
+// aheadShare: callers that go ahead leave the others one turn in so many.
 const aheadShare = 4
 
-// groupShares are what part of the places each of groupsOf may have.
+// groupShares are the parts of the capacity that each of groupsOf may have.
 var groupShares = [...]int{8, 2}
 
 func newFairQueue(slots, perLine, capacity int) *fairQueue {
@@ -42,21 +42,21 @@ func newFairQueue(slots, perLine, capacity int) *fairQueue {
 
 // waiter is one caller in line. ready is closed when it has a slot.
 type waiter struct {
-	line  *line
-	place *list.Element
-	ready chan struct{}
+	line    *line
+	element *list.Element
+	ready   chan struct{}
 }
 
-// acquire returns nil when the caller has a slot, which it must release. The error
-// is errQueueFull at once, or the cause of the context's end while it waited. The
-// empty network is all callers whose network is not known: its line may be as long
-// as there are places.
+// acquire returns nil when the caller has a slot, which it must release. The error is
+// errQueueFull, at once, or the cause of the context's end while the caller waited. All
+// callers whose network is not known share the empty network, whose line is bounded by
+// the capacity alone.
 func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	q.mu.Lock()
-	if q.free > 0 { // then nobody waits
+	if q.free > 0 { // then no caller waits
 		q.free--
 		q.mu.Unlock()
 		return nil
@@ -79,7 +79,7 @@ func (q *fairQueue) acquire(ctx context.Context, network string, ahead bool) err
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	select {
-	case <-w.ready: // both at once: hand the slot on
+	case <-w.ready: // both at once: pass the slot on
 		q.next()
 	default:
 		w.line.of.remove(w)
@@ -105,15 +105,15 @@ func (q *fairQueue) room(kind *lines, network string) bool {
 	return true
 }
 
-// full reports whether a caller of the network that does not go ahead would be turned
-// away now.
+// full reports whether acquire would return errQueueFull to a caller of the network that
+// does not go ahead.
 func (q *fairQueue) full(network string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.free == 0 && !q.room(&q.others, network)
 }
 
-// length returns how many callers wait.
+// length returns the number of callers that wait.
 func (q *fairQueue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -127,7 +127,7 @@ func (q *fairQueue) release() {
 	q.next()
 }
 
-// next hands a slot to the next waiter.
+// next passes a slot to the next waiter.
 func (q *fairQueue) next() {
 	first, second := &q.ahead, &q.others
 	if !first.empty() && !second.empty() {
@@ -150,11 +150,11 @@ func (q *fairQueue) next() {
 type lines struct {
 	waiting int
 	of      map[string]*line
-	order   list.List            // of *line, the one whose turn is next in front
-	groups  map[netip.Prefix]int // how many wait of each of groupsOf
+	order   list.List            // of *line, the one with the next turn in front
+	groups  map[netip.Prefix]int // waiters of each of groupsOf
 }
 
-// line is the callers of one network that wait, the first in front.
+// line holds the waiters of one network, the first in front.
 type line struct {
 	of      *lines
 	network string
@@ -182,12 +182,13 @@ func (l *lines) add(network string) *waiter {
 		l.of[network] = in
 	}
 	w := &waiter{line: in, ready: make(chan struct{})}
-	w.place = in.waiters.PushBack(w)
+	w.element = in.waiters.PushBack(w)
 	l.count(network, 1)
 	return w
 }
 
-// next removes the first waiter of the line whose turn it is, nil if there is none.
+// next removes and returns the first waiter of the line with the next turn, nil if there
+// is none.
 func (l *lines) next() *waiter {
 	front := l.order.Front()
 	if front == nil {
@@ -206,10 +207,10 @@ func (l *lines) next() *waiter {
 	return w
 }
 
-// remove takes a waiter out of its line. An empty line is dropped; the last one
-// takes the map with it, which does not shrink by itself.
+// remove removes a waiter from its line. An empty line is dropped. The last one drops the
+// map too, because a Go map does not shrink.
 func (l *lines) remove(w *waiter) {
-	w.line.waiters.Remove(w.place)
+	w.line.waiters.Remove(w.element)
 	l.count(w.line.network, -1)
 	if w.line.waiters.Len() > 0 {
 		return
@@ -220,7 +221,7 @@ func (l *lines) remove(w *waiter) {
 	}
 }
 
-// count adds to how many wait, of the network and of all.
+// count adds n to the numbers of waiters: of all, and of the network's groups.
 func (l *lines) count(network string, n int) {
 	l.waiting += n
 	groups, ok := groupsOf(network)

@@ -58,14 +58,14 @@ func TestFairQueue(t *testing.T) {
 		perLine, capacity int
 		arrive, served    string
 	}{
-		"one network":            {9, 99, "a a a", "a a a"},
-		"networks in turn":       {9, 99, "a a a a b b c", "a b c a b a a"},
-		"a line is limited":      {2, 99, "a a a a b b b", "(a) (a) (b) a b a b"},
-		"so are all":             {9, 4, "a a a b b c d e", "(a) (b) (d) (e) a b c a"},
-		"a new line has a place": {9, 8, "a a a a a a a a b b b b c c d", "(a) (a) (a) (a) (b) (b) (c) a b c d a b a a"},
-		"not for the unknown":    {1, 8, "a a b b", "(a) (b) a b"},
-		"going ahead":            {9, 99, "a b A B", "A B a b"},
-		"but for one of four":    {9, 99, "a b a A A A A B B B B", "A B A a B A B b A B a"},
+		"one network":             {9, 99, "a a a", "a a a"},
+		"networks in turn":        {9, 99, "a a a a b b c", "a b c a b a a"},
+		"a line is limited":       {2, 99, "a a a a b b b", "(a) (a) (b) a b a b"},
+		"so are all":              {9, 4, "a a a b b c d e", "(a) (b) (d) (e) a b c a"},
+		"a new line has capacity": {9, 8, "a a a a a a a a b b b b c c d", "(a) (a) (a) (a) (b) (b) (c) a b c d a b a a"},
+		"not for the unknown":     {1, 8, "a a b b", "(a) (b) a b"},
+		"going ahead":             {9, 99, "a b A B", "A B a b"},
+		"but for one of four":     {9, 99, "a b a A A A A B B B B", "A B A a B A B b A B a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := serve(t, newFairQueue(1, tt.perLine, tt.capacity), tt.arrive); got != tt.served {
@@ -75,8 +75,7 @@ func TestFairQueue(t *testing.T) {
 	}
 }
 
-// Callers whose network is not known share a line, which is as long as the queue has
-// places.
+// Callers whose network is not known share one line, bounded by the capacity alone.
 func TestFairQueueUnknownNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFairQueue(0, 1, 10)
@@ -86,7 +85,7 @@ func TestFairQueueUnknownNetwork(t *testing.T) {
 			go func() { results <- q.acquire(ctx, "", false) }()
 		}
 		synctest.Wait()
-		if _, waiting := q.state(); waiting != 5 { // half of the places, by the dynamic threshold
+		if _, waiting := q.state(); waiting != 5 { // half of the capacity, by the dynamic threshold
 			t.Errorf("%d wait", waiting)
 		}
 		cancel()
@@ -138,8 +137,8 @@ func TestFairQueueLeaves(t *testing.T) {
 	})
 }
 
-// A slot that is handed over while its waiter leaves is not lost, and no more run
-// than may.
+// A slot that is passed to a waiter while it leaves is not lost. Never do more callers run
+// than there are slots.
 func TestFairQueueConcurrently(t *testing.T) {
 	q := newFairQueue(3, 5, 50)
 	var mu sync.Mutex

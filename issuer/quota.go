@@ -3,13 +3,13 @@ package issuer
 import "sync"
 
 const (
-	// maxRevocations is how many revoked tokens of one client are kept one by one.
-	// Beyond that its next revocation is a cut-off of the client: one entry, which
-	// revokes all of its tokens.
+	// maxRevocations is how many revoked tokens of one client are kept as entries of
+	// their own. The client's next revocation is a cut-off: one entry that revokes all of
+	// its tokens.
 	maxRevocations = 10_000
 
-	// maxWrites is how many revocations of one client are written at once. Beyond
-	// that the answer is 429.
+	// maxWrites is how many revocations of one client are written at once. For more the
+	// answer is 429.
 	maxWrites = 4
 )
 
@@ -21,7 +21,7 @@ type writing struct {
 
 func newWriting() *writing { return &writing{clients: map[string]int{}} }
 
-// begin reports whether the client may write, and must then end.
+// begin reports whether the client may write. If so, the caller must call end.
 func (w *writing) begin(clientID string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -25,7 +25,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// What was reported of other servers, tried here.
+// Faults that were reported of other servers.
 
 // wire sends bytes to a real server and returns the status of its answer.
 func wire(t *testing.T, h http.Handler, request string) int {
@@ -68,7 +68,7 @@ func chunked(body string) string {
 	return fmt.Sprintf("POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", plainForm, len(body), body)
 }
 
-// Token requests as clients make them.
+// Requests with the quirks of real clients.
 func TestFormQuirks(t *testing.T) {
 	s := newService(t, Config{})
 	basicApp := base64.StdEncoding.EncodeToString([]byte("app:" + appSecret))
@@ -114,8 +114,8 @@ func TestFormQuirks(t *testing.T) {
 	}
 }
 
-// A body that a limit in front has cut short is 413, whatever its kind, and also where
-// another middleware has tried to read the form first.
+// A body over a limit in front of the issuer gets 413, even if a middleware has tried to
+// read the form first.
 func TestLimitInFront(t *testing.T) {
 	s := newService(t, Config{})
 	body := appForm + "&pad=" + strings.Repeat("x", 3000)
@@ -147,7 +147,7 @@ func behind(s *service, middlewares ...echo.MiddlewareFunc) http.Handler {
 	return e
 }
 
-// A compressed form is refused as what it is, unless a middleware decompresses it.
+// A compressed form gets 415, unless a middleware decompresses it.
 func TestCompressed(t *testing.T) {
 	s := newService(t, Config{})
 	var zipped bytes.Buffer
@@ -169,7 +169,7 @@ func TestCompressed(t *testing.T) {
 	s.wantToken(t, answer)
 }
 
-// Every 401 has a challenge that a client can show by itself, however it was asked.
+// Every 401 has a challenge with the error and its description.
 func TestChallenge(t *testing.T) {
 	refusing := claimsError(t, &Error{Status: 401, Code: "invalid_client", Description: "say \"please\\\" \r\nX: ü"})
 	s := newService(t, Config{})
@@ -198,7 +198,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// The error for an issuer that is no ASCII gives no advice that cannot work.
+// The error for an issuer that is not ASCII asks for the ASCII form, and suggests nothing
+// else.
 func TestInternationalIssuer(t *testing.T) {
 	for _, issuer := range []string{"https://münchen.example", "https://m%C3%BCnchen.example", "https://xn--mnchen-3ya.ü.example"} {
 		_, err := New(Config{Issuer: issuer, Keys: newKeyring(t, ecKey), Store: newStore(t)})
@@ -260,7 +261,7 @@ func TestWhereMetadataIs(t *testing.T) {
 	if w := s.get("GET", openIDPath); !strings.Contains(w.Body.String(), `"id_token_signing_alg_values_supported":["ES256","RS256"]`) {
 		t.Errorf("%s", w.Body)
 	}
-	// The token endpoint takes no other one's place.
+	// The token endpoint cannot have the path of another endpoint.
 	for issuer, path := range map[string]string{"https://h": openIDPath, "https://h/t": metadataPath, "https://h/u": "/revoke", "https://h/v": jwksPath} {
 		if _, err := New(Config{Issuer: issuer, TokenPath: path, Keys: newKeyring(t, ecKey), Store: newStore(t)}); err == nil || !strings.Contains(err.Error(), "Config.TokenPath") {
 			t.Errorf("%s %s: %v", issuer, path, err)
@@ -268,7 +269,7 @@ func TestWhereMetadataIs(t *testing.T) {
 	}
 }
 
-// A client that may not introspect a token sees "inactive"; the operator is told why.
+// A client that may not introspect a token gets "inactive". The event says why.
 func TestIntrospectTellsOperator(t *testing.T) {
 	s := newService(t, Config{}, app(), guard("billing", billingAPI))
 	g := s.wantToken(t, s.post(appForm))

@@ -12,32 +12,33 @@ import (
 )
 
 const (
-	restoreWithin  = 2 * time.Second       // each replica begins at a moment of its own
+	restoreWithin  = 2 * time.Second       // each replica starts at a random moment within this
 	restoreEvery   = 10 * time.Millisecond // between two writes
-	restoreLongest = time.Minute           // between two of a store whose clock is behind
+	restoreLongest = time.Minute           // between two writes to a store whose clock is behind
 )
 
 var errRestored = errors.New("issuer: the store's feed was set back, as by a restored backup")
 
-// feedRestored begins to write again what a feed that was set back lacks. A feed
-// whose end lay before what had been read was set back for certain; one that lacked
-// its last entry was if it lacks more.
+// feedRestored starts to restore the revocations that a feed which was set back lacks.
+// certain is whether its end was before the cursor. If it is not, the feed was set back
+// only if it lacks revocations.
 func (i *Issuer) feedRestored(from, to int64, certain bool) {
 	i.clients.evictAll() // the records were set back too
-	i.ledger.forgot(to)
+	i.ledger.coverDropped(to)
 	lacking := len(i.ledger.lacking())
 	if lacking == 0 && !certain {
 		return
 	}
 	i.restoring.Store(int64(lacking))
-	i.reportState(event.StateOlder, fmt.Errorf("%w, from %d to %d: it lacks %d revocations that are known here, which are written again now; see what else was set back: clients, secrets, keys", errRestored, from, to, lacking))
+	i.reportState(event.StateOlder, fmt.Errorf("%w, from %d to %d: it lacks %d revocations that are known here, and they are being restored; check what else was set back: clients, secrets, keys", errRestored, from, to, lacking))
 	select {
 	case i.ledger.wake <- struct{}{}:
 	default:
 	}
 }
 
-// restore writes to the feed what it lacks, each time it was set back.
+// restore writes to the feed what it lacks, each time it was set back, until the
+// context ends.
 func (i *Issuer) restore(ctx context.Context) {
 	for {
 		select {
@@ -59,15 +60,16 @@ func (i *Issuer) restore(ctx context.Context) {
 	}
 }
 
-// restoreOne writes a change that the feed lacks, unless another replica has done so
-// meanwhile; false when the context ends first. A cut-off whose new sequence is not
-// above the one that is known here, as the store's clock is behind that of the lost one,
-// is written until it is: new tokens would be refused here until then.
+// restoreOne writes a change that the feed lacks, unless another replica has written it
+// meanwhile. It returns false when the context ends first. A cut-off is written until
+// its new sequence is above the one that is known here: until then, new tokens are
+// refused here. The first writes may stay below it if the store's clock is behind that
+// of the lost store.
 func (i *Issuer) restoreOne(ctx context.Context, c registry.Change) bool {
-	again := storeRetry
+	retry := storeRetry
 	for {
 		if c.Kind != registry.TokenRevoked {
-			// A cut-off that is written twice costs clients one more token.
+			// A cut-off that two replicas write costs clients one more token.
 			_ = i.feed.poll(ctx)
 		}
 		if !i.ledger.lacks(c) {
@@ -77,9 +79,9 @@ func (i *Issuer) restoreOne(ctx context.Context, c registry.Change) bool {
 			if !i.ledger.lacks(c) {
 				return pause(ctx, restoreEvery)
 			}
-			again = min(2*again, restoreLongest)
+			retry = min(2*retry, restoreLongest)
 		}
-		if !pause(ctx, again) {
+		if !pause(ctx, retry) {
 			return false
 		}
 	}

@@ -1,3 +1,5 @@
+//go:build rehearsal && !nosqlite
+
 package issuer_test
 
 import (
@@ -17,8 +19,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// In a real store: what a database that was set back lacks is written to it again, and
-// one that works as it should is never taken for one.
+// With a real database: revocations that a database which was set back lacks are written
+// to it again. A database that was not set back is never taken for one. This needs
+// SQLite, which takes minutes to build; TestRestoredOlder is the same with a Memory.
 func TestRestoredDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "issuer.db")
 	store, err := sqlite.Open(t.Context(), path)
@@ -32,20 +35,20 @@ func TestRestoredDatabase(t *testing.T) {
 	}
 	defer signer.Close()
 	var mu sync.Mutex
-	told := map[event.Reason]int{}
+	seen := map[event.Reason]int{}
 	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: signer, Store: store, Observe: func(_ context.Context, e issuer.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		told[e.Reason]++
+		seen[e.Reason]++
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer iss.Close()
-	heard := func(reason event.Reason) int {
+	events := func(reason event.Reason) int {
 		mu.Lock()
 		defer mu.Unlock()
-		return told[reason]
+		return seen[reason]
 	}
 	do := func(err error) {
 		t.Helper()
@@ -59,7 +62,7 @@ func TestRestoredDatabase(t *testing.T) {
 		do(err)
 	}
 	later := time.Now().Add(time.Hour)
-	for n := range 3 { // what replaces, covers and removes entries
+	for n := range 3 { // changes that replace, cover and remove entries
 		for _, id := range []string{"a", "b"} {
 			_, err := store.Revoke(t.Context(), registry.Change{Kind: registry.TokenRevoked, TokenID: "t" + id, ClientID: id, ExpiresAt: later})
 			do(err)
@@ -74,8 +77,8 @@ func TestRestoredDatabase(t *testing.T) {
 		do(iss.Sync(t.Context()))
 		do(iss.Sync(t.Context()))
 	}
-	if got := heard(event.StateOlder); got != 0 {
-		t.Fatalf("%d times told that the store was set back", got)
+	if got := events(event.StateOlder); got != 0 {
+		t.Fatalf("%d events say that the store was set back, want none", got)
 	}
 
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
@@ -85,12 +88,12 @@ func TestRestoredDatabase(t *testing.T) {
 		_, err := db.ExecContext(t.Context(), statement)
 		do(err)
 	}
-	_, err = store.Revoke(t.Context(), registry.Change{Kind: registry.TokenRevoked, TokenID: "new", ExpiresAt: later}) // before a poll
+	_, err = store.Revoke(t.Context(), registry.Change{Kind: registry.TokenRevoked, TokenID: "new", ExpiresAt: later}) // before the next poll
 	do(err)
-	// The cut-off of all, written again, covers what was revoked before.
+	// The restored cut-off of all covers what was revoked before it.
 	want := map[registry.Kind]int{registry.AllCutOff: 1, registry.TokenRevoked: 1}
 	var got map[registry.Kind]int
-	for range 100 {
+	for range 1200 {
 		page, err := store.Changes(t.Context(), 0)
 		do(err)
 		got = map[registry.Kind]int{}
@@ -105,7 +108,7 @@ func TestRestoredDatabase(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("the feed has %v, want %v", got, want)
 	}
-	if got := heard(event.StateOlder); got != 1 {
-		t.Errorf("%d times told that the store was set back", got)
+	if got := events(event.StateOlder); got != 1 {
+		t.Errorf("%d events say that the store was set back, want 1", got)
 	}
 }

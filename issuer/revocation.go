@@ -9,15 +9,14 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-var done = []byte("{}") // RFC 7009, section 2.2: the status says it all
+var done = []byte("{}") // RFC 7009, section 2.2: clients ignore the body
 
-// revokeRequested answers the revocation endpoint (RFC 7009, section 2): a client
-// revokes one of its own tokens. A token that is not valid any more counts as
-// revoked. What one client can make this cost is bounded: beyond maxRevocations
-// its next one cuts off the client, and maxWrites run at once.
+// revokeRequested answers the revocation endpoint (RFC 7009, section 2): a client revokes
+// one of its own tokens. A token that is no longer valid counts as revoked. The cost per
+// client is bounded by maxRevocations and maxWrites.
 func (i *Issuer) revokeRequested(q request) (answer, *Error) {
 	ctx := q.context()
-	// By a clock that is ahead, a token that is valid elsewhere would have expired.
+	// By a clock that is ahead, a token that is still valid elsewhere seems expired.
 	claims, err := i.inspect(ctx, q.form.token, afterExpiry+i.feed.clock.ahead())
 	switch {
 	case errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil:
@@ -29,17 +28,17 @@ func (i *Issuer) revokeRequested(q request) (answer, *Error) {
 	jti, _, err2 := claims.String("jti")
 	expiresAt, _, err3 := claims.Time("exp")
 	if err := errors.Join(err1, err2, err3); err != nil {
-		return answer{}, serverError(event.Internal, err) // we signed it
+		return answer{}, serverError(event.Internal, err) // this issuer signed it
 	}
 	a := answer{body: done, tokenID: jti}
 	if owner != q.caller.client.ID {
 		return a, &Error{
-			Status: http.StatusBadRequest, Code: "unauthorized_client", Description: "the token is not the client's",
+			Status: http.StatusBadRequest, Code: "unauthorized_client", Description: "the token belongs to another client",
 			reason: event.ForeignToken,
 		}
 	}
 	if i.revoked.has(jti, owner) {
-		return a, nil // revoked already, and written
+		return a, nil // it is in the feed already
 	}
 	if !i.writing.begin(owner) {
 		return a, errWriting()

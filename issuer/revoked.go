@@ -9,23 +9,23 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// revoked is the set of what is revoked, in memory, so that a guard's question is
-// a look-up and never a query.
+// revoked is the set of revocations, in memory, so that a guard needs a look-up and never
+// a query.
 type revoked struct {
-	tokens  *hashTable   // jti → hash of the client that revoked it, 0 if that is not known
+	tokens  *hashTable   // jti → hash of the client that revoked it, 0 if not known
 	clients *hashTable   // client → sequence of its last cut-off
 	secrets *hashTable   // secret tag and client → sequence of the secret's last cut-off
 	all     atomic.Int64 // sequence of the last cut-off of all clients, 0 if there is none
 
-	longest time.Duration // for which a token can be taken as valid
+	longest time.Duration // for which a verifier may accept a token
 
 	mu       sync.Mutex
-	allUntil time.Time       // when that cut-off means nothing any more
-	live     map[int64]int   // by hash of the client: how many entries tokens has
-	covered  map[int64]int64 // by hash of the client, 0 for all: the cut-off since which its tokens need no entry
+	allUntil time.Time       // the expiry of the cut-off of all clients
+	live     map[int64]int   // hash of a client → number of its entries in tokens
+	covered  map[int64]int64 // hash of a client, 0 for all → the cut-off below which its entries in tokens are not needed
 }
 
-// newRevoked returns an empty set for an issuer whose tokens live that long at most.
+// newRevoked returns an empty set for an issuer whose tokens live for maxTTL at most.
 func newRevoked(maxTTL time.Duration) *revoked {
 	return &revoked{
 		tokens: newHashTable(), clients: newHashTable(), secrets: newHashTable(), longest: maxTTL + afterExpiry,
@@ -33,10 +33,10 @@ func newRevoked(maxTTL time.Duration) *revoked {
 	}
 }
 
-// keepUntil returns until when a change counts here, by the monotonic clock: until
-// ExpiresAt, and for as long as there was left of it when the store wrote the change,
-// which the sequence tells, at most the longest. So a wall clock that is ahead, here,
-// ends nothing too early.
+// keepUntil returns when a change expires here, by the monotonic clock. That is at
+// ExpiresAt or, if later, after the lifetime that the change had left when the store
+// wrote it. The sequence holds the time of the write. That lifetime counts as longest at
+// most. So a wall clock that is ahead here does not expire a change too early.
 func keepUntil(c registry.Change, longest time.Duration) time.Time {
 	if c.Kind != registry.TokenRevoked {
 		longest = c.Kind.Lifetime()
@@ -46,8 +46,8 @@ func keepUntil(c registry.Change, longest time.Duration) time.Time {
 	return now.Add(max(left, c.ExpiresAt.Sub(now)))
 }
 
-// add makes a change count. A change that is added twice, or with an earlier
-// sequence or end, takes nothing back.
+// add adds a change. Adding a change again, or one with an earlier sequence or expiry,
+// undoes nothing.
 func (r *revoked) add(c registry.Change) {
 	until := keepUntil(c, r.longest)
 	switch c.Kind {
@@ -70,7 +70,7 @@ func (r *revoked) add(c registry.Change) {
 	}
 }
 
-// addToken adds a token, unless a cut-off revokes it already.
+// addToken adds a token, unless a cut-off already revokes it.
 func (r *revoked) addToken(c registry.Change, until time.Time) {
 	number, owner := parseTokenID(c.TokenID).number, r.owner(c.ClientID)
 	if number < r.all.Load() {
@@ -85,8 +85,8 @@ func (r *revoked) addToken(c registry.Change, until time.Time) {
 	}
 }
 
-// covers notes that a cut-off revokes the tokens of a client, of all if owner is 0,
-// that are numbered below it.
+// covers notes that a cut-off revokes the tokens with a number below it: those of one
+// client, or of all if owner is 0.
 func (r *revoked) covers(owner, cutOff int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,10 +95,10 @@ func (r *revoked) covers(owner, cutOff int64) {
 	}
 }
 
-// forgetCovered drops the tokens that cut-offs revoke, so that their clients have all
-// their revocations again. It reads all tokens, once for the cut-offs since the last
-// call.
-func (r *revoked) forgetCovered() {
+// dropCovered drops the tokens that cut-offs revoke, so that they no longer count against
+// maxRevocations of their clients. It scans all tokens, once for all cut-offs since the
+// last call.
+func (r *revoked) dropCovered() {
 	r.mu.Lock()
 	covered := r.covered
 	if len(covered) > 0 {
@@ -114,7 +114,7 @@ func (r *revoked) forgetCovered() {
 	}, func(owner int64) { r.count(owner, -1) })
 }
 
-// has reports whether the token is revoked, as far as the feed has been read.
+// has reports whether the token is revoked, by the changes that were read so far.
 func (r *revoked) has(jti, clientID string) bool {
 	if !r.tokens.empty() {
 		if _, found := r.tokens.find(jti); found {
@@ -137,7 +137,7 @@ func (r *revoked) has(jti, clientID string) bool {
 	return found && id.number < cutOff
 }
 
-// len returns how many revocations are in the set.
+// len returns the number of revocations in the set.
 func (r *revoked) len() int {
 	n := r.tokens.size.Load() + r.clients.size.Load() + r.secrets.size.Load()
 	if r.all.Load() != 0 {
@@ -152,7 +152,7 @@ func (r *revoked) secretKey(tag uint32, clientID string) hashKey {
 	return r.secrets.hashBytes(append(key, clientID...))
 }
 
-// owner is how a client is named in live and in the values of tokens.
+// owner returns the hash of a client, as used in live, covered and tokens.
 func (r *revoked) owner(clientID string) int64 {
 	if clientID == "" {
 		return 0
@@ -160,7 +160,7 @@ func (r *revoked) owner(clientID string) int64 {
 	return int64(r.clients.hash(clientID).key >> 1)
 }
 
-// of returns how many revoked tokens of the client are in the set.
+// of returns the number of revoked tokens of the client in the set.
 func (r *revoked) of(clientID string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,7 +178,7 @@ func (r *revoked) count(owner int64, n int) {
 	}
 }
 
-// sweep drops what does not matter any more.
+// sweep drops what has expired.
 func (r *revoked) sweep() {
 	r.tokens.sweep(func(owner int64) { r.count(owner, -1) })
 	r.clients.sweep(func(int64) {})
@@ -189,6 +189,6 @@ func (r *revoked) sweep() {
 		r.all.Store(0)
 	}
 	if len(r.live) == 0 {
-		r.live = map[int64]int{} // a map that shrinks gives no memory back
+		r.live = map[int64]int{} // a Go map does not shrink
 	}
 }

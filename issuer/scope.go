@@ -19,7 +19,7 @@ func invalidTarget(description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "invalid_target", Description: description, reason: event.InvalidTarget}
 }
 
-// audience decides whom the token is for (RFC 8707, section 2).
+// audience returns the audience of the token (RFC 8707, section 2).
 func (i *Issuer) audience(c *registry.Client, resources []string) ([]string, *Error) {
 	if len(resources) == 0 {
 		switch {
@@ -30,7 +30,7 @@ func (i *Issuer) audience(c *registry.Client, resources []string) ([]string, *Er
 		case len(c.Audiences) == 0:
 			return nil, invalidTarget("the client has no audiences, so it may not get a token")
 		}
-		return nil, invalidTarget("name one or more resources: the client may use several and has no default")
+		return nil, invalidTarget("send one or more resource parameters: the client has several audiences and no default")
 	}
 	var audience []string
 	for _, r := range resources {
@@ -48,8 +48,8 @@ func (i *Issuer) audience(c *registry.Client, resources []string) ([]string, *Er
 	return audience, nil
 }
 
-// scope decides what the token allows: what was asked, all of which must be
-// allowed, or, when nothing was, all that is.
+// scope returns the scopes of the token: those that were requested, all of which must be
+// allowed, or without a scope parameter all that are allowed.
 func (i *Issuer) scope(c *registry.Client, audience []string, asked string) ([]string, *Error) {
 	if asked == "" {
 		if i.resources == nil {
@@ -65,19 +65,19 @@ func (i *Issuer) scope(c *registry.Client, audience []string, asked string) ([]s
 	}
 	scopes, err := registry.ParseScope(asked)
 	if err != nil {
-		return nil, invalidScope("scope is not a list of scopes with one space between", err)
+		return nil, invalidScope("scope is not a list of scopes separated by single spaces", err)
 	}
 	for n, s := range scopes {
 		if !slices.Contains(c.Scopes, s) || !i.known(audience, s) {
-			return nil, invalidScope("the client may not have one of the scopes for this resource", fmt.Errorf("issuer: scope %d of the request is not the client's, or not of the resource", n+1))
+			return nil, invalidScope("the client may not have one of the scopes for this resource", fmt.Errorf("issuer: scope %d of the request is not one of the client's, or not one of the resource's", n+1))
 		}
 	}
 	return scopes, nil
 }
 
-// known reports whether all of the audiences have the scope (Config.Resources).
-// With several, a scope that only one of them has could mean something else at
-// another (RFC 9068, section 5).
+// known reports whether all audiences have the scope (Config.Resources). A scope that
+// only one of several audiences has could mean something else at another (RFC 9068,
+// section 5).
 func (i *Issuer) known(audience []string, scope string) bool {
 	for _, a := range audience {
 		if i.resources != nil && !slices.Contains(i.resources[a], scope) {

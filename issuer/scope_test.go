@@ -14,7 +14,7 @@ const maxScopes = 256 // in one request (registry.ParseScope)
 
 func TestScope(t *testing.T) {
 	const (
-		malformed = "scope is not a list of scopes with one space between"
+		malformed = "scope is not a list of scopes separated by single spaces"
 		refused   = "the client may not have one of the scopes for this resource"
 	)
 	narrowed := map[string][]string{ordersAPI: {"orders:read", "orders:write", "orders:admin"}, billingAPI: {"bills:read"}}
@@ -29,42 +29,42 @@ func TestScope(t *testing.T) {
 		want            string // "-" is none
 		description     string
 	}{
-		"none asked":                {"", "", nil, "orders:read orders:write bills:read shared", ""},
-		"none asked, narrowed":      {"", "", narrowed, "orders:read orders:write", ""},
-		"none asked, other":         {"", billingAPI, narrowed, "bills:read", ""},
-		"none asked, both":          {"", ordersAPI + " " + billingAPI, both, "shared", ""},
-		"none asked, none there":    {"", "", map[string][]string{ordersAPI: {"other"}}, "-", ""},
-		"none asked, empty list":    {"", "", map[string][]string{ordersAPI: {}}, "-", ""},
-		"none asked, not listed":    {"", "", map[string][]string{billingAPI: {"bills:read"}}, "-", ""},
-		"one":                       {"orders:read", "", nil, "orders:read", ""},
-		"as asked":                  {"orders:write orders:read", "", nil, "orders:write orders:read", ""},
-		"all":                       {"orders:read orders:write bills:read", "", nil, "orders:read orders:write bills:read", ""},
-		"twice":                     {strings.Repeat(" orders:read", 2)[1:], "", nil, "orders:read", ""},
-		"narrowed":                  {"orders:read", "", narrowed, "orders:read", ""},
-		"of both":                   {"shared", ordersAPI + " " + billingAPI, both, "shared", ""},
-		"of one of both":            {"bills:read", ordersAPI + " " + billingAPI, both, "", refused},
-		"not listed":                {"orders:read", "", map[string][]string{billingAPI: {"bills:read"}}, "", refused},
-		"not allowed":               {"orders:admin", "", nil, "", refused},
-		"one of two":                {"orders:read orders:admin", "", nil, "", refused},
-		"in the API, not its":       {"orders:admin", "", narrowed, "", refused},
-		"its, not in the API":       {"bills:read", "", narrowed, "", refused},
-		"its, in the other API":     {"orders:read", billingAPI, narrowed, "", refused},
-		"capitals":                  {"Orders:read", "", nil, "", refused},
-		"part of one":               {"orders", "", nil, "", refused},
-		"star":                      {"*", "", nil, "", refused},
-		"space before":              {" orders:read", "", nil, "", malformed},
-		"space after":               {"orders:read ", "", nil, "", malformed},
-		"space alone":               {" ", "", nil, "", malformed},
-		"two spaces":                {"orders:read  orders:write", "", nil, "", malformed},
-		"tab":                       {"orders:read\torders:write", "", nil, "", malformed},
-		"quote":                     {`orders:"read"`, "", nil, "", malformed},
-		"backslash":                 {`orders\read`, "", nil, "", malformed},
-		"NUL":                       {"orders:read\x00", "", nil, "", malformed},
-		"line end":                  {"orders:read\n", "", nil, "", malformed},
-		"not ASCII":                 {"orders:lesén", "", nil, "", malformed},
-		"comma":                     {"orders:read,orders:write", "", nil, "", refused},
-		"JSON":                      {`["orders:read"]`, "", nil, "", malformed},
-		"more than anybody may ask": {strings.Join(many, " "), "", nil, "", malformed},
+		"none asked":             {"", "", nil, "orders:read orders:write bills:read shared", ""},
+		"none asked, narrowed":   {"", "", narrowed, "orders:read orders:write", ""},
+		"none asked, other":      {"", billingAPI, narrowed, "bills:read", ""},
+		"none asked, both":       {"", ordersAPI + " " + billingAPI, both, "shared", ""},
+		"none asked, none there": {"", "", map[string][]string{ordersAPI: {"other"}}, "-", ""},
+		"none asked, empty list": {"", "", map[string][]string{ordersAPI: {}}, "-", ""},
+		"none asked, not listed": {"", "", map[string][]string{billingAPI: {"bills:read"}}, "-", ""},
+		"one":                    {"orders:read", "", nil, "orders:read", ""},
+		"as asked":               {"orders:write orders:read", "", nil, "orders:write orders:read", ""},
+		"all":                    {"orders:read orders:write bills:read", "", nil, "orders:read orders:write bills:read", ""},
+		"twice":                  {strings.Repeat(" orders:read", 2)[1:], "", nil, "orders:read", ""},
+		"narrowed":               {"orders:read", "", narrowed, "orders:read", ""},
+		"of both":                {"shared", ordersAPI + " " + billingAPI, both, "shared", ""},
+		"of one of both":         {"bills:read", ordersAPI + " " + billingAPI, both, "", refused},
+		"not listed":             {"orders:read", "", map[string][]string{billingAPI: {"bills:read"}}, "", refused},
+		"not allowed":            {"orders:admin", "", nil, "", refused},
+		"one of two":             {"orders:read orders:admin", "", nil, "", refused},
+		"in the API, not its":    {"orders:admin", "", narrowed, "", refused},
+		"its, not in the API":    {"bills:read", "", narrowed, "", refused},
+		"its, in the other API":  {"orders:read", billingAPI, narrowed, "", refused},
+		"capitals":               {"Orders:read", "", nil, "", refused},
+		"part of one":            {"orders", "", nil, "", refused},
+		"star":                   {"*", "", nil, "", refused},
+		"space before":           {" orders:read", "", nil, "", malformed},
+		"space after":            {"orders:read ", "", nil, "", malformed},
+		"space alone":            {" ", "", nil, "", malformed},
+		"two spaces":             {"orders:read  orders:write", "", nil, "", malformed},
+		"tab":                    {"orders:read\torders:write", "", nil, "", malformed},
+		"quote":                  {`orders:"read"`, "", nil, "", malformed},
+		"backslash":              {`orders\read`, "", nil, "", malformed},
+		"NUL":                    {"orders:read\x00", "", nil, "", malformed},
+		"line end":               {"orders:read\n", "", nil, "", malformed},
+		"not ASCII":              {"orders:lesén", "", nil, "", malformed},
+		"comma":                  {"orders:read,orders:write", "", nil, "", refused},
+		"JSON":                   {`["orders:read"]`, "", nil, "", malformed},
+		"more than the maximum":  {strings.Join(many, " "), "", nil, "", malformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := app()
@@ -98,7 +98,7 @@ func TestAudience(t *testing.T) {
 	const (
 		malformed = "resource is not an absolute URI without fragment"
 		refused   = "the client may not get tokens for this resource"
-		several   = "name one or more resources: the client may use several and has no default"
+		several   = "send one or more resource parameters: the client has several audiences and no default"
 		none      = "the client has no audiences, so it may not get a token"
 	)
 	only, both := []string{ordersAPI}, []string{ordersAPI, billingAPI}

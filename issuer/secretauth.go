@@ -16,13 +16,13 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// secretAuth checks client secrets, for client_secret_basic and
-// client_secret_post. It alone limits attempts and computes slow hashes.
+// secretAuth checks client secrets, for client_secret_basic and client_secret_post. Only
+// it limits attempts and computes slow hashes.
 type secretAuth struct {
 	find    finder
 	atOnce  func(id string) bool // the finder needs no query, or one that goes ahead
-	queue   *fairQueue           // in which others wait
-	lockout *lockout             // nil: failures are not counted
+	queue   *fairQueue           // of the finder's queries
+	lockout *lockout             // nil: failures are not limited
 	slow    *slowHashes          // nil: chosen secrets are not accepted
 	uses    *uses
 	key     [32]byte                                         // of fingerprints; never leaves the process
@@ -46,7 +46,7 @@ func (s *secretAuth) sweep() {
 	}
 }
 
-// Causes that Observe is told. The client sees none of them.
+// Private causes: Observe gets them, the client does not.
 var (
 	errMalformed   = errors.New("issuer: malformed client id or secret")
 	errWrongSecret = errors.New("issuer: wrong or expired secret")
@@ -76,9 +76,9 @@ func (b basicAuth) read(q request) (credential, *Error) {
 	return &secretCredential{b.secretAuth, id, secret, registry.ClientSecretBasic, q.address}, nil
 }
 
-// readBasic reads an Authorization header of the Basic scheme. The id and the
-// secret are form-encoded before they are joined (RFC 6749, section 2.3.1), so
-// that the id may hold a colon.
+// readBasic parses an Authorization header of the Basic scheme. Id and secret are
+// form-encoded before they are joined (RFC 6749, section 2.3.1), so the id may contain a
+// colon.
 func readBasic(header string) (id, secret string, _ *Error) {
 	scheme, encoded, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Basic") {
@@ -120,8 +120,8 @@ type secretCredential struct {
 
 func (c *secretCredential) claimedID() string { return c.clientID }
 
-// verify finds the client and checks the secret. Every way to fail is the same
-// answer after the same work, until there have been too many failures.
+// verify finds the client and checks the secret. All failures get the same answer after
+// the same work, until there are too many of them.
 func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	if !registry.ValidID(c.clientID) || !registry.ValidSecret(c.secret) {
 		return caller{}, invalidClient(event.MalformedCredential, errMalformed)
@@ -133,8 +133,8 @@ func (c *secretCredential) verify(ctx context.Context) (caller, *Error) {
 	return c.verifyChosen(ctx)
 }
 
-// verifyGenerated is verify of a generated secret. It is apart from verifyChosen so
-// that what it needs stays on the stack.
+// verifyGenerated verifies a generated secret. It is apart from verifyChosen so that its
+// variables stay on the stack.
 func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (caller, *Error) {
 	var (
 		found  account
@@ -143,11 +143,11 @@ func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (call
 	)
 	err := c.lockout.generated(attempt{clientID: c.clientID, address: c.address}, steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
-		find: func() (looked, *Error) {
+		find: func() (lookedUp, *Error) {
 			var err *Error
 			found, err = c.find(ctx, c.clientID, c.address)
 			now = time.Now()
-			return looked{found.client != nil, found.stale}, err
+			return lookedUp{found.client != nil, found.stale}, err
 		},
 		check: func(bool) (bool, *Error) {
 			var wrong *Error
@@ -162,6 +162,7 @@ func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (call
 	return caller{found.client, found.number, secret.ID}, nil
 }
 
+// verifyChosen verifies a chosen secret.
 func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
 	var (
 		found  account
@@ -171,16 +172,16 @@ func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
 	a := attempt{c.clientID, c.address, networkOf(c.address), c.fingerprint()}
 	err := c.lockout.chosen(ctx, a, steps{
 		atOnce: func() bool { return c.atOnce(c.clientID) },
-		find: func() (looked, *Error) {
+		find: func() (lookedUp, *Error) {
 			var err *Error
 			found, err = c.find(ctx, c.clientID, c.address)
 			now = time.Now()
-			return looked{found.client != nil, found.stale}, err
+			return lookedUp{found.client != nil, found.stale}, err
 		},
 		full: func() bool { return c.queue.full(a.network) },
-		look: func() (known bool, wrong *Error) {
-			secret, known, wrong = c.lookChosen(found.client, now, a.secret)
-			return known, found.admit(c.method, wrong)
+		matchCached: func() (cached bool, wrong *Error) {
+			secret, cached, wrong = c.matchCached(found.client, now, a.secret)
+			return cached, found.admit(c.method, wrong)
 		},
 		check: func(ahead bool) (compared bool, wrong *Error) {
 			secret, compared, wrong = c.checkChosen(ctx, found.client, now, a, ahead)
@@ -194,15 +195,15 @@ func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
 	return caller{found.client, found.number, secret.ID}, nil
 }
 
-// fingerprint identifies the secret within this process, and tells nobody else anything.
+// fingerprint identifies the secret within this process. Outside it, it reveals nothing.
 func (c *secretCredential) fingerprint() string {
 	mac := hmac.New(sha256.New, c.key[:])
 	mac.Write([]byte(c.secret))
 	return string(mac.Sum(nil))
 }
 
-// admit decides on the account of a generated secret. While an unknown id from the same
-// network would be turned away, as too many of them are being looked up, so is a failure.
+// admit decides on the account of a generated secret. While the queue would refuse an
+// unknown id of the same network, a failure gets that answer too.
 func (c *secretCredential) admit(a account, failure *Error) *Error {
 	failure = a.admit(c.method, failure)
 	if failure != nil && failure.Status == http.StatusUnauthorized && c.queue.full(networkOf(c.address)) {
@@ -211,8 +212,8 @@ func (c *secretCredential) admit(a account, failure *Error) *Error {
 	return failure
 }
 
-// checkGenerated returns the client's secret of that id if it matches. It costs
-// one SHA-256 whether there is such a secret, or such a client, or not.
+// checkGenerated returns the client's secret of that id if it matches. It costs one
+// SHA-256, even if there is no such secret or no such client.
 func (c *secretCredential) checkGenerated(client *registry.Client, id string, now time.Time) (*registry.Secret, *Error) {
 	stored := current(client, now, func(s *registry.Secret) bool { return s.Generated() && s.ID == id })
 	if stored == nil {
@@ -226,8 +227,7 @@ func (c *secretCredential) checkGenerated(client *registry.Client, id string, no
 }
 
 // checkChosen returns the client's imported secret if it matches, and whether it was
-// compared. It costs one slow hash whether there is such a secret, or such a client, or
-// not.
+// compared. It costs one slow hash, even if there is no such secret or no such client.
 func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Client, now time.Time, a attempt, ahead bool) (*registry.Secret, bool, *Error) {
 	if c.slow == nil {
 		if current(client, time.Time{}, imported) == nil {
@@ -246,15 +246,16 @@ func (c *secretCredential) checkChosen(ctx context.Context, client *registry.Cli
 	return stored, true, nil
 }
 
-// lookChosen is checkChosen with the secret that matched lately, if there is one.
-func (c *secretCredential) lookChosen(client *registry.Client, now time.Time, fingerprint string) (*registry.Secret, bool, *Error) {
+// matchCached compares with the cached fingerprint of the client's imported secret. It
+// also reports whether there is one.
+func (c *secretCredential) matchCached(client *registry.Client, now time.Time, fingerprint string) (*registry.Secret, bool, *Error) {
 	if c.slow == nil {
 		return nil, false, wrongSecret()
 	}
 	stored := current(client, now, imported)
-	match, known := c.slow.look(stored, fingerprint)
+	match, cached := c.slow.matchCached(stored, fingerprint)
 	if !match {
-		return nil, known, wrongSecret()
+		return nil, cached, wrongSecret()
 	}
 	return stored, true, nil
 }
@@ -263,8 +264,8 @@ func imported(s *registry.Secret) bool { return !s.Generated() }
 
 func wrongSecret() *Error { return invalidClient(event.WrongSecret, errWrongSecret) }
 
-// current returns the last of the client's secrets that is of the kind and has
-// not expired, nil if there is none.
+// current returns the last of the client's secrets of the kind that has not expired, nil
+// if there is none.
 func current(client *registry.Client, now time.Time, kind func(*registry.Secret) bool) (found *registry.Secret) {
 	if client == nil {
 		return nil
@@ -277,6 +278,6 @@ func current(client *registry.Client, now time.Time, kind func(*registry.Secret)
 	return found
 }
 
-// noSecret is what a secret is compared with when there is nothing to compare
-// it with.
+// noSecret takes the place of a stored secret if there is none, so that the comparison
+// takes the same time.
 var _, noSecret = registry.GenerateSecret()

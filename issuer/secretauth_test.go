@@ -14,18 +14,12 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// A client that does not exist and a secret that is wrong: the same bytes, the
-// same headers, the same work, for generated secrets and for imported ones.
+// An unknown id and a wrong secret get the same bytes and headers after the same work, with
+// generated and with imported secrets.
 func TestUnknownClientLikeWrongSecret(t *testing.T) {
-	imported, err := registry.HashSecret("secret456")
-	if err != nil {
-		t.Fatal(err)
-	}
-	chosen := app()
-	chosen.ID, chosen.Secrets = "chosen", []registry.Secret{imported}
 	keyless := app()
 	keyless.ID, keyless.Secrets = "keyless", nil
-	s := newService(t, Config{ImportedSecrets: true}, app(), chosen, keyless)
+	s := newService(t, Config{ImportedSecrets: true}, app(), chosen(t, "chosen"), keyless)
 	other, _ := registry.GenerateSecret()
 	forged := withChecksum("m2m_" + appStored.ID + "_" + strings.Repeat("a", 52) + "_") // its id is that of the app's secret
 
@@ -71,21 +65,16 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 	}
 }
 
-// withChecksum makes a generated secret complete.
+// withChecksum appends the checksum of a generated secret.
 func withChecksum(body string) string {
 	lower := base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 	return body + lower.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(body))))
 }
 
 func TestImportedSecretsOff(t *testing.T) {
-	imported, err := registry.HashSecret("secret456")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, keyless := app(), app()
-	c.Secrets = []registry.Secret{imported}
+	keyless := app()
 	keyless.ID, keyless.Secrets = "keyless", nil
-	s := newService(t, Config{}, c, keyless)
+	s := newService(t, Config{}, chosen(t, "app"), keyless)
 	hashes := s.slowHashesIn(func() {
 		for id, cause := range map[string]error{"app": errNotImported, "keyless": errWrongSecret, "nobody": errUnknownClient} {
 			s.wantUnauthorized(t, s.post(form("grant_type", "client_credentials", "client_id", id, "client_secret", "secret456")), cause)
@@ -96,8 +85,8 @@ func TestImportedSecretsOff(t *testing.T) {
 	}
 }
 
-// bcrypt reads 72 bytes: what follows would not count, so a longer secret never
-// matches (hydra#1438), not while the right one is cached either.
+// bcrypt ignores what follows the first 72 bytes. A longer secret never matches
+// (hydra#1438), not even while the right one is cached.
 func TestBcryptSecret(t *testing.T) {
 	for _, plain := range []string{"secret456", strings.Repeat("x", 72)} {
 		hash, err := bcrypt.GenerateFromPassword([]byte(plain), bcrypt.MinCost)
@@ -118,8 +107,7 @@ func TestBcryptSecret(t *testing.T) {
 	}
 }
 
-// A store that gives out a secret without a hash, or with a damaged one, lets
-// nobody in (go-oauth2).
+// A stored secret with a missing or damaged hash matches nothing (go-oauth2).
 func TestDamagedHash(t *testing.T) {
 	for _, hash := range []string{
 		"", "x", "sha256:", "sha256:00", "sha256:" + strings.Repeat("g", 64), "sha256:" + strings.ToUpper(strings.TrimPrefix(appStored.Hash, "sha256:")), appStored.Hash + "00", strings.ToUpper(appStored.Hash), "$argon2id$", "$2b$10$", "$argon2id$v=19$m=0,t=0,p=0$$",

@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// sharedCalls makes callers with the same key share one call. The call goes on when
-// the first caller leaves, and its context ends when the last one has left.
+// sharedCalls makes concurrent callers with the same key share one call. The call goes
+// on when the first caller leaves. Its context ends when the last one has left.
 type sharedCalls[V any] struct {
-	stay bool // callers of a call that has begun its work wait for the end of it
+	stay bool // a caller of a call whose work has begun waits for its end
 	mu   sync.Mutex
 	all  map[string]*sharedCall[V]
 }
@@ -22,10 +22,10 @@ type sharedCall[V any] struct {
 	err     error
 }
 
-// do returns what f returns, or the cause of the context's end; begun is then whether
-// the work had begun. f runs in a goroutine of its own; its context has the values of
-// the first caller's. f calls begin before the part that counts as work, and leaves
-// that when begin returns false: all callers have left.
+// do returns what f returns, or the cause of the context's end. begun is whether the work
+// has begun. f runs in a goroutine of its own, with the values of the first caller's
+// context. It calls begin before the part that counts as work, and skips that part if
+// begin returns false, because all callers have left.
 func (g *sharedCalls[V]) do(ctx context.Context, key string, f func(ctx context.Context, begin func() bool) (V, error)) (value V, begun bool, err error) {
 	g.mu.Lock()
 	call := g.all[key]
@@ -46,8 +46,7 @@ func (g *sharedCalls[V]) do(ctx context.Context, key string, f func(ctx context.
 	return value, begun, context.Cause(ctx)
 }
 
-// leave takes a caller out, unless it has to stay, and reports whether the work has
-// begun.
+// leave removes a caller, unless it must stay, and reports whether the work has begun.
 func (g *sharedCalls[V]) leave(key string, call *sharedCall[V]) (begun bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -56,7 +55,7 @@ func (g *sharedCalls[V]) leave(key string, call *sharedCall[V]) (begun bool) {
 	}
 	if call.callers--; call.callers == 0 {
 		call.cancel()
-		g.forget(key, call) // the next caller starts anew
+		g.remove(key, call) // the next caller starts anew
 	}
 	return call.begun
 }
@@ -78,16 +77,16 @@ func (g *sharedCalls[V]) start(ctx context.Context, key string, f func(context.C
 		defer cancel()
 		call.value, call.err = f(shared, begin)
 		g.mu.Lock()
-		g.forget(key, call)
+		g.remove(key, call)
 		g.mu.Unlock()
 		close(call.done)
 	}()
 	return call
 }
 
-// forget drops a call that no new caller may join. The last one takes the map with
-// it, which does not shrink by itself.
-func (g *sharedCalls[V]) forget(key string, call *sharedCall[V]) {
+// remove drops a call that no new caller may join. The last one drops the map too,
+// because a Go map does not shrink.
+func (g *sharedCalls[V]) remove(key string, call *sharedCall[V]) {
 	if g.all[key] != call {
 		return
 	}

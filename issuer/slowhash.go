@@ -13,25 +13,25 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// slowHashes checks imported secrets. One check costs tens of milliseconds of a
-// core, so few run at once, few wait, in line by network, and a success is cached: a
-// client pays once in a while, not per token, and a flood of forged secrets cannot
-// take all cores, nor all places.
+// slowHashes checks imported secrets. One check takes tens of milliseconds of a core. So
+// few run at once, few wait, in lines by network, and a success is cached: an active
+// client pays once per verifiedFor, not per token, and a flood of forged secrets cannot
+// take all cores, nor the whole queue.
 type slowHashes struct {
 	queue   *fairQueue
 	flights sharedCalls[bool]
-	known   *bounded[[]byte] // hash, which its salt makes one client's → fingerprint of the secret that matched
+	known   *bounded[[]byte] // stored hash, unique to a client by its salt → fingerprint of the secret that matched
 	matches func(stored *registry.Secret, plain string) bool
 
-	// dummy is what the secret of an unknown client is compared with, the result
-	// ignored: the imported hash last seen, so that where all of them are of one
-	// cost, as they mostly are, an unknown client costs the same.
+	// dummy is the hash that the secret of an unknown id is compared with; the result is
+	// ignored. It is the imported hash that was seen last. If all imported hashes have one
+	// cost, as is usual, an unknown id costs the same as a client.
 	dummy atomic.Pointer[registry.Secret]
 }
 
 const (
 	slowWaiters = 64
-	slowLine    = 2 // of one network
+	slowLine    = 2 // waiters of one network
 	slowTimeout = 5 * time.Second
 	verifiedFor = 5 * time.Minute
 	maxVerified = 10_000
@@ -39,9 +39,9 @@ const (
 
 var errSlowBusy = errors.New("issuer: too many secrets are being checked")
 
-// firstDummy is the dummy of a new issuer, made once in a process.
+// firstDummy returns the dummy of a new issuer. It is made once per process.
 var firstDummy = sync.OnceValues(func() (registry.Secret, error) {
-	return registry.HashSecret("not anybody's secret")
+	return registry.HashSecret("the dummy secret")
 })
 
 func newSlowHashes() (*slowHashes, error) {
@@ -51,7 +51,7 @@ func newSlowHashes() (*slowHashes, error) {
 	}
 	h := &slowHashes{
 		queue:   newFairQueue(slowWorkers(), slowLine, slowWaiters),
-		flights: sharedCalls[bool]{stay: true}, // a hash that has begun tells what the attempt was
+		flights: sharedCalls[bool]{stay: true}, // a hash that has begun decides the attempt
 		known:   newBounded[[]byte](maxVerified, verifiedFor),
 		matches: (*registry.Secret).Matches,
 	}
@@ -59,37 +59,36 @@ func newSlowHashes() (*slowHashes, error) {
 	return h, nil
 }
 
-// slowWorkers is how many hashes run at once: half of the cores are for the
-// others.
+// slowWorkers returns how many hashes run at once. Half of the cores stay free.
 func slowWorkers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // slowCheck is a secret to check.
 type slowCheck struct {
 	clientID    string
-	stored      *registry.Secret // the imported one, nil for a client that has none or does not exist
+	stored      *registry.Secret // the imported one; nil for an unknown id or a client without one
 	plain       string
 	fingerprint string // of plain
-	network     string // where the request comes from
-	ahead       bool   // of those whose network is not trusted
+	network     string // of the request
+	ahead       bool   // of callers whose network is not trusted
 }
 
-// look compares a secret with the one that matched lately. known is whether there is
-// such a one.
-func (h *slowHashes) look(stored *registry.Secret, fingerprint string) (match, known bool) {
+// matchCached compares a secret with the cached fingerprint of the one that matched last.
+// cached is whether there is a fingerprint.
+func (h *slowHashes) matchCached(stored *registry.Secret, fingerprint string) (match, cached bool) {
 	if stored == nil {
 		return false, false
 	}
-	last, known := h.known.get(stored.Hash)
-	if match = known && hmac.Equal(last, []byte(fingerprint)); match {
-		h.known.set(stored.Hash, last) // for as long again: a client at work never queues
+	last, cached := h.known.get(stored.Hash)
+	if match = cached && hmac.Equal(last, []byte(fingerprint)); match {
+		h.known.set(stored.Hash, last) // renew the TTL: an active client never waits
 	}
-	return match, known
+	return match, cached
 }
 
-// check compares a secret with the client's imported one. It costs the same if there
-// is none, except that a secret which matched lately is not hashed again; it waits for
-// its turn like others, so that it cannot be told before. Requests with the same secret
-// share a check. compared is whether the secret was compared; the error is why not.
+// check compares a secret with the client's imported one. If there is none, it costs the
+// same. A cached secret is not hashed again, but it waits for its turn like others, so
+// that the answer time does not reveal it. Concurrent requests with the same secret share
+// a check. compared is whether the secret was compared; if not, err says why.
 func (h *slowHashes) check(ctx context.Context, c slowCheck) (match, compared bool, err error) {
 	var hash string
 	if c.stored != nil {
@@ -112,7 +111,7 @@ func (h *slowHashes) compare(c slowCheck) bool {
 		h.matches(h.dummy.Load(), c.plain)
 		return false
 	}
-	if match, _ := h.look(c.stored, c.fingerprint); match {
+	if match, _ := h.matchCached(c.stored, c.fingerprint); match {
 		return true
 	}
 	if !h.matches(c.stored, c.plain) {
@@ -122,7 +121,7 @@ func (h *slowHashes) compare(c slowCheck) bool {
 	return true
 }
 
-// gate runs f when it is its turn.
+// gate runs f when the caller has a slot of the queue.
 func (h *slowHashes) gate(ctx context.Context, network string, ahead bool, f func()) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, slowTimeout, errSlowBusy)
 	defer cancel()

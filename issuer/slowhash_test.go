@@ -15,21 +15,17 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// chosenClient has an imported secret of the cost that HashSecret gives one.
+// chosenClient returns the app with a chosen secret, whose hash costs little.
 func chosenClient(tb testing.TB, plain string) registry.Client {
 	tb.Helper()
-	s, err := registry.HashSecret(plain)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	c := app()
-	c.Secrets = []registry.Secret{s}
+	c.Secrets = []registry.Secret{quickHash(tb, plain)}
 	return c
 }
 
-// One hash for many tokens (hydra#1477), and only for the secret that matched
-// the hash that is stored now.
-func TestSlowHashRemembered(t *testing.T) {
+// One hash is enough for many tokens (hydra#1477), but only for the secret that matched the
+// current hash.
+func TestSlowHashCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := chosenClient(t, "secret456")
 		store := newStore(t, c)
@@ -49,12 +45,12 @@ func TestSlowHashRemembered(t *testing.T) {
 			ask("again", "secret456", 200, 0)
 		}
 		ask("wrong", "secret457", 401, 1)
-		ask("wrong again", "secret457", 401, 1) // a failure is not remembered
+		ask("wrong again", "secret457", 401, 1) // a failure is not cached
 		ask("right after wrong", "secret456", 200, 0)
 		time.Sleep(verifiedFor - time.Second)
 		ask("later", "secret456", 200, 0)
 		time.Sleep(2 * time.Second)
-		ask("at work, so not forgotten", "secret456", 200, 0)
+		ask("active, so still cached", "secret456", 200, 0)
 		time.Sleep(verifiedFor + time.Second)
 		ask("too late", "secret456", 200, 1)
 
@@ -78,8 +74,8 @@ func TestSlowHashRemembered(t *testing.T) {
 	})
 }
 
-// What is remembered is bounded, and is no secret.
-func TestSlowHashMemory(t *testing.T) {
+// The cache of secrets is bounded, and holds no secret in plain text.
+func TestSlowHashCacheBounded(t *testing.T) {
 	h, err := newSlowHashes()
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +83,8 @@ func TestSlowHashMemory(t *testing.T) {
 	for n := range maxVerified + 10 {
 		h.known.set(fmt.Sprint(n), []byte("x"))
 	}
-	if count := entries(h.known); count > maxVerified || count < maxVerified/4 {
-		t.Errorf("%d remembered", count)
+	if count := h.known.len(); count > maxVerified || count < maxVerified/4 {
+		t.Errorf("%d are cached", count)
 	}
 	stored := quickHash(t, "secret456")
 	if ok, _, err := h.check(t.Context(), slowCheck{stored: &stored, plain: "secret456"}); !ok || err != nil {
@@ -98,14 +94,13 @@ func TestSlowHashMemory(t *testing.T) {
 		s := &h.known.shards[i]
 		for key, element := range s.entries {
 			if strings.Contains(fmt.Sprintf("%s %s", key, s.at(element).value), "secret456") {
-				t.Error("the secret is kept")
+				t.Error("the secret is cached in plain text")
 			}
 		}
 	}
 }
 
-// However many come, so many hashes run, so many wait, and the rest are told to
-// come again.
+// A bounded number of hashes run, a bounded number wait, and the rest are refused.
 func TestSlowHashGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := newSlowHashes()
@@ -154,7 +149,7 @@ func TestSlowHashGate(t *testing.T) {
 	})
 }
 
-// Two of one network wait, however many others do.
+// At most two callers of one network wait.
 func TestSlowHashOneNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, err := newSlowHashes()
@@ -199,8 +194,8 @@ func TestSlowHashTimeout(t *testing.T) {
 	})
 }
 
-// A crowd of forged secrets fills the queue: 503 for what needs a slow hash,
-// known or not; nothing is noticed by who is remembered or has a generated one.
+// While forged secrets fill the queue, requests that need a slow hash get 503, for clients
+// and unknown ids. Cached and generated secrets work.
 func TestSlowHashCrowd(t *testing.T) {
 	known := chosenClient(t, "secret456")
 	known.ID = "known"
@@ -223,7 +218,7 @@ func TestSlowHashCrowd(t *testing.T) {
 	s.wantToken(t, ask("fresh", "secret456"))
 }
 
-// Many at once with one right secret: one hash, the others wait for it.
+// Concurrent requests with one right secret share one hash.
 func TestSlowHashShared(t *testing.T) {
 	s := newService(t, Config{ImportedSecrets: true}, chosenClient(t, "secret456"))
 	s.issuer.secrets.slow.queue = newFairQueue(1, slowLine, slowWaiters)
@@ -245,7 +240,7 @@ func TestSlowHashShared(t *testing.T) {
 	}
 }
 
-// An unknown client costs what the imported hash does that was seen last.
+// An unknown id costs the same as the imported hash that was seen last.
 func TestSlowHashDummy(t *testing.T) {
 	costly, quick := app(), app()
 	costly.ID, costly.Secrets = "costly", []registry.Secret{argonHash(t, "secret456", 256, 2)}

@@ -10,52 +10,52 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Status is what an issuer knows of its background work at one moment, for operators
-// and metrics. As JSON its errors are texts.
+// Status is a snapshot of an issuer's background work, for operators and metrics. In
+// JSON its errors are texts.
 type Status struct {
-	// Following reports whether the store's feed of changes was read within
-	// Config.MaxRevocationLag. If not, grants and guarded routes are answered 503.
-	// False before the first use.
+	// Following is whether the store's feed of changes was read within
+	// Config.MaxRevocationLag. If not, the issuer grants nothing and guards answer 503.
+	// It is false before the first use.
 	Following bool
 
-	// Lag is how long ago the last poll that reached the feed's end began. 0 when
-	// none has.
+	// Lag is how long ago the last poll that reached the end of the feed began. It is 0
+	// before the first one.
 	Lag time.Duration
 
-	// Sequence is that of the last change that was read.
+	// Sequence is the sequence up to which the feed was read.
 	Sequence int64
 
-	// FollowError is why polls fail, nil while they succeed; FollowErrorSince is when
-	// that began.
+	// FollowError is the error of the last poll, nil if it succeeded. FollowErrorSince is
+	// when polls began to fail.
 	FollowError      error
 	FollowErrorSince time.Time
 
-	// ClockOffset is by how much this machine's clock is ahead of the store's, negative
-	// when it is behind. 0 while the difference is less than a poll takes, or the store
-	// has no clock of its own. ClockError is not nil while it is more than
-	// registry.MaxClockSkew: then nothing is granted.
+	// ClockOffset is how far this machine's clock is ahead of the store's; negative:
+	// behind. It is 0 while the difference is less than a poll takes, or if the store has
+	// no clock of its own. ClockError is not nil while the offset is more than
+	// registry.MaxClockSkew; then nothing is granted.
 	ClockOffset time.Duration
 	ClockError  error
 
-	// Restoring is how many revocations are still to be written again to a feed that
-	// was set back.
+	// Restoring is how many revocations are still to be restored to a feed that was set
+	// back.
 	Restoring int
 
-	// RecordError is why it cannot be recorded when secrets were last used, and from
-	// where; nil while it can, or nobody records it. RecordErrorSince is when that
-	// began. Tokens do not depend on it.
+	// RecordError is the error of recording the last use of secrets, and the addresses of
+	// clients. It is nil while that works, or if the store records neither.
+	// RecordErrorSince is when it began. Tokens do not depend on it.
 	RecordError      error
 	RecordErrorSince time.Time
 
 	Keys jwks.KeyringStatus // of Config.Keys
 
-	CachedClients int // clients whose record is cached
-	Revocations   int // revoked tokens, and cut-offs of clients and secrets, in force
-	Lookups       int // requests that wait for a client's record to be read
-	SlowHashes    int // requests that wait for the hash of a chosen secret
+	CachedClients int // cached client records
+	Revocations   int // live revocations of tokens, and cut-offs of clients and secrets
+	Lookups       int // requests that wait for a slot to read a client record
+	SlowHashes    int // requests that wait for a slot to hash a chosen secret
 }
 
-// Status returns what the issuer knows now. It asks nobody and waits for nothing.
+// Status returns a snapshot. It reads memory only, and waits for nothing.
 func (i *Issuer) Status() Status {
 	if !i.made() {
 		return Status{FollowError: errNotMade}
@@ -86,14 +86,14 @@ func (i *Issuer) Status() Status {
 	return s
 }
 
-// Ready returns nil when all is well: the keyring is ready, and the store too if it
-// is a registry.Checker, the store's feed is followed, and this machine's clock agrees
-// with the store's. It takes at most 3 s. Its error is for operators, not for callers.
+// Ready returns nil if the keyring is ready, the store is ready (if it is a
+// registry.Checker), the store's feed is read, and this machine's clock agrees with the
+// store's. It takes at most 3 s. Its error is for operators, not for callers.
 //
-// A readiness probe should fail only for an error that is a [jwks.ErrUnavailable]:
-// no token can be granted now. Any other is of trouble while tokens are still
-// granted, such as a key store that cannot be written, and would take all replicas
-// out of service at once.
+// A readiness probe should fail only if errors.Is(err, [jwks.ErrUnavailable]): no token
+// can be granted now. With any other error tokens are still granted, for example when
+// the key store cannot be written. A probe that fails for it takes all replicas out of
+// service at once.
 func (i *Issuer) Ready(ctx context.Context) error {
 	if !i.made() {
 		return notGranting{errNotMade}
@@ -119,7 +119,7 @@ func (i *Issuer) Ready(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// notGranting marks an error of Ready as jwks.ErrUnavailable, in words of its own.
+// notGranting makes an error of Ready a jwks.ErrUnavailable, and keeps its text.
 type notGranting struct{ error }
 
 func (notGranting) Is(target error) bool { return target == jwks.ErrUnavailable }

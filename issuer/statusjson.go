@@ -2,8 +2,8 @@ package issuer
 
 import "encoding/json"
 
-// MarshalJSON writes errors as their texts, and leaves out those that are nil.
-// Texts name hosts and paths: they are for operators.
+// MarshalJSON writes errors as texts, and leaves out nil errors. The texts may name hosts
+// and paths: show them to operators only.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	return json.Marshal(struct {

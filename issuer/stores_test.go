@@ -28,7 +28,7 @@ func (f storeFunc) Once(context.Context, string, string, time.Time) (bool, error
 	return false, errStoreAway
 }
 
-// watched counts what the store is asked, and can be made to fail.
+// watched counts the calls of a store, and can make them fail.
 type watched struct {
 	*registry.Memory
 	reads, polls, writes atomic.Int64
@@ -77,14 +77,14 @@ func (w *watched) LatestNetworks(ctx context.Context, limit int) ([]registry.Cli
 	return w.memory().LatestNetworks(ctx, limit)
 }
 
-// memory is the store behind.
+// memory returns the store behind it.
 func (w *watched) memory() *registry.Memory {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.Memory
 }
 
-// swap puts another store behind.
+// swap replaces the store behind it.
 func (w *watched) swap(m *registry.Memory) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +101,7 @@ func (w *watched) before(ctx context.Context, method string) error {
 	return act(ctx, method)
 }
 
-// does sets what happens before each call; nil for nothing.
+// does sets a func to run before each call; nil for none.
 func (w *watched) does(act func(ctx context.Context, method string) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,7 +110,7 @@ func (w *watched) does(act func(ctx context.Context, method string) error) {
 
 var errDown = errors.New("pq: connection refused")
 
-// down is a store that fails at once, hung one that never answers.
+// down makes a call fail at once. hung makes it never answer.
 func down(context.Context, string) error { return errDown }
 
 func hung(ctx context.Context, _ string) error {
@@ -118,7 +118,7 @@ func hung(ctx context.Context, _ string) error {
 	return ctx.Err()
 }
 
-// at lets only one method go wrong.
+// at runs act for one method only.
 func at(method string, act func(context.Context, string) error) func(context.Context, string) error {
 	return func(ctx context.Context, called string) error {
 		if called != method {
@@ -128,7 +128,7 @@ func at(method string, act func(context.Context, string) error) func(context.Con
 	}
 }
 
-// put replaces a client in the store, and waits until the issuer knows.
+// put replaces a client in the store, and waits until the issuer has read the change.
 func (s *service) put(t *testing.T, store interface{ Put(c registry.Client) error }, c registry.Client) {
 	t.Helper()
 	if err := store.Put(c); err != nil {

@@ -12,8 +12,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// What was written before Sync counts when it returns, a cut-off and a changed
-// record too, however long ago the last poll was.
+// What was written before Sync counts when it returns: cut-offs, and changed records.
 func TestSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -59,8 +58,7 @@ func TestSync(t *testing.T) {
 	})
 }
 
-// Callers of Sync share polls, however many they are, and delay the follower by no
-// more than one.
+// Any number of callers of Sync share polls, and delay the follower by one poll at most.
 func TestSyncFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}

@@ -14,17 +14,17 @@ const (
 	tokenType = "at+jwt" // RFC 9068, section 2.1
 )
 
-var errTokenTooLarge = errors.New("issuer: the token, with its scopes and what Config.Claims returned, is larger than 16 KiB, which verifiers refuse")
+var errTokenTooLarge = errors.New("issuer: the token is larger than 16 KiB, which verifiers refuse: reduce its scopes, or what Config.Claims returned")
 
-// grant makes the token for an authenticated client, and the body that hands it
-// over (RFC 6749, section 5.1).
+// grant makes the token of an authenticated client, and the body of the answer (RFC 6749,
+// section 5.1).
 func (i *Issuer) grant(q request) (answer, *Error) {
-	// A client that was cut off could get tokens from a replica that does not know.
+	// Without the feed this replica may not know that the client was cut off.
 	if _, behind := i.feed.lag(q.context()); behind != nil {
 		return answer{}, unavailable(event.StoreUnavailable, behind)
 	}
-	// By a clock that is ahead, a token would live for longer than it may; by one that
-	// is behind, it would have expired when it is used.
+	// If the clock is ahead, tokens live too long. If it is behind, they seem expired to
+	// verifiers.
 	if off := i.feed.clock.check(); off != nil {
 		return answer{}, unavailable(event.ClockOff, off)
 	}
@@ -72,7 +72,7 @@ func (i *Issuer) sign(ctx context.Context, payload []byte) (string, *Error) {
 	token, err := i.keys.Sign(ctx, tokenType, payload)
 	switch {
 	case err != nil:
-		return "", unavailable(event.KeysUnavailable, err) // no key may sign now, or a KMS does not answer
+		return "", unavailable(event.KeysUnavailable, err) // no current key, or a KMS that does not answer
 	case len(token) > maxToken:
 		return "", serverError(event.Internal, errTokenTooLarge)
 	}

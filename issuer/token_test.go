@@ -24,8 +24,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// The tutorial case: a client and a secret that somebody chose, by form, over
-// real HTTP; and each way to get it wrong.
+// The usual case over real HTTP: a client with a chosen secret, by form; and each way to
+// get it wrong.
 func TestTutorial(t *testing.T) {
 	secret, err := registry.HashSecret("secret456")
 	if err != nil {
@@ -169,7 +169,7 @@ func TestTutorial(t *testing.T) {
 
 var accessToken = regexp.MustCompile(`"access_token":"([^"]+)"`)
 
-// RFC 9068 §2: the header, and the claims with their types, and nothing else.
+// The whole header and payload, by RFC 9068, section 2.
 func TestTokenContent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := app()
@@ -227,7 +227,7 @@ func TestTokenID(t *testing.T) {
 	for range 100 {
 		id := s.wantToken(t, s.post(appForm)).claims.ID
 		if len(id) != 38 || seen[id] {
-			t.Fatalf("jti %q is short or comes twice", id)
+			t.Fatalf("jti %q is short or repeated", id)
 		}
 		seen[id] = true
 	}
@@ -305,7 +305,7 @@ func TestSigningFails(t *testing.T) {
 	s.wantCause(t, errBroken)
 }
 
-// A request whose deadline passes while its token is being signed.
+// A request that ends before its token is signed still gets the token.
 func TestSigningTooSlow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) {
@@ -314,7 +314,7 @@ func TestSigningTooSlow(t *testing.T) {
 	}})
 	r := httptest.NewRequestWithContext(ctx, "POST", "/token", strings.NewReader(appForm))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	s.wantToken(t, s.send(r)) // it is there all the same
+	s.wantToken(t, s.send(r))
 }
 
 type namedSigner struct {

@@ -8,25 +8,26 @@ import (
 	"math"
 )
 
-// tokenID is what the jti of a token says of its grant. A cut-off at sequence S
-// refuses the tokens numbered below S, so no clock takes part in that.
+// tokenID is the information in the jti of a token. A cut-off at sequence S revokes the
+// tokens with a number below S, so no clock is involved.
 type tokenID struct {
-	// number is the sequence of the feed that the granting replica had read before
-	// it read the client's record.
+	// number is the sequence up to which the granting replica had read the feed before it
+	// read the client's record.
 	number int64
 
-	// secret is the tag of the secret that the client used, 0 if it used none.
+	// secret is the tag of the secret that the client used, 0 if it used none. See
+	// secretTag.
 	secret uint32
 }
 
-// A jti is base64url of 8 bytes of number, 4 bytes of secret tag and 16 random
+// A jti is the base64url form of 8 bytes of number, 4 bytes of secret tag and 16 random
 // bytes.
 const (
 	tokenIDBytes  = 8 + 4 + 16
 	tokenIDLength = (tokenIDBytes*8 + 5) / 6
 )
 
-// tokenIDEncoding has one text for each value.
+// tokenIDEncoding is strict, so that each value has one text.
 var tokenIDEncoding = base64.RawURLEncoding.Strict()
 
 // newTokenID returns a jti with 128 random bits.
@@ -40,8 +41,8 @@ func newTokenID(id tokenID) string {
 	return string(text[:])
 }
 
-// parseTokenID reads a jti. One of another form, such as of an earlier release,
-// has the number 0: every cut-off of its client refuses it.
+// parseTokenID parses a jti. One of another form, such as that of an earlier release, has
+// the number 0, so that every cut-off of its client revokes it.
 func parseTokenID(jti string) tokenID {
 	if len(jti) != tokenIDLength {
 		return tokenID{}
@@ -57,9 +58,9 @@ func parseTokenID(jti string) tokenID {
 	return tokenID{int64(number), binary.BigEndian.Uint32(raw[8:12])}
 }
 
-// secretTag returns the tag of a secret: 4 bytes of the hash of its id. Two
-// secrets of a client share one by chance, once in four thousand million; a
-// cut-off of one then takes the other's tokens too.
+// secretTag returns the tag of a secret: 4 bytes of the hash of its id. Two secrets of a
+// client have the same tag with a probability of 2⁻³². A cut-off of one then revokes the
+// tokens of the other too.
 func secretTag(secretID string) uint32 {
 	if secretID == "" {
 		return 0

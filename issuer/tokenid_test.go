@@ -9,7 +9,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// A jti says what it was made of; one of another form has the number 0.
+// parseTokenID returns what newTokenID got. A jti of another form has the number 0.
 func TestTokenIDRoundTrip(t *testing.T) {
 	for _, id := range []tokenID{{}, {1, 0}, {1785000000000000, 1 << 31}, {math.MaxInt64, math.MaxUint32}} {
 		jti := newTokenID(id)
@@ -39,7 +39,7 @@ func TestTokenIDRoundTrip(t *testing.T) {
 	}
 }
 
-// The tag tells the secrets of a client apart.
+// Different secrets have different tags.
 func TestSecretTag(t *testing.T) {
 	seen := map[uint32]string{secretTag(""): ""}
 	if secretTag("") != 0 {
@@ -54,7 +54,7 @@ func TestSecretTag(t *testing.T) {
 	}
 }
 
-// FuzzTokenID: a jti that is read is the only text of what it says.
+// FuzzTokenID checks that a jti that is parsed is the only text of its value.
 func FuzzTokenID(f *testing.F) {
 	seeded(f, []string{"", newTokenID(tokenID{1, 2}), newTokenID(tokenID{math.MaxInt64, math.MaxUint32}), "AAAAAAAAAAAAAAAAAAAAAA"}, func(s string) { f.Add(s) })
 	f.Fuzz(func(t *testing.T, jti string) {

@@ -9,118 +9,121 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// trustedClient is from where one client has succeeded: at most maxPlaces addresses.
+// trustedClient holds the addresses, at most maxAddresses, at which one client has
+// succeeded.
 type trustedClient struct {
-	mu     sync.Mutex
-	places []place
-	spare  level     // of the failures at other addresses of its networks
-	noting level     // of what the store is told
-	asked  time.Time // when its networks were last read from the store
+	mu        sync.Mutex
+	addresses []knownAddress
+	spare     level     // failures at other addresses of its networks
+	noting    level     // new addresses noted for the store
+	read      time.Time // when its addresses were last read from the store
 }
 
-// place is an address from which a client has succeeded.
-type place struct {
+// knownAddress is an address at which a client has succeeded.
+type knownAddress struct {
 	host     netip.Addr
 	network  netip.Prefix
 	chosen   bool      // with a chosen secret
-	last     time.Time // when it last succeeded, to touchEvery
+	last     time.Time // of the last success, accurate to touchEvery
 	recorded time.Time // when that was last noted for the store
 	failures level
 }
 
 const (
-	maxPlaces         = registry.MaxNetworks
-	recordedAddresses = 4 // of one network, as a store keeps few of a client
+	maxAddresses      = registry.MaxNetworks
+	recordedAddresses = 4 // of one network; a store keeps few of a client
 	touchEvery        = time.Hour
 	recordEvery       = 24 * time.Hour
 )
 
-// noted is how often one client's new places are noted for the store.
-var noted = allowance{maxPlaces, time.Minute}
+// noted bounds how often new addresses of one client are noted for the store.
+var noted = allowance{maxAddresses, time.Minute}
 
-func (c *trustedClient) at(host netip.Addr) *place {
-	for n := range c.places {
-		if p := &c.places[n]; p.host == host {
-			return p
+func newTrustedClient() *trustedClient { return &trustedClient{} }
+
+func (c *trustedClient) at(host netip.Addr) *knownAddress {
+	for n := range c.addresses {
+		if a := &c.addresses[n]; a.host == host {
+			return a
 		}
 	}
 	return nil
 }
 
-// knows reports whether the client has succeeded from the network, with a chosen
-// secret or any.
+// knows reports whether the client has succeeded from the network: with a chosen
+// secret, or with any.
 func (c *trustedClient) knows(network netip.Prefix, chosen bool, now time.Time) bool {
-	return slices.ContainsFunc(c.places, func(p place) bool {
-		return p.network == network && (p.chosen || !chosen) && now.Sub(p.last) < trustFor
+	return slices.ContainsFunc(c.addresses, func(a knownAddress) bool {
+		return a.network == network && (a.chosen || !chosen) && now.Sub(a.last) < trustFor
 	})
 }
 
-// fresh reports whether a success at the host changes nothing.
+// fresh reports whether a success at the host would change nothing.
 func (c *trustedClient) fresh(host netip.Addr, chosen bool, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p := c.at(host)
-	return p != nil && (p.chosen || !chosen) && now.Sub(p.last) < touchEvery
+	a := c.at(host)
+	return a != nil && (a.chosen || !chosen) && now.Sub(a.last) < touchEvery
 }
 
-// add keeps a success. It returns nil where another place is worth more.
-func (c *trustedClient) add(host netip.Addr, chosen bool, at time.Time) *place {
-	p := c.at(host)
-	if p == nil {
-		made := place{host: host, network: prefixOf(host), chosen: chosen}
-		if len(c.places) < maxPlaces {
-			c.places = append(c.places, made)
-			p = &c.places[len(c.places)-1]
-		} else if p = c.least(); p.chosen && !chosen {
+// add adds a success. It returns nil if all addresses that are kept are worth more.
+func (c *trustedClient) add(host netip.Addr, chosen bool, at time.Time) *knownAddress {
+	a := c.at(host)
+	if a == nil {
+		made := knownAddress{host: host, network: prefixOf(host), chosen: chosen}
+		if len(c.addresses) < maxAddresses {
+			c.addresses = append(c.addresses, made)
+			a = &c.addresses[len(c.addresses)-1]
+		} else if a = c.least(); a.chosen && !chosen {
 			return nil
 		} else {
-			if p.network == made.network {
-				made.recorded = p.recorded // few of one network are
+			if a.network == made.network {
+				made.recorded = a.recorded // only recordedAddresses of a network are recorded
 			}
-			*p = made
+			*a = made
 		}
 	}
-	p.chosen = p.chosen || chosen
-	if p.last.Before(at) {
-		p.last = at
+	a.chosen = a.chosen || chosen
+	if a.last.Before(at) {
+		a.last = at
 	}
-	return p
+	return a
 }
 
-// least returns the place that is given up for another: one of a generated secret, else
-// one of the network that has most, and of these the oldest.
-func (c *trustedClient) least() *place {
+// least returns the address to evict: one of a generated secret first, then one of the
+// network with the most addresses, then the oldest.
+func (c *trustedClient) least() *knownAddress {
 	of := map[netip.Prefix]int{}
-	for n := range c.places {
-		of[c.places[n].network]++
+	for n := range c.addresses {
+		of[c.addresses[n].network]++
 	}
-	worse := func(p, q *place) bool {
+	worse := func(a, b *knownAddress) bool {
 		switch {
-		case p.chosen != q.chosen:
-			return q.chosen
-		case of[p.network] != of[q.network]:
-			return of[p.network] > of[q.network]
+		case a.chosen != b.chosen:
+			return b.chosen
+		case of[a.network] != of[b.network]:
+			return of[a.network] > of[b.network]
 		}
-		return p.last.Before(q.last)
+		return a.last.Before(b.last)
 	}
-	least := &c.places[0]
-	for n := range c.places {
-		if p := &c.places[n]; worse(p, least) {
-			least = p
+	least := &c.addresses[0]
+	for n := range c.addresses {
+		if a := &c.addresses[n]; worse(a, least) {
+			least = a
 		}
 	}
 	return least
 }
 
-// note reports whether a success at the place is to be recorded.
-func (c *trustedClient) note(p *place, now time.Time) bool {
-	if now.Sub(p.recorded) < recordEvery {
+// note reports whether a success at the address is to be recorded.
+func (c *trustedClient) note(a *knownAddress, now time.Time) bool {
+	if now.Sub(a.recorded) < recordEvery {
 		return false
 	}
-	if p.recorded.IsZero() {
+	if a.recorded.IsZero() {
 		recorded := 0
-		for n := range c.places {
-			if q := &c.places[n]; q.network == p.network && !q.recorded.IsZero() {
+		for n := range c.addresses {
+			if b := &c.addresses[n]; b.network == a.network && !b.recorded.IsZero() {
 				recorded++
 			}
 		}
@@ -129,13 +132,13 @@ func (c *trustedClient) note(p *place, now time.Time) bool {
 		}
 		c.noting.use(noted, now)
 	}
-	p.recorded = now
+	a.recorded = now
 	return true
 }
 
-// forget has the next success at the host noted again.
-func (c *trustedClient) forget(host netip.Addr) {
-	if p := c.at(host); p != nil {
-		p.recorded, p.last = time.Time{}, p.last.Add(-touchEvery)
+// renote makes the next success at the host be noted again.
+func (c *trustedClient) renote(host netip.Addr) {
+	if a := c.at(host); a != nil {
+		a.recorded, a.last = time.Time{}, a.last.Add(-touchEvery)
 	}
 }

@@ -2,10 +2,10 @@ package issuer
 
 import "time"
 
-// turns spreads the guesses at each client over time: a burst, then one in
-// attemptEvery for all networks together. After the burst a network that is refused
-// gets a turn of its own, after those of the networks before it, and the answer says
-// when that is. So a network that sends one request gets as many turns as one that
+// turns spreads the guesses at each client over time: a burst, then one per
+// attemptEvery for all networks together. After the burst, a refused network gets a
+// turn of its own, behind the networks that were refused earlier. The answer says when
+// the turn is. So a network that sends one request gets as many turns as one that
 // sends thousands.
 type turns struct {
 	clients *meters
@@ -15,21 +15,21 @@ type turns struct {
 const (
 	attemptEvery = 5 * time.Second
 	turnKept     = 2 * time.Minute  // how long a turn can be taken
-	longestWait  = 10 * time.Minute // no turn is given later than that
+	longestWait  = 10 * time.Minute // until the latest turn that is given
 	maxBuckets   = 1 << 16
 )
 
 func newTurns(attempts int) *turns {
 	a := allowance{attempts, attemptEvery}
 	return &turns{
-		clients: newMeters(a, time.Duration(attempts)*attemptEvery+longestWait+time.Hour),
+		clients: newMeters(a),
 		given:   newBounded[time.Time](maxBuckets, longestWait+turnKept),
 	}
 }
 
-// reserve reserves an attempt of the network to try a secret, of which it is told a
-// fingerprint: a free one, or its turn. It returns nil and how long to wait when there
-// is neither.
+// reserve reserves an attempt of the network to try a secret: one of the burst, or the
+// network's turn. secret is a fingerprint. Without either it returns nil and how long
+// to wait.
 func (t *turns) reserve(client, network, secret string) (r *reservation, wait time.Duration) {
 	t.clients.at(client, func(at *meter, now time.Time) {
 		if r = at.join(secret); r != nil {
@@ -61,9 +61,9 @@ func (t *turns) take(turn string, now time.Time) bool {
 	return true
 }
 
-// wait returns how long it is until the turn, more than 0. One that was not given yet
-// is given, unless that would be too late. next is how long it is until one more
-// attempt is allowed.
+// wait returns the time until the network's turn, more than 0. A network without one is
+// given the next turn, unless that is later than longestWait. next is the time until
+// one more attempt is allowed.
 func (t *turns) wait(at *meter, turn string, next time.Duration, now time.Time) time.Duration {
 	if begins, ok := t.given.get(turn); ok && !now.After(begins.Add(turnKept)) {
 		return max(1, begins.Sub(now))

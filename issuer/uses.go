@@ -9,10 +9,10 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// uses collects when secrets were last used, for a store that records that.
-// Clients do not wait for the write. A crash loses half a minute.
+// uses collects when secrets were last used, for a store that records that. Clients do
+// not wait for the write. A crash loses up to flushEvery.
 type uses struct {
-	recorder registry.UseRecorder // nil: the store does not
+	recorder registry.UseRecorder // nil: the store does not record it
 	mu       sync.Mutex
 	last     map[[2]string]time.Time
 }
@@ -36,7 +36,8 @@ func (u *uses) note(clientID, secretID string, now time.Time) {
 	}
 }
 
-// flush hands the batch over. What cannot be written is kept for the next time.
+// flush writes what was collected to the store. What cannot be written is kept for the
+// next flush.
 func (u *uses) flush(ctx context.Context) error {
 	u.mu.Lock()
 	last := u.last

@@ -16,7 +16,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// used is a store that keeps when secrets were used.
+// used is a store that records when secrets were used.
 type used struct {
 	*watched
 	mu      sync.Mutex
@@ -30,7 +30,7 @@ func (u *used) SecretsUsed(ctx context.Context, batch []registry.SecretUse) erro
 	return u.before(ctx, "SecretsUsed")
 }
 
-// taken is what came since it was last asked for.
+// taken returns the uses that were written since the last call.
 func (u *used) taken() []registry.SecretUse {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -42,8 +42,8 @@ func (u *used) taken() []registry.SecretUse {
 	return all
 }
 
-// Of each secret the last use, within a minute, never while a client waits; and
-// what is left at Close.
+// The last use of each secret is written within a minute, and at Close. Clients do not wait
+// for it.
 func TestSecretsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		second, stored := registry.GenerateSecret()
@@ -94,8 +94,8 @@ func TestSecretsUsed(t *testing.T) {
 	})
 }
 
-// A store that is slow to write them, or fails to, holds up neither tokens nor
-// revocations, nor Close for long; a use that is lost is made up for by the next.
+// A store that writes uses slowly, or fails to, delays neither tokens nor revocations, and
+// Close only for a bounded time.
 func TestSecretsUsedSlowly(t *testing.T) {
 	for name, act := range map[string]func(context.Context, string) error{
 		"down": down,
@@ -134,8 +134,8 @@ func (f recorderFunc) SecretsUsed(ctx context.Context, uses []registry.SecretUse
 	return f(ctx, uses)
 }
 
-// However many secrets are used, a bounded number is kept, also when they could not
-// be written; and none for a store that does not record them.
+// A bounded number of uses is kept, even when they cannot be written. For a store that does
+// not record them none is kept.
 func TestUsesBounded(t *testing.T) {
 	var batch []registry.SecretUse
 	u := &uses{last: map[[2]string]time.Time{}, recorder: recorderFunc(func(_ context.Context, b []registry.SecretUse) error {
@@ -161,6 +161,6 @@ func TestUsesBounded(t *testing.T) {
 	s := newService(t, Config{Store: &watched{Memory: newStore(t, app())}})
 	s.wantToken(t, s.post(appForm))
 	if got := len(s.issuer.uses.last); got != 0 {
-		t.Errorf("%d uses are kept for nobody", got)
+		t.Errorf("%d uses are kept for a store that does not record them", got)
 	}
 }

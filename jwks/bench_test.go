@@ -66,7 +66,7 @@ func BenchmarkReaderStall(b *testing.B) {
 					}
 					_ = r.update(b.Context(), r.plan)
 					v := r.snapshot.Load()
-					_ = r.show(&v.state, nil, v.read) // a new view, as after a rotation
+					_ = r.show(&v.state, nil, v.read) // a new snapshot, as after a rotation
 					remote.mu.Lock()
 					remote.begin(b.Context(), time.Now(), true)
 					remote.mu.Unlock()

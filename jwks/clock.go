@@ -8,63 +8,67 @@ import (
 	"time"
 )
 
-// This file judges this replica's clock. A wall clock can be set wrong, so it is no
-// authority for what cannot be undone, such as dropping a key.
+// This file judges this replica's clock. A wall clock can be wrong, so it does not
+// decide what cannot be undone, such as dropping a key.
 //
-// With a ClockStore the store's clock judges whether a replica may plan and write. It
-// may be the clock of this host, so it is no authority either. Time is what has passed
-// on the monotonic clock: a jump of the wall clock against it counts as time passed
-// for refusing, and as not passed for the timetable, until the clock has run
-// steadily for steadyFor. So does a gap of more than steadyFor between the last write
-// and a start: either the machine was off, or the clock is wrong.
+// With a ClockStore, a replica plans and writes only while its clock agrees with the
+// store's. Both may be the clock of one host, so that is not enough. The timetable
+// therefore follows the monotonic clock. When the wall clock jumps against it, the
+// jump counts as elapsed time for refusing old snapshots, and as no time for the
+// timetable, until the clock has run steadily for steadyFor.
+//
+// A start more than steadyFor after the last write is treated as a jump too: either
+// the machine was off, or the clock is wrong.
 
 // ClockStore is a [KeyStore] with a clock that all replicas share, such as a
-// database's. A replica whose own clock differs by more than Policy.Skew plans and
-// writes nothing, and says so.
+// database's. A replica whose own clock differs by more than Policy.Skew plans
+// nothing, writes nothing, and reports it.
 type ClockStore interface {
 	KeyStore
 
-	// Now returns the time by the store's clock. The error is
-	// errors.ErrUnsupported if it has no clock but this machine's.
+	// Now returns the time of the store's clock. The error is [errors.ErrUnsupported]
+	// if the store has no clock but this machine's.
 	Now(ctx context.Context) (time.Time, error)
 }
 
-// steadyFor is how long a clock that has jumped must run without another jump
-// before the timetable believes it.
+// steadyFor is how long a clock that has jumped must run without another jump before
+// the timetable follows it.
 const steadyFor = 24 * time.Hour
 
-// clock is this replica's wall clock, and what is thought of it.
+// clock is this replica's wall clock and its trusted time: the time that the
+// timetable follows.
 type clock struct {
-	skew atomic.Int64 // added to the wall clock, by tests
-	late atomic.Int64 // by how much the wall clock is behind the time that is believed
+	skew atomic.Int64 // added to the wall clock in tests
+	late atomic.Int64 // by how much the wall clock is behind the trusted time
 
-	// anchor is a moment of the monotonic clock, and the time that was believed
-	// then.
+	// anchor is a reading of the monotonic clock, and the trusted time at that
+	// moment.
 	anchor atomic.Pointer[anchor]
 
-	// The rest is used by one update at a time.
-	since   time.Time     // from when on the wall clock has run steadily, on the monotonic clock
-	jumped  bool          // and it is not believed yet
-	by      time.Duration // by how much it was off then
-	started bool          // the start was the jump: the time that is believed may be too early
-	from    time.Time     // the time that was believed until the wall clock was; zero once the timetable knows
+	// The fields below are used by one update at a time.
+	since   time.Time     // when the wall clock began to run steadily, by the monotonic clock
+	jumped  bool          // the wall clock has jumped and is not trusted yet
+	by      time.Duration // by how much it jumped
+	started bool          // the start counts as the jump: the trusted time may be too early
+	from    time.Time     // the trusted time before it leapt to the wall clock; zero once the timetable has followed
 }
 
 type anchor struct{ at, base time.Time }
 
-// wall is this replica's wall clock, which goes on while a machine sleeps.
+// wall returns the wall clock's time. It runs while a machine sleeps.
 func (c *clock) wall() time.Time {
 	return time.Now().Round(0).UTC().Add(time.Duration(c.skew.Load()))
 }
 
-// latest is the time for refusing: nothing that is later can be right.
+// latest returns the later of the wall clock and the trusted time. Nothing may have
+// been written after it.
 func (c *clock) latest() time.Time {
 	return c.wall().Add(time.Duration(c.late.Load()))
 }
 
-// steady is the time that is believed: that of the last update, and what has passed
-// since. It is for what cannot be undone, such as dropping a key, and it says which key
-// signs, whatever the wall clock says since the last update.
+// steady returns the trusted time: that of the last update plus what has passed since
+// on the monotonic clock. It decides what cannot be undone, such as dropping a key,
+// and which key signs.
 func (c *clock) steady() time.Time {
 	a := c.anchor.Load()
 	if a == nil {
@@ -77,16 +81,16 @@ func (c *clock) set(ahead time.Duration) {
 	c.late.Store(int64(max(-ahead, 0)))
 }
 
-// restart makes base the time that is believed now.
+// restart makes base the trusted time of this moment.
 func (c *clock) restart(base time.Time) { c.anchor.Store(&anchor{time.Now(), base}) }
 
-// jump begins a time in which the wall clock, off by that much, is not believed.
+// jump stops trusting the wall clock, which is off by that much.
 func (c *clock) jump(off time.Duration) {
 	c.since, c.jumped, c.by = time.Now(), true, off
 	c.set(off)
 }
 
-// believe makes a moment the time.
+// believe makes a moment the trusted time, and trusts the wall clock again.
 func (c *clock) believe(moment time.Time) {
 	if c.jumped {
 		c.from = c.steady()
@@ -96,19 +100,21 @@ func (c *clock) believe(moment time.Time) {
 	c.set(0)
 }
 
-// leapt returns the time that was believed until the wall clock was believed again,
-// if the timetable has not been told yet.
+// leapt returns the trusted time before it leapt to the wall clock, if the timetable
+// has not followed yet.
 func (c *clock) leapt() (from time.Time, ok bool) { return c.from, !c.from.IsZero() }
 
+// planned notes that the timetable has followed a leap.
 func (c *clock) planned() { c.from = time.Time{} }
 
-// judgeSteady compares the wall clock with the monotonic one.
+// judgeSteady compares the wall clock with the monotonic clock.
 func (c *clock) judgeSteady(tolerance time.Duration) error {
 	return c.follow(c.wall(), tolerance)
 }
 
-// follow compares a moment, which is now by a clock that may jump, with the monotonic
-// clock.
+// follow compares a moment, which is now by a clock that may jump, with the trusted
+// time. It follows small differences, and a jump once the clock has run steadily for
+// steadyFor.
 func (c *clock) follow(moment time.Time, tolerance time.Duration) error {
 	if c.anchor.Load() == nil {
 		c.since = time.Now()
@@ -127,13 +133,13 @@ func (c *clock) follow(moment time.Time, tolerance time.Duration) error {
 	}
 	c.set(off)
 	if c.started {
-		return fmt.Errorf("jwks: this machine's clock is %v later than the last write of the keys: if it is right, this ends by itself when it has run steadily for %v, and else when it is set right; until then keys rotate by the time that has passed", off.Round(time.Second), steadyFor)
+		return fmt.Errorf("jwks: this machine's clock is %v later than the last write of the keys: if it is wrong, set it; if it is right, it is trusted after %v of steady running; until then keys rotate by the time elapsed since that write", off.Round(time.Second), steadyFor)
 	}
-	return fmt.Errorf("jwks: this machine's clock has moved by %v against the time that has passed: until it has run steadily for %v, keys rotate by the time that has passed", off.Round(time.Second), steadyFor)
+	return fmt.Errorf("jwks: this machine's clock has jumped by %v: it is trusted again after %v of steady running; until then keys rotate by the time elapsed", off.Round(time.Second), steadyFor)
 }
 
-// doubtStart begins with the time of the last write, if the wall clock shows much
-// more.
+// doubtStart makes the time of the last write the trusted time, if the wall clock is
+// later by more than steadyFor.
 func (c *clock) doubtStart(written time.Time) (doubted bool) {
 	gap := c.wall().Sub(written)
 	if gap <= steadyFor {
@@ -145,8 +151,8 @@ func (c *clock) doubtStart(written time.Time) (doubted bool) {
 	return true
 }
 
-// judgeBy compares the wall clock with the store's. moment is the time by the
-// store's clock, read between the two wall times.
+// judgeBy compares the wall clock with the store's. moment is the store's time, read
+// between the two wall times before and after.
 func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration) (held bool, off error) {
 	var ahead time.Duration
 	switch {
@@ -161,10 +167,10 @@ func (c *clock) judgeBy(before, moment, after time.Time, tolerance time.Duration
 		return false, moved
 	}
 	c.set(after.Sub(c.steady()))
-	return true, fmt.Errorf("jwks: this machine's clock differs from the key store's by %v, which is more than Policy.Skew: set it right; until then this replica plans no keys and writes none", ahead.Round(time.Millisecond))
+	return true, fmt.Errorf("jwks: this machine's clock differs from the key store's by %v, which is more than Policy.Skew: set it; until then this replica plans no keys and writes nothing", ahead.Round(time.Millisecond))
 }
 
-// judge judges the clock of this replica. held is true while it must not plan.
+// judge judges this replica's clock. held is true while the replica must not plan.
 func (r *Keyring) judge(ctx context.Context) (held bool, off error) {
 	if store, ok := r.store.(ClockStore); ok {
 		before := r.clock.wall()
@@ -182,7 +188,7 @@ func (r *Keyring) judge(ctx context.Context) (held bool, off error) {
 
 func (r *Keyring) tolerance() time.Duration { return max(r.policy.Skew, time.Second) }
 
-// doubt judges the clock at the start, by what was stored.
+// doubt judges the clock at the start by the time of the last write.
 func (r *Keyring) doubt(s *state) error {
 	if r.compared || len(s.Keys) == 0 || !r.clock.doubtStart(s.Written) {
 		return nil
@@ -190,19 +196,18 @@ func (r *Keyring) doubt(s *state) error {
 	return r.clock.judgeSteady(r.tolerance())
 }
 
-// sure reports whether this replica's clock is the right one, as far as that can be
-// known.
+// sure reports whether this replica's clock is right, as far as it can know.
 func (r *Keyring) sure() bool {
 	return !r.clock.jumped && (r.compared || time.Since(r.clock.since) >= steadyFor)
 }
 
-// harmless is the error of a clock that moved forward by a time in which nothing was
-// to be dropped, as when a machine slept. Ready does not tell it.
+// harmless is the error of a clock that moved forward by a time in which no key was
+// to be dropped, such as after a machine slept. Ready leaves it out.
 type harmless struct{ error }
 
 func (h harmless) Unwrap() error { return h.error }
 
-// weigh makes an error of the clock harmless if it is.
+// weigh marks an error of the clock as harmless if it is.
 func (r *Keyring) weigh(off error, s *state) error {
 	if off == nil || r.held || r.clock.late.Load() > 0 || len(s.Keys) == 0 {
 		return off
@@ -214,17 +219,14 @@ func (r *Keyring) weigh(off error, s *state) error {
 	return harmless{off}
 }
 
-// agreed is the time on which the replicas that share a state agree: the later of
-// this replica's clock and that of the writer. A replica whose clock is behind
-// does not go back to a key that the others have left.
+// agreed returns the time on which the replicas that share a state agree: the later
+// of the trusted time and the time of the last write. So a replica whose clock is
+// behind does not go back to a key that the others have left.
 func (r *Keyring) agreed(s *state) time.Time { return later(s.Written, r.clock.steady()) }
 
-// signingTime is agreed for the question which key signs. A replica whose clock was
-// set back must not go on signing with a key that the others are about to drop.
-func (r *Keyring) signingTime(s *state) time.Time { return later(s.Written, r.clock.steady()) }
-
-// elapsed is the greater of the times that passed on the wall clock and on the
-// monotonic one, which stands still while a machine sleeps.
+// elapsed returns the time since a reading by the wall clock or by the monotonic
+// clock, whichever is longer. The monotonic clock does not move while a machine
+// sleeps.
 func (r *Keyring) elapsed(since reading) time.Duration {
 	now := time.Now()
 	wall := now.Round(0).Sub(since.at.Round(0)) + time.Duration(r.clock.skew.Load()) - since.skew

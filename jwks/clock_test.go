@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,16 +12,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// timedShelf is a shelf with a clock.
-type timedShelf struct {
-	*shelf
-	err error
-}
-
-func (s timedShelf) Now(context.Context) (time.Time, error) { return time.Now(), s.err }
-
-// With a store's clock, a replica whose clock is off writes nothing, and disturbs
-// nobody.
+// With a store's clock, a replica whose clock is off writes nothing. The others do
+// not notice it.
 func TestClockOffFromTheStores(t *testing.T) {
 	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
 		t.Run(off.String(), func(t *testing.T) {
@@ -32,15 +23,13 @@ func TestClockOffFromTheStores(t *testing.T) {
 				if r, err := openSkewed(t.Context(), store, Policy{}, off); r != nil || err == nil || !strings.Contains(err.Error(), "clock") {
 					t.Errorf("it made the first keys: %v", err)
 				}
-				healthy := sure(Open(t.Context(), store, Policy{}))
-				defer healthy.Close()
-				wrong := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-				defer wrong.Close()
+				healthy := opened(t, store, Policy{})
+				wrong := opened(t, store, Policy{Observe: heard.observe})
 				kid := signedBy(t, healthy)
 				signedBy(t, wrong)
 				time.Sleep(5 * time.Minute)
 				kids, before := publishedBy(t, healthy), store.get()
-				wrong.clock.skew.Store(int64(off))
+				setClock(wrong, off)
 				time.Sleep(5 * time.Minute)
 				synctest.Wait()
 				if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
@@ -65,7 +54,7 @@ func TestClockOffFromTheStores(t *testing.T) {
 				if err := healthy.Ready(t.Context()); err != nil {
 					t.Error(err)
 				}
-				wrong.clock.skew.Store(0)
+				setClock(wrong, 0)
 				time.Sleep(time.Minute)
 				synctest.Wait()
 				if e := heard.one(t); e.Reason != "" {
@@ -77,15 +66,14 @@ func TestClockOffFromTheStores(t *testing.T) {
 }
 
 func TestStoreWithoutAClock(t *testing.T) {
-	r := sure(Open(t.Context(), sure(Sealed(timedShelf{&shelf{}, fmt.Errorf("SQLite: %w", errors.ErrUnsupported)}, "issuer", kek(1))), Policy{}))
-	defer r.Close()
+	r := opened(t, sure(Sealed(timedShelf{&shelf{}, fmt.Errorf("SQLite: %w", errors.ErrUnsupported)}, "issuer", kek(1))), Policy{})
 	if err := r.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
 // Without a store's clock, a jump of the wall clock moves nothing on until it has
-// run steadily for a day. One that comes back in time leaves no trace.
+// run steadily for a day. A jump that is undone before that has no effect.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
@@ -95,12 +83,11 @@ func TestClockJumps(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var heard listener
 					store := &shelf{}
-					r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-					defer r.Close()
+					r := opened(t, store, Policy{Observe: heard.observe, Poll: slowPoll})
 					kid := signedBy(t, r)
 					time.Sleep(2 * time.Hour)
 					kids := publishedBy(t, r)
-					r.clock.skew.Store(int64(off))
+					setClock(r, off)
 					time.Sleep(time.Hour)
 					synctest.Wait()
 					if got := signedBy(t, r); got != kid || len(publishedBy(t, r)) != len(kids) {
@@ -119,8 +106,8 @@ func TestClockJumps(t *testing.T) {
 						t.Errorf("%+v", p)
 					}
 					if healed {
-						r.clock.skew.Store(0)
-						time.Sleep(time.Minute)
+						setClock(r, 0)
+						time.Sleep(slowPoll)
 						synctest.Wait()
 						if e := heard.one(t); e.Reason != "" {
 							t.Errorf("%+v", e)
@@ -150,29 +137,10 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// rotates checks that a keyring of the default timetable is well and goes on.
-func rotates(t *testing.T, r *Keyring) {
-	t.Helper()
-	kid := signedBy(t, r)
-	for begun := time.Now(); time.Since(begun) < 40*day; time.Sleep(time.Hour) {
-		got := signedBy(t, r)
-		if err := r.Ready(t.Context()); err != nil {
-			t.Fatalf("after %v: Ready: %v", time.Since(begun), err)
-		}
-		if _, err := r.Key(t.Context(), kid, ""); got != kid && err != nil {
-			t.Fatalf("after %v: the key that has just signed: %v", time.Since(begun), err)
-		}
-		kid = got
-	}
-	if s := r.Status(); s.NextSigns.Sub(r.clock.wall()) > 31*day || s.NextKey == "" {
-		t.Errorf("the timetable stands still: %+v", s)
-	}
-}
-
 // A replica that starts without a store's clock, long after the last write, cannot
-// know whether the machine was off or its clock is wrong. It signs at once. If the
-// clock is wrong nothing is destroyed, and with a right one it is well again. If it
-// is right, all is as ever after a day.
+// know whether the machine was off or its clock is wrong. It signs at once. A wrong
+// clock destroys nothing, and once it is set right the replica is ready again. If the
+// clock is right, the timetable follows it after a day.
 func TestStartWithTheClockAhead(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []bool{true, false} {
@@ -182,7 +150,7 @@ func TestStartWithTheClockAhead(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var heard listener
 					store := &shelf{}
-					before := sure(Open(t.Context(), store, Policy{}))
+					before := sure(Open(t.Context(), store, Policy{Poll: slowPoll}))
 					kid := signedBy(t, before)
 					time.Sleep(20 * day)
 					kids := publishedBy(t, before)
@@ -192,7 +160,7 @@ func TestStartWithTheClockAhead(t *testing.T) {
 						time.Sleep(off)
 						off = 0
 					}
-					r := sure(openSkewed(t.Context(), store, sure(Policy{Observe: heard.observe}.withDefaults()), off))
+					r := sure(openSkewed(t.Context(), store, sure(Policy{Observe: heard.observe, Poll: slowPoll}.withDefaults()), off))
 					defer r.Close()
 					for begun := time.Now(); time.Since(begun) < 10*time.Hour; time.Sleep(time.Hour) {
 						if got := signedBy(t, r); got != kid || !slices.Equal(publishedBy(t, r), kids) {
@@ -210,8 +178,8 @@ func TestStartWithTheClockAhead(t *testing.T) {
 						t.Errorf("Ready: %v", err)
 					}
 					if wrong {
-						r.clock.skew.Store(0)
-						time.Sleep(time.Minute)
+						setClock(r, 0)
+						time.Sleep(slowPoll)
 						if got := signedBy(t, r); got != kid {
 							t.Errorf("%s signs", got)
 						}
@@ -235,17 +203,17 @@ func TestStartWithTheClockAhead(t *testing.T) {
 	}
 }
 
-// Restarts of a replica that runs, and a machine that is off over a weekend, are no
-// reason for a word of Ready, and keys rotate through daily restarts.
+// Ready reports no error after daily restarts, nor after a weekend in which the machine
+// is off. Keys rotate in spite of daily restarts.
 func TestDailyRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		signers := map[string]bool{}
 		for range 100 {
-			r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-			for range 20 {
+			r := sure(Open(t.Context(), store, Policy{Poll: slowPoll}))
+			for range 5 {
 				signers[signedBy(t, r)] = true
-				time.Sleep(time.Hour)
+				time.Sleep(4 * time.Hour)
 			}
 			if err := r.Ready(t.Context()); err != nil {
 				t.Error(err)
@@ -257,8 +225,7 @@ func TestDailyRestarts(t *testing.T) {
 			t.Errorf("%d keys signed in 100 days", len(signers))
 		}
 		time.Sleep(60 * time.Hour)
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		signedBy(t, r)
 		if err := r.Ready(t.Context()); err != nil {
 			t.Error(err)
@@ -266,14 +233,13 @@ func TestDailyRestarts(t *testing.T) {
 	})
 }
 
-// A replica that is started with a clock that is ahead writes a state from the
-// future. The others keep theirs, and put it right. A Rotate in it is kept.
+// A replica whose clock is ahead starts and writes a state from the future. The others
+// keep their own state and write it back. A Rotate in the newer state is kept.
 func TestStateFromTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe})
 		kid := signedBy(t, r)
 		time.Sleep(time.Hour)
 		kids := publishedBy(t, r)
@@ -290,8 +256,7 @@ func TestStateFromTheFuture(t *testing.T) {
 		if got := publishedBy(t, ahead); !slices.Equal(got, kids) {
 			t.Errorf("the replica that is ahead publishes %q", got)
 		}
-		fresh := sure(Open(t.Context(), store, Policy{}))
-		defer fresh.Close()
+		fresh := opened(t, store, Policy{})
 		if got := signedBy(t, fresh); got != kid {
 			t.Errorf("a replica that starts signs with %s", got)
 		}
@@ -314,9 +279,9 @@ func TestStateFromTheFuture(t *testing.T) {
 	})
 }
 
-// A replica that starts on a state from the future, with nobody to put it right,
-// signs with a key that is published, and says so. It ends by itself when the clock
-// has run steadily for a day, at once with a store's clock, and by Adopt.
+// A replica that starts alone on a state from the future signs with a published key
+// and reports it. That ends when the clock has run steadily for a day, at once with a
+// store's clock, and by Adopt.
 func TestStartOnAStateFromTheFuture(t *testing.T) {
 	for _, end := range []string{"by itself", "store's clock", "Adopt"} {
 		t.Run(end, func(t *testing.T) {
@@ -329,8 +294,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 				if end == "store's clock" {
 					store = timedShelf{shelf: shelf}
 				}
-				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute}))
-				defer r.Close()
+				r := opened(t, store, Policy{Observe: heard.observe, Poll: slowPoll})
 				kid := signedBy(t, r)
 				if e := heard.one(t); e.Reason != event.ClockOff || !strings.Contains(e.Err.Error(), "Adopt") {
 					t.Errorf("%+v", e)
@@ -357,7 +321,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 						}
 					}
 				}
-				time.Sleep(10 * time.Minute)
+				time.Sleep(slowPoll)
 				if got := signedBy(t, r); got != kid {
 					t.Errorf("%s signs", got)
 				}
@@ -366,25 +330,23 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 				}
 				rotates(t, r)
 				if got := signedBy(t, r); got == kid {
-					t.Error("the timetable stands still")
+					t.Error("the timetable does not move")
 				}
 			})
 		})
 	}
 }
 
-// While a machine sleeps the monotonic clock stands still. What was read before is
+// While a machine sleeps the monotonic clock stops. What was read before the sleep is
 // not used after it.
 func TestSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe})
 		kid := signedBy(t, r)
 		time.Sleep(time.Minute + time.Second)
-		other := sure(Open(t.Context(), store, Policy{}))
-		defer other.Close()
+		other := opened(t, store, Policy{})
 		signedBy(t, other)
 		if err := other.Rotate(t.Context()); err != nil { // while this machine sleeps
 			t.Fatal(err)

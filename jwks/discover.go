@@ -8,23 +8,24 @@ import (
 	"github.com/echo-m2m/m2m/jwks/fetch"
 )
 
-// rediscover is how long an address from an issuer's metadata is used.
+// rediscover is how long an address from metadata is used.
 const rediscover = 24 * time.Hour
 
-// NewIssuerRemote makes a Remote of an issuer's keys when their address is not
-// known. The address is the jwks_uri of the issuer's metadata (RFC 8414, section 3,
-// whose well-known path goes before the issuer's own path), or else of its OpenID
-// Connect discovery document, or else of RFC 8414 metadata below the issuer's own
-// path. One of these that does not answer leaves time for the next. The metadata is
-// fetched at the first use, again after 24 h, and again after a failed fetch, each
-// time within the fetch's Timeout.
+// NewIssuerRemote returns a Remote of an issuer's keys when their address is not known.
+// The address is the jwks_uri of the issuer's metadata (RFC 8414, section 3). These
+// documents are tried in turn, each with its share of the fetch's Timeout:
 //
-// issuer is the issuer identifier exactly as tokens have it in iss, without query
-// or fragment. Metadata that names another issuer is not used (RFC 8414, section
-// 3.3). An https issuer's jwks_uri must be https too. It may be on another host.
+//   - RFC 8414 metadata, with the well-known path before the issuer's own path
+//   - the OpenID Connect discovery document
+//   - RFC 8414 metadata below the issuer's own path
 //
-// Like NewRemote it cannot fail: what is wrong with its arguments is the error of
-// every [Remote.Key].
+// Metadata is fetched at first use, again after 24 h, and again after a failed fetch.
+//
+// issuer is the issuer identifier exactly as in the iss of tokens, without query or
+// fragment. Metadata that names another issuer is refused (RFC 8414, section 3.3). The
+// jwks_uri of an https issuer must be https too. It may be on another host.
+//
+// Like [NewRemote] it cannot fail: invalid arguments become the error of every [Remote.Key].
 //
 // Not checked: signed_metadata.
 func NewIssuerRemote(issuer string, c RemoteConfig) *Remote {
@@ -33,7 +34,7 @@ func NewIssuerRemote(issuer string, c RemoteConfig) *Remote {
 		r.refuse(fmt.Errorf("issuer: %w", err))
 	}
 	d := &discovery{issuer: issuer, client: r.client}
-	r.locate, r.forget = d.locate, d.forget
+	r.locate, r.expire = d.locate, d.expire
 	return r
 }
 
@@ -42,13 +43,13 @@ type discovery struct {
 	issuer string
 	client *fetch.Client
 
-	found string // jwks_uri, "" when it is to be fetched
+	found string // the jwks_uri; "" before the metadata was fetched
 	when  time.Time
 }
 
-// forget makes the next locate fetch the metadata: a set that cannot be fetched may
-// have moved.
-func (d *discovery) forget() { d.found = "" }
+// expire makes the next locate fetch the metadata: a set that could not be fetched
+// may have moved.
+func (d *discovery) expire() { d.found = "" }
 
 func (d *discovery) locate(ctx context.Context) (string, error) {
 	if d.found != "" && !reached(time.Now(), d.when.Add(rediscover)) {
@@ -56,7 +57,7 @@ func (d *discovery) locate(ctx context.Context) (string, error) {
 	}
 	metadata, err := d.client.Metadata(ctx, d.issuer, "jwks_uri")
 	if err != nil {
-		return "", fmt.Errorf("looking for the keys of %s: %w", d.issuer, err)
+		return "", fmt.Errorf("finding the keys of %s: %w", d.issuer, err)
 	}
 	uri, err := metadata.Endpoint("jwks_uri")
 	if err != nil {

@@ -187,7 +187,7 @@ func TestDiscoverAgain(t *testing.T) {
 		if got := take(); got != "[M 2]" {
 			t.Fatal(got)
 		}
-		// A set that is gone is looked for at the next attempt.
+		// The next attempt reads the metadata again when the set is gone.
 		s.documents[oauth] = metadataOf(issuer, first)
 		delete(s.documents, second)
 		time.Sleep(6 * time.Minute)

@@ -1,51 +1,20 @@
 package jwks
 
 import (
-	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// mustStayDropped fails if a keyring accepts, publishes or signs with one of the
-// keys, or signs with none.
-func mustStayDropped(t *testing.T, r *Keyring, kids ...string) {
-	t.Helper()
-	signs, published := signedBy(t, r), publishedBy(t, r)
-	for _, kid := range kids {
-		if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) || slices.Contains(published, kid) || signs == kid {
-			t.Errorf("the dropped key %s: %v, published %t, signs %t", kid, err, slices.Contains(published, kid), signs == kid)
-		}
-	}
-}
-
-// rotateTwice drops two keys, and returns them and what was stored before.
-func rotateTwice(t *testing.T, r *Keyring, store *shelf) (dropped []string, backup []byte) {
-	t.Helper()
-	signedBy(t, r)
-	time.Sleep(time.Minute)
-	backup = store.get()
-	for range 2 {
-		dropped = append(dropped, signedBy(t, r))
-		if err := r.Rotate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Minute)
-	}
-	return dropped, backup
-}
-
-// A store set back to where it holds nothing but dropped keys, and written on from
-// there: the replica that stayed up writes its own keys over them.
+// A store is set back to a state with nothing but dropped keys, and later states follow
+// that one. The replica that stayed up writes its own keys over them.
 func TestForkOfDroppedKeys(t *testing.T) {
 	for _, ahead := range []int64{-1, 0, 5} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &shelf{}
-			r := sure(Open(t.Context(), store, Policy{}))
-			defer r.Close()
+			r := opened(t, store, Policy{})
 			dropped, backup := rotateTwice(t, r, store)
 			own := publishedBy(t, r)
 			fork := sure(readState(backup, nil))
@@ -60,8 +29,7 @@ func TestForkOfDroppedKeys(t *testing.T) {
 			if err := r.Ready(t.Context()); err != nil {
 				t.Error(err)
 			}
-			fresh := sure(Open(t.Context(), store, Policy{}))
-			defer fresh.Close()
+			fresh := opened(t, store, Policy{})
 			mustStayDropped(t, fresh, dropped...)
 		})
 	}
@@ -71,8 +39,7 @@ func TestForkOfDroppedKeys(t *testing.T) {
 func TestForksThatDroppedEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		dropped, backup := rotateTwice(t, r, store)
 		own := publishedBy(t, r)
 		fork := sure(readState(backup, nil))
@@ -99,8 +66,7 @@ func TestStartOnDroppedKeys(t *testing.T) {
 		bad := sure(readState(store.get(), nil))
 		bad.Dropped = kids[:1]
 		store.put(sure(bad.blob()))
-		r = sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r = opened(t, store, Policy{})
 		mustStayDropped(t, r, kids[0])
 		bad.Dropped = kids
 		store.put(sure(bad.blob()))
@@ -110,49 +76,25 @@ func TestStartOnDroppedKeys(t *testing.T) {
 	})
 }
 
-// cutOff is a store that one replica cannot reach now and then.
-type cutOff struct {
-	*shelf
-	away atomic.Bool
-}
-
-var errNoRoute = errors.New("no route")
-
-func (c *cutOff) Load(ctx context.Context) ([]byte, error) {
-	if c.away.Load() {
-		return nil, errNoRoute
-	}
-	return c.shelf.Load(ctx)
-}
-
-func (c *cutOff) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	if c.away.Load() {
-		return false, errNoRoute
-	}
-	return c.shelf.Save(ctx, old, blob)
-}
-
-// The same by calls of the API alone: a restore while the replica that knows better
-// cannot reach the store, a replica that starts on it, and its operator's Reclaims.
-// A clock that is right is not doubted because of them.
+// The same by calls of the API alone: a backup is restored while the replica with the
+// newer state cannot reach the store, another replica starts on it, and its operator
+// calls Reclaim. A correct clock is not doubted because of that.
 func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		view := &cutOff{shelf: store}
-		a := sure(Open(t.Context(), view, Policy{}))
-		defer a.Close()
+		reached := &cutOff{shelf: store}
+		a := opened(t, reached, Policy{})
 		dropped, backup := rotateTwice(t, a, store)
-		view.away.Store(true)
+		reached.away.Store(true)
 		store.put(backup)
-		b := sure(Open(t.Context(), store, Policy{}))
-		defer b.Close()
+		b := opened(t, store, Policy{})
 		for b.Status().Generation < a.Status().Generation {
 			if err := b.Reclaim(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(5 * time.Minute)
-		view.away.Store(false)
+		reached.away.Store(false)
 		time.Sleep(5 * time.Minute)
 		for _, r := range []*Keyring{a, b} {
 			mustStayDropped(t, r, dropped...)
@@ -168,20 +110,18 @@ func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 func TestWriteBackOverALaterFork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		view := &cutOff{shelf: store}
-		a := sure(Open(t.Context(), view, Policy{}))
-		defer a.Close()
+		reached := &cutOff{shelf: store}
+		a := opened(t, reached, Policy{})
 		dropped, backup := rotateTwice(t, a, store)
-		view.away.Store(true)
+		reached.away.Store(true)
 		store.put(backup)
-		b := sure(Open(t.Context(), store, Policy{}))
-		defer b.Close()
+		b := opened(t, store, Policy{})
 		time.Sleep(20 * time.Minute)
 		if err := b.Reclaim(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
-		view.away.Store(false)
+		reached.away.Store(false)
 		time.Sleep(5 * time.Minute)
 		for _, r := range []*Keyring{a, b} {
 			mustStayDropped(t, r, dropped...)
@@ -192,31 +132,13 @@ func TestWriteBackOverALaterFork(t *testing.T) {
 	})
 }
 
-// savesAndFails saves, and then says that it could not.
-type savesAndFails struct {
-	*shelf
-	fails, blind bool
-}
-
-func (s *savesAndFails) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	done, err := s.shelf.Save(ctx, old, blob)
-	if s.fails {
-		if s.blind {
-			s.fail(errNoRoute)
-		}
-		return false, errNoRoute
-	}
-	return done, err
-}
-
-// A write that succeeded and whose answer got lost: what is stored tells. If that
-// cannot be read either, Rotate says that the outcome is unknown.
+// A write succeeds and its answer is lost: a read of the store shows that. If the store
+// cannot be read either, Rotate returns ErrOutcomeUnknown.
 func TestSaveThatFailsAfterWriting(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &savesAndFails{shelf: &shelf{}, blind: blind}
-			r := sure(Open(t.Context(), store, Policy{}))
-			defer r.Close()
+			r := opened(t, store, Policy{})
 			kid := signedBy(t, r)
 			time.Sleep(10 * time.Minute)
 			store.fails = true

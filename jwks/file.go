@@ -15,20 +15,20 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// File returns a KeyStore in a file that only its owner can read (0600), with a
-// lock file beside it. The private keys in the file are plain unless [Sealed].
+// File returns a KeyStore in a file that only its owner can read (0600), with a lock
+// file beside it. The private keys in the file are plain text unless [Sealed]: add
+// the file to .gitignore.
 //
-// The file is replaced at each write, so its directory must be writable: mount the
-// directory into a container, and not the file alone. It must be on a local file
-// system, because locks on network file systems are not reliable.
+// Each write replaces the file, so its directory must be writable. Mount the
+// directory into a container, not the file alone. It must be on a local file system:
+// locks on network file systems are not reliable.
 //
-// Permissions of the group pass if the group is one of the process's own, as with
-// fsGroup of Kubernetes, which adds them at each mount. Permissions of all other
-// users are refused, and so are a link and a file that this package did not write.
-// None of them is overwritten by new keys. The directory may be a link. A keyring
-// that runs already goes on when its file is opened to others or becomes a link. It
-// reads the file, writes nothing, and says so in [Keyring.Ready], in
-// [Keyring.Status] and in an event.
+// A file that other users can access is refused. Group permissions are accepted if
+// the process is in that group: fsGroup of Kubernetes adds them at each mount. A link
+// is refused, and so is a file that this package did not write; the directory may be
+// a link. None of them is overwritten. A keyring that already runs keeps working when
+// its file is opened to others or becomes a link: it reads the file, writes nothing,
+// and reports that in [Keyring.Ready], [Keyring.Status] and an event.
 //
 // Not checked: the permissions of the directory.
 func File(path string) KeyStore { return file(path) }
@@ -40,7 +40,7 @@ const lockRetry = 10 * time.Millisecond
 
 func (f file) Load(context.Context) ([]byte, error) { return f.read() }
 
-// read reads a file that may be used.
+// read returns the content of a file that may be used.
 func (f file) read() ([]byte, error) {
 	blob, exposed, err := f.readAny()
 	if err == nil {
@@ -54,7 +54,7 @@ func (f file) read() ([]byte, error) {
 
 func (f file) loadLenient(context.Context) (blob []byte, exposed, err error) { return f.readAny() }
 
-// readAny reads a file. exposed says why it may not be used.
+// readAny returns the content of the file. exposed says why it may not be used.
 func (f file) readAny() (blob []byte, exposed, err error) {
 	if f == "" {
 		return nil, nil, errors.New(`jwks: File has no path: write one such as "keys.json"`)
@@ -67,9 +67,8 @@ func (f file) readAny() (blob []byte, exposed, err error) {
 		return nil, nil, fmt.Errorf("jwks: key file: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		// A dangling link would pass for a first start, and the first Save would
-		// replace it.
-		exposed = fmt.Errorf("jwks: key file %s is not a regular file: write the path of one, not of a link to it (a Secret volume of Kubernetes is made of links and cannot be written: use a volume that can)", f)
+		// A dangling link would look like a first start, and Save would replace it.
+		exposed = fmt.Errorf("jwks: key file %s is not a regular file: write the path of the file itself, not of a link (a Secret volume of Kubernetes holds links and is read-only: use a writable volume)", f)
 		if info, err = os.Stat(string(f)); err != nil || !info.Mode().IsRegular() {
 			return nil, nil, exposed
 		}
@@ -120,7 +119,7 @@ func (f file) Save(ctx context.Context, old, blob []byte) (saved bool, err error
 	return true, nil
 }
 
-// advice says what helps against an error of the file system.
+// advice returns what helps against an error of the file system.
 func (f file) advice(err error) string {
 	dir := filepath.Dir(string(f))
 	for _, known := range []struct {
@@ -140,9 +139,9 @@ func (f file) advice(err error) string {
 	return ""
 }
 
-// replaceFile writes a file so that after a crash at any moment the path holds
-// the old content or the new, whole. The caller holds the lock, so one name for
-// the new content is enough, and a crash leaves at most that one behind.
+// replaceFile replaces a file so that after a crash at any moment the path holds all
+// of the old content or all of the new. The caller holds the lock, so one temporary
+// name is enough, and a crash leaves at most that file behind.
 func replaceFile(path string, content []byte) (err error) {
 	temp := path + ".tmp"
 	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -172,7 +171,7 @@ func replaceFile(path string, content []byte) (err error) {
 // syncDir makes a rename in the directory durable.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" {
-		return nil // directories cannot be synced there
+		return nil // which cannot sync directories
 	}
 	d, err := os.Open(dir)
 	if err != nil {

@@ -4,5 +4,5 @@ package jwks
 
 import "io/fs"
 
-// ownGroup is false where files have no group.
+// ownGroup returns false: files have no group here.
 func ownGroup(fs.FileInfo) bool { return false }

@@ -17,15 +17,15 @@ var (
 	errSilent      = errors.New("jwks: the key store does not answer")
 )
 
-// A request whose snapshot is too old waits that long for a read of the store: less
-// after a read that failed.
+// A request with an old snapshot waits this long for a read of the store: less after
+// a read that failed.
 const (
 	longestCatchUp = 3 * time.Second
 	briefCatchUp   = time.Second
 )
 
-// current returns the snapshot if it is within its lifetime. Otherwise it waits for
-// the poller to read the store first. While the store answers, the poller keeps the
+// current returns the snapshot if it is within its lifetime. Otherwise it first waits
+// for the poller to read the store. While the store works, the poller keeps the
 // snapshot younger than Poll, and no request waits.
 func (r *Keyring) current(ctx context.Context, lifetime lifetime) (*snapshot, error) {
 	if r == nil || r.snapshot.Load() == nil {
@@ -35,7 +35,7 @@ func (r *Keyring) current(ctx context.Context, lifetime lifetime) (*snapshot, er
 		return nil, errClosed
 	}
 	if r.startPolling() {
-		lifetime = polled // it may have been opened long before its first use
+		lifetime = polled // Open may have been long ago
 	}
 	if s := r.snapshot.Load(); r.fresh(s, lifetime) {
 		return s, nil
@@ -58,8 +58,8 @@ func (r *Keyring) startPolling() (started bool) {
 	return started
 }
 
-// poll follows the store. It reads twice in each Poll, so that one slow or failed
-// read does not make the snapshot older than the policy says.
+// poll reads the store twice in each Poll, so that one slow or failed read does not
+// make the snapshot older than Poll.
 func (r *Keyring) poll() {
 	ticker := time.NewTicker(r.policy.Poll / 2)
 	defer ticker.Stop()
@@ -71,20 +71,19 @@ func (r *Keyring) poll() {
 		case <-ticker.C:
 		case <-r.now:
 		}
-		// A failure shows in Ready, Status and events, and in answers once the
+		// A failure shows in Ready, in Status, in events, and in answers once the
 		// snapshot is too old.
 		_ = r.update(r.life, r.plan)
 		if r.health.signerFails() && probing.TryAcquire(1) {
 			r.done.Go(func() {
 				defer probing.Release(1)
-				_ = r.probe(r.life) // the same
+				_ = r.probe(r.life) // likewise
 			})
 		}
 	}
 }
 
-// pollNow makes the poller read the store and apply the timetable, without waiting
-// for it.
+// pollNow makes the poller read the store and apply the timetable. It does not wait.
 func (r *Keyring) pollNow() {
 	select {
 	case r.now <- struct{}{}:
@@ -92,8 +91,8 @@ func (r *Keyring) pollNow() {
 	}
 }
 
-// catchUp waits until the poller has read the store for a request whose snapshot is
-// too old. While the store fails, one request a second does, and the others get the
+// catchUp waits until the poller has read the store for a request with an old
+// snapshot. While the store fails, one request a second waits, and the others get the
 // last error at once.
 func (r *Keyring) catchUp(ctx context.Context, lifetime lifetime) error {
 	began := time.Now()
@@ -117,8 +116,8 @@ func (r *Keyring) catchUp(ctx context.Context, lifetime lifetime) error {
 	}
 }
 
-// reads tells requests how the last read of the store ended. The zero value is one
-// of no read yet.
+// reads tells requests how the last read of the store ended. The zero value means
+// that there was none.
 type reads struct {
 	mu        sync.Mutex
 	underWay  bool
@@ -127,7 +126,7 @@ type reads struct {
 	concluded chan struct{} // closed at the end of the next read
 }
 
-// state returns a channel that is closed at the end of the next read, for how long a
+// state returns a channel that is closed at the end of the next read, how long a
 // request should wait for that, and the error of the last read.
 func (r *reads) state() (concluded <-chan struct{}, wait time.Duration, err error) {
 	r.mu.Lock()
@@ -150,7 +149,8 @@ func (r *reads) begin() {
 	r.underWay = true
 }
 
-// end ends a read. One that was given up by its caller says nothing about the store.
+// end records the end of a read. A read that its caller gave up says nothing about
+// the store.
 func (r *reads) end(err error, givenUp bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,21 +15,21 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Keyring is an issuer's private keys. It signs with the current one, makes and
-// announces the next, publishes the public halves as an [http.Handler], and is a
-// [Source] for a verifier in the same process.
+// Keyring holds the private keys of an issuer. It signs with the current key, makes
+// and announces the next one, publishes the public keys as an [http.Handler], and is
+// a [Source] for a verifier in the same process.
 //
-// Any number of replicas can share one [KeyStore]; there is no leader. A replica
-// that could not read the store for so long that others may have rotated stops
-// signing and publishing: it answers [ErrUnavailable].
+// Any number of replicas can share one [KeyStore]; there is no leader. A replica that
+// could not read the store for so long that others may have rotated stops signing and
+// publishing, and returns [ErrUnavailable].
 //
-// Make one with [Open] or [NewKeyring]. The zero Keyring and nil answer
-// ErrUnavailable.
+// Make one with [Open] or [NewKeyring]. The methods of the zero Keyring and of nil
+// return ErrUnavailable.
 type Keyring struct {
 	store    KeyStore // nil for NewKeyring
 	policy   Policy
 	clock    clock
-	calls    *calls // to signers that are kept elsewhere
+	calls    *calls // of remote signers
 	snapshot atomic.Pointer[snapshot]
 	health   health
 
@@ -40,33 +40,35 @@ type Keyring struct {
 	done    sync.WaitGroup
 
 	reads reads
-	maker maker // of keys that are kept elsewhere
-	opens opens // of the same
+	maker maker // calls of Policy.NewSigner
+	opens opens // calls of Policy.OpenSigner
 
-	// busy is held while the store is read and written. Unlike a mutex, a caller
-	// whose context ends can stop waiting for it.
+	// busy is held while the store is read and written. Unlike with a mutex, a caller
+	// whose context ends stops waiting.
 	busy       *semaphore.Weighted
-	lastSigned map[string]time.Time // when each kid was last seen to sign, on the monotonic clock
-	signs      *string              // kid that signed after the last update, for events; "" when none did
-	started    bool                 // what a start changes in the timetable is written, or not due
-	held       bool                 // nothing may be planned
-	compared   bool                 // the clock was compared with the store's
-	foreign    error                // the store holds another keyring's state
-	proved     time.Time            // when the store was last written
+	lastSigned map[string]time.Time // when each kid last signed, by the monotonic clock
+	signs      *string              // kid that signed after the last update, "" for none; for events
+	started    bool                 // the changes of a start are written, or none were due
+	held       bool                 // this replica must not plan
+	compared   bool                 // the clock was compared with that of the store
+	foreign    error                // set while the store holds the state of another keyring
+	proved     time.Time            // when a write last succeeded
 
 	now chan struct{} // tells the poller to poll at once
 }
 
-// Open opens the keyring in the store, and makes the first keys when the store is
-// empty. Replicas that open one store together get one key set.
+// Open opens the keyring in the store, and makes the first keys if the store is
+// empty. Replicas that open one store at the same time get the same keys.
 //
-// A store that cannot be read is an error that says what to do. Its content is
-// never replaced by new keys. A policy that cannot be kept is an error that names
-// the field.
+// A store that cannot be read is an error that says what to do. Its content is never
+// replaced by new keys. A policy that cannot be kept is an error that names the
+// field.
 //
-// Open writes the store once, to prove that it can. If it cannot, and there are no
-// keys yet, that is an error. If there are, the keyring opens and signs with them,
-// and [Keyring.Ready], [Keyring.Status] and an event say so: keys cannot rotate.
+// Open writes the store once, to prove that it can. If the write fails and there are
+// no keys yet, Open fails. If there are keys, the keyring opens and signs with them;
+// keys do not rotate, and [Keyring.Ready], [Keyring.Status] and an event say so.
+//
+// A Keyring polls the store from its first use on. Close it at the end.
 func Open(ctx context.Context, store KeyStore, policy Policy) (*Keyring, error) {
 	if store == nil {
 		return nil, errors.New(`jwks: Open needs a KeyStore: write jwks.File("keys.json")`)
@@ -94,7 +96,7 @@ func (r *Keyring) start(ctx context.Context) (*Keyring, error) {
 	}
 	var unwritten *notWritten
 	if err == nil && r.snapshot.Load() == nil {
-		err = errors.New("jwks: no keys are stored yet, and this replica may make none")
+		err = errors.New("jwks: the key store is empty, and this replica may not make the first keys")
 		for _, p := range r.health.list() {
 			err = fmt.Errorf("%w: %w", err, p.Err)
 		}
@@ -106,15 +108,15 @@ func (r *Keyring) start(ctx context.Context) (*Keyring, error) {
 	return nil, err
 }
 
-// NewKeyring makes a keyring of keys that are kept elsewhere: in a KMS, in an HSM,
-// in a file of the caller's. The first one signs. All are published, so list the
-// key before it and the key after it behind it. ECDSA keys sign with the algorithm
-// of their curve, Ed25519 keys with EdDSA, RSA keys with RS256. Such a keyring
-// never rotates and needs no Close. For keys in a KMS that rotate, use [Open] with
-// Policy.NewSigner.
+// NewKeyring returns a keyring of keys that are kept elsewhere: in a KMS, in an HSM,
+// or in a file of yours. The first key signs, and all are published. To rotate by
+// hand, list the previous key and the next key behind it. ECDSA keys sign with the
+// algorithm of their curve, Ed25519 keys with EdDSA, RSA keys with RS256. Such a
+// keyring never rotates by itself and needs no Close. For keys in a KMS that rotate,
+// use [Open] with Policy.NewSigner.
 //
-// A signer that fails, or that does not answer within 5 s, makes Sign answer
-// [ErrUnavailable]. Not checked: that a signer works.
+// While a signer fails, or takes longer than 5 s, Sign returns [ErrUnavailable]. Not
+// checked: that a signer works.
 func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 	if len(signers) == 0 {
 		return nil, errors.New("jwks: NewKeyring needs at least one crypto.Signer")
@@ -126,7 +128,7 @@ func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 			return nil, fmt.Errorf("jwks: signer %d: %w", i+1, err)
 		}
 		if slices.ContainsFunc(s.Keys, func(k stateKey) bool { return k.id() == signer.Key().ID() }) {
-			return nil, fmt.Errorf("jwks: signer %d has the key of one before it: leave it out", i+1)
+			return nil, fmt.Errorf("jwks: signer %d has the same key as an earlier one: remove it", i+1)
 		}
 		s.Keys = append(s.Keys, stateKey{Signer: signer, key: signer.Key(), remote: isRemote(private)})
 	}
@@ -144,8 +146,8 @@ func NewKeyring(signers ...crypto.Signer) (*Keyring, error) {
 	return r, nil
 }
 
-// Policy returns the policy in force, defaults filled in. A keyring of
-// [NewKeyring] has the zero Policy: it has no timetable.
+// Policy returns the policy in force, with its defaults. A keyring of [NewKeyring]
+// has the zero Policy: it has no timetable.
 func (r *Keyring) Policy() Policy {
 	if r == nil || r.store == nil {
 		return Policy{}
@@ -153,7 +155,8 @@ func (r *Keyring) Policy() Policy {
 	return r.policy
 }
 
-// Key returns the published key with this kid for this alg.
+// Key returns the published key with this kid for this alg. See [Source] for the
+// errors.
 func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	s, err := r.current(ctx, trusted)
 	if err != nil {
@@ -162,8 +165,8 @@ func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	if key := s.set.Find(kid, alg); key != nil {
 		return key, nil
 	}
-	// An older snapshot may lack a key that another replica has published. "Unknown"
-	// needs one that may itself be published.
+	// An older snapshot may lack a key that another replica has published. Only a
+	// snapshot that may itself be published shows that a key is unknown.
 	if s, err = r.current(ctx, publishable); err != nil {
 		return nil, err
 	}
@@ -173,10 +176,10 @@ func (r *Keyring) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	return nil, ErrUnknownKey
 }
 
-// Sign makes a compact JWS (RFC 7515, section 7.1) of the payload with the key
-// that signs now. typ is the header's typ, such as "at+jwt": letters, digits, and
-// any of + - . / _. The error is [ErrUnavailable] when no key may sign, and when a
-// key that is kept elsewhere fails or does not answer within 5 s.
+// Sign returns a compact JWS (RFC 7515, section 7.1) of the payload, made with the
+// current signing key. typ is the header's typ, such as "at+jwt": letters, digits,
+// and any of + - . / _. The error is [ErrUnavailable] when no key may sign, or when
+// the signer of a key that is kept elsewhere fails or takes longer than 5 s.
 func (r *Keyring) Sign(ctx context.Context, typ string, payload []byte) (string, error) {
 	key, err := r.signer(ctx)
 	if err != nil {
@@ -190,7 +193,7 @@ func (r *Keyring) signer(ctx context.Context) (*stateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := signingAt(s.times, r.signingTime(&s.state)); i >= 0 {
+	if i := signingAt(s.times, r.agreed(&s.state)); i >= 0 {
 		return &s.Keys[i], nil
 	}
 	return nil, errNoneSigns(s)
@@ -198,14 +201,14 @@ func (r *Keyring) signer(ctx context.Context) (*stateKey, error) {
 
 func errNoneSigns(s *snapshot) error {
 	if len(s.Keys) == 0 {
-		return fmt.Errorf("%w: every key was dropped, and new ones are not made yet", ErrUnavailable)
+		return fmt.Errorf("%w: every key was dropped, and new keys are not made yet", ErrUnavailable)
 	}
-	return fmt.Errorf("%w: the next key signs from %v, when verifiers have it", ErrUnavailable, s.Keys[0].Signs)
+	return fmt.Errorf("%w: no key signs before %v, when verifiers have the next one", ErrUnavailable, s.Keys[0].Signs)
 }
 
-// Close stops the keyring from following its store. From then on it answers
-// [ErrUnavailable]. It waits for a poll of the store that is under way. A keyring
-// of [NewKeyring] goes on working.
+// Close stops the keyring. From then on its methods return [ErrUnavailable]. Close
+// waits for a poll of the store that is under way. It has no effect on a keyring of
+// [NewKeyring].
 func (r *Keyring) Close() error {
 	if r == nil || r.store == nil {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,10 +18,9 @@ func TestHungCallsOfOtherKinds(t *testing.T) {
 	for _, kind := range []string{"NewSigner", "OpenSigner", "Sign"} {
 		t.Run(kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				vault := &kms{keys: map[string]crypto.Signer{}}
+				vault := newKMS()
 				store := &shelf{}
 				policy := vault.policy()
-				policy.Poll = 0
 				sure(Open(t.Context(), store, policy)).Close()
 				hang := make(chan struct{})
 				var hung atomic.Int64
@@ -67,7 +65,7 @@ func TestHungCallsOfOtherKinds(t *testing.T) {
 // NewSigner that returns the same key again, such as that of an alias.
 func TestNewSignerOfTheSameKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		vault := &kms{keys: map[string]crypto.Signer{}}
+		vault := newKMS()
 		policy := vault.policy()
 		same := sure(jose.Generate("ES256"))
 		always := policy
@@ -89,8 +87,7 @@ func TestNewSignerOfTheSameKey(t *testing.T) {
 			}
 			return private, reference, err
 		}
-		r := sure(Open(t.Context(), &shelf{}, policy))
-		defer r.Close()
+		r := opened(t, &shelf{}, policy)
 		kid := signedBy(t, r)
 		time.Sleep(10 * time.Minute)
 		repeats = true
@@ -117,21 +114,10 @@ func TestNewSignerOfTheSameKey(t *testing.T) {
 	})
 }
 
-type wrongSigner struct {
-	public  crypto.PublicKey
-	private crypto.Signer
-}
-
-func (w wrongSigner) Public() crypto.PublicKey { return w.public }
-
-func (w wrongSigner) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return w.private.Sign(rand, digest, opts)
-}
-
 // A signer that is kept elsewhere and signs with another key makes no token.
 func TestSignerOfWrongSignatures(t *testing.T) {
 	for alg, key := range testKeys() {
-		signer := wrongSigner{key.private.Public(), strangers()[alg].private}
+		signer := wrongSigner{key.private.Public(), otherKeys()[alg].private}
 		if alg[:2] != "ES" && alg[:2] != "Ed" && alg != "RS256" {
 			continue // NewKeyring has one algorithm a kind of key
 		}

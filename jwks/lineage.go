@@ -2,31 +2,31 @@ package jwks
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
 
-// This file compares what is stored with what this replica holds. A store can be
-// set back, by a restored backup or by an attacker who cannot open the state, and it
-// can be exchanged for another keyring's. What a replica holds must not get worse
-// by it: a key that Rotate dropped does not return while one replica stays up.
+// This file compares the stored state with the state that this replica holds. A store
+// can be set back, by a restored backup or by an attacker who cannot open the state.
+// It can also be exchanged for the store of another keyring. A key that Rotate
+// dropped must not return while one replica stays up.
 
-// comparison is what came of reading a blob.
+// comparison is the result of reading a blob.
 type comparison struct {
-	state *state // to go on with
+	state *state // to use from now on
 	raw   []byte // its blob, nil if it has none yet
 
-	first   bool  // nothing was held: it is what was stored
+	first   bool  // nothing was held; the state is the stored one
 	due     bool  // the state is newer than what is stored: write it
-	older   error // an older state was stored, or one from the future that was not taken
-	foreign error // the state of another keyring was stored
-	future  error // a state was stored that was written in this clock's future
+	older   error // the stored state was older, or from the future, and was not taken
+	foreign error // the stored state is that of another keyring
+	future  error // the state was written in the future of this clock
 }
 
-// compare decides which state to go on with. err is the error of reading the store.
+// compare decides which state to use from now on. err is the error of reading the
+// store.
 func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 	held := r.snapshot.Load()
 	if held == nil {
@@ -34,7 +34,7 @@ func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 	}
 	own := &held.state
 	if unopened, ok := errors.AsType[*otherSeal](err); ok && unopened.foreign(own) {
-		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("%w; this replica goes on with its own keys; call Keyring.Reclaim to write them over what is stored", unopened)}, nil
+		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("%w; this replica keeps its own keys; call Keyring.Reclaim to write them over the stored ones", unopened)}, nil
 	}
 	switch {
 	case err != nil:
@@ -47,18 +47,18 @@ func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 	stored, err := readState(raw, own)
 	if err != nil {
 		if !errors.Is(err, errNewerState) {
-			err = fmt.Errorf("%w (while this process runs and they are removed, it writes its own back)", err)
+			err = fmt.Errorf("%w (this process still has its keys: if you remove the stored ones while it runs, it writes its own back)", err)
 		}
 		return comparison{}, err
 	}
 	switch {
 	case !stored.continues(own):
-		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("jwks: the key store holds the keys of another keyring (lineage %s, this one's is %s): this replica goes on with its own; call Keyring.Adopt to take the stored ones, or Keyring.Reclaim to write its own over them", stored.Lineage, own.Lineage)}, nil
+		return comparison{state: own, raw: held.raw, foreign: fmt.Errorf("jwks: the key store holds the keys of another keyring (lineage %s, this one's is %s): this replica keeps its own; call Keyring.Adopt to take the stored ones, or Keyring.Reclaim to write its own over them", stored.Lineage, own.Lineage)}, nil
 	case stored.Lineage == own.Lineage && stored.Generation < own.Generation:
 		return r.writeBack(held, stored, comparison{older: fmt.Errorf("jwks: the key store holds generation %d of the keys, and this replica has generation %d: this replica writes its own back", stored.Generation, own.Generation)}), nil
 	}
 	if future := r.future(stored); future != nil && r.future(own) == nil {
-		// Keep what is here, and write it over the state from the future.
+		// Keep the own state, and write it over the state from the future.
 		all := union(stored.Dropped, own.Dropped)
 		next := r.without(own, all)
 		if len(next.Keys) == 0 {
@@ -69,20 +69,19 @@ func (r *Keyring) compare(raw []byte, err error) (comparison, error) {
 		return comparison{state: next, due: true, older: future}, nil
 	}
 	if stored.Written.Add(r.policy.Skew).Before(own.Written) {
-		// Another replica set the time back: go by its time, for nothing is
-		// destroyed by being late.
+		// Another replica set the time back. Follow it: being late destroys nothing.
 		r.clock.yield(stored.Written)
 	}
 	c := comparison{state: stored, raw: raw, future: r.future(stored)}
 	if all := union(own.Dropped, stored.Dropped); !slices.Equal(all, stored.Dropped) || stored.holds(all) {
 		c.state, c.raw, c.due = r.survivors(stored, own, all), nil, true
 		c.state.Generation = stored.Generation + 1
-		c.older = errors.New("jwks: the stored keys lack a Rotate that this replica knows of: this replica writes it again")
+		c.older = errors.New("jwks: the stored keys include one that Rotate dropped, or do not name it as dropped: this replica writes that again")
 	}
 	return c, nil
 }
 
-// first is compare at the start, when nothing is held.
+// first is compare at the start, when no state is held.
 func (r *Keyring) first(raw []byte, err error) (comparison, error) {
 	if err != nil {
 		return comparison{}, err
@@ -100,16 +99,16 @@ func (r *Keyring) first(raw []byte, err error) (comparison, error) {
 			return comparison{}, errors.New("jwks: every key that is stored was dropped by Keyring.Rotate: restore newer keys from a backup, or remove them to start with new keys (tokens signed by the old ones are then refused)")
 		}
 		kept.Generation++
-		return comparison{first: true, state: kept, due: true, older: errors.New("jwks: the stored keys hold one that Keyring.Rotate dropped: it is not used, and is removed"), future: r.future(s)}, nil
+		return comparison{first: true, state: kept, due: true, older: errors.New("jwks: the stored keys include one that Keyring.Rotate dropped: it is not used, and is removed"), future: r.future(s)}, nil
 	}
 	return comparison{first: true, state: s, raw: raw, future: r.future(s)}, nil
 }
 
-// writeBack completes a comparison with the state that is held, which is newer than
-// what is stored.
+// writeBack completes a comparison with the held state, which is newer than the
+// stored one.
 func (r *Keyring) writeBack(held *snapshot, stored *state, c comparison) comparison {
 	c.state, c.raw, c.due = &held.state, held.raw, true
-	// What another replica wrote later than this one must not look like the future.
+	// A later write of another replica must not look like one from the future.
 	if all := union(stored.Dropped, held.Dropped); !slices.Equal(all, held.Dropped) || stored.Written.After(held.Written) {
 		c.state, c.raw = r.survivors(&held.state, stored, all), nil
 		c.state.Generation = held.Generation + 1
@@ -118,7 +117,7 @@ func (r *Keyring) writeBack(held *snapshot, stored *state, c comparison) compari
 	return c
 }
 
-// continues reports whether a state is of the same lineage as another one, or has
+// continues reports whether a state is of the same lineage as an earlier one, or
 // replaced it by Adopt.
 func (s *state) continues(before *state) bool {
 	return s.Lineage == before.Lineage || s.Succeeds == before.Lineage && s.Generation > before.Generation
@@ -126,18 +125,18 @@ func (s *state) continues(before *state) bool {
 
 var errFuture = errors.New("jwks: the stored keys were written in the future of this machine's clock")
 
-// future returns an error for a state that was written in this clock's future.
-// Replicas take the later of the clocks for the time, so one that is far ahead would
-// stop the timetable of all the others.
+// future returns an error for a state that was written in the future of this clock.
+// Replicas agree on the latest of their clocks, so one that is far ahead would stop
+// the timetable of all others.
 func (r *Keyring) future(s *state) error {
 	if now := r.clock.latest(); s.Written.After(now.Add(r.policy.Skew)) {
-		return fmt.Errorf("%w, at %v, and here it is %v, which differs by more than Policy.Skew = %v: set the clock that is wrong; if it was the writer's, this replica moves the timetable to its clock when that has run steadily for %v, and Keyring.Adopt does at once", errFuture, s.Written, now, r.policy.Skew, steadyFor)
+		return fmt.Errorf("%w, at %v, and here it is %v, a difference of more than Policy.Skew = %v: set the clock that is wrong; if that is the writer's, this replica moves the timetable to its own clock after %v of steady running, and Keyring.Adopt moves it at once", errFuture, s.Written, now, r.policy.Skew, steadyFor)
 	}
 	return nil
 }
 
 // putRight moves the timetable of a state from the future to this replica's clock.
-// Nothing is destroyed by that: keys go on from where they are.
+// That destroys nothing: the keys keep their order and distances.
 func (r *Keyring) putRight(s *state) *state {
 	next := &state{}
 	*next = *s
@@ -153,14 +152,27 @@ func (r *Keyring) putRight(s *state) *state {
 	return next
 }
 
-// yield makes a time that is behind the wall clock the one that is believed, as
-// after a jump of the wall clock.
+// shift moves a whole timetable.
+func (s *state) shift(by time.Duration) {
+	s.Written = s.Written.Add(by)
+	for i := range s.Keys {
+		for _, t := range []*time.Time{&s.Keys[i].Announced, &s.Keys[i].Signs} {
+			if !t.IsZero() {
+				*t = t.Add(by)
+			}
+		}
+	}
+}
+
+// yield makes a time behind the wall clock the trusted time, as after a jump of the
+// wall clock.
 func (c *clock) yield(moment time.Time) {
 	c.restart(moment)
 	c.jump(c.wall().Sub(moment))
 }
 
-// union returns b behind those of a that it lacks, at most maxDropped of them.
+// union returns the kids of a that b lacks, followed by b. It keeps the last
+// maxDropped.
 func union(a, b []string) []string {
 	var all []string
 	for _, kid := range a {
@@ -172,7 +184,7 @@ func union(a, b []string) []string {
 	return all[max(0, len(all)-maxDropped):]
 }
 
-// without returns a state without the dropped keys. It may have no key.
+// without returns the state without the dropped keys. It may have no keys left.
 func (r *Keyring) without(s *state, kids []string) *state {
 	next := &state{}
 	*next = *s
@@ -187,9 +199,9 @@ func (r *Keyring) without(s *state, kids []string) *state {
 	return next
 }
 
-// survivors returns a state without the dropped keys, as written now. If no other is
-// left, its keys are those of another state that were not dropped. If there are none
-// either it has no key, and the timetable makes new ones.
+// survivors returns the state without the dropped keys, as written now. If that
+// leaves no key, it takes the keys of the other state that were not dropped. If there
+// are none either, the result has no keys, and the timetable makes new ones.
 func (r *Keyring) survivors(s, other *state, kids []string) *state {
 	next := r.without(s, kids)
 	if len(next.Keys) == 0 {
@@ -199,141 +211,7 @@ func (r *Keyring) survivors(s, other *state, kids []string) *state {
 	return next.writtenAt(r.agreed(next))
 }
 
-// holds reports whether a state holds one of the keys.
+// holds reports whether a state contains one of the keys.
 func (s *state) holds(kids []string) bool {
 	return slices.ContainsFunc(kids, func(kid string) bool { return s.index(kid) >= 0 })
-}
-
-// Adopt takes the keys that are stored, after the key store was exchanged for
-// another keyring's on purpose, or was written by a clock that was ahead. This
-// replica then goes on with them, and so do all that follow the same keyring as it
-// does. The keys that it had are no longer published, so their tokens are refused. A
-// timetable of the future is moved to this machine's clock.
-//
-// A restart takes the stored keys too. Adopt is for all replicas at once, and
-// without one.
-func (r *Keyring) Adopt(ctx context.Context) error {
-	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
-		if err != nil {
-			return nil, err
-		}
-		if raw == nil {
-			return nil, errors.New("jwks: Adopt: nothing is stored")
-		}
-		stored, err := readState(raw, own)
-		if err != nil {
-			return nil, err
-		}
-		next := r.without(stored, union(own.Dropped, stored.Dropped))
-		if len(next.Keys) == 0 {
-			return nil, errors.New("jwks: Adopt: every key that is stored was dropped by Keyring.Rotate: call Keyring.Reclaim to write those of this replica over them")
-		}
-		if next.Lineage != own.Lineage {
-			next.Succeeds = own.Lineage
-		}
-		next.Generation = max(stored.Generation, own.Generation) + 1
-		if r.future(next) != nil {
-			next.shift(r.clock.steady().Sub(next.Written))
-		}
-		return next, nil
-	})
-}
-
-// Reclaim writes the keys of this replica over what is stored, after another
-// keyring's keys were put there by mistake. With [Sealed] it does so over what was
-// sealed under another label, too.
-func (r *Keyring) Reclaim(ctx context.Context) error {
-	return r.settle(ctx, func(raw []byte, err error, own *state) (*state, error) {
-		if unopened, ok := errors.AsType[*otherSeal](err); err != nil && (!ok || !unopened.foreign(own)) {
-			return nil, err
-		}
-		next := &state{}
-		*next = *own
-		if stored, err := readState(raw, own); err == nil && stored.continues(own) {
-			next = r.survivors(own, stored, union(stored.Dropped, own.Dropped))
-			next.Generation = max(stored.Generation, own.Generation)
-		}
-		if len(next.Keys) == 0 {
-			return nil, errors.New("jwks: Reclaim: every key of this replica was dropped by Keyring.Rotate")
-		}
-		next = next.writtenAt(r.agreed(next))
-		next.Generation++
-		return next, nil
-	})
-}
-
-// shift moves a whole timetable.
-func (s *state) shift(by time.Duration) {
-	s.Written = s.Written.Add(by)
-	for i := range s.Keys {
-		for _, t := range []*time.Time{&s.Keys[i].Announced, &s.Keys[i].Signs} {
-			if !t.IsZero() {
-				*t = t.Add(by)
-			}
-		}
-	}
-}
-
-// settle writes what an operator has decided.
-func (r *Keyring) settle(ctx context.Context, decide func(raw []byte, err error, own *state) (*state, error)) error {
-	if r == nil || r.snapshot.Load() == nil {
-		return errZeroKeyring
-	}
-	if r.store == nil {
-		return errors.New("jwks: a keyring of NewKeyring has no key store")
-	}
-	if r.closed.Load() {
-		return errClosed
-	}
-	if err := r.busy.Acquire(ctx, 1); err != nil {
-		return err
-	}
-	defer r.busy.Release(1)
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	for range maxRaces {
-		read := r.clock.read()
-		raw, _, unread := r.load(ctx)
-		next, err := decide(raw, unread, &r.snapshot.Load().state)
-		if err != nil {
-			return err
-		}
-		blob, err := next.blob()
-		if err != nil {
-			return err
-		}
-		done, err := r.write(ctx, raw, unread, blob)
-		if err != nil {
-			return err
-		}
-		if done {
-			if next.unopened() {
-				next, _ = r.opened(ctx, next) // the poller tries again
-			}
-			r.pollNow() // which tells what has changed
-			return r.show(next, blob, read)
-		}
-	}
-	return errTooBusy
-}
-
-// write replaces what was read, or could not be opened. If that fails, what is stored
-// then tells whether it was written: only the answer may have been lost.
-func (r *Keyring) write(ctx context.Context, raw []byte, unread error, blob []byte) (done bool, err error) {
-	if unopened, ok := errors.AsType[*otherSeal](unread); ok {
-		done, err = unopened.replace(ctx, blob)
-	} else {
-		done, err = r.store.Save(ctx, raw, blob)
-	}
-	if err == nil || bytes.Equal(raw, blob) {
-		return done, err
-	}
-	found, _, unread := r.load(ctx)
-	switch {
-	case unread != nil:
-		return false, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	case bytes.Equal(found, raw): // nothing was written
-		return false, err
-	}
-	return bytes.Equal(found, blob), nil // otherwise another replica has written since
 }

@@ -50,7 +50,7 @@ func TestStoreSetBack(t *testing.T) {
 		if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateOlder {
 			t.Errorf("%+v", e)
 		}
-		want, got := sure(store.(*sealed).load1(newer)), sure(store.Load(t.Context()))
+		want, got := sure(sure(Sealed(&shelf{blob: newer}, "issuer", kek(1))).Load(t.Context())), sure(store.Load(t.Context()))
 		if !bytes.Equal(want, got) {
 			t.Errorf("written back was %s, want %s", got, want)
 		}
@@ -64,18 +64,12 @@ func TestStoreSetBack(t *testing.T) {
 	})
 }
 
-func (s *sealed) load1(blob []byte) ([]byte, error) {
-	plain, _, err := s.open(blob)
-	return plain, err
-}
-
 // The same while the store can only be read: what the replica holds is in use.
 func TestStoreSetBackAndReadOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe})
 		stolen := signedBy(t, r)
 		time.Sleep(time.Minute)
 		older := store.get()
@@ -110,15 +104,14 @@ func TestStoreSetBackAndReadOnly(t *testing.T) {
 	})
 }
 
-// The store is set back, and goes on from there: replicas that did not know of a
-// Rotate wrote more generations than the one that does has. It applies the Rotate
-// again.
+// The store is set back and written from there: replicas that did not know of a
+// Rotate wrote more generations than the replica that does. That one applies the
+// Rotate again.
 func TestForkedStore(t *testing.T) {
 	for _, ahead := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
 			store := &shelf{}
-			knows := sure(Open(t.Context(), store, Policy{}))
-			defer knows.Close()
+			knows := opened(t, store, Policy{})
 			stolen := signedBy(t, knows)
 			time.Sleep(time.Minute)
 			older := store.get()
@@ -152,73 +145,64 @@ func TestForkedStore(t *testing.T) {
 func TestNewestReplicaWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		var views []*shelf
-		var replicas []*Keyring
-		for range 4 {
-			view := &shelf{}
-			views = append(views, view)
-		}
-		first := sure(Open(t.Context(), store, Policy{}))
+		first := opened(t, store, Policy{})
 		signedBy(t, first)
 		time.Sleep(time.Minute)
 		oldest := store.get()
+		stores := make([]movable, 5)
+		var replicas []*Keyring
 		var dropped []string
-		for i := range views {
-			views[i].put(store.get())
-			r := sure(Open(t.Context(), views[i], Policy{}))
-			defer r.Close()
-			replicas = append(replicas, r)
+		for i := range stores { // each replica reaches only its own store
+			own := &shelf{}
+			own.put(store.get())
+			stores[i].at.Store(own)
+			replicas = append(replicas, opened(t, &stores[i], Policy{}))
+			if i == len(stores)-1 {
+				break // it has the newest state
+			}
 			dropped = append(dropped, signedBy(t, first))
 			if err := first.Rotate(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Hour)
 		}
-		newest := store.get()
+		newest := first.Status().Generation
 		first.Close()
-		// Each replica reaches only its own view so far. Now all reach one store.
-		replicas = append(replicas, sure(Open(t.Context(), store, Policy{})))
-		defer replicas[4].Close()
 		one := &shelf{}
 		one.put(oldest)
-		for _, r := range replicas {
-			r.store = one
+		for i := range stores {
+			stores[i].at.Store(one)
 		}
 		for _, r := range replicas {
-			_ = r.update(t.Context(), r.plan)
+			_, _ = r.Key(t.Context(), "", "") // its first use reads the store
 		}
+		time.Sleep(2 * time.Minute)
 		for _, r := range replicas {
-			_ = r.update(t.Context(), r.plan)
-			for _, kid := range dropped {
-				if _, err := r.Key(t.Context(), kid, ""); !errors.Is(err, ErrUnknownKey) {
-					t.Errorf("%s: %v", kid, err)
-				}
-			}
+			mustStayDropped(t, r, dropped...)
 		}
-		if got, want := sure(readState(one.get(), nil)), sure(readState(newest, nil)); got.Generation < want.Generation || len(got.Dropped) != len(want.Dropped) {
-			t.Errorf("generation %d, dropped %q; want %d, %q", got.Generation, got.Dropped, want.Generation, want.Dropped)
+		fresh := opened(t, one, Policy{})
+		mustStayDropped(t, fresh, dropped...)
+		if got := fresh.Status().Generation; got < newest {
+			t.Errorf("generation %d is stored, want %d or later", got, newest)
 		}
 	})
 }
 
 // The keys of another keyring in the store are not taken by a keyring that runs. It
-// goes on with its own, for as long as it has any, and either verb ends it.
+// uses its own as long as it has any. Adopt and Reclaim both end that.
 func TestForeignState(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"Adopt", "Reclaim"} {
 		synctest.Test(t, func(t *testing.T) {
 			var heard listener
 			store, other := &shelf{}, &shelf{}
-			r := sure(Open(t.Context(), store, Policy{Observe: heard.observe, Poll: 10 * time.Minute, RotateEvery: 3 * day}))
-			defer r.Close()
-			second := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute, RotateEvery: 3 * day}))
-			defer second.Close()
-			insider := sure(Open(t.Context(), other, Policy{Poll: 10 * time.Minute, RotateEvery: 3 * day}))
-			defer insider.Close()
+			r := opened(t, store, Policy{Observe: heard.observe, Poll: time.Hour, RotateEvery: 3 * day})
+			second := opened(t, store, Policy{Poll: time.Hour, RotateEvery: 3 * day})
+			insider := opened(t, other, Policy{Poll: time.Hour, RotateEvery: 3 * day})
 			own, forged := signedBy(t, r), signedBy(t, insider)
 			signedBy(t, second)
 			next := r.Status().NextKey
-			time.Sleep(10 * time.Minute)
+			time.Sleep(time.Hour)
 			store.put(other.get())
 			foreign := store.get()
 			time.Sleep(day)
@@ -251,7 +235,7 @@ func TestForeignState(t *testing.T) {
 			if err := call(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(10 * time.Minute) // the other replica follows
+			time.Sleep(time.Hour) // the other replica follows
 			for _, k := range []*Keyring{r, second} {
 				kid := signedBy(t, k)
 				if verb == "Adopt" && sure(readState(store.get(), nil)).index(kid) < 0 || verb == "Reclaim" && kid != want {
@@ -268,7 +252,7 @@ func TestForeignState(t *testing.T) {
 	}
 }
 
-// The formats of before the first release are refused, and say why.
+// Formats from before the first release are refused, with the reason.
 func TestStateOfBeforeTheFirstRelease(t *testing.T) {
 	store, under := &shelf{}, &shelf{}
 	sure(Open(t.Context(), store, Policy{})).Close()
@@ -306,8 +290,7 @@ func TestStoreDamagedWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		under := &shelf{}
-		r := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, sure(Sealed(under, "issuer", kek(1))), Policy{Observe: heard.observe})
 		kid := signedBy(t, r)
 		time.Sleep(time.Minute)
 		damaged := under.get()
@@ -326,8 +309,7 @@ func TestStoreDamagedWhileRunning(t *testing.T) {
 		}
 		under.put(nil)
 		time.Sleep(time.Minute)
-		again := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}))
-		defer again.Close()
+		again := opened(t, sure(Sealed(under, "issuer", kek(1))), Policy{})
 		if got := signedBy(t, again); got != kid {
 			t.Errorf("after a restart %s signs", got)
 		}

@@ -1,7 +1,6 @@
 package jwks
 
 import (
-	"context"
 	"crypto"
 	"flag"
 	"fmt"
@@ -56,7 +55,7 @@ func (k testKey) id() string { return k.Key().ID() }
 // to make: the six RSA algorithms share one, and so do their others.
 var (
 	testKeys  = sync.OnceValue(makeTestKeys)
-	strangers = sync.OnceValue(makeTestKeys)
+	otherKeys = sync.OnceValue(makeTestKeys)
 )
 
 func makeTestKeys() map[string]testKey {
@@ -83,10 +82,3 @@ func accept(token string, k *jose.Key) (string, error) {
 
 // thumbprint is the id that a key has by default.
 func thumbprint(public crypto.PublicKey) string { return sure(jose.NewKey(public, "", "")).ID() }
-
-// openSkewed is Open for a replica whose clock is off.
-func openSkewed(ctx context.Context, store KeyStore, policy Policy, skew time.Duration) (*Keyring, error) {
-	r := newOpened(store, sure(policy.withDefaults()))
-	r.clock.skew.Store(int64(skew))
-	return r.start(ctx)
-}

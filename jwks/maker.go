@@ -14,36 +14,37 @@ import (
 
 // This file makes keys. Policy.NewSigner may be slow, fail or hang, and each key that
 // it makes stays in the KMS. So it runs beside the updates of the store, one call at
-// a time, and what it makes is used, however late.
+// a time, and a key that it returns late is used the next time.
 
 const (
-	// newSignerTimeout is how long a call of Policy.NewSigner is waited for.
+	// newSignerTimeout bounds the wait for a call of Policy.NewSigner.
 	newSignerTimeout = 30 * time.Second
 
-	// After a failure the timetable waits before the next call, twice as long
-	// after each.
+	// After a failure the timetable waits before the next call, twice as long after
+	// each, up to longestMakerPause or RotateEvery, whichever is shorter. A NewSigner
+	// that makes a key and then fails leaves that key in the KMS, so calls must be few.
 	firstMakerPause   = time.Minute
-	longestMakerPause = time.Hour
+	longestMakerPause = 24 * time.Hour
 )
 
-// errMaking is the error of a state whose next key is being made.
+// errMaking is the error while the next key is being made.
 var errMaking = errors.New("jwks: the next key is being made")
 
-// maker makes keys with Policy.NewSigner. Its zero value is ready.
+// maker makes keys with Policy.NewSigner. The zero value is ready to use.
 type maker struct {
 	mu     sync.Mutex
 	closed bool
 	calls  *calls
-	spares []stateKey    // made and not stored yet
-	ended  chan struct{} // of the call that is waited for, nil when there is none
+	spares []stateKey    // made, not stored yet
+	ended  chan struct{} // closed at the end of the current call; nil without one
 	err    error         // of the last call
 	pause  time.Duration // after the last failure
 	after  time.Time     // when the timetable may call again
 }
 
-// withKeys makes the keys that a planned state lacks. The error is errMaking while
-// that takes time: call it again when wait returns. A pause after a failure does not
-// hold up an urgent one.
+// withKeys makes the keys that a planned state lacks. While one is being made the
+// error is errMaking: call again when wait returns. An urgent call does not observe
+// the pause after a failure.
 func (r *Keyring) withKeys(s *state, err error, urgent bool) (*state, error) {
 	if s == nil || err != nil {
 		return nil, err
@@ -62,8 +63,9 @@ func (r *Keyring) withKeys(s *state, err error, urgent bool) (*state, error) {
 	return s, nil
 }
 
-// newKey makes a key of the policy's algorithm. One that Policy.NewSigner made and
-// that was not stored, because another replica wrote first, is used the next time.
+// newKey returns a new key of the policy's algorithm. A key that Policy.NewSigner
+// made and that was not stored, because another replica wrote first, is used before
+// another is made.
 func (r *Keyring) newKey(s *state, urgent bool) (stateKey, error) {
 	alg := r.policy.Algorithm
 	if r.policy.NewSigner == nil {
@@ -97,7 +99,7 @@ func (r *Keyring) newKey(s *state, urgent bool) (stateKey, error) {
 	m.ended = ended
 	r.done.Go(func() {
 		err := r.make(alg)
-		m.end(err)
+		m.end(err, max(firstMakerPause, min(longestMakerPause, r.policy.RotateEvery)))
 		close(ended)
 		r.pollNow()
 	})
@@ -130,7 +132,7 @@ func (r *Keyring) make(alg string) error {
 	return nil
 }
 
-// keep keeps a key that was made, in time or late.
+// keep adds a spare key, made in time or late.
 func (m *maker) keep(k stateKey) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,12 +143,12 @@ func (m *maker) keep(k stateKey) error {
 	return nil
 }
 
-// repeated is the error of a NewSigner that returned a key once more.
+// repeated is the error of a NewSigner that returned the same key twice.
 func repeated(kid string) error {
 	return fmt.Errorf("it returned the key %s, which it has returned before: make a new key each time (an alias, or a creation that is idempotent, returns the same one)", kid)
 }
 
-// slot is that of the one call that may be under way.
+// slot returns the slot of the one call that may run.
 func (m *maker) slot() *calls {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -156,7 +158,7 @@ func (m *maker) slot() *calls {
 	return m.calls
 }
 
-func (m *maker) end(err error) {
+func (m *maker) end(err error, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ended, m.err = nil, err
@@ -164,11 +166,11 @@ func (m *maker) end(err error) {
 		m.pause = 0
 		return
 	}
-	m.pause = min(max(firstMakerPause, 2*m.pause), longestMakerPause)
+	m.pause = min(max(firstMakerPause, 2*m.pause), longest)
 	m.after = time.Now().Add(m.pause)
 }
 
-// wait waits for the call under way, if there is one still.
+// wait waits for the current call, if there is one.
 func (m *maker) wait(ctx context.Context) error {
 	m.mu.Lock()
 	ended := m.ended
@@ -191,14 +193,14 @@ func (m *maker) failed() error {
 	return m.err
 }
 
-// stored notes that a state was written: a spare key in it is none any more.
+// stored removes the spare keys that a written state contains.
 func (m *maker) stored(s *state) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.spares = slices.DeleteFunc(m.spares, func(k stateKey) bool { return s.index(k.id()) >= 0 })
 }
 
-// close lets no other call begin.
+// close lets no further call begin.
 func (m *maker) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

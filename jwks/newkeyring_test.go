@@ -67,7 +67,7 @@ func TestNewKeyringWithVault(t *testing.T) {
 }
 
 func TestNewKeyring(t *testing.T) {
-	signers := []crypto.Signer{testKeys()["ES256"].private, testKeys()["RS256"].private, testKeys()["EdDSA"].private, strangers()["ES256"].private}
+	signers := []crypto.Signer{testKeys()["ES256"].private, testKeys()["RS256"].private, testKeys()["EdDSA"].private, otherKeys()["ES256"].private}
 	r := sure(NewKeyring(signers...))
 	var want []string
 	for _, s := range signers {

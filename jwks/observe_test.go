@@ -1,10 +1,8 @@
 package jwks
 
 import (
-	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,42 +10,11 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// listener keeps the events that it hears.
-type listener struct {
-	mu     sync.Mutex
-	events []Event
-}
-
-func (l *listener) observe(_ context.Context, e Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.events = append(l.events, e)
-}
-
-func (l *listener) take() []Event {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	events := l.events
-	l.events = nil
-	return events
-}
-
-// one is the only event since the last one.
-func (l *listener) one(t *testing.T) Event {
-	t.Helper()
-	events := l.take()
-	if len(events) != 1 {
-		t.Fatalf("%d events, want 1: %+v", len(events), events)
-	}
-	return events[0]
-}
-
 func TestObserveRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, store, Policy{Observe: heard.observe, Poll: slowPoll})
 		first := signedBy(t, r)
 		time.Sleep(29 * 24 * time.Hour)
 		synctest.Wait()
@@ -97,8 +64,7 @@ func TestObserveRotation(t *testing.T) {
 func TestObserveNoKeySigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
-		r := sure(Open(t.Context(), &shelf{}, Policy{Observe: heard.observe}))
-		defer r.Close()
+		r := opened(t, &shelf{}, Policy{Observe: heard.observe})
 		signedBy(t, r)
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -157,7 +123,7 @@ func TestObserveFetch(t *testing.T) {
 	})
 }
 
-// The URL is the issuer until its metadata has said where the set is.
+// The URL is the issuer's until its metadata has named the set's.
 func TestObserveFetchOfAnIssuer(t *testing.T) {
 	const issuer, keys = "https://auth.example.com", "https://keys.example.net/set"
 	synctest.Test(t, func(t *testing.T) {

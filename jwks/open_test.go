@@ -56,8 +56,7 @@ func TestOpenTogether(t *testing.T) {
 				defer r.Close()
 			}
 			// The last to open may have announced what the first has not read.
-			last := sure(Open(t.Context(), shared, Policy{}))
-			defer last.Close()
+			last := opened(t, shared, Policy{})
 			kids := publishedBy(t, last)
 			if len(kids) != 2 {
 				t.Errorf("%s: %d keys", name, len(kids))
@@ -88,8 +87,7 @@ func TestOpenTogetherInProcesses(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	r := sure(Open(t.Context(), File(path), Policy{}))
-	defer r.Close()
+	r := opened(t, File(path), Policy{})
 	kids := publishedBy(t, r)
 	for i, set := range sets {
 		s, err := jose.ParseSet([]byte(set), nil)

@@ -110,6 +110,9 @@ func (o *origin) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	w := httptest.NewRecorder()
 	(*o.answer.Load())(w, req)
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
 	res := w.Result()
 	res.Request = req
 	return res, nil

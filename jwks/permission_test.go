@@ -46,7 +46,7 @@ func TestFileOfOtherGroup(t *testing.T) {
 }
 
 // A backup job opens the file to everybody, or a deployment makes it a link, while a
-// keyring runs. It goes on, says so, and writes nothing.
+// keyring runs. It still signs, reports the fault and writes nothing.
 func TestFileExposedWhileRunning(t *testing.T) {
 	for name, change := range map[string]func(path string) (undo func() error, err error){
 		"chmod 644": func(path string) (func() error, error) {
@@ -64,8 +64,7 @@ func TestFileExposedWhileRunning(t *testing.T) {
 					store = sure(Sealed(store, "issuer", kek(1)))
 				}
 				var heard listener
-				r := sure(Open(t.Context(), store, Policy{Observe: heard.observe}))
-				defer r.Close()
+				r := opened(t, store, Policy{Observe: heard.observe})
 				kid := signedBy(t, r)
 				undo, err := change(path)
 				if err != nil {
@@ -113,8 +112,7 @@ func TestFileInALinkedDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(data, "keys.json")
-		r := sure(Open(t.Context(), File(path), Policy{}))
-		defer r.Close()
+		r := opened(t, File(path), Policy{})
 		kid := signedBy(t, r)
 		if err := errors.Join(os.Symlink("two", data+".new"), os.Rename(data+".new", data)); err != nil {
 			t.Fatal(err)
@@ -123,17 +121,16 @@ func TestFileInALinkedDirectory(t *testing.T) {
 		if got := signedBy(t, r); got != kid {
 			t.Errorf("%s signs", got)
 		}
-		again := sure(Open(t.Context(), File(path), Policy{}))
-		defer again.Close()
+		again := opened(t, File(path), Policy{})
 		if got := signedBy(t, again); got != kid {
 			t.Errorf("after a restart %s signs", got)
 		}
 	})
 }
 
-// A key file that cannot be read while a keyring runs is a store that is away: the
-// keyring signs as long as no unknown key can, says so at once, and goes on when it
-// can be read.
+// A key file that cannot be read while a keyring runs is a store that is away. The
+// keyring signs until its snapshot is too old, reports the fault at once, and signs again
+// when the file can be read.
 func TestFileUnreadableWhileRunning(t *testing.T) {
 	changes := map[string]func(path string) (undo func() error, err error){
 		"dangling link": func(path string) (func() error, error) {
@@ -160,8 +157,7 @@ func TestFileUnreadableWhileRunning(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := keyFile(t)
 				var heard listener
-				r := sure(Open(t.Context(), File(path), Policy{Observe: heard.observe}))
-				defer r.Close()
+				r := opened(t, File(path), Policy{Observe: heard.observe})
 				kid := signedBy(t, r)
 				undo, err := change(path)
 				if err != nil {

@@ -13,88 +13,94 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Policy is the timetable of a [Keyring]. Every field is optional. A policy of
-// seconds works like one of months, so a rotation can be rehearsed.
+// Policy is the timetable of a [Keyring]. Every field is optional. Short times work
+// like long ones, so a rotation can be rehearsed in seconds.
 //
-// Replicas that share a key store should have the same policy, and clocks that
-// differ by at most Skew. A replica does not take keys that were written in its
-// future, and with a [ClockStore] one whose clock is off writes nothing. While a new
-// policy is rolled out, the policy of the oldest replica counts until that one is replaced. So raise Retain, Announce and MaxAge
-// everywhere before token lifetimes, and lower them after.
+// Replicas that share a key store should have the same policy, and clocks that differ
+// by at most Skew. During the rollout of a new policy the oldest replica's policy
+// counts. So raise Retain, Announce and MaxAge everywhere before you raise token
+// lifetimes, and lower them afterwards.
+//
+// A replica does not take keys that were written in its future. With a [ClockStore],
+// a replica whose clock is off writes nothing.
 type Policy struct {
-	// Algorithm of new keys: ES256 (default), ES384, ES512, EdDSA, Ed25519,
-	// PS256, PS384, PS512, RS256, RS384 or RS512. After a change, a key of the
-	// new algorithm is announced and takes over after Announce.
+	// Algorithm is the algorithm of new keys: ES256 (default), ES384, ES512, EdDSA,
+	// Ed25519, PS256, PS384, PS512, RS256, RS384 or RS512. After a change, a key of
+	// the new algorithm is announced, and takes over after Announce.
 	Algorithm string
 
 	// RotateEvery is how long a key signs. Default 30 days; at least Announce.
 	RotateEvery time.Duration
 
-	// Announce is how long a key is published before it signs. Default 24 h; at
-	// least MaxAge + Poll + Skew, so that every verifier that obeys the
-	// published max-age has the key before the first token it signs.
+	// Announce is how long a key is published before it signs. Default 24 h; at least
+	// MaxAge + Poll + Skew. Then every verifier that obeys the published max-age has
+	// the key before it sees a token of it.
 	Announce time.Duration
 
-	// Retain is how long a key stays published after it stopped signing.
-	// Default 24 h; at least the longest token lifetime + Skew, which
-	// issuer.New checks.
+	// Retain is how long a key stays published after it stopped signing. Default
+	// 24 h; at least the longest token lifetime + Skew, which issuer.New checks.
 	Retain time.Duration
 
-	// MaxAge is the longest Cache-Control max-age of the published set, and so,
-	// with Poll before it, how long a key dropped by an emergency
-	// [Keyring.Rotate] can still be trusted. Default 5 min, at least 1 s. Some
-	// verifiers limit how often they fetch: for less than 1 min, make sure that
-	// yours obey ([Remote] does with a RemoteConfig.Cooldown of MaxAge/2).
+	// MaxAge is the longest Cache-Control max-age of the published set. Default
+	// 5 min, at least 1 s. After an emergency [Keyring.Rotate] a verifier may trust the
+	// dropped key for Poll + MaxAge. Some verifiers limit how often they fetch: below
+	// 1 min, make sure that yours obey. A [Remote] does with a RemoteConfig.Cooldown
+	// of MaxAge/2.
 	MaxAge time.Duration
 
 	// Poll is the longest time between two polls of the key store by a replica.
 	// Default MaxAge/2, at most 1 min.
 	Poll time.Duration
 
-	// Skew is the greatest difference between two replicas' clocks.
-	// Default Announce/10, at most 1 min.
+	// Skew is the greatest difference between the clocks of two replicas. Default
+	// Announce/10, at most 1 min.
 	Skew time.Duration
 
-	// NewSigner and OpenSigner keep the private keys elsewhere, as in a KMS. Set
+	// NewSigner and OpenSigner keep the private keys elsewhere, such as in a KMS. Set
 	// both or none. The key store then holds references and public keys.
 	//
-	// NewSigner makes a key for the algorithm, and returns its signer and a
-	// reference of the caller's choice, such as the name of a KMS key. It is
-	// called about once in RotateEvery. OpenSigner opens a reference, at a start
-	// and for keys that another replica made. A signer of another key than the
-	// stored public one is not used.
+	// NewSigner makes a key for the algorithm. It returns the key's signer and a
+	// reference of your choice, such as the name of the KMS key. It is called about
+	// once in RotateEvery, and must make another key each time. OpenSigner opens a
+	// reference: at a start, and when another replica made the key. Its signer is
+	// used only if it has the stored public key.
 	//
-	// Each call of OpenSigner, and each Sign of a signer, may take 5 s. One that
-	// hangs makes Sign answer [ErrUnavailable]; the keys are published and verify
-	// all the same, and [Keyring.Ready] says so. NewSigner may take 30 s, and what
-	// it returns later is used the next time; after a failure it is called again
-	// after a minute, then two, up to an hour. At most 64 calls of Sign run at a
-	// time, one of OpenSigner for each reference, and one of NewSigner, which must
-	// make another key each time. Each signature is verified, so a signer that
-	// returns wrong ones makes Sign answer [ErrUnavailable] too. Keys of an older
-	// store that holds private keys go on until they have rotated. Nothing deletes
-	// keys in the KMS.
+	// NewSigner may take 30 s. A key that it returns later is used the next time.
+	// After a failure it is called again after 1 min, then 2 min, and so on, up to
+	// 24 h or RotateEvery, whichever is shorter. If it makes a key and then fails, it
+	// should delete that key. Nothing here deletes keys in a KMS.
+	//
+	// Each call of OpenSigner, and each Sign of a signer, may take 5 s. Each
+	// signature is verified. While the signing key's signer hangs, fails or returns
+	// wrong signatures, Sign returns [ErrUnavailable]; the keys are still published
+	// and still verify, and [Keyring.Ready] reports it. At most 64 calls of Sign run
+	// at once, one of NewSigner, and one of OpenSigner for each reference.
+	//
+	// Private keys that are already in the store stay in use until they have rotated.
 	NewSigner  func(ctx context.Context, alg string) (signer crypto.Signer, reference string, err error)
 	OpenSigner func(ctx context.Context, reference string) (crypto.Signer, error)
 
-	// Observe hears of each new signing key (event.OpRotateKey with its KeyID), of
-	// a Rotate that failed, and of each change of the keyring's state
-	// (event.OpKeyStore): a Reason and Err when something goes wrong, and no Reason
-	// when all is well again. It runs in the goroutine of the caller or the poller,
-	// so it must be quick, and it must be safe for concurrent use.
+	// Observe receives an event for each new signing key (event.OpRotateKey with its
+	// KeyID), for a failed Rotate, and for each change of the keyring's state
+	// (event.OpKeyStore). A Reason and Err say what is wrong; an event without a
+	// Reason means that all is well again. Observe runs in the goroutine of the
+	// caller or of the poller. It must be quick, must be safe for concurrent use, and
+	// must not call Close.
 	Observe func(context.Context, Event)
 
-	// Quiet turns off that these events go to slog.Default without Observe.
+	// Quiet turns the log off. Without Observe, changes of the keyring's state go to
+	// [slog.Default].
 	Quiet bool
 }
 
 const (
-	maxKeys      = 256                       // of a key set, as jose has it
-	shortestTime = time.Millisecond          // half of it is a ticker's interval
-	longestTime  = 50 * 365 * 24 * time.Hour // three of them fit a time.Duration
+	maxKeys      = 256                       // in a key set: the limit of package jose
+	shortestTime = time.Millisecond          // half of it is the interval of a ticker
+	longestTime  = 50 * 365 * 24 * time.Hour // the sum of three fits a time.Duration
 )
 
-// withDefaults fills the policy in and refuses what cannot be kept.
+// withDefaults returns the policy with its defaults, or an error for a policy that
+// cannot be kept.
 func (p Policy) withDefaults() (Policy, error) {
 	p.Algorithm = cmp.Or(p.Algorithm, "ES256")
 	p.RotateEvery = cmp.Or(p.RotateEvery, 30*24*time.Hour)
@@ -124,7 +130,7 @@ func (p Policy) withDefaults() (Policy, error) {
 		return p, fmt.Errorf("jwks: Policy.MaxAge is %v: write at least 1s, the unit of max-age", p.MaxAge)
 	}
 	if p.Announce < p.visible() {
-		return p, fmt.Errorf("jwks: Policy.Announce is %v: write at least MaxAge + Poll + Skew = %v, or a key would sign before verifiers can have it", p.Announce, p.visible())
+		return p, fmt.Errorf("jwks: Policy.Announce is %v: write at least MaxAge + Poll + Skew = %v, or a key signs before verifiers have it", p.Announce, p.visible())
 	}
 	if p.RotateEvery < p.Announce {
 		return p, fmt.Errorf("jwks: Policy.RotateEvery is %v: write at least Announce = %v", p.RotateEvery, p.Announce)
@@ -135,15 +141,15 @@ func (p Policy) withDefaults() (Policy, error) {
 	return p, nil
 }
 
-// visible is how long after its announcement every verifier that obeys max-age
-// has a key: a replica may learn of it Poll late, a verifier may have fetched
-// from that replica just before, and their clocks differ.
+// visible is how long after its announcement a key is known to every verifier that
+// obeys max-age. A replica may learn of the key Poll later, a verifier may have
+// fetched from that replica just before, and their clocks may differ by Skew.
 func (p Policy) visible() time.Duration { return p.MaxAge + p.Poll + p.Skew }
 
-// trustFor is how long a snapshot is acted on. A key that this replica has missed
-// was announced after the snapshot was loaded and signs Announce later at the
-// earliest, so until then the snapshot names the right key to sign with. A key
-// that was dropped as compromised would be believed here as long: hence the hour.
+// trustFor is how long a replica acts on a snapshot. A key that it does not know was
+// announced after the snapshot was read, and signs Announce later at the earliest.
+// Until then the snapshot names the right signing key. The limit of an hour bounds
+// how long this replica trusts a key that another one dropped.
 func (p Policy) trustFor() time.Duration {
 	return min(p.Announce-p.Skew, max(time.Hour, p.MaxAge+p.Poll))
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// maxAge returns how long a verifier may keep the set: Policy.MaxAge, or less when
-// the set changes before that, or when this replica cannot vouch for it that long.
-// Under a second means not at all.
+// maxAge returns how long a verifier may cache the set: Policy.MaxAge, or less if the
+// set changes before that, or if this replica cannot vouch for it that long. Less
+// than a second means that the set must not be published.
 func (r *Keyring) maxAge(s *snapshot) time.Duration {
 	age, now := r.policy.MaxAge, r.agreed(&s.state)
 	if change := changesAt(s.times, r.policy, now); !change.IsZero() {
@@ -22,10 +22,11 @@ func (r *Keyring) maxAge(s *snapshot) time.Duration {
 }
 
 // ServeHTTP answers with the JWK set (RFC 7517, section 5), for
-// /.well-known/jwks.json: the public members of every key that is announced,
+// /.well-known/jwks.json. It holds the public members of every key that is announced,
 // signing or retained. ETag and If-None-Match (RFC 9110, section 13) save the body.
-// Cache-Control follows the timetable. Browsers of any origin may read it. The
-// answer is 503 when the keyring cannot vouch for its keys.
+// Cache-Control follows the timetable. Browsers of any origin may read the set. The
+// answer is 503 while the keyring cannot vouch for its keys.
+// section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
 func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
@@ -59,7 +60,7 @@ func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// matches is the weak comparison of RFC 9110, section 13.1.2. Our tags hold no
+// matches is the weak comparison of RFC 9110, section 13.1.2. Our tags contain no
 // comma.
 func matches(ifNoneMatch []string, etag string) bool {
 	for _, line := range ifNoneMatch {

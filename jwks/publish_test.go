@@ -13,22 +13,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-func ask(t *testing.T, r *Keyring, method string, header ...string) *httptest.ResponseRecorder {
-	t.Helper()
-	req := httptest.NewRequestWithContext(t.Context(), method, "/.well-known/jwks.json", http.NoBody)
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Add(header[i], header[i+1])
-	}
-	w := httptest.NewRecorder()
-	r.ServeHTTP(w, req)
-	return w
-}
-
-func get(t *testing.T, r *Keyring, header ...string) *httptest.ResponseRecorder {
-	t.Helper()
-	return ask(t, r, http.MethodGet, header...)
-}
-
 func maxAgeOf(t *testing.T, w *httptest.ResponseRecorder) time.Duration {
 	t.Helper()
 	seconds, ok := strings.CutPrefix(w.Header().Get("Cache-Control"), "public, max-age=")
@@ -134,8 +118,7 @@ func TestPublishNotModified(t *testing.T) {
 // No verifier keeps the set past the next planned change, nor longer than MaxAge.
 func TestPublishMaxAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := sure(Open(t.Context(), &shelf{}, Policy{Poll: 5 * time.Minute}))
-		defer r.Close()
+		r := opened(t, &shelf{}, Policy{Poll: 5 * time.Minute})
 		start := time.Now()
 		changes, shortest := 0, time.Hour
 		etag := get(t, r).Header().Get("ETag")
@@ -145,7 +128,7 @@ func TestPublishMaxAge(t *testing.T) {
 			if age < time.Second || age > r.Policy().MaxAge {
 				t.Fatalf("max-age is %v", age)
 			}
-			change := changesAt(r.snapshot.Load().times, r.policy, time.Now())
+			change := r.Status().NextWrite
 			if until := time.Until(change); age > max(until, time.Second) {
 				t.Fatalf("max-age is %v, the next change in %v", age, until)
 			}
@@ -166,13 +149,11 @@ func TestPublishMaxAge(t *testing.T) {
 	})
 }
 
-// A replica that cannot read the store lets verifiers keep its set for less and
-// less, and then says that it has none.
+// The max-age of a replica that cannot read the store shrinks. Then it answers 503.
 func TestPublishStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		get(t, r)
 		time.Sleep(time.Hour)
 		store.fail(errors.New("no connection"))
@@ -212,8 +193,7 @@ func TestPublishStoreAway(t *testing.T) {
 // What is published is what a Remote takes.
 func TestPublishToRemote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := sure(Open(t.Context(), &shelf{}, Policy{Poll: time.Hour}))
-		defer r.Close()
+		r := opened(t, &shelf{}, Policy{Poll: time.Hour})
 		o, remote := remoteOf(t, "", RemoteConfig{})
 		o.handle(r.ServeHTTP)
 		signers := map[string]bool{}

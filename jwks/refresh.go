@@ -18,11 +18,11 @@ const (
 	firstRetry   = time.Second
 	longestRetry = time.Minute
 	blindRetry   = 5 * time.Second // while there is nothing to serve
-	maxSetBytes  = 8 << 20         // 10 000 RSA keys of 4096 bits without certificates
+	maxSetBytes  = 8 << 20         // 10 000 RSA keys of 4096 bits, without certificates
 )
 
-// reached reports whether a time has come, by the wall clock or by the monotonic one:
-// the latter does not move while a machine is suspended.
+// reached reports whether a time has come by the wall clock or by the monotonic
+// clock. The latter does not move while a machine is suspended.
 func reached(now, t time.Time) bool {
 	return !now.Before(t) || !now.Round(0).Before(t.Round(0))
 }
@@ -35,29 +35,29 @@ type heldSet struct {
 	fetchedAt  time.Time
 	expiresAt  time.Time
 	staleUntil time.Time
-	until      time.Time // before this moment its keys serve without any other check
+	until      time.Time // until then its keys are used without another check
 }
 
 // wanted is the key that a call asks for.
 type wanted struct {
 	kid, alg string
 	called   time.Time
-	network  string // for which it asks
-	asked    bool   // network is known, or known to be unknown
-	place    *place // of a call for a key that the held set lacks, while it waits
+	network  string // of the call
+	asked    bool   // network is set; it may be empty
+	slot     *slot  // of a call for a key that the held set lacks, while it waits
 }
 
 // flight is one fetch.
 type flight struct {
 	began     time.Time
 	cancel    context.CancelFunc
-	scheduled bool // the schedule wanted it, not only an unknown key
-	places    places
+	scheduled bool // caused by the schedule, not only by an unknown key
+	slots     slots
 	done      chan struct{}
 	err       error // set before done is closed
 }
 
-// step decides a call that the held set alone could not: it returns the answer, or
+// step decides a call that the held set alone could not. It returns the result, or
 // the flight to wait for. ended is the flight that the call has waited for.
 func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key, *flight, error) {
 	r.mu.Lock()
@@ -73,7 +73,7 @@ func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key,
 	usable := s != nil && !reached(now, s.staleUntil)
 	if usable {
 		// A set that was requested after the call began is current for this call,
-		// however long the answer took.
+		// however slow the answer was.
 		answered := ended != nil && ended.err == nil && !ended.began.Before(w.called)
 		if answered || !reached(now, r.waitFrom) {
 			if key := s.set.Find(w.kid, w.alg); key != nil {
@@ -97,27 +97,27 @@ func (r *Remote) step(ctx context.Context, w *wanted, ended *flight) (*jose.Key,
 	if !w.asked {
 		return nil, nil, errWhoAsks
 	}
-	w.place = nil
+	w.slot = nil
 	if unknown := usable && w.kid != "" && s.set.Find(w.kid, w.alg) == nil; unknown {
 		if now.Sub(r.flight.began) >= longestWait {
 			return nil, nil, errSlow
 		}
-		if w.place = r.flight.places.take(w.network); w.place == nil {
+		if w.slot = r.flight.slots.take(w.network); w.slot == nil {
 			return nil, nil, errCrowded
 		}
 	}
 	return nil, r.flight, nil
 }
 
-// errWhoAsks is for Key alone: the call has to wait, so its network matters.
-var errWhoAsks = errors.New("jwks: the network is to be asked for")
+// errWhoAsks tells Key that the call has to wait, so its network is needed.
+var errWhoAsks = errors.New("jwks: the network of the call is needed")
 
-// begin starts a fetch unless one is under way. The schedule is content with a
-// fetch that an unknown key caused.
+// begin starts a fetch unless one is under way. A fetch that an unknown key caused
+// also serves the schedule.
 func (r *Remote) begin(ctx context.Context, now time.Time, scheduled bool) {
 	if r.flight == nil {
-		// The caller's values, such as its trace, go with the fetch. Its deadline does
-		// not.
+		// The fetch has the values of the caller's context, such as its trace, and
+		// not its deadline.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
 		f := &flight{began: now, cancel: cancel, done: make(chan struct{})}
 		r.flight = f
@@ -128,13 +128,13 @@ func (r *Remote) begin(ctx context.Context, now time.Time, scheduled bool) {
 	if scheduled && !r.flight.scheduled {
 		r.flight.scheduled = true
 		if end := r.flight.began.Add(r.timeout); !reached(now, r.waitFrom) && end.After(r.waitFrom) {
-			r.waitFrom = end // it began while the set was current, so no call waits for it
+			r.waitFrom = end // it began while the set was current: no call waits for it
 		}
 		r.serve(r.current.Load(), r.waitFrom)
 	}
 }
 
-// serve lets the keys of a set serve without any other check until then.
+// serve lets the keys of a set be used without another check until a moment.
 func (r *Remote) serve(s *heldSet, until time.Time) {
 	if s == nil {
 		return
@@ -147,7 +147,7 @@ func (r *Remote) serve(s *heldSet, until time.Time) {
 	r.current.Store(&next)
 }
 
-// fly is the goroutine of one fetch.
+// fly runs one fetch, in its own goroutine.
 func (r *Remote) fly(ctx context.Context, f *flight, held *heldSet, revalidate bool) {
 	next, err := r.fetch(ctx, held, revalidate)
 	f.cancel()
@@ -156,8 +156,8 @@ func (r *Remote) fly(ctx context.Context, f *flight, held *heldSet, revalidate b
 	}
 }
 
-// land takes over what a fetch brought, and answers the calls that wait for it. It
-// reports whether the Remote was closed meanwhile.
+// land stores the result of a fetch, and wakes the calls that wait for it. It reports
+// whether the Remote was closed meanwhile.
 func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,16 +179,16 @@ func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
 	r.lastErr = f.err
 	r.failures++
 	if !f.scheduled {
-		return false // unknown keys, which an attacker can invent, must not slow down the schedule
+		return false // unknown ids, which an attacker can invent, must not slow down the schedule
 	}
 	r.retries++
 	longest := longestRetry
 	if held == nil || reached(time.Now(), held.staleUntil) {
-		longest = blindRetry // calls are refused meanwhile
+		longest = blindRetry // calls are refused until then
 	}
 	r.due = time.Now().Add(retryDelay(r.retries, longest, err))
-	// During an outage no call waits for a retry, as long as there are calls: if a
-	// retry is overdue by a minute, there were none for that long.
+	// During an outage no call waits for a retry while calls keep coming. If a retry
+	// is overdue by a minute, there were no calls for that long.
 	r.waitFrom = r.due.Add(longestRetry)
 	if held != nil && !reached(r.waitFrom, held.expiresAt) {
 		r.waitFrom = held.expiresAt
@@ -197,7 +197,7 @@ func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
 	return false
 }
 
-// fetch gets the set, or learns that the held one is unchanged.
+// fetch fetches the set, or learns that the held one is unchanged.
 func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*heldSet, error) {
 	url, err := r.locate(ctx)
 	if err != nil {
@@ -227,7 +227,7 @@ func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*he
 		}
 	}
 	if err != nil {
-		r.forget()
+		r.expire()
 		return nil, err
 	}
 	if doc.Stated {
@@ -239,8 +239,8 @@ func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*he
 	return s, nil
 }
 
-// retryDelay returns how long to wait after n failures in a row: up to longest, or
-// as long as the issuer asks for.
+// retryDelay returns how long to wait after n failures in a row: up to longest, or as
+// long as the issuer asks for.
 func retryDelay(n int, longest time.Duration, err error) time.Duration {
 	d := longest
 	if n <= 6 {

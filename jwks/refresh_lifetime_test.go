@@ -16,7 +16,7 @@ func TestRemoteETag(t *testing.T) {
 		etag, full := `"1"`, 0
 		o.handle(func(w http.ResponseWriter, req *http.Request) {
 			if req.Header.Get("If-None-Match") == etag {
-				w.WriteHeader(http.StatusNotModified) // without Cache-Control: what was stated stands
+				w.WriteHeader(http.StatusNotModified) // without Cache-Control: the last one stays in force
 				return
 			}
 			full++

@@ -21,8 +21,8 @@ func TestRemoteUnknownKeys(t *testing.T) {
 			}
 			o.wantHits(t, 2)
 
-			// The limit is used up. Known keys don't mind, and a key that
-			// appears is found when it is over.
+			// The limit is used up. Known keys are still found, and a new key is
+			// found when the Cooldown is over.
 			o.serve(numbered(0, 1), "Cache-Control", "max-age=600")
 			mustNotWait(t, r, "k0")
 			wantErr(t, r, "k1", ErrUnknownKey)
@@ -60,7 +60,7 @@ func TestRemoteUnknownKeys(t *testing.T) {
 				wantErr(t, r, "k1", ErrUnknownKey)
 			}
 			time.Sleep(time.Second)
-			wantErr(t, r, "forged", ErrUnknownKey) // a forgery takes the budget: the answer is for all
+			wantErr(t, r, "forged", ErrUnknownKey) // the forgery's fetch brings the answer for all
 			mustNotWait(t, r, "k1")
 			o.wantHits(t, 3)
 		})
@@ -110,7 +110,7 @@ func TestRemoteUnknownKeys(t *testing.T) {
 	})
 }
 
-// What forgeries cause must not cost the schedule anything, even if it fails.
+// Fetches for forged keys do not change the schedule, even if they fail.
 func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0), RemoteConfig{})
@@ -122,13 +122,13 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				wantErr(t, r, "forged", ErrUnavailable) // it may be a new key: who knows
+				wantErr(t, r, "forged", ErrUnavailable) // it may be a new key
 			}()
 			synctest.Wait()
 			mustNotWait(t, r, "k0")
 			<-done
 			if waited := time.Since(start); waited != longestWait {
-				t.Fatalf("the forgery waited %v", waited)
+				t.Fatalf("the call for a forged key waited %v", waited)
 			}
 			for range 4 { // while it hangs, and when it has failed
 				wantErr(t, r, "forged", ErrUnavailable)
@@ -145,7 +145,7 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 			t.Fatalf("the schedule moved: from %+v to %+v", before, after)
 		}
 
-		// A refresh that comes due while a forgery's fetch hangs rides on it.
+		// A refresh that is due while a forgery's fetch hangs uses that fetch.
 		time.Sleep(time.Until(before.NextRefresh) - time.Second)
 		go func() { _, _ = r.Key(t.Context(), "forged", "") }()
 		synctest.Wait()
@@ -216,10 +216,10 @@ func TestRemoteKnownKeyNeverWaits(t *testing.T) {
 				time.Sleep(time.Second - time.Nanosecond)
 				mustNotWait(t, r, "k0")
 				time.Sleep(time.Nanosecond)
-				wantErr(t, r, "k0", ErrUnavailable) // not a moment more
+				wantErr(t, r, "k0", ErrUnavailable) // not a nanosecond more
 				wantErr(t, r, "forged", ErrUnavailable)
 
-				// It comes back, and the same key is the same pointer.
+				// The issuer answers again: the same key has the same pointer.
 				o.down.Store(false)
 				o.delay.Store(0)
 				o.serve(numbered(0))
@@ -235,8 +235,8 @@ func TestRemoteKnownKeyNeverWaits(t *testing.T) {
 	}
 }
 
-// A verifier nobody asked for longer than the set's life must not trust it
-// unseen.
+// A Remote that had no call for longer than the set lives fetches before it trusts the
+// set.
 func TestRemoteIdle(t *testing.T) {
 	t.Run("removed key", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -260,11 +260,11 @@ func TestRemoteIdle(t *testing.T) {
 			if mustKey(t, r, "k0") != key || time.Since(start) != 5*time.Second {
 				t.Fatalf("served after %v, want one attempt of 5 s", time.Since(start))
 			}
-			for range 120 { // the retries are waited for by nobody
+			for range 120 { // no call waits for the retries
 				time.Sleep(time.Second)
 				mustNotWait(t, r, "k0")
 			}
-			// Asleep again, beyond the next retry: it is waited for.
+			// No call until after the next retry: a call waits for it.
 			time.Sleep(20 * time.Minute)
 			o.delay.Store(0)
 			o.serve(numbered(1))
@@ -279,7 +279,7 @@ func TestRemoteIdle(t *testing.T) {
 			o.delay.Store(int64(time.Hour))
 			time.Sleep(22 * time.Hour)
 			mustNotWait(t, r, "k0")
-			time.Sleep(time.Hour) // in which nobody asks
+			time.Sleep(time.Hour) // without a call
 			mustNotWait(t, r, "k0")
 			synctest.Wait()
 			o.wantHits(t, 3)
@@ -343,7 +343,7 @@ func TestRemoteRotation(t *testing.T) {
 			refresh(t, r)
 			key := mustNotWait(t, r, "k0")
 			if key == old || !jwkPool()[1].Equal(key.Public()) {
-				t.Fatal("the old key stands under the kid of the new one")
+				t.Fatal("the old key is found under the kid of the new one")
 			}
 		})
 	})

@@ -15,81 +15,87 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// RemoteConfig configures a [Remote]. Every field is optional. A field that cannot
-// be used, such as a negative duration, is the error of [Remote.Key].
+// RemoteConfig configures a [Remote]. Every field is optional. An invalid value, such
+// as a negative duration, becomes the error of [Remote.Key].
 type RemoteConfig struct {
-	// Client is whose Transport to fetch through; its other fields are not used. A
-	// transport of yours must refuse addresses and obey contexts itself. The default
-	// one does not connect to link-local, multicast, unspecified and cloud metadata
-	// addresses, whatever a name resolves to. It takes a proxy from the environment
-	// as [http.ProxyFromEnvironment] does. A proxy resolves names itself: then only
-	// the proxy's address is checked.
+	// Client provides the Transport for fetches; its other fields are not used. Your
+	// own transport must refuse addresses and obey contexts itself. The default one
+	// does not connect to link-local, multicast, unspecified and cloud metadata
+	// addresses, whatever a name resolves to. It uses a proxy from the environment,
+	// as [http.ProxyFromEnvironment] does. A proxy resolves names itself, so then
+	// only the proxy's address is checked.
 	Client *http.Client
 
-	// Cooldown is the time in which unknown keys cause at most one fetch. It is also
-	// half of the shortest time between two refreshes: a Cache-Control max-age below
-	// 2×Cooldown is raised to that. Default 30 s, at most 12 h.
+	// Cooldown is the time in which unknown keys cause at most one fetch. It also
+	// bounds refreshes: a Cache-Control max-age below 2×Cooldown is raised to that.
+	// Default 30 s, at most 12 h.
 	Cooldown time.Duration
 
-	// MaxStale is how long an expired set still serves while no fetch succeeds.
+	// MaxStale is how long an expired set is still used while no fetch succeeds.
 	// Default 1 h.
 	MaxStale time.Duration
 
-	// Timeout of a fetch as a whole, discovery included. Default 5 s.
+	// Timeout bounds a whole fetch, discovery included. Default 5 s.
 	Timeout time.Duration
 
 	// InsecureHTTP allows http to hosts other than the loopback. Then anyone on the
 	// network path decides which tokens are valid.
 	InsecureHTTP bool
 
-	// Observe hears of each fetch (event.OpFetch), with its URL and Duration. One
-	// that failed has Err and a Reason: event.FetchFailed while an older set still
-	// serves, event.KeysUnavailable when there is none. It runs in the goroutine of
-	// the fetch, must be safe for concurrent use, and must not call Close. Entries of
-	// the set that cannot be used are an event of their own (event.KeySkipped) when
-	// they change.
+	// Observe receives an event for each fetch (event.OpFetch), with its URL and
+	// Duration. A failed fetch has Err and a Reason: event.FetchFailed while an older
+	// set is still used, event.KeysUnavailable without one. When the entries of the
+	// set that cannot be used change, that is an event of its own (event.KeySkipped).
+	// Observe runs in the goroutine of the fetch, must be safe for concurrent use,
+	// and must not call Close.
 	Observe func(context.Context, Event)
 
 	// Quiet turns the log off. Without Observe, changes go to [slog.Default]: fetches
-	// that begin to fail or succeed again, a set that became stale or unavailable, and
-	// entries of the set that cannot be used.
+	// begin to fail or to succeed again, the set becomes stale or unavailable,
+	// entries of the set cannot be used.
 	Quiet bool
 }
 
 // Remote is a [Source] that fetches a key set over HTTP and caches it. Make one for
-// each issuer with [NewRemote] or [NewIssuerRemote], and share it. The zero Remote
-// and nil answer [ErrUnavailable].
+// each issuer with [NewRemote] or [NewIssuerRemote], and share it. The methods of the
+// zero Remote and of nil return [ErrUnavailable].
 //
-// A key in a current set is found without a lock, an allocation or a wait. The
-// first call fetches. Later ones start a refresh when 80 to 90 % of the set's
-// lifetime is over and don't wait for it. The lifetime is the Cache-Control max-age
-// less Age, or 5 min if none is stated, between 2×Cooldown and 24 h. A key that the
-// issuer has removed is refused from that refresh on.
+// # Cache
 //
-// A failed fetch is repeated after 1 s, then after 2 s and so on up to 1 min, or
-// 5 s while nothing can be served. Retry-After can make it later, within that
-// minute. The set that is held serves up to MaxStale past its lifetime. A key that
-// is not in the set causes a fetch of its own, at most one in a Cooldown, which
-// delays neither calls for other keys nor the refresh.
+// A key in a current set is found without a lock, an allocation or a wait. The first
+// call fetches. Later calls start a refresh when 80 to 90 % of the set's lifetime is
+// over, and do not wait for it. The lifetime is the Cache-Control max-age less Age,
+// or 5 min if none is stated, between 2×Cooldown and 24 h. A key that the issuer has
+// removed is refused from that refresh on.
 //
-// While a set is held, a call for a key that it lacks waits for a fetch for 1 s at
-// most. At most 64 such calls wait, 8 of them of one network ([NetworkKey]). When all
-// places are taken, a network with fewer takes one from the network with the most. A
-// call without a place is answered [ErrUnavailable] at once, and not [ErrUnknownKey]:
-// among many forged ids there may be a new key.
+// Lifetimes are measured by the wall clock and by the monotonic clock, whichever has
+// moved further. So a machine that was suspended does not trust an old set.
 //
-// At most one fetch is under way. It belongs to no caller: a caller whose context
-// ends leaves, the others get the answer. There is no goroutine but that of the
-// fetch, so an unused Remote is idle. The first call after its set expired waits
-// for a new one.
+// # Failures
 //
-// A set has at most 16 384 entries in 8 MiB. Entries that cannot be used are skipped
-// alone. A set in which nothing is usable, such as an empty one, counts as a failed
-// fetch: the set that is held serves on up to MaxStale. To make APIs refuse all tokens
-// at once, publish a set with a new key.
+// A failed fetch is repeated after 1 s, then 2 s, and so on up to 1 min, or 5 s while
+// there is no usable set. Retry-After can delay it, within that minute. Meanwhile the
+// held set is used up to MaxStale past its lifetime.
 //
-// Lifetimes go by the wall clock and by the monotonic one, whichever has moved
-// further, so a machine that was suspended does not trust an old set.
+// A set has at most 16 384 entries in 8 MiB. An entry that cannot be used is skipped;
+// the others are used. A set in which nothing is usable, such as an empty one, counts
+// as a failed fetch. To make APIs refuse all tokens at once, publish a set with a new
+// key.
+//
+// # Unknown keys
+//
+// A key that is not in the set causes a fetch of its own, at most one in a Cooldown.
+// It delays neither calls for other keys nor the refresh. A call for such a key waits
+// for the fetch for at most 1 s. At most 64 such calls wait, 8 of them for one
+// network ([NetworkKey]). When all slots are taken, a network with fewer takes one
+// from the network with the most. A call without a slot gets [ErrUnavailable] at
+// once, and not [ErrUnknownKey]: among many forged ids there may be a new key.
+//
+// # Goroutines
+//
+// At most one fetch is under way. It belongs to no caller: if the context of one
+// ends, the others still get the result. The fetch is the only goroutine, so an
+// unused Remote is idle. The first call after its set expired waits for a new one.
 type Remote struct {
 	client   *fetch.Client
 	cooldown time.Duration
@@ -99,37 +105,37 @@ type Remote struct {
 	quiet    bool
 	at       string                                // the URL, or the issuer, for events
 	locate   func(context.Context) (string, error) // finds the URL of the set
-	forget   func()                                // the set was not there
+	expire   func()                                // notes that the set was not there
 
 	current atomic.Pointer[heldSet] // nil until there is one, and after Close
 
 	mu       sync.Mutex
 	refusal  error     // wrong configuration, or closed
 	flight   *flight   // the fetch under way, if any
-	due      time.Time // when the schedule wants the next fetch
-	waitFrom time.Time // from when even calls for a known key wait for it; never before due
-	askAfter time.Time // when an unknown key may cause a fetch again
-	retries  int       // failures in a row of scheduled fetches
+	due      time.Time // the next scheduled fetch
+	waitFrom time.Time // from then on calls for known keys wait too; never before due
+	askAfter time.Time // the next fetch for an unknown key, at the earliest
+	retries  int       // scheduled fetches that failed in a row
 	lastErr  error     // of the latest fetch
 	fetches  uint64
 	failures uint64
 	running  sync.WaitGroup
 
-	condition condition      // after the latest fetch
-	skipped   []jose.Skipped // of the latest set that was read
+	condition condition      // of the latest fetch
+	skipped   []jose.Skipped // entries of the latest set
 }
 
-// NewRemote makes a Remote of the key set at url, which it fetches at first use. The
-// url is https, or http on the loopback. NewRemote cannot fail, so it can be used in
-// a struct literal: what is wrong with its arguments is the error, an
-// [ErrUnavailable], of every [Remote.Key].
+// NewRemote returns a Remote of the key set at url, which it fetches at first use.
+// The url is https, or http on the loopback. NewRemote cannot fail, so it can be used
+// in a struct literal: invalid arguments become the error of every [Remote.Key], an
+// [ErrUnavailable].
 func NewRemote(url string, c RemoteConfig) *Remote {
 	r := newRemote(url, c)
 	if err := r.client.CheckURL(url); err != nil {
 		r.refuse(fmt.Errorf("key set: %w", err))
 	}
 	r.locate = func(context.Context) (string, error) { return url, nil }
-	r.forget = func() {}
+	r.expire = func() {}
 	return r
 }
 
@@ -155,23 +161,25 @@ func newRemote(at string, c RemoteConfig) *Remote {
 	return r
 }
 
-// refuse makes err the answer of every call. The first one wins.
+// refuse makes err the result of every call. The first one is kept.
 func (r *Remote) refuse(err error) {
 	if r.refusal == nil {
 		r.refusal = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 }
 
-// Key returns the key with this kid for this alg in the issuer's set.
+// Key returns the key with this kid for this alg in the issuer's set. An empty kid is
+// in no set, and causes no fetch of its own.
 //
-// The error is [ErrUnknownKey] when the set is current and has no such key; the
-// context's, when that ended before an answer came; otherwise [ErrUnavailable], with
-// its cause. ErrUnavailable means that no usable set could be fetched in time, or that
-// one is held but the latest fetch failed, takes more than 1 s, or too many calls wait
-// for it, so it cannot be told whether a missing key is a new one. Test for
-// ErrUnavailable first: a fetch that timed out is a [context.DeadlineExceeded] as well.
+// The error is one of three:
+//   - [ErrUnknownKey]: the set is current and has no such key.
+//   - [ErrUnavailable], with its cause: no usable set could be fetched in time. Or a set is
+//     held, but the latest fetch failed, is slow, or has too many waiting calls, so a missing
+//     key may be a new one.
+//   - The context's error: it ended first.
 //
-// An empty kid is in no set, and never causes a fetch for its own sake.
+// Test for ErrUnavailable first: a fetch that timed out is also a
+// [context.DeadlineExceeded].
 func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 	if r == nil || r.client == nil {
 		return nil, errZeroRemote
@@ -202,9 +210,8 @@ func (r *Remote) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 
 var errZeroRemote = fmt.Errorf("%w: a zero Remote: make it with jwks.NewRemote", ErrUnavailable)
 
-// Ready makes sure that there is a set to serve from, as a call to Key would, and
-// returns nil if there is. It is for a readiness endpoint, or to fetch before the
-// first token.
+// Ready fetches the set if a call to Key would, and returns nil if there is a usable
+// one. Use it in a readiness endpoint, or to fetch before the first token.
 func (r *Remote) Ready(ctx context.Context) error {
 	if _, err := r.Key(ctx, "", ""); !errors.Is(err, ErrUnknownKey) {
 		return err
@@ -212,24 +219,23 @@ func (r *Remote) Ready(ctx context.Context) error {
 	return nil
 }
 
-// RemoteStatus describes what a [Remote] holds at a moment. As JSON its errors are
-// texts.
+// RemoteStatus describes a [Remote] at a moment. In JSON, errors are texts.
 type RemoteStatus struct {
-	Fresh       bool           // a set is held, within its lifetime
-	FetchedAt   time.Time      // when the set was fetched or confirmed (304); zero: there is none
-	ExpiresAt   time.Time      // end of its lifetime
-	StaleUntil  time.Time      // end of its use if no fetch succeeds
-	NextRefresh time.Time      // a call from then on fetches; zero: the next one does
+	Fresh       bool           // the held set is within its lifetime
+	FetchedAt   time.Time      // when the set was fetched or confirmed (304); zero without a set
+	ExpiresAt   time.Time      // the end of its lifetime
+	StaleUntil  time.Time      // the end of its use if no fetch succeeds
+	NextRefresh time.Time      // the first call from then on fetches; zero: the next call
 	Keys        int            // keys in the set
-	URL         string         // where the set was fetched
-	Skipped     []jose.Skipped // entries of the latest set that was read that cannot be used, and why
-	Waiting     int            // calls for unknown keys that wait for a fetch
-	LastError   error          // of the latest fetch, nil if it succeeded; or the configuration's
-	Fetches     uint64         // fetches begun; a fetch may include discovery and redirects
-	Failures    uint64         // fetches failed
+	URL         string         // where the set was fetched from
+	Skipped     []jose.Skipped // entries of the latest set that cannot be used, and why
+	Waiting     int            // calls for unknown keys that wait for the fetch
+	LastError   error          // of the configuration or of the latest fetch; nil if all is well
+	Fetches     uint64         // fetches started; one may include discovery and redirects
+	Failures    uint64         // fetches that failed
 }
 
-// Status reports the state of the set, for an operator. It fetches nothing;
+// Status returns the state of the set, for an operator. It does not fetch;
 // [Remote.Ready] does.
 func (r *Remote) Status() RemoteStatus {
 	if r == nil || r.client == nil {
@@ -245,7 +251,7 @@ func (r *Remote) Status() RemoteStatus {
 		Skipped:     slices.Clone(r.skipped),
 	}
 	if r.flight != nil {
-		status.Waiting = r.flight.places.taken
+		status.Waiting = r.flight.slots.taken
 	}
 	if h := r.current.Load(); h != nil {
 		status.Fresh = !reached(time.Now(), h.expiresAt)
@@ -255,9 +261,9 @@ func (r *Remote) Status() RemoteStatus {
 	return status
 }
 
-// Close ends the fetch under way, if any, and waits for its goroutine. Every call to
-// Key, those that wait included, then gets [ErrUnavailable]. Close returns nil, also
-// when called again.
+// Close ends the fetch under way and waits for its goroutine. From then on Key
+// returns [ErrUnavailable], also to calls that are waiting. Close returns nil, and
+// may be called again.
 func (r *Remote) Close() error {
 	if r == nil {
 		return nil

@@ -12,18 +12,18 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// condition is what a Remote can do after a fetch.
+// condition is the condition of a Remote after a fetch.
 type condition int
 
 const (
 	untried   condition = iota
 	current             // the latest fetch succeeded
 	failing             // it failed, and the held set is within its lifetime
-	stale               // it failed, and the held set has expired but still serves
-	exhausted           // it failed, and there is no set to serve from
+	stale               // it failed, and the held set has expired but is still used
+	exhausted           // it failed, and no set can be used
 )
 
-// report tells the observer of a fetch, or where there is none the log of a change.
+// report reports a fetch to the observer, or without one a change to the log.
 func (r *Remote) report(ctx context.Context, f *flight, held, next *heldSet, err error) {
 	e := Event{Op: event.OpFetch, URL: r.at, Err: err}
 	now, is := time.Now(), current
@@ -56,8 +56,8 @@ func (r *Remote) report(ctx context.Context, f *flight, held, next *heldSet, err
 	}
 }
 
-// turn records the condition, and the entries that were skipped. It returns the last
-// condition, and what is skipped if that is not what was skipped before.
+// turn records the condition and the skipped entries. It returns the last condition,
+// and the skipped entries if they are others than before.
 func (r *Remote) turn(is condition, next *heldSet, err error) (was condition, skipped []jose.Skipped) {
 	if err == nil {
 		skipped = next.set.Skipped()
@@ -81,8 +81,9 @@ func (r *Remote) turn(is condition, next *heldSet, err error) (was condition, sk
 	return was, skipped
 }
 
-// unusableError is that of a key set without a usable key. An issuer has keys, so
-// it is more likely a fault of what answered for it than that all were removed.
+// unusableError is the error of a key set without a usable key. It is more likely
+// that something else answered for the issuer than that the issuer removed all its
+// keys.
 type unusableError struct{ skipped []jose.Skipped }
 
 func (e *unusableError) Error() string {
@@ -92,7 +93,7 @@ func (e *unusableError) Error() string {
 	return "it has no usable key: " + describe(e.skipped)
 }
 
-// describe names the first entries that were skipped, and why.
+// describe names the first skipped entries, and why they were skipped.
 func describe(skipped []jose.Skipped) string {
 	const most = 3
 	var b strings.Builder

@@ -60,7 +60,7 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 	}
 }
 
-// Of the client given, only the transport counts.
+// Only the transport of RemoteConfig.Client is used.
 func TestRemoteClient(t *testing.T) {
 	o := originOf(numbered(0))
 	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o, Timeout: 1}})
@@ -111,7 +111,7 @@ func TestRemoteIsLazy(t *testing.T) {
 			!status.StaleUntil.Equal(start.Add(70*time.Minute)) {
 			t.Fatalf("status %+v", status)
 		}
-		time.Sleep(24 * time.Hour) // nobody asks, so nothing is fetched
+		time.Sleep(24 * time.Hour) // no call, so no fetch
 		o.wantHits(t, 1)
 		if status := r.Status(); status.Fresh {
 			t.Fatalf("status %+v", status)
@@ -282,7 +282,7 @@ func TestRemoteClose(t *testing.T) {
 			_, _ = io.WriteString(w, numbered(0))
 		}))
 		defer server.Close()
-		r := NewRemote(server.URL, RemoteConfig{})
+		r := NewRemote(server.URL, RemoteConfig{Timeout: time.Minute})
 		noFetchGoroutines(t)
 		mustKey(t, r, "k0")
 		noFetchGoroutines(t) // nor between fetches
@@ -302,7 +302,7 @@ func TestRemoteClose(t *testing.T) {
 func noFetchGoroutines(t *testing.T) {
 	t.Helper()
 	var stacks string
-	for range 100 {
+	for range 3000 {
 		buf := make([]byte, 1<<20)
 		stacks = string(buf[:runtime.Stack(buf, true)])
 		if !strings.Contains(stacks, "(*Remote).fly") && !strings.Contains(stacks, "(*persistConn)") {
@@ -354,7 +354,7 @@ func TestRemoteKeyIsCurrent(t *testing.T) {
 	})
 }
 
-// Nor does it need the lock while a refresh is under way.
+// Key needs no lock while a refresh is under way.
 func TestRemoteKeyTakesNoLockDuringRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0), RemoteConfig{})
@@ -382,7 +382,7 @@ func TestRemoteConcurrently(t *testing.T) {
 	})
 	const cooldown = 5 * time.Millisecond
 	start := time.Now()
-	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o}, Cooldown: cooldown, Timeout: time.Second})
+	r := NewRemote(setURL, RemoteConfig{Client: &http.Client{Transport: o}, Cooldown: cooldown, Timeout: time.Minute})
 	if err := r.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +395,7 @@ func TestRemoteConcurrently(t *testing.T) {
 				}
 				_ = r.Status()
 				if _, err := r.Key(t.Context(), "k0", ""); err != nil {
-					t.Errorf("the key that always stands: %v", err)
+					t.Errorf("the key that is always published: %v", err)
 				}
 				if key, err := r.Key(t.Context(), fmt.Sprint("k", i%9), ""); err != nil && !errors.Is(err, ErrUnknownKey) && !errors.Is(err, ErrUnavailable) || (key == nil) == (err == nil) {
 					t.Errorf("%v, %v", key, err)

@@ -24,8 +24,7 @@ func TestAlgorithmChange(t *testing.T) {
 		time.Sleep(10 * 24 * time.Hour)
 		before.Close()
 
-		r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256", Poll: 10 * time.Minute}))
-		defer r.Close()
+		r := opened(t, store, Policy{Algorithm: "EdDSA", Poll: 10 * time.Minute})
 		changed := time.Now()
 		var next string
 		for time.Since(changed) < 24*time.Hour-time.Minute {
@@ -33,7 +32,7 @@ func TestAlgorithmChange(t *testing.T) {
 				t.Fatalf("%s signs %v after the change", kid, time.Since(changed))
 			}
 			for _, kid := range publishedBy(t, r) {
-				if sure(r.Key(t.Context(), kid, "")).Algorithm() == "RS256" && next == "" {
+				if sure(r.Key(t.Context(), kid, "")).Algorithm() == "EdDSA" && next == "" {
 					next = kid
 					if time.Since(changed) > time.Minute {
 						t.Errorf("announced after %v", time.Since(changed))
@@ -54,7 +53,7 @@ func TestAlgorithmChange(t *testing.T) {
 			t.Errorf("the old key after Retain: %v", err)
 		}
 		for _, kid := range publishedBy(t, r) {
-			if alg := sure(r.Key(t.Context(), kid, "")).Algorithm(); alg != "RS256" {
+			if alg := sure(r.Key(t.Context(), kid, "")).Algorithm(); alg != "EdDSA" {
 				t.Errorf("a key of %s is left", alg)
 			}
 		}
@@ -64,10 +63,8 @@ func TestAlgorithmChange(t *testing.T) {
 func TestRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		defer r.Close()
-		other := sure(Open(t.Context(), store, Policy{Poll: 10 * time.Minute}))
-		defer other.Close()
+		r := opened(t, store, Policy{Poll: 10 * time.Minute})
+		other := opened(t, store, Policy{Poll: 10 * time.Minute})
 		time.Sleep(time.Hour)
 		dropped, next := signedBy(t, r), publishedBy(t, r)[1]
 		signedBy(t, other)
@@ -116,7 +113,7 @@ func TestRotate(t *testing.T) {
 			t.Errorf("%s signs", kid)
 		}
 
-		// In the time after an ordinary change the retained key steps in.
+		// Soon after an ordinary change the retained key signs instead.
 		time.Sleep(30*24*time.Hour - 10*time.Minute)
 		for signedBy(t, r) == fresh {
 			time.Sleep(time.Minute)
@@ -142,8 +139,7 @@ func TestRotate(t *testing.T) {
 func TestRotateFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		kid, blob := signedBy(t, r), store.get()
 		down := errors.New("no connection")
 		store.fail(down)
@@ -166,8 +162,8 @@ func TestRotateFails(t *testing.T) {
 	})
 }
 
-// An operator who rotates all replicas at once has dropped one key, and all of
-// them sign with the next at once.
+// An operator who calls Rotate on all replicas at once drops one key. All of them sign
+// with the next at once.
 func TestRotateTogether(t *testing.T) {
 	for round := range 20 {
 		synctest.Test(t, func(t *testing.T) {
@@ -178,7 +174,7 @@ func TestRotateTogether(t *testing.T) {
 				defer replicas[i].Close()
 				publishedBy(t, replicas[i])
 			}
-			time.Sleep(time.Hour + 7*time.Second) // between two looks at the store
+			time.Sleep(time.Hour + 7*time.Second) // between two polls of the store
 			before := publishedBy(t, replicas[0])
 			var dropped atomic.Int32
 			var wg sync.WaitGroup
@@ -214,11 +210,9 @@ func TestRotateTogether(t *testing.T) {
 func TestRotateWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		other := sure(Open(t.Context(), store, Policy{}))
-		defer other.Close()
+		other := opened(t, store, Policy{})
 		within := &interrupted{shelf: store}
-		r := sure(Open(t.Context(), within, Policy{}))
-		defer r.Close()
+		r := opened(t, within, Policy{})
 		time.Sleep(time.Hour)
 		within.saved = func() {
 			if err := other.Rotate(t.Context()); err == nil {
@@ -234,13 +228,12 @@ func TestRotateWithin(t *testing.T) {
 	})
 }
 
-// The answer to the look after the write gets lost: the key is dropped, and
-// saying that it was not would have the operator drop the next one too.
+// The read after the write fails: the key is dropped. An error would make the operator
+// drop the next key too.
 func TestRotateThenStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &interrupted{shelf: &shelf{}}
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		r := opened(t, store, Policy{})
 		before := signedBy(t, r)
 		ctx, cancel := context.WithCancel(t.Context())
 		store.saved = cancel
@@ -253,14 +246,12 @@ func TestRotateThenStoreFails(t *testing.T) {
 	})
 }
 
-// A standby that was opened long ago looks before it signs.
-func TestFirstUseLooks(t *testing.T) {
+// A standby that was opened long ago reads the store before it signs.
+func TestFirstUsePolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
-		standby := sure(Open(t.Context(), store, Policy{}))
-		defer standby.Close()
-		r := sure(Open(t.Context(), store, Policy{}))
-		defer r.Close()
+		standby := opened(t, store, Policy{})
+		r := opened(t, store, Policy{})
 		time.Sleep(50 * time.Minute)
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -271,11 +262,11 @@ func TestFirstUseLooks(t *testing.T) {
 	})
 }
 
-// Blue and green that differ in the algorithm, restarted for ever.
+// Two deployments that differ in the algorithm are restarted in turn.
 func TestAlgorithmFlapping(t *testing.T) {
 	store := &shelf{}
 	for n := range maxKeys {
-		r, err := Open(t.Context(), store, Policy{Algorithm: []string{"ES256", "EdDSA"}[n%2]})
+		r, err := Open(t.Context(), store, Policy{Algorithm: []string{"Ed25519", "EdDSA"}[n%2]})
 		if err != nil {
 			if n < 16 || !strings.Contains(err.Error(), "Policy.Algorithm") {
 				t.Fatalf("after %d restarts: %v", n, err)
@@ -284,7 +275,7 @@ func TestAlgorithmFlapping(t *testing.T) {
 		}
 		r.Close()
 	}
-	t.Error("the key set grows without end")
+	t.Error("the key set grows without a bound")
 }
 
 // A shorter RotateEvery counts from the next start.
@@ -292,8 +283,7 @@ func TestShorterRotateEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		sure(Open(t.Context(), store, Policy{RotateEvery: 365 * 24 * time.Hour})).Close()
-		r := sure(Open(t.Context(), store, Policy{RotateEvery: 7 * 24 * time.Hour}))
-		defer r.Close()
+		r := opened(t, store, Policy{RotateEvery: 7 * 24 * time.Hour})
 		before := signedBy(t, r)
 		time.Sleep(7*24*time.Hour - time.Minute)
 		if kid := signedBy(t, r); kid != before {
@@ -306,23 +296,8 @@ func TestShorterRotateEvery(t *testing.T) {
 	})
 }
 
-// interrupted is a shelf that lets something happen after its next Save.
-type interrupted struct {
-	*shelf
-	saved func()
-}
-
-func (i *interrupted) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	saved, err := i.shelf.Save(ctx, old, blob)
-	if f := i.saved; saved && f != nil {
-		i.saved = nil
-		f()
-	}
-	return saved, err
-}
-
-// An emergency in the first minute: no set without the second key was ever
-// published, so it may sign at once.
+// A Rotate in the first minute: each published set had the second key, so it may sign
+// at once.
 func TestRotateRightAfterOpen(t *testing.T) {
 	r, err := Open(t.Context(), &shelf{}, Policy{})
 	if err != nil {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// This file is the timetable. Its functions take keys in the order in which they
-// sign, a policy and a moment. They have no other input and make no keys.
+// This file is the timetable. Its functions are pure: they take the keys in the order
+// in which they sign, a policy and a moment. They make no keys.
 
-// times are the two moments of a key's life that are decided ahead. It signs until
-// the next key of the list does, and is gone Retain after that. A key without times
-// was made a moment ago: the first replica that finds it in the store sets
-// Announced. So however long the write took, the key could be read by then.
+// times are the two planned moments of a key. It signs until the next key of the list
+// does, and is gone Retain after that. A new key has no times: the first replica that
+// reads it from the store sets them. So the announcement never counts from before the
+// key could be read, however slow the write was.
 type times struct {
 	Announced time.Time `json:"announced,omitzero"`
 	Signs     time.Time `json:"signs,omitzero"`
@@ -25,7 +25,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// signingAt returns the index of the key that signs, -1 when none may.
+// signingAt returns the index of the key that signs, or -1 if none may.
 func signingAt(keys []times, now time.Time) int {
 	for i, k := range slices.Backward(keys) {
 		if !k.Signs.IsZero() && !k.Signs.After(now) {
@@ -35,7 +35,7 @@ func signingAt(keys []times, now time.Time) int {
 	return -1
 }
 
-// goneAt counts the keys, from the front, whose retention is over.
+// goneAt counts the keys at the front of the list whose retention is over.
 func goneAt(keys []times, p Policy, now time.Time) int {
 	n := 0
 	for n+1 < len(keys) {
@@ -47,8 +47,8 @@ func goneAt(keys []times, p Policy, now time.Time) int {
 	return n
 }
 
-// nextDue reports whether another key is to be made, so that one is always
-// announced for Announce when the last of the list starts to sign.
+// nextDue reports whether the next key is to be made. It must be announced for
+// Announce when the last key of the list starts to sign.
 func nextDue(keys []times, p Policy, now time.Time) bool {
 	if len(keys) == 0 {
 		return true
@@ -57,8 +57,9 @@ func nextDue(keys []times, p Policy, now time.Time) bool {
 	return !last.IsZero() && !now.Before(last.Add(-p.Announce))
 }
 
-// announceAt returns the times of the last key of the list, if it has none. A key
-// of another algorithm than the one before it does not wait for its turn.
+// announceAt returns the times of the last key of the list, if it has none yet. A key
+// of another algorithm than the one before it signs after Announce, and does not wait
+// for RotateEvery.
 func announceAt(keys []times, p Policy, now time.Time, otherAlgorithm bool) (times, bool) {
 	n := len(keys) - 1
 	if n < 0 || !keys[n].Announced.IsZero() {
@@ -72,8 +73,8 @@ func announceAt(keys []times, p Policy, now time.Time, otherAlgorithm bool) (tim
 }
 
 // dropAt returns the list without the signing key, which was compromised. The next
-// one signs as soon as every verifier can have it, which is now unless it was
-// announced minutes ago.
+// key signs as soon as every verifier can have it: now, unless it was announced
+// minutes ago.
 func dropAt(keys []times, p Policy, now time.Time) (dropped int, rest []times) {
 	dropped = signingAt(keys, now)
 	for i, k := range keys {
@@ -91,10 +92,10 @@ func dropAt(keys []times, p Policy, now time.Time) (dropped int, rest []times) {
 	return dropped, rest
 }
 
-// leapAt returns the times of keys after the time that is believed has leapt, as
-// after a jump of the clock. A key whose turn was in between signs now, and one that
-// was announced shortly before only when every verifier can have it. So the key
-// that has signed until now is retained from now on.
+// leapAt moves the times of keys after the trusted time has leapt, such as when a
+// jump of the clock turned out to be right. A key that was to take over in between
+// takes over now, or once every verifier can have it. So the key that signed until
+// now is retained from now on.
 func leapAt(keys []times, p Policy, from, to time.Time) (moved bool) {
 	if !from.Before(to) {
 		return false
@@ -112,7 +113,7 @@ func leapAt(keys []times, p Policy, from, to time.Time) (moved bool) {
 }
 
 // changesAt returns the next moment after now at which the published set changes by
-// plan: a key is made or gone. It is zero when none is planned.
+// plan: a key is made, or is gone. It is zero if nothing is planned.
 func changesAt(keys []times, p Policy, now time.Time) time.Time {
 	var next time.Time
 	consider := func(t time.Time) {
@@ -134,20 +135,21 @@ func changesAt(keys []times, p Policy, now time.Time) time.Time {
 	return next
 }
 
-// planned applies the timetable to a state. It returns nil when nothing is due. A
-// key of the result without a public half is to be made.
+// planned applies the timetable to a state. It returns nil when nothing is due. A key
+// of the result without a public half is to be made.
 //
-// At the start of a replica a changed policy takes effect too. No key that
+// At the start of a replica, a changed policy takes effect. Without newKeys no key is
+// planned, so that the rest can be written while none can be made. No key that
 // signedLately reports is removed.
-func planned(s *state, p Policy, now time.Time, starting bool, signedLately func(kid string) bool) (*state, error) {
+func planned(s *state, p Policy, now time.Time, starting, newKeys bool, signedLately func(kid string) bool) (*state, error) {
 	if len(s.Keys) == 0 {
 		next := firstState(p, now)
-		if len(s.Dropped) > 0 { // it is no new keyring: verifiers hold older sets
+		if len(s.Dropped) > 0 { // not a new keyring: verifiers hold older sets
 			next.Keys[0].Signs = now.Add(p.visible())
 		}
 		return next, nil
 	}
-	// A new signing key is worth a write: it tells replicas with slow clocks.
+	// A new signing key is written, so that replicas with slow clocks see it.
 	changed := signingAt(s.times(), s.Written) != signingAt(s.times(), now)
 	next := s.writtenAt(now)
 	next.Keys = slices.Clone(next.Keys)
@@ -162,9 +164,9 @@ func planned(s *state, p Policy, now time.Time, starting bool, signedLately func
 		next.Keys = next.Keys[gone:]
 		changed = true
 	}
-	due := nextDue(next.times(), p, now)
+	due := newKeys && nextDue(next.times(), p, now)
 	if starting {
-		due = next.adoptAlgorithm(p, now) || due
+		due = newKeys && next.adoptAlgorithm(p, now) || due
 		changed = next.adoptRotateEvery(p, now) || changed
 	}
 	if !due && !changed {
@@ -172,16 +174,16 @@ func planned(s *state, p Policy, now time.Time, starting bool, signedLately func
 	}
 	if due {
 		if len(next.Keys) >= maxKeys/4 {
-			return nil, fmt.Errorf("jwks: the keyring holds %d keys: restarts with ever another Policy.Algorithm announce one each; let all replicas have the same", len(next.Keys))
+			return nil, fmt.Errorf("jwks: the keyring holds %d keys: each restart with another Policy.Algorithm announces one more; give all replicas the same Policy.Algorithm", len(next.Keys))
 		}
 		next.Keys = append(next.Keys, stateKey{})
 	}
 	return next, nil
 }
 
-// writtenAt returns a state with another time of writing. A key whose turn was since
-// the last write takes over now, so that the one before it is retained from now on: a
-// clock that is wrong must not have it removed at once.
+// writtenAt returns the state with another time of writing. A key whose turn came
+// since the last write takes over at that time, so the key before it is retained in
+// full. Otherwise a wrong clock would remove it at once.
 func (s *state) writtenAt(now time.Time) *state {
 	next := &state{}
 	*next = *s
@@ -194,7 +196,7 @@ func (s *state) writtenAt(now time.Time) *state {
 	return next
 }
 
-// leap returns a state with the times of leapAt, and whether they are others.
+// leap returns the state with the times of leapAt, and whether they changed.
 func (s *state) leap(p Policy, from, to time.Time) (*state, bool) {
 	list := s.times()
 	if !leapAt(list, p, from, to) {
@@ -209,9 +211,9 @@ func (s *state) leap(p Policy, from, to time.Time) (*state, bool) {
 	return next, true
 }
 
-// firstState is the state of a new keyring. Its first key signs at once, since no
-// verifier can hold an older set. For the same reason the second key counts as
-// announced long ago: no set without it was ever published.
+// firstState returns the state of a new keyring. Its first key signs at once, because
+// no verifier can hold an older set. For the same reason the second key counts as
+// announced long ago.
 func firstState(p Policy, now time.Time) *state {
 	return &state{Written: now, Keys: []stateKey{
 		{times: times{now, now}},
@@ -219,8 +221,7 @@ func firstState(p Policy, now time.Time) *state {
 	}}
 }
 
-// announce sets the times of the last key if it has none, and reports whether it
-// did.
+// announce sets the times of the last key if it has none, and reports whether it did.
 func (s *state) announce(p Policy, now time.Time) bool {
 	n := len(s.Keys) - 1
 	other := n > 0 && s.Keys[n].algorithm() != s.Keys[n-1].algorithm()
@@ -231,10 +232,10 @@ func (s *state) announce(p Policy, now time.Time) bool {
 	return ok
 }
 
-// adoptAlgorithm removes keys that were announced under another Policy.Algorithm
-// and have signed nothing, and reports whether a key of the new one is due. No
-// replica acts on a snapshot older than Announce, so none will sign with a key that
-// was not to sign before that.
+// adoptAlgorithm removes the announced keys of another algorithm than
+// Policy.Algorithm, and reports whether a key of the new one is to be made. It keeps
+// keys that may sign within Announce: a replica acts on a snapshot for less than
+// that, so none signs with a removed key.
 func (s *state) adoptAlgorithm(p Policy, now time.Time) (due bool) {
 	n := len(s.Keys)
 	if n == 0 || s.Keys[n-1].algorithm() == p.Algorithm {
@@ -247,8 +248,8 @@ func (s *state) adoptAlgorithm(p Policy, now time.Time) (due bool) {
 	return true
 }
 
-// adoptRotateEvery gives the last key an earlier turn if RotateEvery is shorter
-// now, and reports whether it did. Announce is notice enough for every replica.
+// adoptRotateEvery moves the turn of the last key forward if RotateEvery is shorter
+// now, and reports whether it did. Every replica learns of it within Announce.
 func (s *state) adoptRotateEvery(p Policy, now time.Time) bool {
 	n := len(s.Keys)
 	if n < 2 {

@@ -12,20 +12,20 @@ import (
 	"unicode/utf8"
 )
 
-// Sealed encrypts the content of a key store with AES-256-GCM, so that a copy of the
-// store is not a copy of the keys. The first key-encryption key seals, each of them
-// opens. Each has 32 random bytes, kept elsewhere than the store.
+// Sealed returns a key store that encrypts the content of another one with
+// AES-256-GCM, so a copy of the store is not a copy of the keys. Each key-encryption
+// key (kek) is 32 random bytes, kept elsewhere than the store. The first one seals;
+// each of them opens.
 //
-// The label says whose keys they are, such as the issuer URL. What was sealed under
-// another label is not opened, so that staging's keys cannot be put in place of
-// production's, whatever key-encryption keys they have. Label, lineage and
-// generation are in the clear, authenticated with the rest.
+// The label says whose keys they are, such as the issuer URL. Content that was sealed
+// under another label is not opened. So staging's keys cannot replace production's,
+// even if both have the same key-encryption keys. Label, lineage and generation are
+// readable, and authenticated with the rest.
 //
-// To replace a key-encryption key without a gap, put the new one behind the old one
-// on every replica, then before it on every replica, call [Reseal], then remove the
-// old one. The first replica that has the new one first also seals the content again
-// when it reads it; Reseal says whether that was done. From then on a replica that
-// has only the old one cannot read it.
+// To replace a key-encryption key without a gap: put the new one behind the old one
+// on every replica; then put it first on every replica; then call [Reseal]; then
+// remove the old one. A replica that has the new key first also reseals the content
+// when it reads it. From then on a replica that has only the old key cannot read it.
 //
 // An unsealed blob is refused. Otherwise anyone who can write to the store could
 // plant keys.
@@ -57,8 +57,8 @@ func Sealed(store KeyStore, label string, kek ...[]byte) (KeyStore, error) {
 	return s, nil
 }
 
-// Reseal seals what is stored again, under the first key-encryption key of the list.
-// The store is one of [Sealed]. After it no other key-encryption key is needed.
+// Reseal seals the content of a store of [Sealed] again, under its first
+// key-encryption key. After that no other key-encryption key is needed.
 func Reseal(ctx context.Context, store KeyStore) error {
 	s, ok := store.(*sealed)
 	if !ok {
@@ -70,7 +70,7 @@ func Reseal(ctx context.Context, store KeyStore) error {
 			return err
 		}
 		if blob == nil {
-			return errors.New("jwks: Reseal: nothing is stored")
+			return errors.New("jwks: Reseal: the key store is empty")
 		}
 		plain, _, err := s.open(blob)
 		if err != nil {
@@ -89,12 +89,12 @@ type sealed struct {
 	keks  []cipher.AEAD
 }
 
-// A sealed blob is a mark, a header of one line, and a box. Mark and header are
-// authenticated with the box.
+// A sealed blob is a mark, a header of one line, and a box. The box authenticates
+// mark and header.
 var (
 	sealPrefix = []byte("m2m keys, sealed v")
 	sealMark   = []byte("m2m keys, sealed v2\n")
-	sealMark1  = []byte("m2m keys, sealed v1\n") // of before the first release; it had no label
+	sealMark1  = []byte("m2m keys, sealed v1\n") // from before the first release; it had no label
 )
 
 type sealHeader struct {
@@ -105,20 +105,20 @@ type sealHeader struct {
 
 func (s *sealed) seal(plain []byte) []byte {
 	var f stateFile
-	_ = json.Unmarshal(plain, &f)                                           // what is no state has no lineage
+	_ = json.Unmarshal(plain, &f)                                           // without a state the header has no lineage
 	header, _ := json.Marshal(sealHeader{s.label, f.Lineage, f.Generation}) //nolint:errchkjson // text and a number
 	open := append(append(bytes.Clone(sealMark), header...), '\n')
 	return s.keks[0].Seal(open, nil, plain, bytes.Clone(open))
 }
 
 var (
-	errDamaged  = errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup) or none of the key-encryption keys has sealed them (give the one that has too)")
+	errDamaged  = errors.New("jwks: the stored keys cannot be opened: either they are damaged (restore them from a backup), or none of the key-encryption keys has sealed them (add the one that has)")
 	errUnsealed = errors.New("jwks: the stored keys are not sealed, or not by this package: restore the sealed ones, or remove them to start with new keys")
 )
 
 // otherSeal is the error of a blob that another key store of Sealed seems to have
-// sealed: its label is another one, or no key-encryption key opens it. The header is
-// not authenticated.
+// sealed: it has another label, or no key-encryption key opens it. The header is not
+// authenticated.
 type otherSeal struct {
 	error
 
@@ -129,9 +129,9 @@ type otherSeal struct {
 
 func (o *otherSeal) Unwrap() error { return o.error }
 
-// foreign reports whether the blob cannot be a successor of a state: it is of another
-// label or lineage, or of an older generation. What is newer or damaged must be
-// followed, or else a Rotate of another replica would be missed.
+// foreign reports whether the blob cannot be a successor of a state: it has another
+// label or lineage, or an older generation. A newer or damaged blob must not be
+// overwritten, or a Rotate of another replica would be lost.
 func (o *otherSeal) foreign(own *state) bool {
 	return o.header.Label != o.store.label || o.header.Lineage != own.Lineage || o.header.Generation < own.Generation
 }
@@ -141,13 +141,13 @@ func (o *otherSeal) replace(ctx context.Context, plain []byte) (bool, error) {
 	return o.store.store.Save(ctx, o.blob, o.store.seal(plain))
 }
 
-// open returns the plain blob, and whether it is to be sealed again, since it is not
-// under the first key-encryption key.
+// open returns the plain blob. again is true if it must be resealed, because another
+// key-encryption key than the first opened it.
 func (s *sealed) open(blob []byte) (plain []byte, again bool, err error) {
 	switch {
 	case bytes.HasPrefix(blob, sealMark):
 	case bytes.HasPrefix(blob, sealMark1):
-		return nil, false, errors.New("jwks: the stored keys were sealed before the first release, in a format that is no longer read: restore newer ones, or remove them to start with new keys")
+		return nil, false, errors.New("jwks: the stored keys are sealed in a format from before the first release, which is no longer read: restore newer ones, or remove them to start with new keys")
 	case bytes.HasPrefix(blob, sealPrefix):
 		return nil, false, fmt.Errorf("%w, or restore older ones from a backup if they are damaged", errNewerState)
 	default:
@@ -163,7 +163,7 @@ func (s *sealed) open(blob []byte) (plain []byte, again bool, err error) {
 		return nil, false, errDamaged
 	}
 	if other.header.Label != s.label {
-		other.error = fmt.Errorf("jwks: the stored keys are those of %q, and this key store's label is %q: restore the right ones from a backup, or set the label", other.header.Label, s.label)
+		other.error = fmt.Errorf("jwks: the stored keys have the label %q, and this key store the label %q: correct the label, or restore the right keys from a backup", other.header.Label, s.label)
 		return nil, false, other
 	}
 	for i, aead := range s.keks {
@@ -188,13 +188,13 @@ func (s *sealed) loaded(ctx context.Context, blob []byte, err error) ([]byte, er
 		return nil, err
 	}
 	if again {
-		// If this fails, the next read tries again.
+		// After a failure the next read retries.
 		_, _ = s.store.Save(ctx, blob, s.seal(plain))
 	}
 	return plain, nil
 }
 
-// loadLenient reads what the store below reads for a running keyring.
+// loadLenient is Load for a running keyring.
 func (s *sealed) loadLenient(ctx context.Context) (plain []byte, exposed, err error) {
 	below, ok := s.store.(lenient)
 	if !ok {
@@ -206,7 +206,7 @@ func (s *sealed) loadLenient(ctx context.Context) (plain []byte, exposed, err er
 	return plain, exposed, err
 }
 
-// Now returns the time by the clock of the store below.
+// Now returns the time of the clock of the store below.
 func (s *sealed) Now(ctx context.Context) (time.Time, error) {
 	if below, ok := s.store.(ClockStore); ok {
 		return below.Now(ctx)

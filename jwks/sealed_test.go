@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -14,76 +13,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
-
-// shelf is a KeyStore in memory that can be out of reach.
-type shelf struct {
-	mu    sync.Mutex
-	blob  []byte
-	err   error // the answer to everything, if set
-	full  error // the answer to Save, if set
-	loads int
-	saves int
-}
-
-func (s *shelf) Load(ctx context.Context) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.loads++
-	if s.err != nil {
-		return nil, s.err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return bytes.Clone(s.blob), nil
-}
-
-func (s *shelf) Save(ctx context.Context, old, blob []byte) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return false, s.err
-	}
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	if s.full != nil {
-		return false, s.full
-	}
-	if !bytes.Equal(s.blob, old) || (s.blob == nil) != (old == nil) {
-		return false, nil
-	}
-	s.saves++
-	s.blob = bytes.Clone(blob)
-	return true, nil
-}
-
-func (s *shelf) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err = err
-}
-
-var errReadOnly = errors.New("the store is read-only")
-
-// refuse makes the store one that can be read and not written, until err is nil.
-func (s *shelf) refuse(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.full = err
-}
-
-func (s *shelf) put(blob []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.blob = blob
-}
-
-func (s *shelf) get() []byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return bytes.Clone(s.blob)
-}
 
 func kek(n byte) []byte { return bytes.Repeat([]byte{n}, 32) }
 
@@ -150,21 +79,19 @@ func TestSealed(t *testing.T) {
 func TestSealedFile(t *testing.T) {
 	path := keyFile(t)
 	store := sure(Sealed(File(path), "issuer", kek(1)))
-	r := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
-	defer r.Close()
+	r := opened(t, store, Policy{Algorithm: "RS256"})
 	raw := sure(os.ReadFile(path))
-	for _, secret := range secretsOf(t, r.snapshot.Load().raw) {
+	for _, secret := range secretsOf(t, sure(store.Load(t.Context()))) {
 		if bytes.Contains(raw, []byte(secret)) {
 			t.Error("the sealed file holds a private member")
 		}
 	}
-	for _, word := range []string{"m2m_keys", "kty", "kid", r.snapshot.Load().Keys[0].id()} {
+	for _, word := range []string{"m2m_keys", "kty", "kid", r.Status().SigningKey} {
 		if bytes.Contains(raw, []byte(word)) {
 			t.Errorf("the sealed file holds %q", word)
 		}
 	}
-	again := sure(Open(t.Context(), store, Policy{Algorithm: "RS256"}))
-	defer again.Close()
+	again := opened(t, store, Policy{Algorithm: "RS256"})
 	token := sure(again.Sign(t.Context(), "at+jwt", []byte("{}")))
 	parsed := sure(jose.Parse(token, 0))
 	if _, err := parsed.Verify(sure(r.Key(t.Context(), parsed.KeyID(), ""))); err != nil {
@@ -229,15 +156,15 @@ func TestSealedKeyRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	opens := func(key byte) bool {
-		_, _, err := sure(Sealed(under, "issuer", kek(key))).(*sealed).open(under.get())
+		_, err := sure(Sealed(readOnly{under}, "issuer", kek(key))).Load(ctx)
 		return err == nil
 	}
-	// One that reads with the new key behind the old one leaves it at that.
+	// A store with the new key second does not seal the blob anew.
 	behind := sure(Sealed(under, "issuer", kek(1), kek(2)))
 	if blob, err := behind.Load(ctx); string(blob) != "a" || err != nil || !opens(1) {
 		t.Fatalf("%q, %v", blob, err)
 	}
-	// With the new one first it is sealed anew, once.
+	// A store with the new key first seals it anew, once.
 	first := sure(Sealed(under, "issuer", kek(2), kek(1)))
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil {
 		t.Fatalf("%q, %v", blob, err)
@@ -249,8 +176,8 @@ func TestSealedKeyRotation(t *testing.T) {
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil || !bytes.Equal(under.get(), sealed) {
 		t.Errorf("%q, %v, sealed again: %t", blob, err, !bytes.Equal(under.get(), sealed))
 	}
-	// A replica that has both still reads and writes, one that has only the old
-	// one says so.
+	// A replica with both keys still reads and writes. One with only the old key returns
+	// an error.
 	if saved, err := behind.Save(ctx, []byte("a"), []byte("b")); !saved || err != nil {
 		t.Errorf("%t, %v", saved, err)
 	}
@@ -269,10 +196,6 @@ func TestSealedKeyRotation(t *testing.T) {
 		t.Errorf("%q, %v", blob, err)
 	}
 }
-
-type readOnly struct{ KeyStore }
-
-func (readOnly) Save(context.Context, []byte, []byte) (bool, error) { return false, os.ErrPermission }
 
 func TestSealedConcurrently(t *testing.T) {
 	path := keyFile(t)
@@ -307,8 +230,7 @@ func TestSealedLabel(t *testing.T) {
 				under, elsewhere := &shelf{}, &shelf{}
 				store := sure(Sealed(under, "production", kek(1)))
 				policy := Policy{Observe: heard.observe, Poll: 10 * time.Minute}
-				r := sure(Open(t.Context(), store, policy))
-				defer r.Close()
+				r := opened(t, store, policy)
 				kid, next := signedBy(t, r), r.Status().NextKey
 				var blob []byte
 				switch name {
@@ -362,8 +284,7 @@ func TestSealedLabel(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(10 * time.Minute)
-				again := sure(Open(t.Context(), store, Policy{}))
-				defer again.Close()
+				again := opened(t, store, Policy{})
 				if a, b := signedBy(t, r), signedBy(t, again); a != b {
 					t.Errorf("%s and %s sign", a, b)
 				}
@@ -381,15 +302,13 @@ func TestSealedLabel(t *testing.T) {
 }
 
 // A state that a newer replica sealed under a key-encryption key that this one lacks
-// may hold a Rotate. So it is no other keyring's: this replica stops in time.
+// may hold a Rotate. It is not treated as another keyring's: this replica stops in time.
 func TestSealedNewerUnderAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		under := &shelf{}
-		r := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(1))), Policy{}))
-		defer r.Close()
+		r := opened(t, sure(Sealed(under, "issuer", kek(1))), Policy{})
 		signedBy(t, r)
-		other := sure(Open(t.Context(), sure(Sealed(under, "issuer", kek(2), kek(1))), Policy{}))
-		defer other.Close()
+		other := opened(t, sure(Sealed(under, "issuer", kek(2), kek(1))), Policy{})
 		signedBy(t, other)
 		if err := other.Rotate(t.Context()); err != nil {
 			t.Fatal(err)

@@ -19,36 +19,36 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// This file is about private keys that are kept elsewhere, as in a KMS, which may
-// be slow, fail or hang. A crypto.Signer knows no context, so each call runs in a
-// goroutine of its own, which its caller leaves at a deadline.
+// This file calls private keys that are kept elsewhere, such as in a KMS. They may be
+// slow, fail or hang. A crypto.Signer takes no context, so each call runs in a
+// goroutine of its own, and its caller leaves at a deadline.
 
 const (
 	// signerTimeout bounds one call of a signer, and of Policy.OpenSigner.
 	signerTimeout = 5 * time.Second
 
-	// slowSign is how long a signer must have been waited for by a caller that gives
-	// up until that counts as a failure of the signer.
+	// slowSign is how long a caller that gives up must have waited before that counts
+	// as a failure of the signer.
 	slowSign = time.Second
 
-	// maxSignerCalls bounds the calls under way, and so the goroutines that a KMS
-	// which hangs can hold.
+	// maxSignerCalls bounds the calls under way, and so the goroutines that a hung
+	// KMS can hold.
 	maxSignerCalls = 64
 )
 
-// calls are calls of one kind to a KMS. Make one with newCalls. Each kind has slots of
-// its own, so that calls of another kind that hang do not stop a key that signs.
+// calls are the calls of one kind to a KMS. Make one with newCalls. Each kind has
+// slots of its own, so hung calls of another kind do not stop a key that signs.
 type calls struct {
 	limit int64
 	slots *semaphore.Weighted
-	stuck atomic.Int64 // calls that were left at their deadline and have not returned
+	stuck atomic.Int64 // calls that their callers left and that have not returned
 }
 
 func newCalls(limit int64) *calls {
 	return &calls{limit: limit, slots: semaphore.NewWeighted(limit)}
 }
 
-// bounded runs f, and returns at the deadline whether f has returned or not.
+// bounded runs f, and returns at the deadline even if f has not returned.
 func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Duration, f func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -75,7 +75,7 @@ func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Dur
 	var ended atomic.Int32
 	done := make(chan result, 1)
 	go func() {
-		var r result
+		r := result{err: errGoexit}
 		defer func() {
 			if p := recover(); p != nil {
 				r.err = fmt.Errorf("jwks: %s panicked: %v", what, p)
@@ -97,12 +97,14 @@ func bounded[T any](ctx context.Context, c *calls, what string, timeout time.Dur
 		c.stuck.Add(1)
 		return none, late()
 	}
-	r := <-done // it returned in this moment
+	r := <-done // f has just returned
 	return r.value, r.err
 }
 
-// isRemote reports whether a private key may be kept elsewhere. Keys of the
-// standard library are here, and cannot hang.
+var errGoexit = errors.New("jwks: the call ended its goroutine (runtime.Goexit)")
+
+// isRemote reports whether a private key may be kept elsewhere. Keys of the standard
+// library are in this process and cannot hang.
 func isRemote(private crypto.Signer) bool {
 	switch private.(type) {
 	case *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey, *ed25519.PrivateKey:
@@ -111,7 +113,7 @@ func isRemote(private crypto.Signer) bool {
 	return true
 }
 
-// sign makes a token with a key. It notes how a key that is kept elsewhere does.
+// sign returns a token signed with a key. It records how a remote signer does.
 func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []byte) (string, error) {
 	switch {
 	case k.Signer == nil:
@@ -120,7 +122,7 @@ func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []b
 		return k.Sign(typ, payload)
 	}
 	began := time.Now()
-	payload = bytes.Clone(payload) // the caller may use it again while the call hangs
+	payload = bytes.Clone(payload) // the caller may change it while the call hangs
 	token, err := bounded(ctx, r.calls, "the signer of key "+k.id(), signerTimeout, func(context.Context) (string, error) { return signVerified(k, typ, payload) })
 	if err != nil && !errors.Is(err, ErrUnavailable) && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -131,9 +133,9 @@ func (r *Keyring) sign(ctx context.Context, k *stateKey, typ string, payload []b
 	return token, err
 }
 
-// signVerified signs with a key that is kept elsewhere, and verifies what comes back. A
-// KMS that signs with another key would make tokens that no verifier accepts. The
-// check takes up to 0.1 ms, and a call to a KMS several milliseconds.
+// signVerified signs with a remote key and verifies the result: a KMS that signs with
+// another key makes tokens that no verifier accepts. The check takes up to 0.1 ms, a
+// call to a KMS several milliseconds.
 func signVerified(k *stateKey, typ string, payload []byte) (string, error) {
 	token, err := k.Sign(typ, payload)
 	if err != nil {
@@ -153,8 +155,8 @@ func errUnopened(k *stateKey) error {
 	return fmt.Errorf("%w: the private key of %s could not be opened", ErrUnavailable, k.id())
 }
 
-// probe tries a signer that failed, so that it is found well again without a
-// request. What it signs is no token, and is thrown away.
+// probe tries a signer that failed, so that its recovery is seen without a request.
+// It throws the signature away.
 func (r *Keyring) probe(ctx context.Context) error {
 	if !r.health.signerFails() {
 		return nil
@@ -170,7 +172,7 @@ func (r *Keyring) probe(ctx context.Context) error {
 }
 
 // opened returns the state with the signers that Policy.OpenSigner opens for its
-// references. Keys that cannot be opened are published all the same.
+// references. Keys that cannot be opened are still published.
 func (r *Keyring) opened(ctx context.Context, s *state) (*state, error) {
 	next := &state{}
 	*next = *s
@@ -206,7 +208,7 @@ func (s *state) unopened() bool {
 
 func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, remote bool, err error) {
 	if r.policy.OpenSigner == nil {
-		return nil, false, errors.New("it is stored as a reference: set Policy.NewSigner and Policy.OpenSigner")
+		return nil, false, errors.New("the store holds a reference to it: set Policy.NewSigner and Policy.OpenSigner")
 	}
 	type openedKey struct {
 		*jose.Signer
@@ -225,13 +227,13 @@ func (r *Keyring) open(ctx context.Context, k *stateKey) (signer *jose.Signer, r
 		return nil, false, err
 	}
 	if !opened.Key().Equal(k.key) {
-		return nil, false, errors.New("Policy.OpenSigner returned another key than the one that was stored")
+		return nil, false, errors.New("Policy.OpenSigner returned another key than the stored one")
 	}
 	return opened.Signer, opened.remote, nil
 }
 
-// opens are the calls of Policy.OpenSigner under way, at most one for a reference. The
-// zero value is ready.
+// opens are the calls of Policy.OpenSigner under way, at most one for a reference.
+// The zero value is ready to use.
 type opens struct {
 	mu    sync.Mutex
 	calls map[string]*calls // by reference
@@ -251,7 +253,7 @@ func (o *opens) of(reference string) *calls {
 	return c
 }
 
-// returned forgets the calls for a reference, unless one hangs.
+// returned deletes the entry of a reference, unless a call for it hangs.
 func (o *opens) returned(reference string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,92 +13,18 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/event"
-	"github.com/echo-m2m/m2m/jwks/jose"
 )
-
-// kms keeps keys under names. It can fail, and hang.
-type kms struct {
-	mu    sync.Mutex
-	keys  map[string]crypto.Signer
-	made  int
-	open  int
-	err   error
-	hangs chan struct{} // if set, every call waits for it
-}
-
-func (k *kms) wait() error {
-	k.mu.Lock()
-	hangs, err := k.hangs, k.err
-	k.mu.Unlock()
-	if hangs != nil {
-		<-hangs // whatever the context says
-	}
-	return err
-}
-
-func (k *kms) set(err error, hangs chan struct{}) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.err, k.hangs = err, hangs
-}
-
-func (k *kms) policy() Policy {
-	return Policy{NewSigner: k.newSigner, OpenSigner: k.openSigner, Poll: 10 * time.Minute}
-}
-
-func (k *kms) newSigner(_ context.Context, alg string) (crypto.Signer, string, error) {
-	if err := k.wait(); err != nil {
-		return nil, "", err
-	}
-	private, err := jose.Generate(alg)
-	if err != nil {
-		return nil, "", err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.made++
-	name := fmt.Sprint("keys/", k.made)
-	k.keys[name] = private
-	return kmsKey{k, private}, name, nil
-}
-
-func (k *kms) openSigner(_ context.Context, name string) (crypto.Signer, error) {
-	if err := k.wait(); err != nil {
-		return nil, err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.open++
-	if k.keys[name] == nil {
-		return nil, errors.New("no such key")
-	}
-	return kmsKey{k, k.keys[name]}, nil
-}
-
-type kmsKey struct {
-	kms   *kms
-	inner crypto.Signer
-}
-
-func (k kmsKey) Public() crypto.PublicKey { return k.inner.Public() }
-
-func (k kmsKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if err := k.kms.wait(); err != nil {
-		return nil, err
-	}
-	return k.inner.Sign(rand, digest, opts)
-}
 
 // Keys in a KMS rotate like others. The store holds references and public keys.
 func TestKMSRotates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		vault := &kms{keys: map[string]crypto.Signer{}}
+		vault := newKMS()
 		store := &shelf{}
-		r := sure(Open(t.Context(), store, vault.policy()))
-		defer r.Close()
-		other := sure(Open(t.Context(), store, vault.policy()))
-		defer other.Close()
+		policy := vault.policy()
+		policy.Poll = time.Hour
+		r := opened(t, store, policy)
+		other := opened(t, store, policy)
 		signers := map[string]bool{}
 		for range 100 {
 			kid := signedBy(t, r)
@@ -126,16 +50,17 @@ func TestKMSRotates(t *testing.T) {
 	})
 }
 
-// A store of private keys goes over to a KMS by rotating.
+// A store of private keys moves to a KMS as keys rotate.
 func TestKMSAfterFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
 		before := sure(Open(t.Context(), store, Policy{}))
 		kid := signedBy(t, before)
 		before.Close()
-		vault := &kms{keys: map[string]crypto.Signer{}}
-		r := sure(Open(t.Context(), store, vault.policy()))
-		defer r.Close()
+		vault := newKMS()
+		policy := vault.policy()
+		policy.Poll = time.Hour
+		r := opened(t, store, policy)
 		if got := signedBy(t, r); got != kid {
 			t.Errorf("%s signs", got)
 		}
@@ -147,15 +72,14 @@ func TestKMSAfterFile(t *testing.T) {
 	})
 }
 
-// A KMS that is away, or hangs: requests get their answer within the deadline, the
-// keys are published and verify, and a replica starts.
+// A KMS that is away or hangs: Sign answers within its deadline, the keys are published
+// and verify, and a replica starts.
 func TestKMSAway(t *testing.T) {
 	for _, hanging := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			vault := &kms{keys: map[string]crypto.Signer{}}
+			vault := newKMS()
 			store := &shelf{}
-			first := sure(Open(t.Context(), store, vault.policy()))
-			defer first.Close()
+			first := opened(t, store, vault.policy())
 			kid := signedBy(t, first)
 			time.Sleep(time.Hour)
 			gone, hangs := errors.New("the KMS is away"), make(chan struct{})
@@ -168,8 +92,7 @@ func TestKMSAway(t *testing.T) {
 			policy := vault.policy()
 			policy.Observe = heard.observe
 			began := time.Now()
-			started := sure(Open(t.Context(), store, policy))
-			defer started.Close()
+			started := opened(t, store, policy)
 			if took := time.Since(began); took > storeTimeout {
 				t.Errorf("the start took %v", took)
 			}
@@ -194,7 +117,7 @@ func TestKMSAway(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			if _, err := first.Sign(ctx, "at+jwt", nil); hanging && !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("a caller that leaves: %v", err)
+				t.Errorf("a caller that gives up: %v", err)
 			}
 			close(hangs)
 			vault.set(nil, nil)
@@ -209,17 +132,16 @@ func TestKMSAway(t *testing.T) {
 	}
 }
 
-// A KMS that fails, or hangs, while a keyring runs: operators hear of it once, Ready
-// says that it cannot sign, and both end without a request.
+// A KMS that fails or hangs while a keyring runs: one event reports it and Ready returns
+// ErrUnavailable. Both end without a request.
 func TestKMSFailsWhileRunning(t *testing.T) {
 	for _, hanging := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var heard listener
-			vault := &kms{keys: map[string]crypto.Signer{}}
+			vault := newKMS()
 			policy := vault.policy()
 			policy.Observe, policy.Poll = heard.observe, 0
-			r := sure(Open(t.Context(), &shelf{}, policy))
-			defer r.Close()
+			r := opened(t, &shelf{}, policy)
 			kid := signedBy(t, r)
 			gone, hangs := errors.New("the KMS is away"), make(chan struct{})
 			if hanging {
@@ -263,18 +185,17 @@ func TestKMSFailsWhileRunning(t *testing.T) {
 	}
 }
 
-// One signature of a hundred fails: that is one event, not many, and a replica that
-// can sign is not taken out of service for it.
+// One signature in a hundred fails: that is one event, and Ready does not take the
+// replica out of service.
 func TestKMSFailsNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener
-		vault := &kms{keys: map[string]crypto.Signer{}}
+		vault := newKMS()
 		policy := vault.policy()
 		policy.Observe = heard.observe
-		r := sure(Open(t.Context(), &shelf{}, policy))
-		defer r.Close()
-		for i := range 10_000 {
+		r := opened(t, &shelf{}, policy)
+		for i := range 1000 {
 			vault.set(nil, nil)
 			if i%100 == 0 {
 				vault.set(errors.New("throttled"), nil)
@@ -308,8 +229,8 @@ func TestNewKeyringSignerFails(t *testing.T) {
 	})
 }
 
-// A KMS that is slow to make a key, whatever its deadline says, makes no key in vain,
-// and delays nobody. One that hangs or fails is not asked at each poll.
+// A KMS that makes keys slowly, past its deadline, makes no key that is not used and
+// delays no request. One that hangs or fails is not called at each poll.
 func TestKMSSlowToMakeKeys(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -325,11 +246,11 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var heard listener
-			vault := &kms{keys: map[string]crypto.Signer{}}
+			vault := newKMS()
 			store := &shelf{}
 			policy := vault.policy()
 			sure(Open(t.Context(), store, policy)).Close()
-			policy.Observe, policy.Poll, policy.RotateEvery = heard.observe, 0, 10*day
+			policy.Observe, policy.RotateEvery = heard.observe, 10*day
 			var calls atomic.Int64
 			policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
 				calls.Add(1)
@@ -340,11 +261,10 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 				}
 				return signer, reference, err
 			}
-			r := sure(Open(t.Context(), store, policy))
-			defer r.Close()
+			r := opened(t, store, policy)
 			first := signedBy(t, r)
 			rotations, signs := 0, first
-			for begun := time.Now(); time.Since(begun) < 34*day; time.Sleep(time.Hour) {
+			for begun := time.Now(); time.Since(begun) < 34*day; time.Sleep(3 * time.Hour) {
 				began := time.Now()
 				kid := signedBy(t, r)
 				if get(t, r).Code != 200 || time.Since(began) > 0 {
@@ -371,17 +291,16 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 	}
 }
 
-// The first keys, and the one after an emergency, are waited for.
+// Open waits for the first keys, and Rotate for the key after it.
 func TestKMSSlowToMakeTheFirstKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		vault := &kms{keys: map[string]crypto.Signer{}}
+		vault := newKMS()
 		policy := vault.policy()
 		policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
 			time.Sleep(25 * time.Second)
 			return vault.newSigner(ctx, alg)
 		}
-		r := sure(Open(t.Context(), &shelf{}, policy))
-		defer r.Close()
+		r := opened(t, &shelf{}, policy)
 		for range 3 {
 			stolen := signedBy(t, r)
 			if err := r.Rotate(t.Context()); err != nil {
@@ -402,7 +321,7 @@ func TestKMSSlowToMakeTheFirstKeys(t *testing.T) {
 	})
 }
 
-// A signer that hangs holds few goroutines, and soon fails at once.
+// A signer that hangs holds a bounded number of goroutines. Further calls fail at once.
 func TestSignerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vault := &kms{hangs: make(chan struct{})}
@@ -416,8 +335,8 @@ func TestSignerHangs(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if stuck := r.calls.stuck.Load(); stuck != maxSignerCalls {
-			t.Errorf("%d calls hang", stuck)
+		if n := vault.hanging(); n != maxSignerCalls {
+			t.Errorf("%d calls hang", n)
 		}
 		began := time.Now()
 		if _, err := r.Sign(t.Context(), "at+jwt", []byte("{}")); !errors.Is(err, ErrUnavailable) || time.Since(began) > 0 {
@@ -427,15 +346,11 @@ func TestSignerHangs(t *testing.T) {
 		vault.set(nil, nil)
 		synctest.Wait()
 		signedBy(t, r)
-		if stuck := r.calls.stuck.Load(); stuck != 0 {
-			t.Errorf("%d calls hang", stuck)
+		if n := vault.hanging(); n != 0 {
+			t.Errorf("%d calls hang", n)
 		}
 	})
 }
-
-type panicking struct{ crypto.Signer }
-
-func (panicking) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { panic("a bug") }
 
 func TestSignerPanics(t *testing.T) {
 	r := sure(NewKeyring(panicking{testKeys()["ES256"].private}))
@@ -447,22 +362,20 @@ func TestSignerPanics(t *testing.T) {
 // A reference that opens another key than the stored public one is not used.
 func TestKMSWrongKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		vault := &kms{keys: map[string]crypto.Signer{}}
+		vault := newKMS()
 		store := &shelf{}
 		sure(Open(t.Context(), store, vault.policy())).Close()
 		for name := range vault.keys {
 			vault.keys[name] = testKeys()["ES256"].private
 		}
-		r := sure(Open(t.Context(), store, vault.policy()))
-		defer r.Close()
+		r := opened(t, store, vault.policy())
 		if _, err := r.Sign(t.Context(), "at+jwt", []byte("{}")); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Sign: %v", err)
 		}
 		if err := r.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "another key") {
 			t.Errorf("Ready: %v", err)
 		}
-		without := sure(Open(t.Context(), store, Policy{}))
-		defer without.Close()
+		without := opened(t, store, Policy{})
 		if err := without.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "Policy.OpenSigner") {
 			t.Errorf("without OpenSigner: %v", err)
 		}
@@ -482,9 +395,9 @@ func TestKMSPolicy(t *testing.T) {
 	}
 }
 
-// A replica that loses the race for a new key has not made another one at each try.
-func TestKMSMakesNoKeyInVain(t *testing.T) {
-	vault := &kms{keys: map[string]crypto.Signer{}}
+// A replica that loses the race for a new key does not make another one at each try.
+func TestKMSMakesFewKeys(t *testing.T) {
+	vault := newKMS()
 	store := &shelf{}
 	var wg sync.WaitGroup
 	replicas := make([]*Keyring, 8)

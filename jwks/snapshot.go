@@ -8,7 +8,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// snapshot is a state as it was read or written at a moment, in the forms that
+// snapshot is a state that was read or written at a moment, in the forms that
 // requests need. It is immutable.
 type snapshot struct {
 	state
@@ -18,7 +18,7 @@ type snapshot struct {
 	etag     string
 
 	raw  []byte  // the blob of the state
-	read reading // before the store was read
+	read reading // from before the store was read
 }
 
 func newSnapshot(s *state) (*snapshot, error) {
@@ -41,20 +41,20 @@ func newSnapshot(s *state) (*snapshot, error) {
 	}, nil
 }
 
-// lifetime is for how long after it was read a snapshot can be used for something.
+// lifetime returns how long after its read a snapshot can be used for a purpose.
 type lifetime func(Policy) time.Duration
 
-// The three lifetimes that a caller can ask for.
+// The three lifetimes.
 func trusted(p Policy) time.Duration     { return p.trustFor() }      // to sign and verify
-func publishable(p Policy) time.Duration { return p.MaxAge + p.Poll } // until then a verifier may use it
-func polled(p Policy) time.Duration      { return p.Poll }            // then the store should have been polled again
+func publishable(p Policy) time.Duration { return p.MaxAge + p.Poll } // to publish, and to call a key unknown
+func polled(p Policy) time.Duration      { return p.Poll }            // no poll was missed
 
 // fresh reports whether a snapshot is within a lifetime.
 func (r *Keyring) fresh(s *snapshot, lifetime lifetime) bool {
 	return r.store == nil || r.elapsed(s.read) < lifetime(r.policy)
 }
 
-// show makes a state the one that requests see.
+// show makes a state the one that requests use.
 func (r *Keyring) show(s *state, raw []byte, read reading) error {
 	var next *snapshot
 	if held := r.snapshot.Load(); held != nil && s == &held.state {

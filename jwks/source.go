@@ -9,48 +9,47 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// ErrUnknownKey is a [Source]'s answer for a key that is not in its current set.
-// The token is not valid.
+// ErrUnknownKey is the error of a [Source] for a key that is not in its current set.
+// The token is not valid: answer 401.
 var ErrUnknownKey = errors.New("jwks: unknown key")
 
-// ErrUnavailable is the answer when there is no key set that can be trusted now,
-// or no key that may sign. It says nothing about a token: answer 503, not 401.
+// ErrUnavailable is the error when no key set can be trusted now, or no key may sign.
+// It says nothing about a token: answer 503, not 401.
 var ErrUnavailable = errors.New("jwks: keys unavailable")
 
 // Source finds the public key of a token. [Keyring], [Remote] and [Fixed] are
-// Sources. Anyone can implement it: [jose.NewKey] and [jose.NewSet] are public.
+// Sources. To write your own, use [jose.NewKey] and [jose.NewSet].
 //
-// Key returns the key with the token's kid for the token's alg. Several keys may
-// share a kid if their algorithms differ; EdDSA and Ed25519 are one algorithm. An
-// empty alg means the only key with that kid.
+// Several keys may share a kid if their algorithms differ; EdDSA and Ed25519 are one
+// algorithm. An empty alg means the only key with that kid.
 //
 // The error is [ErrUnknownKey] when the set is current and has no such key,
-// [ErrUnavailable] when there is no trustworthy set, or the context's error.
+// [ErrUnavailable] when no set can be trusted now, or the context's error.
 //
-// Key returns the same pointer as long as the key is in the set, so a verifier
-// that cached a token can ask again and compare pointers. It is called for every
-// request, by many goroutines: a key in a current set should be found without a
-// lock, an allocation or a wait.
+// Key returns the same pointer as long as the key is in the set, so a verifier that
+// cached a token can call it again and compare pointers. It is called for every
+// request, by many goroutines: find a key of a current set without a lock, an
+// allocation or a wait.
 type Source interface {
 	// Key returns the key with this kid for this alg.
 	Key(ctx context.Context, kid, alg string) (*jose.Key, error)
 }
 
-// Event is what Observe hears: see package event.
+// Event is what Observe receives: see package event.
 type Event = event.Event
 
-// Fixed is a [Source] of keys that never change: pinned keys, or keys from a file.
-// The zero Fixed, nil and a Fixed without keys answer [ErrUnavailable].
+// Fixed is a [Source] of keys that never change, such as pinned keys or keys from a
+// file. The zero Fixed, nil, and a Fixed without keys return [ErrUnavailable].
 type Fixed struct {
 	set     *jose.Set
 	skipped []jose.Skipped // of the set
 }
 
-// NewFixed makes a Source of a set, from [jose.NewSet] or [jose.ParseSet]. To
-// change the keys, make another Source.
+// NewFixed returns a Source of a set from [jose.NewSet] or [jose.ParseSet]. To change
+// the keys, make another Source.
 //
 // ParseSet skips entries that it cannot use, such as private keys: see
-// [jose.Set.Skipped]. A Fixed of a set in which nothing is usable answers
+// [jose.Set.Skipped]. If nothing in the set is usable, the Source returns
 // [ErrUnavailable] and says why.
 func NewFixed(set *jose.Set) *Fixed { return &Fixed{set, set.Skipped()} }
 
@@ -65,8 +64,9 @@ func (f *Fixed) Key(_ context.Context, kid, alg string) (*jose.Key, error) {
 	return nil, unknownKey(kid, f.skipped)
 }
 
-// unknownKey is ErrUnknownKey, with the reason if the set has an entry with this id
-// that cannot be used. It looks at few of them: anybody can ask for an unknown key.
+// unknownKey returns ErrUnknownKey, with the reason if the set has an entry with this
+// id that cannot be used. It searches only a few entries, because any caller can send
+// an unknown id.
 func unknownKey(kid string, skipped []jose.Skipped) error {
 	const most = 32
 	for _, s := range skipped[:min(len(skipped), most)] {
@@ -93,9 +93,9 @@ func (f *Fixed) check() error {
 var errNoFixedKeys = fmt.Errorf("%w: the fixed set has no keys", ErrUnavailable)
 
 // Checker is a [Source] that can say whether it can serve. [Keyring], [Remote] and
-// [Fixed] are Checkers. A guard's own readiness check asks it.
+// [Fixed] are Checkers. A guard's own readiness check calls it.
 type Checker interface {
-	// Ready returns why the Source cannot find any key now, or nil. It may take a
-	// while, within the context: it may fetch.
+	// Ready returns why the Source cannot find any key now, or nil. It may fetch,
+	// within the context.
 	Ready(ctx context.Context) error
 }

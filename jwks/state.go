@@ -13,10 +13,9 @@ import (
 )
 
 // state is what a key store keeps of a Keyring: the private keys, or references to
-// them, in the order in which they sign, each with its times. It is immutable once
-// read.
+// them, in the order in which they sign, each with its times. It is immutable.
 type state struct {
-	// Lineage is random, made with the first keys, and the same for ever.
+	// Lineage is a random name, made with the first keys. It never changes.
 	Lineage string
 
 	// Succeeds is the lineage that this one replaced by Adopt.
@@ -34,27 +33,27 @@ type state struct {
 type stateKey struct {
 	times
 
-	// Signer is nil while the key is planned, and while a key that is kept
-	// elsewhere could not be opened.
+	// Signer is nil while the key is planned, and while a key that is kept elsewhere
+	// could not be opened.
 	*jose.Signer
 
 	key       *jose.Key // the public half, nil while the key is planned
 	reference string    // of a key that is kept elsewhere
-	remote    bool      // its Signer may hang
+	remote    bool      // its Signer is elsewhere, and may hang
 }
 
-// Key returns the public half. The pointer is the same as long as the key is in
-// the state, opened or not.
+// Key returns the public half. The pointer stays the same while the key is in the
+// state.
 func (k stateKey) Key() *jose.Key    { return k.key }
 func (k stateKey) id() string        { return k.key.ID() }
 func (k stateKey) algorithm() string { return k.key.Algorithm() }
 
 const (
-	// stateVersion is the version of the format. Version 1, of before the first
-	// release, is not read.
+	// stateVersion is the version of the format. Version 1 was never released and is
+	// not read.
 	stateVersion = 2
 
-	// maxDropped bounds the list of dropped kids. The oldest go first.
+	// maxDropped bounds the list of dropped kids. The oldest are removed first.
 	maxDropped = 128
 )
 
@@ -71,7 +70,7 @@ type stateFile struct {
 type stateFileKey struct {
 	times
 	Key       json.RawMessage `json:"key,omitempty"`       // a private JWK with kid and alg
-	Reference string          `json:"reference,omitempty"` // instead of Key: for Policy.OpenSigner
+	Reference string          `json:"reference,omitempty"` // instead of Key; for Policy.OpenSigner
 	Public    json.RawMessage `json:"public,omitempty"`    // with Reference: a public JWK with kid and alg
 }
 
@@ -89,13 +88,12 @@ func (s *state) times() []times {
 	return list
 }
 
-// index returns the place of a key in the list, -1 when it is not there.
+// index returns the index of a key in the list, or -1.
 func (s *state) index(kid string) int {
 	return slices.IndexFunc(s.Keys, func(k stateKey) bool { return k.key != nil && k.id() == kid })
 }
 
-// follow makes next the state that follows s: of the same lineage, one generation
-// later.
+// follow makes next the successor of s: the same lineage, one generation later.
 func (s *state) follow(next *state) *state {
 	next.Lineage, next.Succeeds, next.Generation = s.Lineage, s.Succeeds, s.Generation+1
 	if next.Lineage == "" {
@@ -109,7 +107,7 @@ func (s *state) follow(next *state) *state {
 
 var errNewerState = errors.New("jwks: the stored keys were written by a newer release: run the newer release")
 
-// readState reads a blob. Keys that previous has too keep their pointers.
+// readState reads a blob. Keys that previous also has keep their pointers.
 func readState(blob []byte, previous *state) (*state, error) {
 	wrap := func(err error) error {
 		return fmt.Errorf("jwks: the stored keys cannot be read (%w): restore them from a backup, or remove them to start with new keys (tokens signed by the old ones are then refused)", err)
@@ -153,8 +151,7 @@ func readState(blob []byte, previous *state) (*state, error) {
 	return s, nil
 }
 
-// readKey reads one key. It does not read a known key again, which keeps the
-// pointer.
+// readKey reads one key. A known key is not parsed again, and keeps its pointer.
 func readKey(fk stateFileKey, known map[string]stateKey) (stateKey, error) {
 	raw := fk.Key
 	if fk.Reference != "" {

@@ -7,8 +7,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// MarshalJSON writes errors as their texts, and leaves out those that are nil.
-// Texts name hosts and paths: they are for operators.
+// MarshalJSON writes errors as their texts, and omits nil errors. The texts name hosts
+// and paths: show them to operators only.
 func (s KeyringStatus) MarshalJSON() ([]byte, error) {
 	type plain KeyringStatus
 	return json.Marshal(struct {
@@ -26,8 +26,8 @@ func (p KeyringProblem) MarshalJSON() ([]byte, error) {
 	}{p.Reason, p.Since, errorText(p.Err)})
 }
 
-// MarshalJSON writes errors as their texts, and leaves out those that are nil.
-// Texts name hosts and paths: they are for operators.
+// MarshalJSON writes errors as their texts, and omits nil errors. The texts name hosts
+// and paths: show them to operators only.
 func (s RemoteStatus) MarshalJSON() ([]byte, error) {
 	type plain RemoteStatus
 	type skipped struct{ KeyID, Err string }

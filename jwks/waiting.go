@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Anybody can invent key ids, and each call for one that the held set lacks may hold
-// a request. These are the bounds of such calls.
+// An attacker can invent key ids, and each call for an unknown id may hold a request
+// while it waits. These constants bound such calls.
 const (
-	maxWaiting        = 64          // at the same time
-	maxNetworkWaiting = 8           // of them of one network
-	longestWait       = time.Second // for a fetch, counted from its beginning
+	maxWaiting        = 64          // at once
+	maxNetworkWaiting = 8           // for one network
+	longestWait       = time.Second // for a fetch, from its start
 )
 
 // NetworkKey is the key of a context value that says for which network a
@@ -30,21 +30,21 @@ func networkOf(ctx context.Context) string {
 	return network
 }
 
-// place is that of one call that waits.
-type place struct {
+// slot is the slot of one waiting call.
+type slot struct {
 	network string
-	lost    chan struct{} // closed when another network takes it
+	lost    chan struct{} // closed when another network takes the slot
 }
 
-// places are those of the calls for unknown keys that wait for one fetch.
-type places struct {
+// slots are the slots of the calls for unknown keys that wait for one fetch.
+type slots struct {
 	taken    int
-	networks map[string][]*place // by network; "" is all that are not known
+	networks map[string][]*slot // by network; "" for calls of unknown networks
 }
 
-// take returns a place, or nil when there is none for this network. When all are
-// taken, a network with fewer takes one from the network with the most.
-func (p *places) take(network string) *place {
+// take returns a slot, or nil if there is none for this network. When all are taken,
+// a network with fewer takes one from the network with the most.
+func (p *slots) take(network string) *slot {
 	own := len(p.networks[network])
 	if network != "" && own >= maxNetworkWaiting {
 		return nil
@@ -65,16 +65,16 @@ func (p *places) take(network string) *place {
 		close(last.lost)
 	}
 	if p.networks == nil {
-		p.networks = map[string][]*place{}
+		p.networks = map[string][]*slot{}
 	}
-	added := &place{network: network, lost: make(chan struct{})}
+	added := &slot{network: network, lost: make(chan struct{})}
 	p.networks[network] = append(p.networks[network], added)
 	p.taken++
 	return added
 }
 
-// leave gives a place back. A place that another network took is not given back.
-func (p *places) leave(old *place) {
+// leave frees a slot. It has no effect on a slot that another network has taken.
+func (p *slots) leave(old *slot) {
 	list := p.networks[old.network]
 	i := slices.Index(list, old)
 	if i < 0 {
@@ -89,22 +89,23 @@ func (p *places) leave(old *place) {
 }
 
 var (
-	errCrowded = fmt.Errorf("%w: too many calls for unknown keys wait for the fetch already", ErrUnavailable)
-	errSlow    = fmt.Errorf("%w: whether the key is a new one cannot be told, the fetch takes more than %v", ErrUnavailable, longestWait)
+	errCrowded = fmt.Errorf("%w: too many calls for unknown keys are waiting for the fetch", ErrUnavailable)
+	errSlow    = fmt.Errorf("%w: the key may be new, and the fetch takes more than %v", ErrUnavailable, longestWait)
 )
 
-// await waits for a flight on behalf of a call. Nil means that the flight has ended.
+// await waits for a flight on behalf of a call. It returns nil when the flight has
+// ended.
 func (r *Remote) await(ctx context.Context, f *flight, w *wanted) (err error) {
 	var late <-chan time.Time
 	var lost chan struct{}
-	if w.place != nil {
+	if w.slot != nil {
 		end := f.began
 		if w.called.Before(end) {
 			end = w.called
 		}
 		timer := time.NewTimer(time.Until(end.Add(longestWait)))
 		defer timer.Stop()
-		late, lost = timer.C, w.place.lost
+		late, lost = timer.C, w.slot.lost
 	}
 	select {
 	case <-f.done:
@@ -116,9 +117,9 @@ func (r *Remote) await(ctx context.Context, f *flight, w *wanted) (err error) {
 	case <-lost:
 		err = errCrowded
 	}
-	if w.place != nil {
+	if w.slot != nil {
 		r.mu.Lock()
-		f.places.leave(w.place)
+		f.slots.leave(w.slot)
 		r.mu.Unlock()
 	}
 	return err

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// forgeries asks for n keys that nobody has, all at once, and counts the answers.
+// forgeries asks for unknown keys, all at once, and counts the answers.
 type forgeries struct {
 	unknown, unavailable atomic.Int64
 	all                  sync.WaitGroup
@@ -115,14 +115,14 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 	})
 }
 
-// askFrom asks for n keys that nobody has, for a network.
+// askFrom asks for n unknown keys on behalf of a network.
 func (f *forgeries) askFrom(t *testing.T, r *Remote, network string, n int) {
 	f.ask(context.WithValue(t.Context(), NetworkKey{}, network), t, r, n)
 }
 
-// A network that floods takes 8 places, however many are free, and all networks
-// together leave one for a network that has none.
-func TestRemoteNetworksShareThePlaces(t *testing.T) {
+// A network that floods takes 8 slots, however many are free. All networks together
+// leave one for a network that has none.
+func TestRemoteNetworksShareTheSlots(t *testing.T) {
 	from := func(t *testing.T, network string) context.Context {
 		return context.WithValue(t.Context(), NetworkKey{}, network)
 	}
@@ -192,7 +192,7 @@ func TestRemoteNetworksShareThePlaces(t *testing.T) {
 	})
 }
 
-// counting counts who asks for the network.
+// counting counts how often the network is read from the context.
 type counting struct {
 	context.Context
 	asked int
@@ -206,8 +206,8 @@ func (c *counting) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// A fetch that hangs holds a call for an unknown key for a second, and those that
-// come later not at all.
+// A call for an unknown key waits at most a second for a fetch that hangs. Later calls
+// do not wait.
 func TestRemoteUnknownKeysOfASlowSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0), RemoteConfig{})

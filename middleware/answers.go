@@ -13,14 +13,14 @@ import (
 const (
 	maxAnswers      = 10_000
 	maxOwnAnswers   = maxAnswers / 4 // of one client
-	shrinkFromCount = 1000           // a smaller cache is not worth making anew
+	shrinkFromCount = 1000           // a smaller map is not worth a copy
 )
 
-// answers caches what the issuer said about tokens, and knows what each client has of
-// the cache and of the requests under way. go-cache has no capacity, and its map keeps
-// its size: a full cache evicts its oldest answer here, a client at its quota its own
-// oldest, and a cache that has become a quarter as full is made anew. get needs no lock
-// of the caller, the rest does.
+// answers caches the answers of the issuer, and counts those of each client, and its open
+// questions. go-cache has no capacity, and its map never shrinks. So a full cache evicts
+// its oldest answer here, a client at its quota evicts its own oldest, and a cache that is
+// only a quarter full is copied into a smaller map. The caller of get needs no lock; the
+// callers of the other methods do.
 type answers struct {
 	cached  atomic.Pointer[cache.Cache] // digest of a jti → *cachedAnswer
 	order   *list.List                  // of *cachedAnswer, oldest first
@@ -28,8 +28,7 @@ type answers struct {
 	largest int                         // that cached has been
 }
 
-// cachedAnswer is what is known of one token: whether it is revoked, or why the issuer would
-// not say.
+// cachedAnswer is the answer about one token: whether it is revoked, or the error.
 type cachedAnswer struct {
 	revoked bool
 	err     error
@@ -40,14 +39,14 @@ type cachedAnswer struct {
 	in, own *list.Element // in order, and in of.order
 }
 
-// share is what one client has.
+// share is the part of one client.
 type share struct {
 	client string     // digest
 	flying int        // requests under way
 	order  *list.List // of its *cachedAnswer, oldest first
 }
 
-// digest is as long for every jti and client id: a token may bring long ones.
+// digest has the same length for every jti and client id, also for long ones.
 func digest(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return string(sum[:])
@@ -68,7 +67,7 @@ func (a *answers) get(id string) (known *cachedAnswer, ok bool) {
 	return known, ok
 }
 
-// share is that of a client. It is kept as long as the client has something.
+// share returns the share of a client. release drops one that is empty.
 func (a *answers) share(client string) *share {
 	s := a.shares[client]
 	if s == nil {
@@ -110,13 +109,13 @@ func first(l *list.List) (oldest *cachedAnswer, ok bool) {
 func (a *answers) remove(old *cachedAnswer) {
 	a.order.Remove(old.in)
 	old.of.order.Remove(old.own)
-	if kept, ok := a.get(old.id); !ok || kept == old { // and not a later one
+	if kept, ok := a.get(old.id); !ok || kept == old { // not a later answer
 		a.cached.Load().Delete(old.id)
 	}
 	a.release(old.of)
 }
 
-// shrink gives memory back.
+// shrink copies the answers into a smaller map.
 func (a *answers) shrink(now time.Time) {
 	if a.largest < shrinkFromCount || a.order.Len() > a.largest/4 {
 		return

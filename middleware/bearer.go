@@ -28,7 +28,7 @@ const (
 // Config says whose tokens are valid here. Issuer and Audience (or Audiences) are
 // required; the zero value of everything else is the safe default.
 type Config struct {
-	// Issuer is who must have issued the token: its iss, compared byte for byte
+	// Issuer is the issuer of the tokens: their iss, compared byte for byte
 	// (RFC 9068, section 4), so a trailing slash counts. Required.
 	Issuer string
 
@@ -37,8 +37,8 @@ type Config struct {
 	Audience string
 
 	// Audiences are several such names, instead of Audience, for an API whose
-	// identifier changes: a token for any of them is let in. Take the old name out
-	// when its last token has expired. [Token.Audience] says which a token is for.
+	// identifier changes: a token for any of them is valid. Remove the old name when
+	// its last token has expired. [Token.Audience] says which a token is for.
 	Audiences []string
 
 	// Keys finds the issuer's public keys: the issuer's own *jwks.Keyring in the
@@ -47,25 +47,25 @@ type Config struct {
 	// then call [Bearer.Close] when done.
 	Keys jwks.Source
 
-	// Revoked says whether a token, or its client since before issuedAt, has been
-	// revoked. It is called last, for tokens valid in all else, and at every
-	// request. An error means "cannot tell" and is answered 503. Nil revokes
-	// nothing: a token is then valid until it expires. It must be safe for
-	// concurrent use. Set it or Introspection, not both.
+	// Revoked reports whether a token is revoked, on its own or by a cut-off of its
+	// client after issuedAt. It is called last, at every request whose token is
+	// valid otherwise. An error is answered 503. It must be safe for concurrent use.
+	// Default: no token is revoked, and each is valid until it expires. Set Revoked or
+	// Introspection, not both.
 	Revoked func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
 
 	// Introspection asks the issuer over HTTP whether a token is still active
 	// (RFC 7662), for an API that does not share the issuer's process. As with
-	// Revoked, the token has been verified by then, and an issuer that cannot be
-	// reached is answered 503. Nil asks nobody. [Bearer.Close] ends its requests.
+	// Revoked, it is asked last. If the issuer cannot be reached, the answer is 503.
+	// Default: no issuer is asked. [Bearer.Close] ends its requests.
 	Introspection *Introspection
 
 	// CacheSize is how many verified tokens are cached. A token is cached on its
-	// second use, and from its third use skips the signature check; all that can
+	// second use, and from its third use skips the signature check. Whatever can
 	// change is checked at every request. One client takes a quarter of the cache
-	// at most. A token used within the last minute keeps its slot; when all are,
-	// others are verified at each request. Default 10 000, at most 10 000 000;
-	// negative turns the cache off.
+	// at most. A token used within the last minute keeps its slot. When all slots are
+	// taken so, further tokens are verified at each request. Default 10 000, at most
+	// 10 000 000. A negative number turns the cache off.
 	//
 	// A cached token takes about 300 B and its length, 800 B for a common one, and
 	// never more than 10 KiB: tokens longer than 4 KiB, or for more than 8
@@ -85,34 +85,35 @@ type Config struct {
 	MaxTokenBytes int
 
 	// ClientIP returns where a request comes from: an IP address, with or without a
-	// port. When tokens name keys that Keys does not know, those of one network wait for
-	// at most 8 of the 64 places of a jwks.Remote, so that forged ones leave room for a
-	// new key's. Behind a proxy, return the address that your proxy vouches for, never a
-	// header that any caller can write. Default: the address of the connection; under
-	// Echo, its IPExtractor where the app has one. With neither, the bound per network
-	// does not apply to a request with X-Forwarded-For, X-Real-IP or Forwarded, as all
-	// that a proxy sends on would be one network; an event (event.ProxyUnknown) says so
-	// once.
+	// port. Its network counts ([fetch.NetworkOf]): tokens that name keys unknown to
+	// Keys take at most 8 of the 64 slots of a jwks.Remote per network, so forged tokens
+	// leave slots for a new key. Behind a proxy, return the address that your proxy
+	// vouches for, never a header that any caller can write.
+	//
+	// Default: Echo's IPExtractor if the app has set one, else the address of the
+	// connection. The bound per network is off for a request whose address is not known:
+	// ClientIP returned no IP address, or there is no ClientIP and the request has
+	// X-Forwarded-For, X-Real-IP or Forwarded, because all callers behind a proxy would be
+	// one network. An event with event.ProxyUnknown reports that once.
 	ClientIP func(r *http.Request) string
 
-	// Observe hears of every request once, in the request's goroutine: keep it
-	// quick. A refusal is reported before it is answered. A request that is let in
-	// is reported when its handler has returned, for until then a guard further in
-	// may refuse it. Guards of two Bearers report one event each, and so does a Handler
-	// behind a Require. It also hears of event.OpConfig (see ClientIP). To hear of the
-	// fetches of keys, write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{Observe: …}).
-	// It must be safe for concurrent use. Default none.
+	// Observe is called once for every request, in the request's goroutine, so it must
+	// be quick and safe for concurrent use. A refusal is reported before it is answered.
+	// A request that is let in is reported when its handler has returned, because a
+	// guard further in may still refuse it. Guards of two Bearers report one event each,
+	// and so does a Handler behind a Require. Observe also gets event.OpConfig (see
+	// ClientIP). For the fetches of keys, write
+	// Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{Observe: …}). Default none.
 	Observe func(ctx context.Context, e Event)
 
-	// Quiet turns the log off. Without Observe, changes of what a Bearer depends on go
-	// to [slog.Default]: introspection that begins to fail or succeeds again, the keys
-	// that it fetches if Keys is nil, and a proxy that makes callers one network.
+	// Quiet turns the log off. Without Observe, these changes are logged to
+	// [slog.Default]: introspection begins to fail or succeeds again, the keys that
+	// are fetched if Keys is nil cannot be fetched, the address of callers is not known.
 	Quiet bool
 }
 
-// Bearer checks access tokens for one audience. It is made by [New], caches
-// verified tokens, and is safe for concurrent use. A nil or zero Bearer lets nobody
-// in: its guards answer 500.
+// Bearer checks access tokens for one audience. [New] makes it. It caches verified
+// tokens and is safe for concurrent use. The guards of a nil or zero Bearer answer 500.
 type Bearer struct {
 	issuer        string
 	keys          jwks.Source
@@ -126,12 +127,13 @@ type Bearer struct {
 	maxTokenBytes int
 	clientIP      func(r *http.Request) string
 	observe       func(ctx context.Context, e Event)
-	background    func(ctx context.Context, e Event) // nil: nobody wants to know
-	proxy         sync.Once                          // of the event that there is one
+	background    func(ctx context.Context, e Event) // nil: not observed
+	proxy         sync.Once                          // of the event that callers are not known
 	keysFailed    outcome
 	revokedFailed outcome
 	closeKeys     func() error
 	routes        routeIndex // of the Echo apps that it guards
+	hits, misses  counter    // of the cache
 }
 
 // New checks the configuration and copies it. It makes no request. The error
@@ -165,7 +167,7 @@ func New(c Config) (*Bearer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.Observe == nil { // an observer hears of it by the requests
+		if c.Observe == nil { // an observer gets the failure with each request
 			i.report = b.background
 		}
 		b.introspector = i
@@ -212,8 +214,8 @@ func (b *Bearer) validate(c *Config) error {
 }
 
 // Close stops what New started: the key fetcher it made when Config.Keys was nil,
-// and introspection. Keys the caller brought stay the caller's. It may be called
-// more than once; requests after it are answered 503 once either is needed.
+// and introspection. It leaves Config.Keys alone. It may be called more
+// than once. Requests after it are answered 503 if they need either.
 func (b *Bearer) Close() error {
 	if !b.usable() {
 		return nil
@@ -224,7 +226,7 @@ func (b *Bearer) Close() error {
 	return b.closeKeys()
 }
 
-// usable tells a Bearer made by New from a nil one and from a zero value.
+// usable reports whether New made the Bearer: it is neither nil nor the zero value.
 func (b *Bearer) usable() bool { return b != nil && b.keys != nil }
 
 func isNilPointer(v any) bool {

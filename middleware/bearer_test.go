@@ -95,7 +95,7 @@ func TestCloseLeavesTheCallersKeys(t *testing.T) {
 }
 
 // TRAPS: wrong config logs a warning and serves the route unprotected (krakend).
-func TestMisconfiguredLetsNobodyIn(t *testing.T) {
+func TestMisconfiguredRefusesAll(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	good := newAPI(t, Config{Keys: keys}).auth
 	ignored, _ := New(Config{})

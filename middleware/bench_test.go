@@ -23,8 +23,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// floor is a guard that does what no other can leave out: base64 and the
-// signature, by the standard library.
+// floor is the least that a guard can do: base64 and the signature, by the standard
+// library.
 func floor(public crypto.PublicKey) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -55,8 +55,8 @@ func floorVerify(public crypto.PublicKey, token string) bool {
 	return ecdsa.Verify(public.(*ecdsa.PublicKey), sum[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
 }
 
-// BenchmarkRequire is a whole request through Echo: one token again and again,
-// and a new one each time; and beside them the bare route and the floor.
+// BenchmarkRequire is a whole request through Echo: with the same token each time (hit)
+// and with a new one (miss), beside the bare route and the floor.
 func BenchmarkRequire(b *testing.B) {
 	for _, s := range benchSigners {
 		keys := newKeyring(b, s.signer)
@@ -65,7 +65,7 @@ func BenchmarkRequire(b *testing.B) {
 		hit := newRoute(benchGuard(b, config).Require("orders:read"))
 		for _, bb := range []struct {
 			name    string
-			another func() func(tb testing.TB) // of whoever asks: one goroutine
+			another func() func(tb testing.TB) // for one goroutine
 		}{
 			{"bare", func() func(testing.TB) { return newRoute().asking(list[:1]) }},
 			{"hit", func() func(testing.TB) { return hit.another().asking(list[:1]) }},
@@ -130,7 +130,7 @@ func BenchmarkFirstSight(b *testing.B) {
 	}
 }
 
-// BenchmarkJunk is a whole refusal of what has no form of a token, or a hostile header.
+// BenchmarkJunk is a whole refusal of a text that is no token, or has a hostile header.
 func BenchmarkJunk(b *testing.B) {
 	guarded := newRoute(benchGuard(b, Config{Keys: newKeyring(b, ecKey)}).Require())
 	guarded.app.HTTPErrorHandler = func(err error, c echo.Context) { c.Response().WriteHeader(err.(*echo.HTTPError).Code) }
@@ -175,8 +175,8 @@ func fill(b *testing.B, auth *Bearer, keys *jwks.Keyring, n int) {
 	}
 }
 
-// BenchmarkCached is a hit beside so many other tokens, each of which comes
-// again in turn, and what one costs in memory, its text included.
+// BenchmarkCached is a hit beside many other cached tokens, and the memory of one cached
+// token, its text included.
 func BenchmarkCached(b *testing.B) {
 	for _, n := range []int{1, 1000, 1_000_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {

@@ -45,7 +45,7 @@ func challenge(realm string, e *Error) string {
 	}
 	if separator == " " {
 		// The scheme "MUST be followed by one or more auth-param values", and
-		// a realm is the only one that says nothing about the request.
+		// only a realm does not describe the request.
 		b.WriteString(` realm="api"`)
 	}
 	return b.String()

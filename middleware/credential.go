@@ -9,8 +9,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// credential finds the token of a request. It reads no other place that may hold
-// one, but refuses a request that has one there besides, which is ambiguous.
+// credential finds the token of a request. It reads one header only. A request that has
+// a second token elsewhere is ambiguous and refused.
 func credential(r *http.Request, maxBytes int) (string, *Error) {
 	headers := r.Header["Authorization"]
 	if len(headers) > 1 {
@@ -40,7 +40,7 @@ func credential(r *http.Request, maxBytes int) (string, *Error) {
 	return token, nil
 }
 
-// stated returns the headers that say something. An empty one is the same as none.
+// stated returns the headers that are not empty. An empty one is the same as none.
 func stated(headers []string) []string {
 	var list []string
 	for _, h := range headers {
@@ -51,8 +51,8 @@ func stated(headers []string) []string {
 	return list
 }
 
-// several refuses what looks like two header lines joined by a proxy. A token that
-// was verified needs no such check.
+// several refuses two header lines that a proxy has joined. A cached token needs no such
+// check.
 func several(credential string) *Error {
 	if strings.IndexByte(credential, ' ') >= 0 || strings.IndexByte(credential, ',') >= 0 { // one byte at a time is quick
 		return invalidRequest("more than one token in the Authorization header")

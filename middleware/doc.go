@@ -17,14 +17,14 @@
 // Two names do the work. [New] turns a [Config] into a [Bearer], and
 // [Bearer.Require] is the middleware; in a handler, [TokenFrom] returns the token of
 // the caller. Require authenticates and checks scopes in one, so no order of
-// middleware can check a scope on a token that nobody verified.
+// middleware can check a scope of a token that was not verified.
 //
 // Without Echo, [Bearer.Handler] is the guard and [TokenFromContext] returns the token:
 //
 //	mux.Handle("GET /orders", auth.Handler(list, "orders:read"))
 //
-// Handler also guards Echo 5, and other frameworks, wherever they take net/http
-// middleware. Habits of Echo's own middleware, such as a Skipper, are [EchoOptions].
+// Handler also guards Echo 5 and other frameworks that take net/http middleware.
+// [EchoOptions] are options of Echo's own middleware, such as a Skipper.
 //
 // # What is checked
 //
@@ -69,7 +69,7 @@
 //
 // Require returns each as an *echo.HTTPError around an [Error], so the body is the
 // app's error handler's. Handler writes a JSON body with error and error_description.
-// Why a token was refused is told to [Config.Observe] alone.
+// Only [Config.Observe] learns why a token was refused.
 //
 // # Order of middleware
 //
@@ -95,6 +95,6 @@
 // # Readiness and state
 //
 // [Bearer.Ready] is for a readiness endpoint, and [Bearer.Status] for an operator.
-// [Config.Observe] hears of each request. Without it, changes of what the guard depends
-// on go to [slog.Default], unless [Config.Quiet] is set.
+// [Config.Observe] gets an event for each request. Without it, failures of what the guard
+// depends on, and their end, are logged to [slog.Default], unless [Config.Quiet] is set.
 package middleware

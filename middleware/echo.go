@@ -20,7 +20,7 @@ const (
 // TokenFrom returns the valid token of this request, or nil when no guard has let
 // it in or a Skipper skipped it. Each call makes one. It also finds the token of a
 // [Bearer.Handler] that was put in by echo.WrapMiddleware. Outside the guarded
-// handler, in an ErrorHandler say, it is there also when its scopes were refused.
+// handler, such as in an ErrorHandler, it is also there if its scopes were refused.
 func TokenFrom(c echo.Context) *Token {
 	if c == nil {
 		return nil
@@ -35,8 +35,8 @@ func TokenFrom(c echo.Context) *Token {
 }
 
 // Require lets a request in with a valid token that was granted all the scopes;
-// with none named, any valid token. A scope that cannot exist (RFC 6749, section
-// 3.3: the empty one, or one with a space) lets nobody in.
+// with none named, any valid token. With a scope that cannot exist (RFC 6749,
+// section 3.3: the empty one, or one with a space) it lets no request in.
 //
 // A second Require of the same Bearer on a route, such as a group's and a
 // handler's, verifies the token once. One of another Bearer verifies it anew.
@@ -45,20 +45,20 @@ func (b *Bearer) Require(scopes ...string) echo.MiddlewareFunc {
 }
 
 // RequireAny lets a request in with a valid token that was granted at least one
-// of the scopes. With none named it lets nobody in.
+// of the scopes. With none named it lets no request in.
 func (b *Bearer) RequireAny(scopes ...string) echo.MiddlewareFunc {
 	return b.Echo(EchoOptions{}).RequireAny(scopes...)
 }
 
 // RequireFunc lets a request in with a valid token for which check returns nil.
-// check runs after all validation. An *echo.HTTPError that it returns goes to Echo
-// as it is, with a challenge if it is a 401; an *[Error] is answered with its challenge, and any other error is a
-// 403 whose cause stays private.
+// check runs after all validation. An *echo.HTTPError that it returns goes to Echo as it
+// is, with a challenge if it is a 401. An *[Error] is answered with its challenge. Any
+// other error is a 403 whose cause stays private.
 func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
 	return b.Echo(EchoOptions{}).RequireFunc(check)
 }
 
-// EchoOptions are habits of Echo's own middleware. All are optional.
+// EchoOptions are options that Echo's own middleware has too. All are optional.
 type EchoOptions struct {
 	// Skipper, when it returns true, calls the next handler with no check at all
 	// and no token. Default never. Decide by c.Path(), the route: the raw path of
@@ -72,14 +72,14 @@ type EchoOptions struct {
 	ErrorHandler func(c echo.Context, err error) error
 
 	// ContextKey is a name under which c.Get finds a *[Token], one for all handlers
-	// of a request, there also when its scopes were refused. Default none:
+	// of a request, also if its scopes were refused. Default none:
 	// [TokenFrom] makes one when a handler asks for it. With a name that this
 	// package uses ("m2m.token", "m2m.watch") the guard answers 500.
 	ContextKey string
 }
 
 // EchoGuard makes Echo middleware of one [Bearer] with [EchoOptions]. The zero
-// EchoGuard lets nobody in: its middleware answers 500.
+// EchoGuard answers 500.
 type EchoGuard struct {
 	bearer  *Bearer
 	options EchoOptions
@@ -127,7 +127,7 @@ func (g EchoGuard) guard(check func(c echo.Context, v *verified) error) echo.Mid
 		return refuseAll(errContextKey)
 	}
 	made := &echoGuard{g.bearer, g.options, check}
-	// Echo calls this at every request, not once a route, so it does little.
+	// Echo calls this at every request, not once for a route, so it must be cheap.
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := func(c echo.Context) error { return made.serve(c, next) }
 		if isMissing(next) {
@@ -160,7 +160,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	g.keep(c, a, prior)
 	began := b.clock()
 	if err := g.check(c, a.token); err != nil {
-		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // Echo's handler looks no deeper either
+		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // as Echo's handler does
 			b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
 			if h := c.Response().Header(); he.Code == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
 				h.Set("Www-Authenticate", challenge(b.realm, &Error{})) // RFC 9110, section 15.5.2: every 401 has one
@@ -186,15 +186,15 @@ func (g *echoGuard) prior(c echo.Context) (a admission) {
 	if own := g.bearer.own(a); own.token != nil {
 		return own
 	}
-	// A Handler that echo.WrapMiddleware puts around this one. Its context is looked for
-	// here alone: a search costs every request more than that saves.
+	// A Handler that echo.WrapMiddleware puts around this one. Only the context itself is
+	// checked: a search would cost every request more than it saves.
 	if outer, ok := c.Request().Context().(*admitted); ok {
 		return g.bearer.own(outer.admission)
 	}
 	return admission{}
 }
 
-// keep is for handlers, and for the guards after this one.
+// keep stores the admission for handlers and for further guards.
 func (g *echoGuard) keep(c echo.Context, a, prior admission) {
 	if a.token != prior.token {
 		c.Set(tokenKey, a.token)
@@ -222,8 +222,8 @@ func (g *echoGuard) refuse(c echo.Context, e *Error) error {
 
 var errContextKey = errors.New("middleware: EchoOptions.ContextKey is a name that this package uses: write another one")
 
-// refuseAll is the guard where none could be made. The app starts, for New's error
-// may have been ignored, but nothing behind it is served.
+// refuseAll is the guard of a Bearer that New did not make. The app may have ignored the
+// error of New; its guarded routes are not served then.
 func refuseAll(cause error) echo.MiddlewareFunc {
 	return func(echo.HandlerFunc) echo.HandlerFunc {
 		return func(echo.Context) error {

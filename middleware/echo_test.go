@@ -105,7 +105,7 @@ func TestTwoVerifiers(t *testing.T) {
 	}
 }
 
-// A handler can write to its Token. No check goes by what it wrote, and nobody
+// A handler can write to its Token. No check uses what it wrote, and no caller
 // else sees it: neither another handler of the request, nor another request with
 // the same token.
 func TestTokenWrittenToChangesNoCheck(t *testing.T) {
@@ -150,7 +150,7 @@ func TestContextKey(t *testing.T) {
 				t.Errorf("ContextKey %q: c.Get gives %v, TokenFrom %v", key, c.Get(key), TokenFrom(c))
 			}
 			if c.Get("") != nil {
-				t.Errorf("ContextKey %q: something stands under the empty name", key)
+				t.Errorf("ContextKey %q: the context has something under the empty name", key)
 			}
 			if second := c.Get("second"); key != "" && second != c.Get(key) {
 				t.Error("another Require made another token")
@@ -195,7 +195,7 @@ func TestErrorHandler(t *testing.T) {
 		result error
 		status int
 	}{
-		"nil":     {nil, 0}, // it has answered nothing: the refusal stands
+		"nil":     {nil, 0}, // it has answered nothing: the refusal is returned
 		"another": {echo.NewHTTPError(http.StatusTeapot, "no"), http.StatusTeapot},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 )
 
 // Error is a refusal, shaped like RFC 6750, section 3. Everything in it is public.
-// Unwrap returns the cause, which is private; nothing prints it.
+// Unwrap returns the private cause, which is not printed.
 //
 // A check of [Bearer.HandlerFunc] or [Bearer.RequireFunc] may return one of its own.
 type Error struct {
@@ -71,8 +71,8 @@ const (
 	notValid         = "the access token is not valid"
 )
 
-// invalidToken has one description for every cause: which check failed would tell
-// a forger how far a forgery got.
+// invalidToken has the same description for every cause, so a forger does not learn which
+// check failed.
 func invalidToken(reason event.Reason, cause error) *Error {
 	return &Error{
 		Status:      http.StatusUnauthorized,

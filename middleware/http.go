@@ -10,8 +10,8 @@ import (
 
 // TokenFromContext returns the valid token of the request with this context, or nil
 // when no [Bearer.Handler] has let it in. Each call makes one. It does not find what
-// Echo's [Bearer.Require] verified, for a context costs every request more than the
-// check; [TokenFrom] finds both.
+// Echo's [Bearer.Require] verified, because a context costs more than the check of a cached
+// token. [TokenFrom] finds both.
 func TokenFromContext(ctx context.Context) *Token {
 	if a := admissionOf(ctx); a.token != nil {
 		return a.token.token()
@@ -25,8 +25,8 @@ type admitted struct {
 	admission
 }
 
-// admittedKey finds an *admitted in a context. Its type is not exported, so nobody
-// else can put one there.
+// admittedKey finds an *admitted in a context. Its type is not exported, so no
+// other package can put one there.
 type admittedKey struct{}
 
 func (a *admitted) Value(key any) any {
@@ -36,7 +36,7 @@ func (a *admitted) Value(key any) any {
 	return a.Context.Value(key)
 }
 
-// admissionOf is by the latest Handler; zero if there was none.
+// admissionOf returns the admission by the innermost Handler; zero if there was none.
 func admissionOf(ctx context.Context) admission {
 	if a, ok := ctx.Value(admittedKey{}).(*admitted); ok {
 		return a.admission
@@ -45,9 +45,9 @@ func admissionOf(ctx context.Context) admission {
 }
 
 // Handler calls next for requests with a valid token that was granted all the
-// scopes; with none named, any valid token. It answers all others itself, with a
-// JSON body as in RFC 6749, section 5.2. A scope that cannot exist (RFC 6749,
-// section 3.3: the empty one, or one with a space) lets nobody in.
+// scopes; with none named, any valid token. It answers all other requests itself,
+// with a JSON body as in RFC 6749, section 5.2. With a scope that cannot exist (RFC 6749,
+// section 3.3: the empty one, or one with a space) it lets no request in.
 //
 // A Handler within another of the same Bearer verifies nothing again.
 func (b *Bearer) Handler(next http.Handler, scopes ...string) http.Handler {
@@ -56,7 +56,7 @@ func (b *Bearer) Handler(next http.Handler, scopes ...string) http.Handler {
 }
 
 // HandlerAny calls next for requests with a valid token that was granted at least
-// one of the scopes. With none named it lets nobody in.
+// one of the scopes. With none named it lets no request in.
 func (b *Bearer) HandlerAny(next http.Handler, scopes ...string) http.Handler {
 	rule := newScopeRule(scopes, true)
 	return b.handler(next, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
@@ -84,7 +84,7 @@ var (
 
 func (b *Bearer) handler(next http.Handler, check func(r *http.Request, v *verified) *Error) http.Handler {
 	if !b.usable() || next == nil {
-		// The app starts, for New's error may have been ignored, but nothing is served.
+		// The app may have ignored the error of New; nothing is served then.
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, misconfigured(errUnusable)) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -135,5 +135,5 @@ func answer(w http.ResponseWriter, e *Error) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(e.Status)
-	_, _ = w.Write(body) // a client that left is no concern of ours
+	_, _ = w.Write(body) // the client may have left
 }

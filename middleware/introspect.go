@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,23 +15,21 @@ import (
 
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/fetch"
-	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Introspection is how an API asks its issuer about tokens, for
 // [Config.Introspection]. Endpoint, ClientID and ClientSecret are required.
 //
-// Answers are cached, at most 10 000 of them, and a token is asked about once,
-// however many requests bring it. At most 256 tokens are asked about at the same time.
-// One client, by the client_id of its tokens, takes at most a quarter of each: its
-// further tokens are answered 503, and its own oldest answers are evicted.
+// At most 10 000 answers are cached. Requests with the same token share one question.
+// At most 256 questions are open at the same time. One client, by the client_id of its
+// tokens, has at most a quarter of each: its further tokens are answered 503, and its
+// own oldest answers are evicted.
 //
-// A token that the issuer refuses to judge (a 4xx status, or an answer that cannot be
-// read) is answered 503 and not asked about for a second. Other tokens are: what is
-// wrong with one concerns that one. When the issuer fails (no answer, any other status
-// than 200 and 4xx, or 401 and 429, which are about this API) no token is asked about
-// for a second, or as long as Retry-After says with 429 and 503, up to a minute. Cached
-// answers serve on.
+// If the issuer answers 4xx about a token, or something that cannot be read, requests
+// with that token are answered 503 for a second without another question. Other tokens
+// are not affected. If the issuer fails (no answer, 401, 429, or any status but 200 and
+// 4xx), it is asked nothing for a second, or for as long as Retry-After of a 429 or 503
+// says, up to a minute. Cached answers stay in use.
 type Introspection struct {
 	// Endpoint is the issuer's introspection endpoint: https, or http on the
 	// loopback, such as "https://auth.example.com/introspect".
@@ -55,7 +51,7 @@ type Introspection struct {
 	Client *http.Client
 
 	// InsecureHTTP allows http beyond the loopback: the credentials and every
-	// token then cross the network for all to read.
+	// token are then readable on the network.
 	InsecureHTTP bool
 }
 
@@ -63,7 +59,7 @@ const (
 	maxIntrospection = 64 << 10       // bytes of an answer
 	maxFlights       = 256            // tokens asked about at the same time
 	maxOwnFlights    = maxFlights / 4 // of one client
-	pause            = time.Second    // after a failure, so that an issuer in trouble is left alone
+	pause            = time.Second    // after a failure, in which the issuer is asked nothing
 	longestPause     = time.Minute    // that Retry-After can ask for
 )
 
@@ -87,13 +83,13 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// introspector asks, and caches what it was told.
+// introspector asks the issuer, and caches its answers.
 type introspector struct {
 	Introspection
 	flights singleflight.Group
 	closed  context.Context
 	close   context.CancelFunc
-	report  func(context.Context, Event) // of changes; nil: nobody wants to know
+	report  func(context.Context, Event) // of changes; nil: not observed
 
 	mu      sync.Mutex
 	answers *answers
@@ -105,7 +101,7 @@ type introspector struct {
 type trouble struct {
 	err  error
 	ends time.Time
-	told bool // by the issuer, so a request that was under way does not end it
+	told bool // the issuer sent Retry-After: an answer to an earlier request does not end it
 }
 
 func newIntrospector(c Introspection) (*introspector, error) {
@@ -122,13 +118,13 @@ func newIntrospector(c Introspection) (*introspector, error) {
 }
 
 // revoked reports whether the issuer says that a token, which has been verified, is
-// no longer active. Only an answer that says so clearly is no error.
+// no longer active. Every answer that does not clearly say yes or no is an error.
 func (i *introspector) revoked(ctx context.Context, jti, clientID, token string) (bool, error) {
 	id := digest(jti)
 	if known, ok := i.answers.get(id); ok {
 		return known.revoked, known.err
 	}
-	detached := context.WithoutCancel(ctx) // one caller's leaving is not the others' concern
+	detached := context.WithoutCancel(ctx) // a caller that leaves does not end it for the rest
 	flight := i.flights.DoChan(id, func() (any, error) { return i.fly(detached, id, digest(clientID), token) })
 	select {
 	case answer := <-flight:
@@ -138,7 +134,7 @@ func (i *introspector) revoked(ctx context.Context, jti, clientID, token string)
 	}
 }
 
-// fly asks for all who wait. It ends after Timeout at the latest, and by Close.
+// fly asks for all requests with the token. It ends after Timeout, or at Close.
 func (i *introspector) fly(ctx context.Context, id, client, token string) (revoked bool, err error) {
 	s, known, err := i.depart(id, client)
 	switch {
@@ -161,8 +157,8 @@ var (
 	errManyOfOne  = errors.New("middleware: introspection: too many tokens of this client are being asked about")
 )
 
-// depart counts a request of a client, unless it is not to be made or, since a moment
-// ago, its answer is known.
+// depart counts a request of a client. It returns the answer instead if that is cached by
+// now, or an error if no request may be made.
 func (i *introspector) depart(id, client string) (*share, *cachedAnswer, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -186,8 +182,8 @@ func (i *introspector) depart(id, client string) (*share, *cachedAnswer, error) 
 	return s, nil, nil
 }
 
-// arrive takes over what a request brought: an answer about its token, or a failure
-// that is the issuer's.
+// arrive takes the result of a request: an answer about its token, or a failure of the
+// issuer.
 func (i *introspector) arrive(id string, s *share, revoked bool, err error) {
 	i.mu.Lock()
 	before := i.trouble.err
@@ -229,8 +225,8 @@ func (i *introspector) settle(id string, s *share, revoked bool, err error) {
 	i.answers.release(s)
 }
 
-// status returns the issuer's failure, if its latest answers were one, and how many
-// answers are cached and asked for.
+// status returns how many answers are cached, how many questions are open, and the
+// current failure of the issuer.
 func (i *introspector) status() (cached, flying int, failure error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -240,7 +236,7 @@ func (i *introspector) status() (cached, flying int, failure error) {
 	return i.answers.order.Len(), i.flying, failure
 }
 
-// ready returns why no token is asked about now.
+// ready returns why the issuer is not asked now; nil if it is.
 func (i *introspector) ready() error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -251,72 +247,4 @@ func (i *introspector) ready() error {
 		return i.trouble.err
 	}
 	return nil
-}
-
-// tokenError is what is wrong with an answer about one token.
-type tokenError struct{ error }
-
-func (e tokenError) Unwrap() error { return e.error }
-
-func isAboutToken(err error) bool {
-	_, ok := errors.AsType[tokenError](err)
-	return ok
-}
-
-// ask is one request of RFC 7662, section 2.1.
-func (i *introspector) ask(ctx context.Context, token string) (active bool, err error) {
-	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, i.Endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return false, fmt.Errorf("middleware: introspection: %w", err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Accept", "application/json")
-	r.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret)) // RFC 6749, section 2.3.1
-	answer, err := i.Client.Do(r)
-	if err != nil {
-		return false, fmt.Errorf("middleware: introspection: %w", err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxIntrospection))
-	switch {
-	case answer.StatusCode != http.StatusOK:
-		return false, i.refused(answer)
-	case err != nil:
-		return false, fmt.Errorf("middleware: introspection: %w", err)
-	}
-	if active, err = i.active(string(body)); err != nil {
-		return false, tokenError{fmt.Errorf("middleware: introspection: %s: %w", i.Endpoint, err)}
-	}
-	return active, nil
-}
-
-// refused is the error of a status other than 200. 401 and 429 are about this API, and
-// Retry-After counts with 429 and 503.
-func (i *introspector) refused(answer *http.Response) error {
-	failure := &fetch.StatusError{URL: i.Endpoint, Status: answer.StatusCode}
-	err := fmt.Errorf("middleware: introspection: %w", failure)
-	switch status := answer.StatusCode; {
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		failure.RetryAfter = fetch.RetryAfter(answer.Header)
-	case status/100 == 4 && status != http.StatusUnauthorized:
-		return tokenError{err}
-	}
-	return err
-}
-
-// active reads the one member that decides (RFC 7662, section 2.2). The strict
-// reader takes no other spelling of its name, and no name twice.
-func (i *introspector) active(answer string) (bool, error) {
-	members, err := jose.ParseObject(answer)
-	if err != nil {
-		return false, err
-	}
-	switch value, _ := members.Raw("active"); string(value) {
-	case "true":
-		return true, nil
-	case "false":
-		return false, nil
-	}
-	return false, errors.New("the answer does not say whether the token is active")
 }

@@ -64,7 +64,7 @@ func judged(t *testing.T, j *judge) (guarded http.Handler, token func(client str
 }
 
 // A gateway in front of the issuer finds a valid token too long. Its owner sends it
-// again and again; that refuses nobody else.
+// again and again. No other token is refused.
 func TestGuardIntrospectsOneThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &judge{says: func(token string) (int, http.Header, string) {

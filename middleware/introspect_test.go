@@ -154,7 +154,7 @@ func TestIntrospectOnce(t *testing.T) {
 	for range 100 {
 		crowd.Go(func() {
 			if got, err := revoked(t.Context(), "one"); got || err != nil {
-				t.Errorf("%v %v: one caller's leaving is not the others' concern", got, err)
+				t.Errorf("%v %v: a caller that left failed the rest", got, err)
 			}
 		})
 	}

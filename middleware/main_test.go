@@ -354,7 +354,7 @@ func numbered(tb testing.TB, keys *jwks.Keyring, from, n, clients int) []string 
 }
 
 // firstSight asks with one token after another, each of which the guard sees for
-// the first time: before they come again, there is a new guard.
+// the first time: before they are used again, there is a new guard.
 type firstSight struct {
 	config Config
 	list   []string

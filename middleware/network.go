@@ -1,18 +1,16 @@
 package middleware
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/fetch"
 )
 
-// addressOf says where a request comes from. It is Echo's IPExtractor, where the app
-// has one, and else nil.
+// addressOf returns where a request comes from. It is Echo's IPExtractor, or nil.
 type addressOf = func(r *http.Request) string
 
 // caller is the context of a request whose token names a key. It works out the
@@ -31,54 +29,31 @@ func (c *caller) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// network returns the network that a request counts as. It is empty behind a proxy
-// that is not known, since all callers then share one address. An event says so once.
+// network returns the network of a request. It is empty where that is not known: behind
+// a proxy, for which no Config.ClientIP or IPExtractor was set, all callers would be one
+// network. An event says so once.
 func (b *Bearer) network(r *http.Request, extract addressOf) string {
-	address := r.RemoteAddr
+	address, fault := r.RemoteAddr, errNoClientIP
 	switch {
 	case b.clientIP != nil:
-		address = cmp.Or(b.clientIP(r), notAnAddress)
+		address = b.clientIP(r)
 	case extract != nil:
-		address = cmp.Or(extract(r), notAnAddress)
-	case len(r.Header["X-Forwarded-For"]) > 0 || len(r.Header["Forwarded"]) > 0 || len(r.Header["X-Real-Ip"]) > 0:
-		// Any caller can send these. They decide nothing but that the address of the
-		// connection may be a proxy's.
-		b.proxy.Do(func() {
-			if b.background != nil {
-				b.background(r.Context(), Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: errProxyUnknown})
-			}
-		})
-		return ""
+		address = extract(r)
+	case fetch.Forwarded(r):
+		address, fault = "", errProxyUnknown
 	}
-	return networkOf(address)
+	if host, ok := fetch.HostOf(address); ok {
+		return fetch.NetworkOf(host).String()
+	}
+	b.proxy.Do(func() {
+		if b.background != nil {
+			b.background(r.Context(), Event{Op: event.OpConfig, Reason: event.ProxyUnknown, Err: fault})
+		}
+	})
+	return ""
 }
 
-var errProxyUnknown = errors.New("middleware: a proxy sends requests on, and whom they come from is not known: bounds per network are off for them; set Config.ClientIP, or Echo's IPExtractor")
-
-// notAnAddress is the one network of all requests for which Config.ClientIP or the
-// IPExtractor returns no IP address.
-const notAnAddress = "unknown"
-
-// networkOf returns the network of an address with or without a port: a /24 of IPv4,
-// a /56 of IPv6, which is what one customer is commonly given.
-func networkOf(address string) string {
-	if address == "" {
-		return ""
-	}
-	var ip netip.Addr
-	if withPort, err := netip.ParseAddrPort(address); err == nil {
-		ip = withPort.Addr()
-	} else if ip, err = netip.ParseAddr(address); err != nil {
-		return notAnAddress
-	}
-	ip = ip.Unmap().WithZone("")
-	bits := 56
-	if ip.Is4() {
-		bits = 24
-	}
-	prefix, err := ip.Prefix(bits)
-	if err != nil {
-		return notAnAddress
-	}
-	return prefix.String()
-}
+var (
+	errProxyUnknown = errors.New("middleware: a proxy forwards requests, and where they come from is not known: bounds per network are off for them; set Config.ClientIP, or Echo's IPExtractor")
+	errNoClientIP   = errors.New("middleware: where requests come from is not known: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address: bounds per network are off for them; set Config.ClientIP to a func that returns one")
+)

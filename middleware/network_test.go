@@ -20,18 +20,6 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-func TestNetworkOf(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.7:443": "192.0.2.0/24", "192.0.2.7": "192.0.2.0/24", "[::ffff:192.0.2.7]:1": "192.0.2.0/24",
-		"[2001:db8:1:2ff:3::4]:443": "2001:db8:1:200::/56", "2001:db8:1:2ff:3::4": "2001:db8:1:200::/56", "fe80::1%eth0": "fe80::/56",
-		"": "", "@": "unknown", "a.example:443": "unknown",
-	} {
-		if got := networkOf(address); got != want {
-			t.Errorf("%q: %q, want %q", address, got, want)
-		}
-	}
-}
-
 // asking is a source that asks for the network of each call.
 type asking struct {
 	keys     jwks.Source
@@ -44,8 +32,8 @@ func (a *asking) Key(ctx context.Context, kid, alg string) (*jose.Key, error) {
 }
 
 // Where a request comes from: Config.ClientIP says so, or Echo's IPExtractor, or the
-// connection. Behind a proxy that nobody has named it is not known, and an event says
-// so once.
+// connection. Behind an unknown proxy, or without an IP address, it is not known, and an
+// event says so once.
 func TestNetworkOfARequest(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	token := "Bearer " + goodToken(t, keys)
@@ -61,9 +49,10 @@ func TestNetworkOfARequest(t *testing.T) {
 		"ClientIP":             {clientIP: clientIP, want: "198.51.100.0/24"},
 		"ClientIP, proxied":    {clientIP: clientIP, header: "X-Forwarded-For", want: "198.51.100.0/24"},
 		"ClientIP before Echo": {clientIP: clientIP, extractor: echo.ExtractIPDirect(), want: "198.51.100.0/24"},
-		"ClientIP is nonsense": {clientIP: func(*http.Request) string { return "" }, want: "unknown"},
+		"ClientIP is nonsense": {clientIP: func(*http.Request) string { return "" }, want: "", unknown: 1},
 		"extractor":            {extractor: func(*http.Request) string { return "203.0.113.9" }, header: "X-Forwarded-For", want: "203.0.113.0/24"},
-		"extractor, nothing":   {extractor: func(*http.Request) string { return "" }, want: "unknown"},
+		"extractor, nothing":   {extractor: func(*http.Request) string { return "" }, want: "", unknown: 1},
+		"NAT64":                {clientIP: func(*http.Request) string { return "[64:ff9b::198.51.100.7]:443" }, want: "198.51.100.0/24"},
 		"unknown proxy":        {header: "X-Forwarded-For", want: "", unknown: 1},
 		"Forwarded":            {header: "Forwarded", want: "", unknown: 1},
 		"X-Real-IP":            {header: "X-Real-IP", want: "", unknown: 1},
@@ -98,8 +87,7 @@ func TestNetworkOfARequest(t *testing.T) {
 	}
 }
 
-// A caller that floods with forged key ids keeps none of another network's tokens by
-// a new key out.
+// A flood of forged key ids does not keep out a token of another network by a new key.
 func TestForgedKeyIDsLeaveRoomForANewKey(t *testing.T) {
 	old, both := newKeyring(t, ecKey), newKeyring(t, edKey, ecKey)
 	var slow atomic.Bool

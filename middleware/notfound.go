@@ -19,9 +19,8 @@ import (
 // handlers, those that the app has set in their place, or our answer in front of
 // one of them.
 //
-// Functions are compared by code pointer, which closures share. So a match is not
-// called, only answered for, unless it is a route: a mistake hides a route but
-// opens none.
+// Functions are compared by code pointer, which closures share. So a match is called
+// only if it is a route. A mistake can hide a route, but not open one.
 func isMissing(next echo.HandlerFunc) bool {
 	switch codeOf(next) {
 	case echoNotFound, echoMethodNotAllowed, ourAnswer, codeOf(echo.NotFoundHandler), codeOf(echo.MethodNotAllowedHandler):
@@ -40,8 +39,8 @@ func codeOf(h echo.HandlerFunc) uintptr { return reflect.ValueOf(h).Pointer() }
 
 // routeIndex says which methods a pattern has. Echo can only list all routes, so
 // each router is read once, at the first request for a missing route. Echo's routers
-// must not be changed while they serve; a route that is added all the same may be
-// missing from Allow.
+// must not be changed while they serve. A route that is added then may be missing from
+// Allow.
 type routeIndex struct {
 	mu      sync.Mutex
 	routers map[*echo.Router]map[string][]string
@@ -73,7 +72,7 @@ func (m *missing) answer(c echo.Context) error {
 		return m.guarded(c)
 	}
 	allowed := allowedMethods(c, router, own)
-	if exists || len(allowed) == 0 { // the former is a route that says 404
+	if exists || len(allowed) == 0 { // exists: a route that answers 404
 		return orElse(echo.NotFoundHandler, echo.ErrNotFound)(c)
 	}
 	allow := "OPTIONS, " + strings.Join(allowed, ", ")
@@ -105,15 +104,15 @@ func orElse(h echo.HandlerFunc, err error) echo.HandlerFunc {
 }
 
 // Echo lists OPTIONS first in Allow, and it is never among a route's own methods
-// here: had it been, the router would have found it.
+// here, because the router would have found it.
 var methods = [...]string{
 	http.MethodConnect, http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch,
 	http.MethodPost, echo.PROPFIND, http.MethodPut, http.MethodTrace, echo.REPORT,
 }
 
 // allowedMethods asks the router that routed the request under which other methods
-// it would have found a handler. own are those of the very pattern of the catch-all,
-// which cannot be told from it by what Find says.
+// it would have found a handler. own are the methods of routes with the pattern of the
+// catch-all: Find does not tell these from the catch-all itself.
 func allowedMethods(c echo.Context, router *echo.Router, own []string) []string {
 	e, r := c.Echo(), c.Request()
 	probe := e.AcquireContext()

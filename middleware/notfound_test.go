@@ -151,7 +151,7 @@ func served(a *api, methods []string, path string) string {
 	return strings.Join(allowed, ", ")
 }
 
-// Where something does stand behind the guard on a catch-all route, an unknown
+// Where there is something behind the guard on a catch-all route, an unknown
 // path is a path like any other.
 func TestCatchAllThatServesIsGuarded(t *testing.T) {
 	keys := newKeyring(t, ecKey)
@@ -353,7 +353,7 @@ func TestPooledContextIsNoRoute(t *testing.T) {
 	}
 }
 
-// A nil Bearer guards its group's catch-all too: nothing is served, and nobody
+// A nil Bearer guards its group's catch-all too: nothing is served, and no caller
 // takes the app for one that works.
 func TestMisconfiguredGroup(t *testing.T) {
 	var none *Bearer

@@ -8,15 +8,15 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Event is what [Config.Observe] hears of a request: its Op is event.OpRequest. Of
+// Event is what [Config.Observe] gets for a request: its Op is event.OpRequest. Of
 // a request that was let in, Status is 0; of a refused one, Reason says why, and
 // Status and Code what was answered. ClientID and TokenID are of verified tokens
 // only, among them those that have expired, were revoked or lack a scope. Duration is
 // how long the checks took.
 type Event = event.Event
 
-// watch sees to it that an observed request is reported once, whether one guard
-// decides or several. The outermost makes it and reports an admission, when the
+// watch makes sure that an observed request is reported once, by one guard or
+// several. The outermost makes it and reports an admission, when the
 // handler has returned; a guard further in that refuses reports that instead.
 type watch struct {
 	took    time.Duration // of the outermost guard's verification
@@ -32,10 +32,10 @@ func (b *Bearer) watched(prior *watch, began time.Time) *watch {
 	return &watch{took: time.Since(began)}
 }
 
-// decide reports whether the request is still to be reported. It says so once.
+// decide reports whether the request is still to be reported. It is true once.
 func (w *watch) decide() bool { return w == nil || w.decided.CompareAndSwap(false, true) }
 
-// clock reads the time for a Duration, which only an observer wants to know.
+// clock returns the time, for Event.Duration; zero without an observer.
 func (b *Bearer) clock() time.Time {
 	if b.observe == nil {
 		return time.Time{}
@@ -59,8 +59,7 @@ func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time
 	b.observe(ctx, e)
 }
 
-// eventOf is what an event says of a refusal. Err is its cause: an observer wants
-// to know what no caller is told.
+// eventOf is the event of a refusal. Err is the private cause.
 func eventOf(e *Error) Event {
 	reported := Event{Reason: e.reason, Status: e.Status, Code: e.Code, Err: e.cause}
 	if e.reason == "" { // an app's own

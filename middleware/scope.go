@@ -44,7 +44,7 @@ func isScope(s string) bool {
 	return s != ""
 }
 
-// check lets a token with this scope claim through or says what it lacks.
+// check returns nil for a token with enough scopes in its claim, else the refusal.
 func (s *scopeRule) check(claim string) *Error {
 	if s.cause != nil {
 		return insufficientScope(event.Misconfigured, "", s.cause)

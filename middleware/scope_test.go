@@ -14,8 +14,8 @@ func TestRequireScopes(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	auth := newAPI(t, Config{Keys: keys}).auth
 	const (
-		nobody = `Bearer error="insufficient_scope", error_description="the access token does not permit this request"`
-		needs  = nobody + `, scope="%s"`
+		never = `Bearer error="insufficient_scope", error_description="the access token does not permit this request"`
+		needs = never + `, scope="%s"`
 	)
 	for _, tt := range []struct {
 		name      string
@@ -36,16 +36,16 @@ func TestRequireScopes(t *testing.T) {
 		{"split by a newline", auth.Require("admin"), `admin\na`, fmt.Sprintf(needs, "admin")},
 		{"split by a no-break space", auth.Require("admin"), `a\u00a0admin`, fmt.Sprintf(needs, "admin")},
 		{"split by a comma", auth.Require("admin"), "a,admin", fmt.Sprintf(needs, "admin")},
-		{"empty scope", auth.Require(""), "a", nobody},
-		{"empty scope, double space granted", auth.Require(""), "a  b", nobody},
-		{"empty beside a granted one", auth.Require("a", ""), "a", nobody},
-		{"two in one string", auth.Require("a b"), "a b", nobody},
-		{"a scope with a quote", auth.Require(`a"`), `a\"`, nobody},
+		{"empty scope", auth.Require(""), "a", never},
+		{"empty scope, double space granted", auth.Require(""), "a  b", never},
+		{"empty beside a granted one", auth.Require("a", ""), "a", never},
+		{"two in one string", auth.Require("a b"), "a b", never},
+		{"a scope with a quote", auth.Require(`a"`), `a\"`, never},
 		{"any of two", auth.RequireAny("a", "b"), "b c", ""},
 		{"any of none granted", auth.RequireAny("a", "b"), "c", fmt.Sprintf(needs, "a b")},
-		{"any of nothing", auth.RequireAny(), "a", nobody},
-		{"any of an empty one", auth.RequireAny(""), "a  b", nobody},
-		{"any of one that cannot exist", auth.RequireAny("a", "a b"), "a", nobody},
+		{"any of nothing", auth.RequireAny(), "a", never},
+		{"any of an empty one", auth.RequireAny(""), "a  b", never},
+		{"any of one that cannot exist", auth.RequireAny("a", "a b"), "a", never},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a := &api{Echo: echo.New()}

@@ -10,45 +10,49 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// Status is what a [Bearer] knows of what it depends on, for an operator. It holds no
-// token. As JSON its errors are texts.
+// Status is the state of a [Bearer] and of what it depends on, for operators. It holds
+// no token. As JSON its errors are texts.
 type Status struct {
-	// Keys is why keys could not be had for the latest token that needed one. Nil when
-	// they could, or none was needed yet. Config.Keys may have a Status that says more.
+	// Keys is why the latest token that needed a key did not get one. Nil if it did, or
+	// if none was needed yet. The Status of Config.Keys, if it has one, says more.
 	Keys error
 
-	// Revocations is why the latest look-up by Config.Revoked failed, or the issuer's
-	// failure to answer introspection. Nil when it did not fail.
+	// Revocations is why the latest call of Config.Revoked or the latest introspection
+	// failed. Nil if it did not.
 	Revocations error
+
+	Hits   uint64 // requests whose token was in the cache of verified tokens
+	Misses uint64 // signature checks, also of tokens that were then refused
 
 	Cached  int // verified tokens in the cache
 	Answers int // answers of introspection in the cache
 	Asking  int // tokens that the issuer is being asked about
 }
 
-// Status reports what the Bearer knows. It does no I/O and waits for nothing.
+// Status returns the state of the Bearer. It does no I/O and does not block.
 func (b *Bearer) Status() Status {
 	if !b.usable() {
 		return Status{Keys: errUnusable}
 	}
-	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Cached: b.cache.Len()}
+	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Hits: b.hits.total(), Misses: b.misses.total(), Cached: b.cache.Len()}
 	if b.introspector != nil {
 		s.Answers, s.Asking, s.Revocations = b.introspector.status()
 	}
 	return s
 }
 
-// recently is how long a failure counts for Ready. Where a probe takes an API that is
-// not ready out of service, no request would find out that it is over.
+// recently is how long a failure counts for Ready. An API that is not ready may get no
+// requests, so no request would end the failure.
 const recently = 10 * time.Second
 
-// Ready returns nil when all is well. A readiness endpoint should fail for an error
-// that is a [jwks.ErrUnavailable]: tokens cannot be checked now. Any other is trouble
-// of Config.Keys that does not stop them yet. Its answer should not show the error:
-// that is for operators. It asks
-// Config.Keys if that is a [jwks.Checker], which may fetch keys. Of what cannot be asked
-// without a token (Config.Revoked, introspection, another source) it reports a failure
-// of the last seconds.
+// Ready returns nil if tokens can be checked. With an error that is
+// [jwks.ErrUnavailable] they cannot, and a readiness endpoint should fail. Any other
+// error is a problem of Config.Keys that does not stop the checks yet. Do not show the
+// error in the answer: it is for operators.
+//
+// Ready asks Config.Keys if that is a [jwks.Checker], which may fetch keys. Config.Revoked,
+// introspection and other sources cannot be asked without a token, so Ready reports
+// their failure for 10 s.
 func (b *Bearer) Ready(ctx context.Context) error {
 	if !b.usable() {
 		return notServing{errUnusable}
@@ -70,8 +74,8 @@ func (b *Bearer) Ready(ctx context.Context) error {
 	return nil
 }
 
-// outcome is how the latest use of something ended. Requests share it, so it is
-// written only when that changes, or fails.
+// outcome is the result of the latest use of something. All requests share it, so
+// success writes only after a failure.
 type outcome struct{ failure atomic.Pointer[failure] }
 
 type failure struct {
@@ -91,7 +95,7 @@ func (o *outcome) record(err error) {
 	}
 }
 
-// latest returns the failure, unless it is older than that; 0: however old it is.
+// latest returns the failure unless it is older than within. 0 means any age.
 func (o *outcome) latest(within time.Duration) error {
 	f := o.failure.Load()
 	if f == nil || within > 0 && time.Since(f.at) > within {
@@ -100,7 +104,7 @@ func (o *outcome) latest(within time.Duration) error {
 	return f.err
 }
 
-// notServing marks an error of Ready as jwks.ErrUnavailable, in words of its own.
+// notServing makes an error of Ready a jwks.ErrUnavailable and keeps its text.
 type notServing struct{ error }
 
 func (notServing) Is(target error) bool { return target == jwks.ErrUnavailable }

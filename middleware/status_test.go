@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,9 +19,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Ready and Status follow the keys and the revocations. A failure that nobody can
-// look into again counts for some seconds, or an API that gets no requests while it is
-// not ready would stay so.
+// Ready and Status follow the keys and the revocations. A failure that cannot
+// be checked again counts for some seconds: an API that gets no requests while it is not
+// ready would stay so.
 func TestReadyAndStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		keys := newKeyring(t, ecKey)
@@ -69,6 +70,41 @@ func TestReadyAndStatus(t *testing.T) {
 			t.Errorf("a Bearer that New did not make: %v, %+v", err, b.Status())
 		}
 	}
+}
+
+// Status counts the answers of the cache and the signature checks. The check of scopes,
+// a second guard and a token that has no signature to check are neither.
+func TestStatusCountsHitsAndMisses(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	a := newAPI(t, Config{Keys: keys, CacheSize: 10})
+	token := goodToken(t, keys)
+	want := func(when string, hits, misses uint64) {
+		t.Helper()
+		if s := a.auth.Status(); s.Hits != hits || s.Misses != misses {
+			t.Errorf("%s: %d hits and %d misses, want %d and %d", when, s.Hits, s.Misses, hits, misses)
+		}
+	}
+	want("before any request", 0, 0)
+	for n := range 5 {
+		a.wantServed(t, token)
+		want("a valid token", uint64(max(0, n-1)), uint64(min(n+1, 2)))
+	}
+	a.get("/", "Bearer "+token[:len(token)-4]+"AAAA")
+	want("a forged token", 3, 3)
+	a.get("/", "Bearer a.b.c")
+	a.get("/", "")
+	want("no signature", 3, 3)
+	guard := a.auth.Handler(a.auth.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), "none such"))
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 100 {
+				send(guard, request(http.MethodGet, "/", "Bearer "+token))
+			}
+		})
+	}
+	callers.Wait()
+	want("many callers, two guards", 803, 3)
 }
 
 // A source that can say whether it can serve is asked.

@@ -11,8 +11,8 @@ import (
 )
 
 // Token is what a verified access token says (RFC 9068, section 2.2). Each caller of
-// [TokenFromContext] or [TokenFrom] gets a copy: what is written to it changes no
-// check, and no other request sees it. Printed, it shows no part of the token that
+// [TokenFromContext] or [TokenFrom] gets a copy. Writing to it changes no
+// check and no other request. Printed, it shows no part of the token that
 // could be sent again. The zero Token has no scope and no claims.
 type Token struct {
 	Issuer    string    // iss: Config.Issuer
@@ -26,7 +26,7 @@ type Token struct {
 	NotBefore time.Time // nbf: the zero time when the token has none, or 0
 
 	granted string        // the scope claim
-	encoded func() string // all claims, where nothing that prints or walks a Token gets at them
+	encoded func() string // returns all claims; a func, so that nothing prints them
 }
 
 // HasScope reports whether the token was granted exactly this scope: no scope
@@ -34,7 +34,7 @@ type Token struct {
 // the field Scopes.
 func (t *Token) HasScope(scope string) bool { return t != nil && hasScope(t.granted, scope) }
 
-// hasScope looks for a scope in a scope claim:
+// hasScope reports whether a scope claim has the scope:
 // scope = scope-token *( SP scope-token ), RFC 6749, section 3.3. The space alone divides,
 // so no other character can split one scope into two.
 func hasScope(claim, scope string) bool {

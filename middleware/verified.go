@@ -7,10 +7,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// verified is a token whose signature and claims were found valid, and what it
-// says. It does not change, and nobody outside this package gets at it.
+// verified is a token whose signature and claims are valid, with its claims. It does
+// not change and does not leave this package.
 type verified struct {
-	by       *Bearer   // another one has another audience, or other keys
+	by       *Bearer   // that verified it; another has another audience or other keys
 	key      *jose.Key // that the signature was checked with
 	kid, alg string    // by which the token asks for it
 	raw      string    // the token as presented

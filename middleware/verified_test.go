@@ -188,7 +188,7 @@ func TestHitAsksTheSource(t *testing.T) {
 	token := goodToken(t, source.Keyring)
 	a.twice(t, token)
 	if !a.caches(token) {
-		t.Fatal("not a hit: this test looks at something else")
+		t.Fatal("not a hit: this test is about hits")
 	}
 	source.err.Store(&jwks.ErrUnknownKey)
 	a.wantInvalid(t, token, "unknown key")
@@ -311,7 +311,7 @@ func TestHitOfAnotherBearer(t *testing.T) {
 	}
 }
 
-// However many claims stand before it, cnf is seen, and so is an exp in the past.
+// However many claims precede it, cnf is seen, and so is an exp in the past.
 func TestClaimsBehindMany(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	a := newAPI(t, Config{Keys: keys})

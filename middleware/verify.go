@@ -16,8 +16,8 @@ import (
 
 // authenticate finds and verifies the token of a request. prior is what an earlier
 // guard of this Bearer verified, or nil; it counts only for this very credential.
-// With an error it returns the token only if that is the issuer's, and refused for
-// its time or because it was revoked.
+// With an error it returns the token only if the signature is valid, and the token has
+// expired, is not valid yet or was revoked.
 func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressOf) (*verified, *Error) {
 	raw, e := credential(r, b.maxTokenBytes)
 	if e != nil {
@@ -33,12 +33,13 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressO
 		if e != nil {
 			return nil, e
 		}
-		if key != cached.Value.key { // the issuer has another key of that id by now
+		if key != cached.Value.key { // the issuer now has another key with that id
 			cached = nil
 		}
 	}
 	if cached != nil {
-		v, now := &cached.Value, time.Now() // after the key, which may take a while
+		b.hits.add(r)
+		v, now := &cached.Value, time.Now() // after the key, which may take time
 		if e := b.current(ctx, v, now); e != nil {
 			return v, e
 		}
@@ -74,8 +75,8 @@ func (b *Bearer) key(ctx context.Context, kid, alg string) (*jose.Key, *Error) {
 	return nil, unavailable(event.KeysUnavailable, err)
 }
 
-// verify is the part of RFC 9068, section 4, that is settled as long as the issuer
-// has the key: form, type, key, signature, and every claim that time does not change.
+// verify is the part of RFC 9068, section 4, whose result can be cached: form, type, key,
+// signature, and every claim but those about time.
 func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verified, *Error) {
 	if e := several(raw); e != nil {
 		return nil, e
@@ -91,6 +92,7 @@ func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verifi
 	if e != nil {
 		return nil, e
 	}
+	b.misses.add(r)
 	payload, err := jws.Verify(key)
 	if err != nil {
 		return nil, invalidToken(event.BadSignature, err)
@@ -137,8 +139,8 @@ func (b *Bearer) read(c *jose.Object) (*verified, *Error) {
 	if r.err != nil {
 		return nil, invalidToken(event.InvalidClaims, r.err)
 	}
-	// RFC 7800: bound to a key its presenter must prove to hold. Nothing here can
-	// check a proof, and without one it is not a bearer token.
+	// RFC 7800: the presenter must prove that it holds a key. No proof is checked here,
+	// and without one the token is not a bearer token.
 	if c.Has("cnf") {
 		return nil, invalidToken(event.SenderConstrained, errors.New("middleware: cnf: the token is sender-constrained"))
 	}

@@ -94,7 +94,7 @@ func TestForgedSignatureConfusion(t *testing.T) {
 			t.Run("no alg", func(t *testing.T) {
 				a.wantInvalid(t, forge(t, `{"kid":"`+kid+`","typ":"at+jwt"}`, payload(nil), tt.key), "alg")
 			})
-			t.Run("signed by a stranger", func(t *testing.T) {
+			t.Run("signed by an attacker", func(t *testing.T) {
 				if tt.alg == "ES256" {
 					a.wantInvalid(t, forge(t, header(`"ES256"`), payload(nil), strangeKey), "signature")
 				}

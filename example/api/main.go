@@ -1,18 +1,18 @@
 // Command api is a resource server alone: it trusts a remote issuer by its
 // published keys, and shares nothing else with it.
 //
-//	go run ./example        # in one terminal: the issuer
-//	go run ./example/api    # in another
+//	go run ./example                # in one terminal: the issuer
+//	go run ./example/api            # in another
+//	go run ./example/api -doctor    # checks the configuration
 //
 // A token for it names its audience: AUDIENCE must be the same in both, as it is
 // by default.
 package main
 
 import (
+	"context"
 	"fmt"
-	"log"
 	"net/http"
-	"os"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,35 +22,40 @@ import (
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-func main() {
-	helped, err := service.Help("api", os.Args[1:], os.Stdout)
-	if err == nil && !helped {
-		err = run()
-	}
-	if err != nil {
-		log.Fatal("api: ", err)
-	}
-}
+const (
+	address = "127.0.0.1:8081"        // unless ADDR says otherwise
+	issuer  = "http://127.0.0.1:8080" // unless ISSUER says otherwise
+)
 
-func run() error {
-	listener, _, err := service.Listen("127.0.0.1:8081")
+func main() { service.Main("api", run, examine) }
+
+func run(context.Context) error {
+	listener, _, err := service.Listen(address)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	set, err := service.Load("http://127.0.0.1:8080")
+	set, err := service.Load(issuer)
 	if err != nil {
 		return err
 	}
-
 	keys := jwks.NewIssuerRemote(set.Issuer, set.Remote)
 	if set.JWKSURL != "" {
 		keys = jwks.NewRemote(set.JWKSURL, set.Remote)
 	}
 	defer keys.Close()
+	e, ready, err := newApp(set, keys)
+	if err != nil {
+		return err
+	}
+	say := fmt.Sprintf("API audience %s, trusting %s, listening on %s\nStop with Ctrl-C.\n", set.Audience, set.Issuer, listener.Addr())
+	return service.Serve(e, listener, ready, say)
+}
 
-	config := bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys, ClientIP: set.ClientIP, Observe: service.Observe}
-	if set.IntrospectionURL != "" { // else a token is good until it expires
+// newApp returns the routes, with the guard before them.
+func newApp(set service.Settings, keys jwks.Source) (*echo.Echo, *service.Readiness, error) {
+	config := bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys, ClientIP: set.ClientIP, Observe: set.Observe}
+	if set.IntrospectionURL != "" { // without it a token is valid until it expires
 		config.Introspection = &bearer.Introspection{
 			Endpoint: set.IntrospectionURL, ClientID: set.IntrospectionID, ClientSecret: set.IntrospectionSecret,
 			CacheFor: set.IntrospectionCache,
@@ -58,13 +63,13 @@ func run() error {
 	}
 	auth, err := bearer.New(config)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	e := echo.New()
-	ready := service.Ready(auth) // which asks its keys, and fetches them if nobody has yet
+	ready := service.Ready(auth) // it asks its keys, and fetches them if it has none yet
 	probes := []string{http.MethodGet, http.MethodHead}
 	e.Match(probes, "/healthz", echo.WrapHandler(http.HandlerFunc(service.Health)))
 	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	orders.Mount(e, auth)
-	return service.Serve(e, listener, ready, fmt.Sprintf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr()))
+	return e, ready, nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// attacks are the forgeries, each made anew from a good credential and a number.
+// attacks are the kinds of forgery. Each makes one from a good credential and a number.
 var attacks = []struct {
 	name  string
 	forge func(w *world, good string, n int) string
@@ -28,11 +28,11 @@ var attacks = []struct {
 	{"8 kB of dots", func(*world, string, int) string { return junk["8 kB of dots"] }},
 }
 
-// otherSignature is a wrong signature of the right length, another for each n.
+// otherSignature returns a wrong signature of the right length, a different one for each n.
 func otherSignature(credential string, n int) string {
 	wrong := wrongSignature(credential)
 	const digits = 8
-	at := len(wrong) - digits - 2 // clear of the last character, whose bits are not all its own
+	at := len(wrong) - digits - 2 // before the last character, of which some bits are padding
 	return wrong[:at] + fmt.Sprintf("%0*d", digits, n) + wrong[at+digits:]
 }
 
@@ -62,7 +62,7 @@ func attack(ctx context.Context, b *bench) error {
 		return err
 	}
 	b.heading("Under attack", "One good request and one forgery in turn, against each alone; and against the same apart, each at an app of its own with keys of its own, for two\n"+
-		"kinds of work in turn cost a CPU more than either in a row, whoever does them. At most 1 × apart means that good requests lose no more than what\n"+
+		"kinds of work in turn cost a CPU more than either in a row, on any program. At most 1 × apart means that good requests lose no more than what\n"+
 		"it costs to see through the forgeries. The heap is what %s forgeries, all different, left, and then as many again (four times that at the\n"+
 		"token endpoint, whose tables are then full).", count(s.forgeries()))
 	s.table.write(b.out)
@@ -72,19 +72,19 @@ func attack(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// siege is what became of the attacks so far.
+// siege is the result of the attacks so far.
 type siege struct {
 	*bench
 	table *table
-	mixes []spread // time of the mix over that of the same apart
+	mixes []spread // time of the mix, over that of the same requests apart
 
-	most    [2]float64 // bytes that the forgeries left, and then as many again
-	bounded bool       // the second time it was less than half, or nothing to speak of
+	most    [2]float64 // bytes on the heap after the forgeries, and after as many again
+	bounded bool       // the second half added less than half of the first, or next to nothing
 }
 
 const mega = 1 << 20
 
-// grew notes what the forgeries left.
+// grew records how much the heap grew.
 func (s *siege) grew(left [2]float64) {
 	s.bounded = s.bounded && left[1] < left[0]/2+mega
 	s.most[0], s.most[1] = max(s.most[0], left[0]), max(s.most[1], left[1])
@@ -111,7 +111,7 @@ func (s *siege) onRoute(name string, w *world, jwksURL string, maxVerdicts int, 
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	forged := make([]string, distinctTokens) // made in advance, so that only seeing through them is measured
+	forged := make([]string, distinctTokens) // made in advance, so that only refusing them is measured
 	for n := range forged {
 		forged[n] = forge(n)
 	}
@@ -128,8 +128,8 @@ func (s *siege) onRoute(name string, w *world, jwksURL string, maxVerdicts int, 
 	})
 }
 
-// onTokenEndpoint attacks the issuer: wrong secrets of a client that there is,
-// and of many that there are not, from many networks.
+// onTokenEndpoint attacks the issuer with wrong secrets of a known client and of
+// many unknown ones, from many networks.
 func (s *siege) onTokenEndpoint(ctx context.Context, name string) (err error) {
 	o, err := newOffice("ES256")
 	if err != nil {
@@ -168,7 +168,7 @@ func (s *siege) onTokenEndpoint(ctx context.Context, name string) (err error) {
 	})
 }
 
-// wrongSecret is the n-th attempt: half of them at a client that there is.
+// wrongSecret returns the n-th attempt. Half of them are for the known client.
 func wrongSecret(p *poster, o *office, n int) error {
 	id := o.clientID
 	if n%2 == 0 {
@@ -184,9 +184,9 @@ func wrongSecret(p *poster, o *office, n int) error {
 
 // battle is a good request and a forgery.
 type battle struct {
-	good, forged, apart func() error // the last is the forgery, sent where nothing is shared
+	good, forged, apart func() error // apart sends the forgery to another guard, which shares nothing
 	forgeries           int
-	more                func() error // a forgery that has not been seen yet
+	more                func() error // sends a forgery that is new
 }
 
 // lay measures one attack.

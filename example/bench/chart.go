@@ -32,8 +32,8 @@ const (
 	chartMargin = 20.0
 )
 
-// svg stacks the charts on a page of their own, light or dark as the reader's
-// scheme is, so that whatever it is shown on makes no difference.
+// svg stacks the charts on a page. The page follows the reader's light or dark
+// scheme and has a background of its own.
 func (all *charts) svg() string {
 	var body strings.Builder
 	y := chartMargin
@@ -88,8 +88,8 @@ func (b bar) label() string {
 	return fmt.Sprintf("%.2f", b.value.median)
 }
 
-// limits let bars grow from 1, the contestant that all are compared with, or from
-// just below the quickest.
+// limits returns the ends of the axis. It begins at 1, the contestant that all are
+// compared with, or just below the fastest.
 func (c chart) limits() (low, high float64) {
 	low, high = math.Inf(1), 0
 	for _, b := range c.bars {

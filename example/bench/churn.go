@@ -14,9 +14,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// churn is everything that writes: a middleware that gets new tokens, a keyring
-// that rotates, a key set that changes and is fetched. It works in one goroutine,
-// so that it takes one core and not the reader's.
+// churn is all that writes: a middleware that gets new tokens, a keyring that
+// rotates, a key set that changes and is fetched. It runs in one goroutine, so it
+// leaves the reader a core.
 type churn struct {
 	*world
 	route  http.Handler
@@ -28,11 +28,11 @@ type churn struct {
 	fetched           atomic.Int64
 }
 
-// newChurn fills its cache, so that every new token pushes another out.
+// newChurn fills its cache, so that every new token evicts another.
 func newChurn(w *world, verdicts int) (*churn, error) {
 	c := &churn{world: w}
 	var sets [2]*jwks.Keyring
-	for i := range sets { // the reader's key stays, the one beside it comes and goes
+	for i := range sets { // the reader's key stays, the other one changes
 		other, err := newSigner("ES256")
 		if err != nil {
 			return nil, err
@@ -98,12 +98,12 @@ func (c *churn) step() error {
 	if err != nil {
 		return err
 	}
-	for range 2 { // what comes once is not remembered
+	for range 2 { // a token is cached at its second use
 		if status := c.caller.send(credential); status != http.StatusOK {
 			return fmt.Errorf("a new token: status %d", status)
 		}
 	}
-	if c.admitted%32 == 0 { // a key that nobody has: the set is fetched
+	if c.admitted%32 == 0 { // an unknown key: the set is fetched
 		if status := c.caller.send(unknownKey(c.alg, credential, strconv.Itoa(c.admitted))); status != http.StatusUnauthorized {
 			return fmt.Errorf("an unknown key: status %d", status)
 		}
@@ -115,8 +115,8 @@ func (c *churn) step() error {
 	return nil
 }
 
-// rotate drops the signing key of a keyring; a new one each time, since one that
-// has just been rotated has no next key to go on with.
+// rotate drops the signing key of a new keyring: one that was just rotated has no
+// next key that may sign.
 func rotate(ctx context.Context) error {
 	keys, err := jwks.Open(ctx, new(blob), jwks.Policy{})
 	if err != nil {

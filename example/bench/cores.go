@@ -13,13 +13,13 @@ import (
 	"github.com/echo-m2m/m2m/issuer"
 )
 
-// hot are the tokens or questions of one core's turn: so many that to start and await
-// the goroutines does not count.
+// hot is how many tokens or questions one core's turn has: so many that starting the
+// goroutines costs nothing beside them.
 const hot = 10_000
 
-// cores asks with one hot token on one core and on two, while few and many
-// revocations are live. What every caller writes to, a lock's word included, moves
-// from core to core and keeps two from doing twice as much.
+// cores uses one hot token on one core and on two, with few and with many live
+// revocations. Memory that every caller writes, such as a lock, moves from core to
+// core, so that two cores do less than twice as much.
 func cores(ctx context.Context, b *bench) error {
 	if runtime.GOMAXPROCS(0) < 2 {
 		b.note("Two cores: left out, for there is one.")
@@ -85,11 +85,11 @@ func cores(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// speedup is of two cores that did twice as much: one took so long for its part alone,
-// two for theirs at the same time.
+// speedup returns how much more two cores do than one: the time of one core for its
+// part alone, and of two for theirs at the same time.
 func speedup(one, two float64) float64 { return 2 * one / two }
 
-// together lets each op run hot times on a core of its own.
+// together runs each op hot times on a core of its own.
 func together(ops []func() error) func() error {
 	return func() error {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(len(ops)))

@@ -16,8 +16,8 @@ import (
 
 const forgedKeys = 300
 
-// fetches counts how often each guard asks for the keys when tokens name keys
-// that nobody has.
+// fetches counts how often each guard fetches the keys when tokens name unknown
+// keys.
 func fetches(ctx context.Context, b *bench) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

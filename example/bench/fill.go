@@ -13,9 +13,8 @@ import (
 // more than its share of the cache.
 const manyClients = 4096
 
-// fill sends n tokens through the route, each signed for the purpose and sent
-// twice, on all cores, and keeps some of them, evenly spread. lives says how long
-// the n-th token does.
+// fill sends n new tokens through the route, each twice, on all cores. It returns
+// some of them, evenly spread. lives returns the lifetime of the n-th token.
 func (w *world) fill(route http.Handler, n, keep int, lives func(i int) time.Duration) (kept []string, err error) {
 	workers := runtime.GOMAXPROCS(0)
 	parts := make([][]string, workers)
@@ -31,7 +30,7 @@ func (w *world) fill(route http.Handler, n, keep int, lives func(i int) time.Dur
 				if err != nil {
 					return err
 				}
-				for range 2 { // what comes once is not remembered
+				for range 2 { // a token is cached at its second use
 					if status := c.send(credential); status != http.StatusOK {
 						return fmt.Errorf("token %d: status %d", i, status)
 					}
@@ -58,13 +57,13 @@ func (w *world) credential(i int, life time.Duration) (string, error) {
 	return bearerIs + token, err
 }
 
-// anHour is a life long enough for the whole program.
+// anHour is a lifetime that outlasts the program.
 func anHour(int) time.Duration { return time.Hour }
 
-// liveHeap is what is in use once all garbage has gone.
+// liveHeap returns the heap in use after a collection.
 func liveHeap() float64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools let go of
+	runtime.GC() // frees what finalizers and pools released
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)

@@ -19,8 +19,8 @@ import (
 	"github.com/patrickmn/go-cache"
 )
 
-// floorGuard is what no verifier can do without: base64 and the signature, by the
-// standard library, and nothing else.
+// floorGuard is the least that any verifier does: base64 and the signature, by the
+// standard library.
 func floorGuard(w *world) echo.MiddlewareFunc {
 	public := w.signer.Public()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -35,8 +35,8 @@ func floorGuard(w *world) echo.MiddlewareFunc {
 	}
 }
 
-// leanGuard is the floor with the least that a useful middleware must add: claims,
-// their checks, and the handler's access to them.
+// leanGuard is the floor and the least that a useful middleware adds: claims, their
+// checks, and the handler's access to them.
 func leanGuard(w *world) echo.MiddlewareFunc {
 	public := w.signer.Public()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -68,8 +68,8 @@ func leanVerify(public crypto.PublicKey, token string) (*claims, error) {
 	return said, nil
 }
 
-// cachedGuard is the least that a cache of verified tokens must do, and no more:
-// no bound, and nothing checked again but the time.
+// cachedGuard is the least that a cache of verified tokens does: it has no bound,
+// and checks only the time again.
 func cachedGuard(w *world) echo.MiddlewareFunc {
 	public := w.signer.Public()
 	known := cache.New(time.Hour, cache.NoExpiration)

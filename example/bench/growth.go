@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	sampled      = 1000 // tokens that are asked with in turn
+	sampled      = 1000 // tokens that are used in turn
 	growthRounds = 9    // each begins with the collection of a big heap
 )
 
@@ -21,8 +21,8 @@ func growth(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// verdictGrowth asks with one token, and with a thousand in turn, while the cache
-// holds few and many.
+// verdictGrowth uses one token, and a thousand in turn, while the cache holds few
+// and many.
 func verdictGrowth(_ context.Context, b *bench) error {
 	w, err := newWorld("EdDSA")
 	if err != nil {

@@ -31,7 +31,8 @@ func (f feed) Changes(_ context.Context, since int64) (registry.Page, error) {
 	return page, nil
 }
 
-// withRevocations is an issuer that knows of n, and the heap each takes.
+// withRevocations returns an issuer that has read n revocations, and the heap that
+// each takes.
 func withRevocations(ctx context.Context, w *world, n int) (iss *issuer.Issuer, bytes float64, err error) {
 	memory, err := registry.NewMemory()
 	if err != nil {
@@ -42,7 +43,7 @@ func withRevocations(ctx context.Context, w *world, n int) (iss *issuer.Issuer, 
 	if err != nil {
 		return nil, 0, err
 	}
-	for range 10 { // the first callers may give up before so many have been read
+	for range 10 { // the first calls may time out before all are read
 		if _, err = iss.Revoked(ctx, "one", "client-1", time.Now()); err == nil {
 			break
 		}
@@ -50,7 +51,7 @@ func withRevocations(ctx context.Context, w *world, n int) (iss *issuer.Issuer, 
 	return iss, (liveHeap() - before) / float64(max(1, n)), err
 }
 
-// revocationGrowth asks the issuer alone, and as part of a repeated token.
+// revocationGrowth measures the look-up alone, and as part of a cached token.
 func revocationGrowth(ctx context.Context, b *bench) error {
 	w, err := newWorld("EdDSA")
 	if err != nil {
@@ -131,7 +132,7 @@ func clientGrowth(_ context.Context, b *bench) (err error) {
 		if err != nil {
 			return err
 		}
-		for i := range n { // they share a secret, which makes no difference to who asks
+		for i := range n { // they share a secret, which changes no figure
 			client := o.client()
 			client.ID = "client-" + strconv.Itoa(i)
 			if err := store.Put(client); err != nil {

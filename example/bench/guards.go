@@ -13,7 +13,7 @@ import (
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-// What the rows are called, and the reach looks up.
+// The names of the rows, by which reach finds them.
 const (
 	noAuth   = "Echo route, no auth"
 	floor    = "base64 + stdlib verify"
@@ -31,7 +31,7 @@ const shippedVerdicts = 10_000
 type guard struct {
 	name       string
 	middleware echo.MiddlewareFunc
-	anew       func() (echo.MiddlewareFunc, error) // makes it again, with nothing remembered
+	anew       func() (echo.MiddlewareFunc, error) // makes it again, with an empty cache
 	why        string
 }
 
@@ -89,8 +89,8 @@ func (g guard) operation(credentials []string, want int) (contestant, error) {
 	return contestant{name: g.name, op: op}, nil
 }
 
-// forgetful has a new guard before any credential comes again, so that each is
-// seen for the first time.
+// forgetful makes a new guard before any credential is used again, so that each is
+// new to its guard.
 func (c *caller) forgetful(anew func() (echo.MiddlewareFunc, error), op func() error, credentials int) func() error {
 	sent := 0
 	return func() error {

@@ -26,7 +26,7 @@ const (
 	issueGoOAuth = "go-oauth2 4"
 )
 
-// office is what every issuer works with: one key, one client with one secret.
+// office is what every issuer is given: one key, one client with one secret.
 type office struct {
 	*world
 	clientID, secret string
@@ -43,7 +43,7 @@ func newOffice(alg string) (*office, error) {
 	return o, nil
 }
 
-// client is the one that asks, as m2m knows it.
+// client returns the client, as m2m keeps it.
 func (o *office) client() registry.Client {
 	return registry.Client{
 		ID: o.clientID, Secrets: []registry.Secret{o.kept},
@@ -51,7 +51,7 @@ func (o *office) client() registry.Client {
 	}
 }
 
-// basic is client_secret_basic (RFC 6749 §2.3.1).
+// basic is client_secret_basic (RFC 6749, section 2.3.1).
 func basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }
@@ -139,7 +139,7 @@ func (a asked) String() string {
 	return fmt.Sprintf("%d for %d tokens in %v", a.reads, a.tokens, a.during.Round(time.Second))
 }
 
-// seldom is when the reads have to do with time and not with tokens.
+// seldom is for stores that are read now and then, and not for each token.
 func (a asked) seldom() bool { return float64(a.reads) <= 2+a.during.Seconds()/5 }
 
 // issueWith adds to reads how often each store was asked.

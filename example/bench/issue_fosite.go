@@ -17,7 +17,7 @@ import (
 	"github.com/ory/fosite/token/jwt"
 )
 
-// quickHasher is what suits a secret of 256 random bits, as ours is.
+// quickHasher suits a secret of 256 random bits, as ours is.
 type quickHasher struct{}
 
 func (quickHasher) Hash(_ context.Context, secret []byte) ([]byte, error) {
@@ -33,7 +33,7 @@ func (h quickHasher) Compare(ctx context.Context, hash, secret []byte) error {
 	return err
 }
 
-// forgetful is fosite's memory store, which would otherwise keep every token.
+// forgetful is fosite's memory store, changed so that it does not keep every token.
 type forgetful struct{ *storage.MemoryStore }
 
 func (forgetful) CreateAccessTokenSession(context.Context, string, fosite.Requester) error {

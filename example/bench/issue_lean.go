@@ -24,7 +24,7 @@ import (
 
 const tokenLifetime = 15 * time.Minute
 
-// signFloor is what no issuer can do without.
+// signFloor is the least that any issuer does.
 func signFloor(o *office) func() error {
 	message, secret := make([]byte, 400), []byte(o.secret)
 	return func() error {
@@ -55,8 +55,8 @@ func signStdlib(signer crypto.Signer, message []byte) ([]byte, error) {
 	return nil, errors.ErrUnsupported
 }
 
-// handler is a token endpoint as a careful programmer writes it by hand, with
-// one thing left open: how a token is made of claims.
+// handler is a token endpoint as a careful programmer writes it by hand. How a token
+// is made of claims is a parameter.
 func (o *office) handler(sign func(claims) (string, error)) http.Handler {
 	hash := sha256.Sum256([]byte(o.secret))
 	e := newRoute()
@@ -86,7 +86,7 @@ func (o *office) handler(sign func(claims) (string, error)) http.Handler {
 	return e
 }
 
-// answer is that of RFC 6749 §5.1.
+// answer is that of RFC 6749, section 5.1.
 type answer struct {
 	AccessToken string `json:"access_token"`
 	TokenType   string `json:"token_type"`

@@ -36,7 +36,7 @@ func TestGrantors(t *testing.T) {
 				if g.name == issueBcrypt {
 					wrong = wrong[:1] // the rest is as with the other hasher, and each costs seconds under -race
 				} else {
-					checkGrant(t, o, g) // the second time the client is a warm one
+					checkGrant(t, o, g) // the second time the client is cached
 				}
 				for _, credential := range wrong {
 					got := grant(g, credential).Code

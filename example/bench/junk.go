@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// junk is what is no token by any reading, and long enough to hurt whoever
-// decodes or splits it before looking.
+// junk has texts that are no tokens, long enough to be expensive for a guard that
+// splits or decodes them before it checks their length.
 var junk = map[string]string{
 	"8 kB of letters": bearerIs + strings.Repeat("a", 8<<10),
 	"8 kB of dots":    bearerIs + strings.Repeat(".", 8<<10),

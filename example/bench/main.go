@@ -1,7 +1,7 @@
 // Command bench measures this library beside others that do the same job, beside
-// what no implementation can do without, and against the targets it was built to
-// reach. All figures of one table come from one run whose contestants take turns,
-// so that ratios hold on a machine whose speed does not.
+// the least that any implementation does, and against its targets. All figures of
+// a table come from one run in which the contestants take turns, so the ratios hold
+// on a machine whose speed varies.
 //
 //	go run .            # everything, in some ten minutes
 //	go run . -quick     # the same with short rounds, to see that it works
@@ -33,9 +33,8 @@ func main() {
 	}
 }
 
-// gcPercent stands for the heap of a service. What is live here is 2 MB, which Go
-// by default would collect 200 times a second, at nearly the same cost each time as
-// if there were more: what allocates least would be measured by that above all.
+// gcPercent makes up for a small heap. Here 2 MB are live, which Go by default would
+// collect 200 times a second, and so the figures would mostly show the collector.
 // GOGC in the environment is obeyed, here and in the server of the wire section.
 const gcPercent = 400
 

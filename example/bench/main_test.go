@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// The whole program, with rounds too short to tell anything.
+// The whole program, with rounds too short for figures.
 func TestRun(t *testing.T) {
 	t.Chdir(t.TempDir())
 	rounds := "2"

@@ -74,8 +74,8 @@ func auth0Guard(_ context.Context, w *world, jwksURL string) (echo.MiddlewareFun
 	return echo.WrapMiddleware(jwtmiddleware.New(v.ValidateToken).CheckJWT), nil
 }
 
-// tokenGuard is the middleware around a library that has none for Echo: it ends
-// with the library's own token in the handler's reach.
+// tokenGuard is the middleware around a library that has none for Echo. It gives the
+// handler the library's own token.
 func tokenGuard[T any](verify func(ctx context.Context, token string) (T, error)) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -108,8 +108,8 @@ func zitadelGuard(_ context.Context, w *world, jwksURL string) (echo.MiddlewareF
 	}), nil
 }
 
-// jwxGuard is given the keys: what jwx has for fetching them poisons itself when
-// the first fetch fails.
+// jwxGuard is given the keys: the fetcher of jwx does not recover when its first
+// fetch fails.
 func jwxGuard(ctx context.Context, w *world, _ string) (echo.MiddlewareFunc, error) {
 	document := httptest.NewRecorder()
 	w.keys.ServeHTTP(document, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// target is a promise of the project, and finding what came of it in this run.
+// target is a promise of the project, and finding is its result in this run.
 type target struct{ key, what, want string }
 
 type finding struct {
@@ -76,7 +76,7 @@ func (b *bench) reach() {
 	t.write(b.out)
 }
 
-// validated draws the reach from the validation table.
+// validated reads the results of the validation table.
 func (b *bench) validated(results map[string][]series) {
 	var over, allocs, firstAllocs float64
 	slowest, nearest := spread{}, spread{median: math.Inf(1)}
@@ -113,7 +113,7 @@ func (b *bench) validated(results map[string][]series) {
 	b.charts.validated(results)
 }
 
-// refused draws it from the refusals.
+// refused reads those of the refusals.
 func (b *bench) refused(results map[string][]series) {
 	worst := spread{}
 	for _, kind := range junkKinds {
@@ -126,7 +126,7 @@ func (b *bench) refused(results map[string][]series) {
 
 var issuePeers = []string{issueJWX, issueFosite, issueZitadel, issueGoOAuth}
 
-// issued draws it from the issuance table.
+// issued reads those of the issuance table.
 func (b *bench) issued(results map[string][]series, reads map[string]asked) {
 	nearest, nearestName, fastest := spread{median: math.Inf(1)}, "", true
 	for _, alg := range algorithms {

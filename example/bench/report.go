@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// bench is one run of the program, on its way to a report.
+// bench is one run of the program, which writes a report.
 type bench struct {
 	plan     plan
 	verdicts int // the size of the growth and stall tests
@@ -29,7 +29,7 @@ func (b *bench) heading(title, text string, values ...any) {
 
 func (b *bench) note(text string, values ...any) { fmt.Fprintf(b.out, text+"\n\n", values...) }
 
-// preamble says what the figures were measured on and how to get them again.
+// preamble says what the figures were measured on and how to measure them again.
 func (b *bench) preamble(command string, now time.Time) {
 	fmt.Fprintf(b.out, "# Benchmarks\n\nGo %s, %s, %d cores, %s/%s, %s; %d rounds of %v for each contestant. Command, in `example/bench`: `%s`\n\n",
 		strings.TrimPrefix(runtime.Version(), "go"), processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,

@@ -10,7 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// unread is a ResponseWriter that keeps nothing but the status.
+// unread is a ResponseWriter that keeps only the status.
 type unread struct {
 	header http.Header
 	status int
@@ -23,7 +23,7 @@ func (u *unread) Write(p []byte) (int, error) { return len(p), nil }
 const routePath = "/v1/orders"
 
 // newRoute is an Echo app with one route behind a guard. A refusal is answered
-// with its status and nothing else, whoever refuses.
+// with its status alone, for every guard.
 func newRoute(guard ...echo.MiddlewareFunc) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
@@ -39,8 +39,8 @@ func newRoute(guard ...echo.MiddlewareFunc) *echo.Echo {
 	return e
 }
 
-// caller sends one request again and again, in process, and reads nothing of the
-// answer but its status.
+// caller sends one request again and again, in process, and reads only the status of
+// the answer.
 type caller struct {
 	handler http.Handler
 	request *http.Request
@@ -109,7 +109,7 @@ func newPoster(handler http.Handler, path string) (*poster, error) {
 	return &poster{caller{handler: handler, request: r, field: field, answer: unread{header: http.Header{}}}, body}, nil
 }
 
-// send forgets what the handler before has read of the request.
+// send resets what the last handler has read of the request.
 func (p *poster) send(credential string) (status int) {
 	p.body.Reset(tokenForm)
 	p.request.Form, p.request.PostForm, p.request.MultipartForm = nil, nil, nil

@@ -34,7 +34,7 @@ func (p plan) atMost(rounds int) plan {
 }
 
 // race gives every contestant its slice in every round. The order changes from
-// round to round, so that nobody always follows the same neighbour.
+// round to round, so that no contestant always follows the same one.
 func (p plan) race(contestants []contestant) ([]series, error) {
 	results := make([]series, len(contestants))
 	batches := make([]int, len(contestants))
@@ -62,8 +62,8 @@ func (p plan) race(contestants []contestant) ([]series, error) {
 	return results, nil
 }
 
-// order is who goes when: each round begins with the next contestant, and every
-// other one goes backwards.
+// order returns the order of a round: each begins with the next contestant, and every
+// second one goes backwards.
 func order(n, round int) []int {
 	places := make([]int, n)
 	for i := range n {
@@ -76,8 +76,8 @@ func order(n, round int) []int {
 	return places
 }
 
-// calibrate warms the contestant up and finds how many operations are worth one
-// look at the clock.
+// calibrate warms the contestant up and finds how many operations to run between two
+// readings of the clock.
 func calibrate(op func() error, slice time.Duration) (batch int, err error) {
 	ops, began := 0, time.Now()
 	for ops == 0 || (ops < 10_000 && time.Since(began) < slice/4) {
@@ -90,8 +90,8 @@ func calibrate(op func() error, slice time.Duration) (batch int, err error) {
 	return max(1, int(slice/20/each)), nil
 }
 
-// measure is one slice. It begins with a collected heap: what the one before left
-// behind is not this contestant's to clear up.
+// measure runs one slice. It collects the heap first, so that no contestant pays for
+// the garbage of the one before.
 func (p plan) measure(s *series, op func() error, batch int) error {
 	runtime.GC()
 	var before, after runtime.MemStats

@@ -34,7 +34,7 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// A machine that halves its speed for a round halves both, and the ratio stands.
+// A machine that halves its speed for a round halves both, and the ratio is the same.
 func TestPaired(t *testing.T) {
 	floor, ours := []float64{100, 200, 100, 400}, []float64{110, 220, 110, 440}
 	if got := ratioSpread(ours, floor); math.Abs(got.low-1.1) > 1e-9 || math.Abs(got.high-1.1) > 1e-9 {

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// stalls is how long a reader waits while everything that can be written is.
+// stalls measures how long a reader waits while all that can be written is written.
 //
-// The other core is busy then, and makes garbage: what that alone costs the
-// reader is seen beside the same churn in another middleware, which shares
-// nothing with the reader's.
+// The other core is busy then, and makes garbage. What that alone costs is measured
+// with the same churn in another middleware, which shares nothing with the reader's.
 func stalls(_ context.Context, b *bench) error {
 	w, err := newWorld("EdDSA")
 	if err != nil {

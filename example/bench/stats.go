@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// spread is where the middle half of some values lies: on a machine that is
-// shared, the extremes tell of the neighbours.
+// spread is the median and the quartiles of some values: on a shared machine the
+// extremes are caused by other programs.
 type spread struct{ low, median, high float64 }
 
 func spreadOf(values []float64) spread {
@@ -27,8 +27,7 @@ func quantile(sorted []float64, q float64) float64 {
 }
 
 // paired combines what two contestants took in the same round, round by round.
-// A machine that slows down for a while slows both, so the pairs hold still
-// where the medians drift.
+// A machine that slows down for a while slows both, so pairs vary less than medians.
 func paired(a, b []float64, combine func(a, b float64) float64) []float64 {
 	n := min(len(a), len(b))
 	pairs := make([]float64, n)

@@ -33,7 +33,7 @@ const (
 // algorithms are those that every peer has.
 var algorithms = []string{"ES256", "RS256", "EdDSA"}
 
-// world is one algorithm's: a key, and a real issuer that signs with it.
+// world has a key of one algorithm, and a real issuer that signs with it.
 type world struct {
 	alg    string
 	signer crypto.Signer
@@ -100,7 +100,7 @@ type claims struct {
 	Scope    string `json:"scope"`
 }
 
-// claimsFor is what the n-th token says, of as many clients.
+// claimsFor returns the claims of the n-th token, of so many clients.
 func claimsFor(n, clients int, now time.Time) claims {
 	client := "client-" + strconv.Itoa(n%clients)
 	return claims{

@@ -7,8 +7,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// distinctTokens is how many tokens go round: each comes again only after the
-// caches of CPU and middleware have seen all the others.
+// distinctTokens is how many tokens are used in turn: each is used again only after
+// all the others have gone through the caches of CPU and middleware.
 const distinctTokens = 2048
 
 func validation(ctx context.Context, b *bench) error {
@@ -41,7 +41,7 @@ func validation(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// overRoute is what the middleware adds to a route when it has seen the token.
+// overRoute measures what the middleware adds to a route for a cached token.
 func overRoute(all []series) spread {
 	return spreadOf(paired(named(all, m2mAgain).ns, named(all, noAuth).ns, difference))
 }

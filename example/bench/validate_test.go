@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// The comparison is fair only if everybody does the work: lets the good token in
-// and refuses each of the others for its one fault.
+// The comparison is fair only if every contestant does the work: it lets the valid
+// token in, and refuses each of the others for its one fault.
 func TestGuards(t *testing.T) {
 	for _, alg := range algorithms {
 		t.Run(alg, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// otherPayload puts claims of the attacker's under a good signature.
+// otherPayload puts an attacker's claims under a valid signature.
 func otherPayload(credential string) string {
 	parts := strings.Split(credential, ".")
 	payload := must(base64.RawURLEncoding.DecodeString(parts[1]))

@@ -143,7 +143,7 @@ func (s *served) load(ctx context.Context, generator string, during time.Duratio
 }
 
 // serve is the other process: it says where it listens and with which credential
-// it lets callers in, and ends with its input.
+// it lets callers in, and ends when its input does.
 func serve(ctx context.Context, name string, in io.Reader, out io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -173,7 +173,7 @@ func serve(ctx context.Context, name string, in io.Reader, out io.Writer) error 
 		server := &http.Server{Handler: g.route(), ReadHeaderTimeout: time.Minute}
 		fmt.Fprintf(out, "http://%s%s\n%s\n", listener.Addr(), routePath, credentials[0])
 		go func() {
-			_, _ = io.Copy(io.Discard, in) // that it ended is all there is to know
+			_, _ = io.Copy(io.Discard, in) // only its end matters
 			_ = server.Close()             // it has nothing to save
 		}()
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -16,7 +16,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,13 +27,27 @@ import (
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/issuer/sqlite"
-	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
 const authURL, apiURL = "http://127.0.0.1:8080", "http://127.0.0.1:8080/v1"
+
+// TestMain fails the run when goroutines are left behind.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
+		if wait > 2*time.Second {
+			stacks := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "goroutines leaked:\n%s\n", stacks[:runtime.Stack(stacks, true)])
+			os.Exit(1)
+		}
+		time.Sleep(wait)
+	}
+	os.Exit(code)
+}
 
 // input is a file of the case.
 func input(t *testing.T, name string) string {
@@ -127,7 +143,7 @@ func call(h http.Handler, method, target, body string, headers ...string) *httpt
 	return rec
 }
 
-// adminAPI is the admin API on a SQLite store, at /admin.
+// adminAPI is the admin API, at /admin.
 func adminAPI(t *testing.T) http.Handler {
 	t.Helper()
 	ctx := context.Background()
@@ -136,15 +152,12 @@ func adminAPI(t *testing.T) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var store *sqlstore.Store
-	if store, err = sqlite.Open(ctx, filepath.Join(dir, "issuer.db")); err != nil {
-		t.Fatal(err)
-	}
+	store := &registry.Memory{}
 	iss, err := issuer.New(issuer.Config{Issuer: authURL, Keys: keys, Store: store})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = iss.Close(); _ = store.Close(); _ = keys.Close() })
+	t.Cleanup(func() { _ = iss.Close(); _ = keys.Close() })
 	e := echo.New()
 	api, err := admin.New(admin.Config{Issuer: iss, Manager: store})
 	if err != nil {
@@ -165,9 +178,12 @@ type foreign struct {
 
 const foreignIssuer, foreignAudience = "https://idp.example/", "https://api.example"
 
+// rsaKey is made once, as that takes a while.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 func newForeign(t *testing.T) *foreign {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsaKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +199,7 @@ func newForeign(t *testing.T) *foreign {
 
 func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// status is how the guard answers to a token of this header and payload, well signed.
+// status is the guard's answer to a token of this header and payload, rightly signed.
 func (f *foreign) status(t *testing.T, header, payload string) int {
 	t.Helper()
 	signed := b64([]byte(header)) + "." + b64([]byte(payload))
@@ -234,7 +250,7 @@ func wire(t *testing.T, h http.Handler, request string) int {
 	}
 }
 
-// docs is README.md and all Go comments and code that is no test, to see whether something is said anywhere.
+// docs is all pages, and all Go code but tests, to see whether something is said anywhere.
 func docs(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
@@ -262,8 +278,6 @@ func docs(t *testing.T) string {
 	}
 	return all.String()
 }
-
-var _ = url.Values{}
 
 // memory is a store with these clients.
 func memory(clients ...registry.Client) (*registry.Memory, error) {

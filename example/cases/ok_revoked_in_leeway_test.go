@@ -3,6 +3,7 @@ package cases
 import (
 	"net/url"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -12,7 +13,10 @@ import (
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-func TestOKRevokedInLeeway(t *testing.T) {
+// A token that has expired, and is within the leeway, can be revoked.
+func TestOKRevokedInLeeway(t *testing.T) { synctest.Test(t, revokedInLeeway) }
+
+func revokedInLeeway(t *testing.T) {
 	w := newWorld(t)
 	plain, kept := registry.GenerateSecret()
 	store, err := memory(registry.Client{ID: "reporter", Secrets: []registry.Secret{kept}, Audiences: []string{apiURL}, TokenTTL: time.Second})

@@ -4,24 +4,46 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
+	"github.com/echo-m2m/m2m/example/clients/tool"
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// reseal seals the stored signing keys with the first key of KEY_ENCRYPTION_KEY.
-func reseal(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 {
-		return errors.New("reseal takes nothing; see: clients help")
+var resealVerb = tool.Verb{
+	Group: tool.GroupStorage, Name: "reseal", Summary: "seal the signing keys with the first key of KEY_ENCRYPTION_KEY", NoStorage: true, NoJSON: true,
+	Text: `For signing keys in PostgreSQL: seals them with the first key of KEY_ENCRYPTION_KEY,
+after which no other is needed. ISSUER is the URL that the issuer prints at start.`,
+	Example: "ISSUER=https://auth.example.com clients reseal",
+	Setup:   operation(reseal),
+}
+
+var adoptVerb = tool.Verb{
+	Group: tool.GroupStorage, Name: "adopt-keys", Summary: "put the keys' timetable right, after a wrong clock wrote it", NoStorage: true, NoJSON: true,
+	Text: `Moves the timetable of the signing keys to this machine's clock. ISSUER is the URL that
+the issuer prints at start; with SQLite it may be left out.`,
+	Example: "ISSUER=https://auth.example.com clients adopt-keys",
+	Setup:   operation(adoptKeys),
+}
+
+// operation makes a verb of what takes no arguments.
+func operation(do func(ctx context.Context, out io.Writer) error) func(*flag.FlagSet) tool.Action {
+	return func(*flag.FlagSet) tool.Action {
+		return func(ctx context.Context, s *tool.Session, _ []string) error { return do(ctx, s.Out) }
 	}
+}
+
+// reseal seals the stored signing keys with the first key of KEY_ENCRYPTION_KEY.
+func reseal(ctx context.Context, out io.Writer) error {
 	if os.Getenv("DATABASE_URL") == "" {
 		return errors.New("DATABASE_URL is not set: reseal is for signing keys in PostgreSQL; files are not sealed")
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tool.Timeout)
 	defer cancel()
 	keys, place, done, err := keyStore(ctx)
 	if err != nil {
@@ -36,15 +58,12 @@ func reseal(ctx context.Context, args []string, out io.Writer) error {
 }
 
 // adoptKeys moves a timetable that a wrong clock wrote to this machine's clock.
-func adoptKeys(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 {
-		return errors.New("adopt-keys takes nothing; see: clients help")
-	}
+func adoptKeys(ctx context.Context, out io.Writer) error {
 	set, err := service.Load(os.Getenv("ISSUER")) // for the timetable that the issuer has
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, tool.Timeout)
 	defer cancel()
 	store, place, done, err := keyStore(ctx)
 	if err != nil {
@@ -81,7 +100,7 @@ func keyStore(ctx context.Context) (keys jwks.KeyStore, place string, done func(
 	if err != nil {
 		return nil, "", nil, err
 	}
-	store, place, err := open(ctx, answerTimeout)
+	store, place, err := open(ctx, tool.Timeout)
 	if err != nil {
 		return nil, "", nil, err
 	}

@@ -1,53 +1,17 @@
+//go:build !nosqlite
+
 package main
 
 import (
 	"bytes"
-	"context"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/echo-m2m/m2m/example/clients/tool"
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 )
-
-// TestHangingDatabase wants an error soon, which names the server and no password.
-func TestHangingDatabase(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	address := silent.Addr().String()
-	t.Setenv("DATABASE_URL", "postgres://m2m:hunter2@"+address+"/m2m")
-	began := time.Now()
-	_, _, err = open(t.Context(), 200*time.Millisecond)
-	if took := time.Since(began); err == nil || took > 5*time.Second {
-		t.Fatalf("%v after %v", err, took)
-	}
-	for _, says := range []string{"no connection to DATABASE_URL " + address + "/m2m", "nothing was changed"} {
-		if !strings.Contains(err.Error(), says) {
-			t.Errorf("the error %q does not say %q", err, says)
-		}
-	}
-	if strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("the error %q has the password", err)
-	}
-}
-
-func TestPlaceOf(t *testing.T) {
-	for url, want := range map[string]string{
-		"postgres://m2m:secret@db/m2m":                                "db:5432/m2m",
-		"postgres://m2m@one,two:6432/m2m?sslmode=disable":             "one:5432,two:6432/m2m",
-		"host=db user=m2m password=x dbname=tokens sslmode=verify-ca": "db:5432/tokens",
-	} {
-		if got, err := placeOf(url); got != want || err != nil {
-			t.Errorf("%s: %q, %v, want %q", url, got, err, want)
-		}
-	}
-}
 
 // TestVerbs wants each verb to say where it changed what.
 func TestVerbs(t *testing.T) {
@@ -58,8 +22,10 @@ func TestVerbs(t *testing.T) {
 	do := func(args ...string) string {
 		t.Helper()
 		var out bytes.Buffer
-		if err := run(t.Context(), args, &out); err != nil {
-			t.Fatalf("%q: %v", args, err)
+		p := program()
+		p.Out, p.Err = &out, &out
+		if status := p.Run(t.Context(), args); status != tool.Done {
+			t.Fatalf("%q: status %d, %s", args, status, out.String())
 		}
 		return out.String()
 	}
@@ -92,8 +58,11 @@ func TestVerbs(t *testing.T) {
 		"name one client id, or -all":       {"revoke"},
 		"or -all; see":                      {"revoke", "a", "-all"},
 	} {
-		if err := run(t.Context(), args, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%q: %v, want %q", args, err, says)
+		var out bytes.Buffer
+		p := program()
+		p.Out, p.Err = &out, &out
+		if status := p.Run(t.Context(), args); status != tool.Failed || !strings.Contains(out.String(), says) {
+			t.Errorf("%q: status %d, %s, want %q", args, status, out.String(), says)
 		}
 	}
 	id, _ := registry.SecretID(second)
@@ -113,21 +82,6 @@ func TestVerbs(t *testing.T) {
 	} {
 		if out := do(step.args...); !strings.HasPrefix(out, path+": ") || !strings.Contains(out, step.says) {
 			t.Errorf("%q says %q, want %s: … %s", step.args, out, path, step.says)
-		}
-	}
-}
-
-// TestHelp wants the help of every verb, without a storage.
-func TestHelp(t *testing.T) {
-	t.Setenv("DATA_DIR", t.TempDir())
-	t.Setenv("DATABASE_URL", "")
-	for verb := range verbs {
-		var out bytes.Buffer
-		if err := run(context.Background(), []string{verb, "-h"}, &out); err != nil || out.String() != help {
-			t.Errorf("%s -h: %v, %s", verb, err, out.String())
-		}
-		if !strings.Contains(help, "clients "+verb) {
-			t.Errorf("the help lacks %s", verb)
 		}
 	}
 }

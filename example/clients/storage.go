@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
 
+	"github.com/echo-m2m/m2m/example/clients/tool"
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
@@ -115,17 +116,22 @@ func makeFile(ctx context.Context, path string) (*sqlstore.Store, error) {
 	return sqlite.Open(ctx, path)
 }
 
+var migrateVerb = tool.Verb{
+	Group: tool.GroupStorage, Name: "migrate", Summary: "bring the tables up to date, or make them", NoStorage: true, NoJSON: true,
+	Text: `Makes the tables of DATABASE_URL, or the SQLite database in DATA_DIR, or brings them up
+to date. An issuer does so too when it starts, unless NO_MIGRATE is set.`,
+	Example: "DATABASE_URL=postgres://m2m@db/m2m clients migrate",
+	Setup:   operation(migrate),
+}
+
 // migrate brings the tables up to date, or makes them.
-func migrate(ctx context.Context, args []string, out io.Writer) (err error) {
-	if len(args) > 0 {
-		return errors.New("migrate takes nothing; see: clients help")
-	}
+func migrate(ctx context.Context, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
 	var store *sqlstore.Store
 	place := databaseFile()
 	if os.Getenv("DATABASE_URL") != "" {
-		store, place, err = openDatabase(ctx, answerTimeout, false)
+		store, place, err = openDatabase(ctx, tool.Timeout, false)
 	} else if err = service.DatabaseNamed(); err == nil {
 		store, err = makeFile(ctx, place)
 	}

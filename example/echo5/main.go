@@ -88,7 +88,8 @@ func run(ctx context.Context, listener net.Listener, keyFile string) error {
 		return c.String(http.StatusOK, "hello "+token.ClientID+"\n")
 	}, require("orders:read"))
 
-	fmt.Printf("listening on %s; the secret of reporter is %s\n", listener.Addr(), secret)
+	fmt.Printf("listening on %s; the secret of reporter is %s\n"+
+		"Stop with Ctrl-C. The signing keys are in %s, which is secret: in a repository of yours, add it to .gitignore.\n", listener.Addr(), secret, keyFile)
 	server := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second}
 	end := context.AfterFunc(ctx, func() { _ = server.Shutdown(context.WithoutCancel(ctx)) })
 	defer end()

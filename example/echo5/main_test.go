@@ -42,8 +42,9 @@ func TestEcho5(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_, secret, ok := strings.Cut(strings.TrimSpace(line), "reporter is ")
-	if !ok {
+	first, rest, _ := strings.Cut(line, "\n")
+	_, secret, ok := strings.Cut(first, "reporter is ")
+	if !ok || !strings.Contains(rest, "Stop with Ctrl-C") || !strings.Contains(rest, "add it to .gitignore") {
 		t.Fatalf("it said %q", line)
 	}
 

@@ -2,17 +2,16 @@
 // PostgreSQL database:
 //
 //	DATABASE_URL=postgres://… ISSUER=https://auth.example.com go run ./example/issuer
+//	go run ./example/issuer -doctor    # checks the configuration
 //
 // It differs from ./example in that it has no orders API. Its own admin API wants
-// a token for the audience ISSUER + "/admin" with the scope clients:admin; make
-// the first such client with ./example/clients.
+// a token for the audience ISSUER + "/admin" with the scope clients:admin.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,24 +24,19 @@ import (
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-func main() {
-	helped, err := service.Help("issuer", os.Args[1:], os.Stdout)
-	if err == nil && !helped {
-		err = run(context.Background())
-	}
-	if err != nil {
-		log.Fatal("issuer: ", err)
-	}
-}
+const address = "127.0.0.1:8080" // unless ADDR says otherwise
+
+func main() { service.Main("issuer", run, examine) }
 
 func run(ctx context.Context) error {
-	listener, url, err := service.Listen("127.0.0.1:8080")
+	listener, url, err := service.Listen(address)
 	if err != nil {
 		return err
 	}
@@ -67,6 +61,27 @@ func run(ctx context.Context) error {
 	defer keys.Close()
 	defer service.KeysOnSignal(ctx, keys)()
 
+	one, err := newApp(set, keys, store)
+	if err != nil {
+		return err
+	}
+	defer one.iss.Close()
+	demo, err := seed.Clients(ctx, store, set.Audience, set.Issuer+"/admin")
+	if err != nil {
+		return err
+	}
+	say := fmt.Sprintf("issuer %s, process %d, listening on %s\n", set.Issuer, os.Getpid(), listener.Addr())
+	return service.Serve(one.e, listener, one.ready, say+secrets(set, demo))
+}
+
+// app is the issuer, and its routes with those of the admin API.
+type app struct {
+	iss   *issuer.Issuer
+	e     *echo.Echo
+	ready *service.Readiness
+}
+
+func newApp(set service.Settings, keys *jwks.Keyring, store registry.Manager) (*app, error) {
 	iss, err := issuer.New(issuer.Config{
 		Issuer:          set.Issuer,
 		Keys:            keys,
@@ -76,25 +91,22 @@ func run(ctx context.Context) error {
 		MaxGrantRate:    set.MaxGrantRate,
 		ClientIP:        set.ClientIP,
 		ImportedSecrets: true, // CLIENT_SECRET may be anything
-		Observe:         service.Observe,
+		Observe:         set.Observe,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer iss.Close()
-	secret, err := seed.Clients(ctx, store, set.Audience)
-	if err != nil {
-		return err
-	}
-	auth, err := bearer.New(bearer.Config{
-		Issuer: set.Issuer, Audience: set.Issuer + "/admin", Keys: keys, Revoked: iss.Revoked, ClientIP: set.ClientIP, Observe: service.Observe,
+	auth, err1 := bearer.New(bearer.Config{
+		Issuer:   set.Issuer,
+		Audience: set.Issuer + "/admin",
+		Keys:     keys,        // the same process: no HTTP call to ourselves
+		Revoked:  iss.Revoked, // a revoked token or client stops at the next request
+		ClientIP: set.ClientIP,
+		Observe:  set.Observe,
 	})
-	if err != nil {
-		return err
-	}
-	clients, err := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: service.Observe})
-	if err != nil {
-		return err
+	clients, err2 := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: set.Observe})
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, errors.Join(err, iss.Close())
 	}
 
 	e := echo.New()
@@ -104,11 +116,7 @@ func run(ctx context.Context) error {
 	e.Match(probes, "/readyz", echo.WrapHandler(ready))
 	iss.Mount(e)
 	clients.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string { return bearer.TokenFrom(c).ClientID })
-	say := fmt.Sprintf("issuer %s, process %d, listening on %s\n", set.Issuer, os.Getpid(), listener.Addr())
-	if secret != "" {
-		say += fmt.Sprintf("the client \"demo\" was made; its secret is shown this once: %s\n", secret)
-	}
-	return service.Serve(e, listener, ready, say)
+	return &app{iss, e, ready}, nil
 }
 
 // open opens the store of clients and that of keys: PostgreSQL, which replicas
@@ -139,4 +147,17 @@ func open(ctx context.Context, set service.Settings) (*sqlstore.Store, jwks.KeyS
 	}
 	store, err := sqlite.Open(ctx, filepath.Join(set.DataDir, "issuer.db"))
 	return store, jwks.File(filepath.Join(set.DataDir, "keys.json")), err
+}
+
+// secrets shows the secrets of the clients that were just made, or how to get new
+// ones of those that were made earlier.
+func secrets(set service.Settings, demo seed.Demo) string {
+	switch {
+	case demo.Known:
+		return service.NewSecret + set.Kept()
+	case demo.Secret == "":
+		return set.Kept()
+	}
+	return fmt.Sprintf("the client \"demo\" was made; its secret is shown this once: %s\n"+
+		"the client \"demo-admin\" was made, for the admin API; its secret is shown this once: %s\n", demo.Secret, demo.AdminSecret) + set.Kept() + set.Ignored()
 }

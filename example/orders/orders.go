@@ -25,8 +25,8 @@ func Mount(e *echo.Echo, auth *bearer.Bearer) {
 	var mu sync.Mutex
 	orders := []order{{ID: 1, Item: "a dozen eggs", Quantity: 2, PlacedBy: "the-example"}}
 
-	// BodyLimit goes before Require: what runs behind it would be asked for unknown
-	// paths too, and those would be 401 instead of 404.
+	// BodyLimit goes before Require: with other middleware behind it, unknown paths are
+	// 401 instead of 404.
 	v1 := e.Group("/v1", middleware.BodyLimit("16K"), auth.Require())
 
 	v1.GET("/whoami", func(c echo.Context) error {
@@ -55,7 +55,7 @@ func Mount(e *echo.Echo, auth *bearer.Bearer) {
 		mu.Lock()
 		defer mu.Unlock()
 		o.ID, o.PlacedBy = orders[len(orders)-1].ID+1, bearer.TokenFrom(c).ClientID
-		if orders = append(orders, o); len(orders) > 100 { // it is an example: it forgets
+		if orders = append(orders, o); len(orders) > 100 { // an example keeps the latest ones
 			orders = orders[1:]
 		}
 		return c.JSON(http.StatusCreated, o)

@@ -13,6 +13,15 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
+const demoID, adminID = "demo", "demo-admin"
+
+// Demo is what Clients did about the clients demo and demo-admin.
+type Demo struct {
+	Secret      string // of demo, if it was made just now: shown this once
+	AdminSecret string // of demo-admin, the same
+	Known       bool   // they were made before, or by another replica at the same time
+}
+
 // Clients makes the clients of the environment what it says they are:
 //
 //   - those of CLIENTS, a path to a JSON array of records in the form of package
@@ -25,27 +34,39 @@ import (
 // environment no longer names stays too: delete it with ./example/clients.
 //
 // If the environment names none and the store has none, Clients makes the client
-// demo, and returns its secret, which nobody else knows.
-func Clients(ctx context.Context, store registry.Manager, audience string) (demoSecret string, err error) {
+// demo, which may read orders, and the client demo-admin, which may use the admin
+// API at the audience adminAudience.
+func Clients(ctx context.Context, store registry.Manager, audience, adminAudience string) (Demo, error) {
 	records, err := named(audience)
 	if err != nil {
-		return "", err
+		return Demo{}, err
 	}
 	for _, r := range records {
 		if len(r.Client.Audiences) == 0 {
 			r.Client.Audiences = []string{audience}
 		}
 		if err := makeSo(ctx, store, r); err != nil {
-			return "", fmt.Errorf("client %q: %w", r.Client.ID, err)
+			return Demo{}, fmt.Errorf("client %q: %w", r.Client.ID, err)
 		}
 	}
 	if len(records) > 0 {
-		return "", nil
+		return Demo{}, nil
 	}
 	if clients, err := store.List(ctx, registry.Query{Limit: 1}); err != nil || len(clients) > 0 {
-		return "", err
+		if err == nil {
+			_, err = store.Client(ctx, demoID)
+		}
+		if errors.Is(err, registry.ErrNotFound) {
+			return Demo{}, nil
+		}
+		return Demo{Known: err == nil}, err
 	}
-	return registry.Ensure(ctx, store, registry.Client{ID: "demo", Scopes: []string{"orders:read", "orders:write"}, Audiences: []string{audience}})
+	secret, err := registry.Ensure(ctx, store, registry.Client{ID: demoID, Scopes: []string{"orders:read"}, Audiences: []string{audience}})
+	if err != nil {
+		return Demo{}, err
+	}
+	adminSecret, err := registry.Ensure(ctx, store, registry.Client{ID: adminID, Scopes: []string{"clients:admin"}, Audiences: []string{adminAudience}})
+	return Demo{Secret: secret, AdminSecret: adminSecret, Known: secret == "" || adminSecret == ""}, err
 }
 
 // named returns the clients that the environment names.
@@ -76,8 +97,8 @@ func named(audience string) (records []admin.Record, err error) {
 }
 
 // makeSo makes the client what the record says. Replicas that start together do
-// this at the same time. A client that is so already is not written: a replica
-// starts also on a database that takes no writes, or while its clock is wrong.
+// this at the same time. A client that is right already is not written, so a replica
+// also starts on a database that takes no writes, or while its clock is wrong.
 func makeSo(ctx context.Context, store registry.Manager, r admin.Record) error {
 	known, err := store.Client(ctx, r.Client.ID)
 	if errors.Is(err, registry.ErrNotFound) {

@@ -9,10 +9,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// CompareAges says in the log when a new database lies beside old keys, or new
-// keys are about to be made beside an old database: one of the two was lost, or
-// the settings name the wrong one. That the tables were made is said too. Call it
-// before the keyring is opened.
+// CompareAges logs a warning when the database is new and the keys are old, or when
+// new keys are about to be made for an old database: one of the two was lost, or a
+// setting names the wrong one. It also logs that the tables were made. Call it before
+// the keyring is opened.
 func CompareAges(ctx context.Context, store *sqlstore.Store, keys jwks.KeyStore) error {
 	if store.Status().New {
 		log.Print("the tables of this issuer were made: unless it is its first start, a setting (DATABASE_URL, ISSUER_NAME, DATA_DIR) names another place, or the database was lost")
@@ -31,9 +31,9 @@ func CompareAges(ctx context.Context, store *sqlstore.Store, keys jwks.KeyStore)
 	}
 	switch empty := len(clients) == 0 && feed.End == 0; {
 	case blob != nil && empty: // new, or emptied: no client was ever registered
-		log.Print("WARNING: the database is new and empty, and the signing keys are old: was a file or a table lost, or does a setting name another database? Revoked tokens of before are good until they expire. Restore the database from a backup, or revoke all: clients revoke -all")
+		log.Print("WARNING: the database is new and empty, and the signing keys are old: was a file or a table lost, or does a setting name another database? Tokens that were revoked before are valid until they expire. Restore the database from a backup, or revoke all: clients revoke -all")
 	case blob == nil && len(clients) > 0:
-		log.Print("WARNING: the database has clients, and there are no signing keys: were they lost, or does a setting name another place? New ones are made, and all tokens of before are refused")
+		log.Print("WARNING: the database has clients, and there are no signing keys: were they lost, or does a setting name another place? New ones are made, and all earlier tokens are refused")
 	}
 	return nil
 }

@@ -1,11 +1,34 @@
 package service
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"log"
+	"os"
 )
 
-const help = `%s takes no arguments. Its settings are environment variables, all optional but for
+// Main is the main of a program: it serves, or checks the configuration for
+// -doctor, or prints help. doctor returns the exit status.
+func Main(program string, serve func(context.Context) error, doctor func(ctx context.Context, out io.Writer) int) {
+	ctx := context.Background()
+	if len(os.Args) == 2 && (os.Args[1] == "-doctor" || os.Args[1] == "--doctor") {
+		os.Exit(doctor(ctx, os.Stdout))
+	}
+	helped, err := Help(program, os.Args[1:], os.Stdout)
+	if err == nil && !helped {
+		err = serve(ctx)
+	}
+	if err != nil {
+		log.Fatal(program, ": ", err)
+	}
+}
+
+const help = `%[1]s serves until Ctrl-C or SIGTERM.
+%[1]s -doctor checks the configuration instead. It serves nothing and changes nothing. Exit status:
+0 all is well, 1 something is wrong, 2 something could not be checked.
+
+There are no other arguments. Settings are environment variables, all optional but for
 KEY_ENCRYPTION_KEY beside DATABASE_URL:
 
   ADDR, ISSUER, AUDIENCE           where it listens; its URL, which tokens name; the API's name in tokens
@@ -24,13 +47,12 @@ KEY_ENCRYPTION_KEY beside DATABASE_URL:
   INTROSPECTION_URL, INTROSPECTION_ID, INTROSPECTION_SECRET, INTROSPECTION_CACHE
                                    of the API: whom to ask about revoked tokens
 
-SIGUSR1 to an issuer drops its signing key. SIGUSR2 writes the keys of the process over those of another
-keyring in the key store. .github/docs/settings.md says more. Clients are managed with ./example/clients.
+SIGUSR1 makes an issuer drop its signing key. SIGUSR2 makes it write its keys over those of another keyring
+in the key store. .github/docs/settings.md says more. Manage clients with ./example/clients.
 `
 
-// Help reports whether the arguments ask for help, and then writes the settings. All
-// other arguments are an error: a program that takes none must not start a server for
-// a mistyped command.
+// Help reports whether the arguments ask for help, and then writes the settings. Any
+// other argument is an error, so that a mistyped command starts no server.
 func Help(program string, args []string, out io.Writer) (bool, error) {
 	if len(args) == 0 {
 		return false, nil
@@ -40,5 +62,5 @@ func Help(program string, args []string, out io.Writer) (bool, error) {
 		_, err := fmt.Fprintf(out, help, program)
 		return true, err
 	}
-	return false, fmt.Errorf("%q: no arguments are taken; %s help lists the settings", args[0], program)
+	return false, fmt.Errorf("%q: the only arguments are -doctor and help; %s help lists the settings", args[0], program)
 }

@@ -14,6 +14,9 @@ func TestHelp(t *testing.T) {
 		if helped, err := Help("issuer", args, &out); !helped || err != nil {
 			t.Fatalf("%q: %v, %v", args, helped, err)
 		}
+		if !strings.Contains(out.String(), "issuer -doctor") {
+			t.Errorf("the help does not name -doctor:\n%s", &out)
+		}
 		page, err := os.ReadFile("../../.github/docs/settings.md")
 		if err != nil {
 			t.Fatal(err)

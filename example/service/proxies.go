@@ -40,9 +40,9 @@ func clientIP(from *func(*http.Request) string) error {
 	return nil
 }
 
-// callerOf returns the last address on a request's way that is no trusted proxy's.
-// Each proxy appends the address that it was called from, so only what is to the
-// right of that can be believed.
+// callerOf returns the last address of X-Forwarded-For that is not a trusted proxy's.
+// Each proxy appends the address that called it, so addresses further left can be
+// forged.
 func callerOf(r *http.Request, trusted []netip.Prefix) string {
 	isProxy := func(address string) bool {
 		ip, err := netip.ParseAddr(address)

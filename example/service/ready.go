@@ -21,16 +21,16 @@ type Part interface {
 }
 
 // Readiness serves /readyz. It answers 503 "unavailable" while a part cannot do its
-// work (jwks.ErrUnavailable), and otherwise 200 "ok": trouble such as a key store that
-// cannot be written is for the log, since all replicas have it, and taking them out of
-// service would make an outage of it. The causes name hosts and paths, so they go to
-// the log alone, once for each change. Make one with [Ready].
+// work (jwks.ErrUnavailable), and otherwise 200 "ok". Other trouble, such as a key
+// store that cannot be written, is only logged: all replicas have it, so taking them
+// out of service would cause an outage. Causes name hosts and paths, so they are only
+// logged too, once for each change. Make one with [Ready].
 type Readiness struct {
 	parts    []Part
 	stopping atomic.Bool
 
 	mu   sync.Mutex
-	last string // how the parts were, as "012": 1 is trouble, 2 is unavailable
+	last string // a digit for each part: 0 is well, 1 is trouble, 2 is unavailable
 }
 
 // readyTimeout is how long all parts together may take to answer.
@@ -106,8 +106,8 @@ func (r *Readiness) ready(ctx context.Context) bool {
 	return serves
 }
 
-// cause is what a guard's error says of its keys or of revocations: the text that the
-// keyring's or the issuer's own error has too.
+// cause returns the part of a guard's error that the keyring's or the issuer's own
+// error has too.
 func cause(err error) string {
 	text := err.Error()
 	for _, prefix := range []string{"middleware: keys: ", "middleware: revocations: "} {

@@ -26,11 +26,25 @@ func Listen(address string) (net.Listener, string, error) {
 	if !ok {
 		return nil, "", fmt.Errorf("listening on %v, which is not TCP", listener.Addr())
 	}
-	host := tcp.IP.String()
-	if tcp.IP.IsUnspecified() {
+	return listener, urlOf(tcp), nil
+}
+
+// URL is the URL that Listen would return, without listening. It is "" if ADDR is
+// no address.
+func URL(address string) string {
+	tcp, err := net.ResolveTCPAddr("tcp", env("ADDR", address))
+	if err != nil {
+		return ""
+	}
+	return urlOf(tcp)
+}
+
+func urlOf(address *net.TCPAddr) string {
+	host := address.IP.String()
+	if address.IP == nil || address.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return listener, "http://" + net.JoinHostPort(host, fmt.Sprint(tcp.Port)), nil
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(address.Port))
 }
 
 // Health answers that the process runs.
@@ -52,12 +66,12 @@ func closing(next http.Handler, ready *Readiness) http.Handler {
 }
 
 // Serve serves until SIGTERM or SIGINT. Then ready answers "unavailable", and the
-// listener stays open for SHUTDOWN_DELAY (default 1s), in which load balancers take
-// notice, and answers close their connection, so that no request is sent on one that
-// ends. After that, requests under way have SHUTDOWN_TIMEOUT (default 10s) to
-// finish; connections that are still busy then are cut, which the log says and
-// which is no error. A second signal ends the process at once. It prints what it is
-// told to say once a signal would be heeded.
+// listener stays open for SHUTDOWN_DELAY (default 1s), so that load balancers see it.
+// Each answer in that time closes its connection, so that no request is sent on one
+// that ends. After that, requests under way have SHUTDOWN_TIMEOUT (default 10s) to
+// finish. Connections that are still busy then are cut: the log says so, and it is no
+// error. A second signal ends the process at once. Serve prints say once it handles
+// signals.
 func Serve(handler http.Handler, listener net.Listener, ready *Readiness, say string) error {
 	delay, timeout := time.Second, 10*time.Second
 	if err := shutdown(&delay, &timeout); err != nil {

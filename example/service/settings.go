@@ -6,9 +6,11 @@ package service
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // Settings are the environment variables of .github/docs/settings.md.
@@ -36,6 +39,8 @@ type Settings struct {
 
 	ClientIP func(*http.Request) string // TRUSTED_PROXIES; nil when it is not set
 
+	Observe func(context.Context, event.Event) // the log; no variable sets it
+
 	JWKSURL string            // JWKS_URL; "" to find it through the issuer's metadata
 	Remote  jwks.RemoteConfig // JWKS_COOLDOWN, JWKS_MAX_STALE
 
@@ -49,6 +54,7 @@ type Settings struct {
 // is the default of ISSUER.
 func Load(issuer string) (Settings, error) {
 	s := Settings{
+		Observe:     Observe,
 		Issuer:      env("ISSUER", issuer),
 		DataDir:     env("DATA_DIR", "data"),
 		DatabaseURL: os.Getenv("DATABASE_URL"),
@@ -77,6 +83,17 @@ func Load(issuer string) (Settings, error) {
 		shutdown(new(time.Duration), new(time.Duration)), // Serve wants them later
 	)
 	return s, err
+}
+
+// LoadToCheck is Load for -doctor: it logs nothing later, and tells out what is wrong.
+func LoadToCheck(out io.Writer, issuer string) (Settings, bool) {
+	s, err := Load(issuer)
+	if err != nil {
+		fmt.Fprintf(out, "Nothing was checked, as the settings cannot be read:\n%v\n", err)
+		return s, false
+	}
+	s.Observe = func(context.Context, event.Event) {}
+	return s, true
 }
 
 // shutdown reads SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT.
@@ -136,8 +153,8 @@ func limit(name string, n *int) error {
 // KeyEncryptionKeys reads KEY_ENCRYPTION_KEY: the keys that seal the signing keys
 // in the database, so that a copy of the database cannot sign. It is a list
 // separated by commas, of which the first seals and each opens; replicas need the
-// same one. The keys are never derived from anything else, and least of all from
-// DATABASE_URL, which those who have a copy of the database know or can guess.
+// same one. The keys are never derived from anything else, least of all from
+// DATABASE_URL, which an attacker with a copy of the database knows or can guess.
 func KeyEncryptionKeys() ([][]byte, error) {
 	text := os.Getenv("KEY_ENCRYPTION_KEY")
 	if text == "" {

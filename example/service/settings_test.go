@@ -37,8 +37,8 @@ func TestKeyEncryptionKeys(t *testing.T) {
 	}
 }
 
-// TestKeyEncryptionKeyIsNotDerived is for those who have a copy of the database
-// and its URL: nothing that they can compute opens the signing keys.
+// TestKeyEncryptionKeyIsNotDerived plays an attacker with a copy of the database and
+// its URL: nothing computed from them opens the signing keys.
 func TestKeyEncryptionKeyIsNotDerived(t *testing.T) {
 	const url = "postgres://m2m@db/m2m"
 	t.Setenv("DATABASE_URL", url)

@@ -12,10 +12,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// KeysOnSignal gives an operator two verbs. SIGUSR1 is an emergency rotation: the
-// key that signs is dropped at once, as if it had leaked. SIGUSR2 writes the keys
-// of this process over those of another keyring, after the key store was exchanged
-// by mistake. The func it returns ends that.
+// KeysOnSignal handles two signals. SIGUSR1 is an emergency rotation: the key that
+// signs is dropped at once, as if it had leaked. SIGUSR2 writes the keys of this
+// process over those of another keyring, after the key store was exchanged by
+// mistake. The func it returns ends that.
 func KeysOnSignal(ctx context.Context, keys *jwks.Keyring) func() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)

@@ -26,10 +26,10 @@
 // # Labels
 //
 // Every label has a bounded number of values. The label client is the id of a client
-// that has authenticated or presented a token of good signature. What a caller only
-// claims to be is no label: then it is empty. The first [Config.MaxClients] clients
-// have one of their own, the others share "other". A client that is named other is
-// counted there as well. The labels op and reason are the lists of package event,
+// that has authenticated or presented a token of good signature. For a caller that
+// has not, it is empty: a claimed id is never a label. The first [Config.MaxClients]
+// clients have a label of their own, the others share "other". A client whose id is
+// "other" is counted there too. The labels op and reason are the lists of package event,
 // with reason "ok" when nothing was refused. A code that an app made up is "other".
 //
 // # Metrics

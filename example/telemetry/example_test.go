@@ -69,7 +69,7 @@ func Example() {
 	mux.Handle("/v1/orders", auth.Handler(http.NotFoundHandler(), "orders:read"))
 	mux.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})) // on a port that callers cannot reach
 
-	// A client gets a token, and somebody asks the API without one.
+	// A client gets a token, and another caller sends the API none.
 	answer, err := http.PostForm(server.URL+"/token", url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {"reporter"}, "client_secret": {secret},
 	})

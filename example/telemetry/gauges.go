@@ -1,10 +1,15 @@
 package telemetry
 
-// Gauges have one label: the Name of their Sources.
+// Metrics of a Status have one label: the Name of their Sources.
 var gaugeLabels = []string{"name"}
 
 func state(name, unit, help string) definition {
 	return definition{name, gauge, unit, help, gaugeLabels}
+}
+
+// sum is a counter that a Status keeps.
+func sum(name, unit, help string) definition {
+	return definition{name, counter, unit, help, gaugeLabels}
 }
 
 // Gauges of issuer.Status.
@@ -37,8 +42,10 @@ var (
 	keyringSignsUntil     = state("m2m.keyring.signs.until.timestamp", "s", "Until when tokens are signed if the key store cannot be read.")
 )
 
-// Gauges of bearer.Status.
+// Counters and gauges of bearer.Status.
 var (
+	bearerCacheHits          = sum("m2m.bearer.cache.hits", "{request}", "Requests whose token was in the cache of verified tokens.")
+	bearerCacheMisses        = sum("m2m.bearer.cache.misses", "{request}", "Signature checks, also of tokens that were then refused.")
 	bearerKeysFailing        = state("m2m.bearer.keys.failing", "", "1 when the latest token that needed a key did not get one.")
 	bearerRevocationsFailing = state("m2m.bearer.revocations.failing", "", "1 when the latest question whether a token is revoked got no answer.")
 	bearerCachedTokens       = state("m2m.bearer.cached.tokens", "{token}", "Verified tokens in the cache.")
@@ -78,7 +85,7 @@ func ofStatus() []*definition {
 		&issuerRestoring, &issuerRecordFailing, &issuerCachedClients, &issuerRevocations, &issuerLookups, &issuerSlowHashes,
 		&keyringSigning, &keyringRetained, &keyringGeneration, &keyringProblems, &keyringWriteFailing,
 		&keyringNextSigns, &keyringRotationStops, &keyringRead, &keyringPublishedUntil, &keyringSignsUntil,
-		&bearerKeysFailing, &bearerRevocationsFailing, &bearerCachedTokens, &bearerCachedAnswers, &bearerAsking,
+		&bearerCacheHits, &bearerCacheMisses, &bearerKeysFailing, &bearerRevocationsFailing, &bearerCachedTokens, &bearerCachedAnswers, &bearerAsking,
 		&remoteFresh, &remoteFailing, &remoteKeys, &remoteSkipped, &remoteWaiting, &remoteFetched, &remoteExpires, &remoteStaleUntil,
 		&storeReadOnly, &storeWriteFailing, &storeFileMissing, &storeClockOffset, &storeFeedAhead,
 		&storeSchema, &storeRelease, &storeRead, &storeError,

@@ -8,7 +8,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Values of labels that stand for no name of their own.
+// Values of labels that are no names.
 const (
 	ok    = "ok"    // no Reason: it succeeded
 	other = "other" // not in the closed list, or beyond the limit
@@ -22,8 +22,7 @@ type clients struct {
 }
 
 // label is the id of the client that acted, or other for a new one beyond the
-// limit. It is empty when no client authenticated: what a caller claims to be is no
-// label.
+// limit. It is empty when no client authenticated: a claimed id is never a label.
 func (c *clients) label(e *event.Event) string {
 	if e.ClientID == "" || e.Claimed {
 		return ""
@@ -49,7 +48,7 @@ func (c *clients) label(e *event.Event) string {
 var (
 	knownOps = []event.Op{
 		event.OpToken, event.OpRevoke, event.OpIntrospect, event.OpRequest,
-		event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpRemoveSecret, event.OpRevokeClient,
+		event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpAddSecret, event.OpRemoveSecret, event.OpRevokeClient,
 		event.OpRotateKey, event.OpKeyStore, event.OpFetch, event.OpFollow, event.OpRecord, event.OpConfig,
 	}
 	knownReasons = event.Reasons()

@@ -41,7 +41,7 @@ func (l *logger) write(ctx context.Context, e *event.Event) {
 	l.to.LogAttrs(ctx, level, string(e.Op), e.LogValue().Group()...)
 }
 
-// levelOf is debug for what succeeds all day.
+// levelOf returns debug for requests that succeed.
 func levelOf(e *event.Event) slog.Level {
 	switch {
 	case e.Reason != "":

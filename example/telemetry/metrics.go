@@ -6,7 +6,7 @@ import "strings"
 type kind int
 
 const (
-	counter   kind = iota // a sum of events
+	counter   kind = iota // a sum of events, or one that a Status keeps
 	histogram             // a distribution of seconds
 	gauge                 // a value of a Status, read when metrics are collected
 )

@@ -37,7 +37,7 @@ func newOpenTelemetry(meters metric.MeterProvider, read func(sample)) (*toOpenTe
 	gauges := map[*definition]metric.Float64Observable{}
 	var observed []metric.Observable
 	for _, m := range ofStatus() {
-		g, err := meter.Float64ObservableGauge(m.name, metric.WithDescription(m.help), metric.WithUnit(m.unit))
+		g, err := observable(meter, m)
 		gauges[m], observed, failed = g, append(observed, g), append(failed, err)
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, to metric.Observer) error {
@@ -50,6 +50,14 @@ func newOpenTelemetry(meters metric.MeterProvider, read func(sample)) (*toOpenTe
 		return nil, fmt.Errorf("telemetry: OpenTelemetry: %w", err)
 	}
 	return o, nil
+}
+
+// observable makes the instrument of a metric that is read from a Status.
+func observable(meter metric.Meter, m *definition) (metric.Float64Observable, error) {
+	if m.kind == counter {
+		return meter.Float64ObservableCounter(m.name, metric.WithDescription(m.help), metric.WithUnit(m.unit))
+	}
+	return meter.Float64ObservableGauge(m.name, metric.WithDescription(m.help), metric.WithUnit(m.unit))
 }
 
 func (o *toOpenTelemetry) add(ctx context.Context, m *definition, n int, values ...string) {

@@ -61,7 +61,11 @@ func (p *toPrometheus) Collect(to chan<- prometheus.Metric) {
 		vec.Collect(to)
 	}
 	p.read(func(m *definition, name string, value float64) {
-		if point, err := prometheus.NewConstMetric(p.gauges[m], prometheus.GaugeValue, value, name); err == nil {
+		is := prometheus.GaugeValue
+		if m.kind == counter {
+			is = prometheus.CounterValue
+		}
+		if point, err := prometheus.NewConstMetric(p.gauges[m], is, value, name); err == nil {
 			to <- point
 		} else {
 			to <- prometheus.NewInvalidMetric(p.gauges[m], err)

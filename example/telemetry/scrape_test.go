@@ -16,7 +16,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// traffic has callers and operators do what they do, good and bad, and parts fail.
+// traffic sends requests of callers and operators, valid and invalid, and has parts fail.
 func (w *world) traffic() {
 	t := w.t
 	want := func(what string, got, status int) {
@@ -269,6 +269,17 @@ func (w *world) checkOpenTelemetry(t *testing.T, series map[string]float64) {
 				}
 			}
 		case metricdata.Gauge[float64]:
+		case metricdata.Sum[float64]: // of a Status
+			name += "_total"
+			for _, point := range data.DataPoints {
+				same := false
+				for s, value := range series {
+					same = same || base(s) == name && value == point.Value
+				}
+				if !data.IsMonotonic || !same || name == "m2m_bearer_cache_misses_total" && point.Value == 0 {
+					t.Errorf("Prometheus has no %s of %v", name, point.Value)
+				}
+			}
 		default:
 			t.Errorf("%s is a %T", m.Name, data)
 		}

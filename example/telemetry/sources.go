@@ -42,7 +42,7 @@ func (t *Telemetry) Collect(s Sources) error {
 	return nil
 }
 
-// sample takes one value of a gauge.
+// sample takes one value of a Status.
 type sample func(m *definition, name string, value float64)
 
 // read passes on what every Status says.
@@ -114,6 +114,8 @@ func readKeyring(s jwks.KeyringStatus, set func(*definition, float64)) {
 func readBearer(s bearer.Status, set func(*definition, float64)) {
 	set(&bearerKeysFailing, flag(s.Keys != nil))
 	set(&bearerRevocationsFailing, flag(s.Revocations != nil))
+	set(&bearerCacheHits, float64(s.Hits))
+	set(&bearerCacheMisses, float64(s.Misses))
 	set(&bearerCachedTokens, float64(s.Cached))
 	set(&bearerCachedAnswers, float64(s.Answers))
 	set(&bearerAsking, float64(s.Asking))

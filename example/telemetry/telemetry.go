@@ -93,8 +93,8 @@ func New(c Config) (*Telemetry, error) {
 	return t, nil
 }
 
-// expected are the events of the background that can happen. They are counted from
-// 0 on: a rate does not notice the first event of a counter that was not there.
+// expected are the events of the background that can happen. Their counters begin at
+// 0: a rate does not show the first event of a counter that did not exist.
 var expected = map[event.Op][]event.Reason{
 	event.OpRotateKey: {"", event.KeysUnavailable, event.StoreUnavailable},
 	event.OpKeyStore:  {"", event.StoreUnavailable, event.KeysNotWritten, event.ClockOff, event.StateOlder, event.StateForeign, event.KeysExposed},
@@ -154,7 +154,7 @@ func classOf(e *event.Event) *definition {
 			return &operatorActions
 		}
 		return &requests
-	case event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpRemoveSecret, event.OpRevokeClient:
+	case event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpAddSecret, event.OpRemoveSecret, event.OpRevokeClient:
 		return &operatorActions
 	default:
 		return &backgroundEvents

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 	e.Target = "*"
-	asked := r.URL.Query() // and not FormValue, which reads a multipart body, without a bound
+	asked := r.URL.Query() // not FormValue, which reads a multipart body without a bound
 	q := registry.Query{Search: asked.Get("search"), After: asked.Get("after")}
 	if limit := asked.Get("limit"); limit != "" {
 		n, err := strconv.Atoi(limit)
@@ -34,8 +33,8 @@ func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 	return http.StatusOK, map[string]any{"clients": records}, nil
 }
 
-// register adds a client (RFC 7591, section 3.2.1) with a generated secret. It
-// makes up an id where none is given.
+// register adds a client (RFC 7591, section 3.2.1) with a generated secret, or with
+// the one whose hash it is given. It generates an id where none is given.
 func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	var asked record
 	if err := readJSON(r, &asked); err != nil {
@@ -60,6 +59,12 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 		return 0, nil, refused
 	}
 	plain, secret := registry.GenerateSecret()
+	if asked.SecretHash != "" || asked.SecretID != "" {
+		plain = ""
+		if secret, refused = importSecret(asked.SecretID, asked.SecretHash); refused != nil {
+			return 0, nil, refused
+		}
+	}
 	c.Secrets = []registry.Secret{secret}
 	e.Target, e.SecretID = loggable(c.ID), secret.ID
 	c, err := a.manager.Register(r.Context(), c)
@@ -68,12 +73,14 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	}
 	a.sync(r.Context())
 	answer, never := recordOf(c), integer(0)
-	answer.Secret, answer.SecretExpiresAt = plain, &never
+	answer.Secret = plain
+	if plain != "" {
+		answer.SecretExpiresAt = &never
+	}
 	return http.StatusCreated, answer, nil
 }
 
-// newClientID makes up an id: 80 random bits, in characters that need no escaping
-// anywhere.
+// newClientID generates an id of 80 random bits, in characters that need no escaping.
 func newClientID() string {
 	random := make([]byte, 10)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
@@ -102,6 +109,8 @@ func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
 	switch {
 	case asked.Secret != "":
 		return 0, nil, invalidMetadata("client_secret: a PUT does not change it: POST to the client's /secrets generates another")
+	case asked.SecretHash != "" || asked.SecretID != "":
+		return 0, nil, invalidMetadata("client_secret_hash: a PUT does not change secrets: POST it to the client's /secrets/add")
 	case asked.SecretExpiresAt != nil:
 		return 0, nil, invalidMetadata("client_secret_expires_at: a PUT does not change it")
 	}
@@ -140,72 +149,6 @@ func (a *API) remove(r *http.Request, _ *Event) (int, any, error) {
 	return http.StatusOK, struct{}{}, nil
 }
 
-// rotate generates a secret. The others end after overlap seconds, by default
-// after one day. With revoke they end now, and the client's tokens are revoked.
-func (a *API) rotate(r *http.Request, e *Event) (int, any, error) {
-	asked := struct {
-		Label   string   `json:"label"`
-		Overlap *integer `json:"overlap"`
-		Revoke  bool     `json:"revoke"`
-	}{}
-	if err := readJSON(r, &asked); err != nil {
-		return 0, nil, err
-	}
-	overlap := 24 * time.Hour
-	if asked.Overlap != nil {
-		if *asked.Overlap < 0 || *asked.Overlap > maxSeconds {
-			return 0, nil, malformed("overlap is not a number of seconds up to a year")
-		}
-		overlap = time.Duration(*asked.Overlap) * time.Second
-	} else if asked.Revoke {
-		overlap = 0
-	}
-	rotation := registry.Rotation{Overlap: overlap, Label: asked.Label, Revoke: asked.Revoke}
-	if asked.Revoke && overlap != 0 {
-		return 0, nil, malformed("overlap is not 0: secrets whose tokens are revoked end at once")
-	}
-	if err := rotation.Validate(); err != nil {
-		return 0, nil, err
-	}
-	id := r.PathValue("id")
-	plain, err := a.manager.RotateSecret(r.Context(), id, rotation)
-	if err != nil {
-		return 0, nil, err
-	}
-	a.sync(r.Context())
-	e.SecretID, _ = registry.SecretID(plain)
-	return http.StatusCreated, map[string]any{"client_id": id, "secret_id": e.SecretID, "client_secret": plain, "client_secret_expires_at": 0}, nil
-}
-
-// removeSecret removes a secret. With the parameter revoke=true the tokens that
-// the client got with it are revoked.
-func (a *API) removeSecret(r *http.Request, e *Event) (int, any, error) {
-	id, secret := secretOf(r, e)
-	if err := readNothing(r); err != nil {
-		return 0, nil, err
-	}
-	var revoke bool
-	switch r.URL.Query().Get("revoke") {
-	case "", "false":
-	case "true":
-		revoke = true
-	default:
-		return 0, nil, malformed("revoke is not true or false")
-	}
-	if err := a.manager.RemoveSecret(r.Context(), id, secret, revoke); err != nil {
-		return 0, nil, err
-	}
-	a.sync(r.Context())
-	return http.StatusOK, struct{}{}, nil
-}
-
-// secretOf returns the client and the secret that a path names.
-func secretOf(r *http.Request, e *Event) (id, secret string) {
-	id, secret = r.PathValue("id"), r.PathValue("secret")
-	e.SecretID = loggable(secret)
-	return id, secret
-}
-
 // revokeClient revokes every token that the client has been granted so far.
 func (a *API) revokeClient(r *http.Request, _ *Event) (int, any, error) {
 	id := r.PathValue("id")
@@ -218,8 +161,8 @@ func (a *API) revokeClient(r *http.Request, _ *Event) (int, any, error) {
 	return http.StatusOK, struct{}{}, a.issuer.RevokeClient(r.Context(), id)
 }
 
-// revokeSecret revokes every token that the client has got with a secret that it
-// has. That one stays valid.
+// revokeSecret revokes every token that the client has got with a secret. The secret
+// stays valid.
 func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
 	id, secret := secretOf(r, e)
 	if err := readNothing(r); err != nil {
@@ -230,7 +173,7 @@ func (a *API) revokeSecret(r *http.Request, e *Event) (int, any, error) {
 		return 0, nil, err
 	}
 	if !slices.ContainsFunc(c.Secrets, func(s registry.Secret) bool { return s.ID == secret }) {
-		return 0, nil, registry.ErrNotFound // a typing error must not pass for a revocation
+		return 0, nil, registry.ErrNotFound // a mistyped id must not look like a revocation
 	}
 	return http.StatusOK, struct{}{}, a.issuer.RevokeSecret(r.Context(), id, secret)
 }

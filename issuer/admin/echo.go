@@ -10,9 +10,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Mount adds the API to a group of an Echo app, under /clients. The group's guard is
-// all that protects it. actor returns who makes the request, for Event.ClientID; nil
-// stands for Config.Actor:
+// Mount adds the API to a group of an Echo app: /clients, the paths below it, and
+// /openapi.json. The group's guard is all that protects it. actor returns the caller for
+// Event.ClientID; nil uses Config.Actor:
 //
 //	api.Mount(e.Group("/admin", auth.Require("clients:admin")), func(c echo.Context) string {
 //		return bearer.TokenFrom(c).ClientID
@@ -25,17 +25,18 @@ func (a *API) Mount(g *echo.Group, actor func(c echo.Context) string) {
 		}
 		return a.serve(c, path)
 	}
-	one := func(c echo.Context) error { return serve(c, "/clients") }
-	all := func(c echo.Context) error { return serve(c, "/clients/"+c.Param("*")) }
-	g.Any("/clients", one)
-	g.Any("/clients/*", all)
-	// Any is not all methods.
-	g.RouteNotFound("/clients", unknownMethod(a, one))
-	g.RouteNotFound("/clients/*", unknownMethod(a, all))
+	for path, handler := range map[string]echo.HandlerFunc{
+		"/openapi.json": func(c echo.Context) error { return serve(c, "/openapi.json") },
+		"/clients":      func(c echo.Context) error { return serve(c, "/clients") },
+		"/clients/*":    func(c echo.Context) error { return serve(c, "/clients/"+c.Param("*")) },
+	} {
+		g.Any(path, handler)
+		g.RouteNotFound(path, unknownMethod(a, handler)) // Any is not all methods
+	}
 }
 
 // unknownMethod serves a request with a method that no route takes: it answers 405 or
-// 404 and does nothing, as a guard may let through what no route is for.
+// 404 and does nothing. Guards may let such requests through.
 func unknownMethod(a *API, serve echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if method := c.Request().Method; a != nil && slices.ContainsFunc(a.routes, func(t route) bool { return t.serves(method) }) {

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +14,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
-	"github.com/echo-m2m/m2m/issuer/sqlite"
+	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
 )
 
@@ -33,12 +34,11 @@ func ExampleAPI_Mount() {
 		return
 	}
 	defer keys.Close()
-	store, err := sqlite.Open(ctx, filepath.Join(dir, "issuer.db"))
+	store, err := registry.NewMemory() // sqlite.Open and sqlstore.Open return a Manager too
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer store.Close()
 	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: store})
 	if err != nil {
 		fmt.Println(err)
@@ -79,6 +79,20 @@ func ExampleAPI_Mount() {
 	// 401
 	// admin.register of reports by alice
 	// 201
+}
+
+// The OpenAPI document, for a generator of clients or a page of documentation.
+func ExampleOpenAPI() {
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]any
+	}
+	if err := json.Unmarshal(admin.OpenAPI(), &doc); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(doc.OpenAPI, len(doc.Paths), doc.Paths["/clients"]["post"] != nil)
+	// Output: 3.1.0 9 true
 }
 
 // Clients of a file, in the form of the API.

@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// A client that knows what is coming floods POST /revoke with its own tokens and
-// keeps others. The operator's call is quick all the same, and when it has returned
-// none of those that the client kept, or gets, is good.
+// A hostile client floods POST /revoke with some of its tokens and keeps the rest. The
+// operator's call is still quick, and after it every token of the client is revoked.
 func TestDeleteUnderFlood(t *testing.T) {
 	for name, call := range map[string]struct {
 		method, path, body string

@@ -80,9 +80,8 @@ func checkQuery(r *http.Request, known []string) error {
 	return nil
 }
 
-// unmarshal reads one JSON object into a struct of ours. At every level, members that
-// are repeated or that the struct does not have are refused, as are names that
-// encoding/json would take for another.
+// unmarshal reads one JSON object into a struct of this package. At every level, repeated
+// and unknown members are refused. Names are compared exactly, unlike in encoding/json.
 func unmarshal(doc []byte, v any) error {
 	if _, err := object(doc); err != nil {
 		return err
@@ -107,8 +106,11 @@ func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-// exact checks the names of members against those of the type, deeply, and that
-// integers are whole numbers.
+// errNullElement is about a null that encoding/json would take for an empty text.
+var errNullElement = errors.New("it holds null: leave that out")
+
+// exact checks the names of members against those of the type, at every level. It also
+// checks that integers are whole numbers, and that lists and maps hold no null.
 func exact(value []byte, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -123,6 +125,9 @@ func exact(value []byte, t reflect.Type) error {
 			return errors.New(plain(err))
 		}
 		for _, element := range elements {
+			if string(element) == "null" {
+				return errNullElement
+			}
 			if err := exact(element, t.Elem()); err != nil {
 				return err
 			}
@@ -136,8 +141,16 @@ func exact(value []byte, t reflect.Type) error {
 		return nil
 	}
 	members, err := object(value)
-	if err != nil || t.Kind() == reflect.Map {
+	if err != nil {
 		return err
+	}
+	if t.Kind() == reflect.Map {
+		for name, member := range members {
+			if string(member) == "null" {
+				return fmt.Errorf("%.64q: %w", name, errNullElement)
+			}
+		}
+		return nil
 	}
 	fields := fieldsOf(t)
 	for name, member := range members {

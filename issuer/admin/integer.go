@@ -7,7 +7,7 @@ import (
 )
 
 // integer is a whole number. It is read in every spelling of a JSON number (RFC 8259,
-// section 6): 300, 300.0 and 3e2 are one. encoding/json takes only the first.
+// section 6): 300, 300.0 and 3e2 are equal. encoding/json takes only the first.
 type integer int64
 
 var errNotWhole = errors.New("it must be a whole number")

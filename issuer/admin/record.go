@@ -14,13 +14,14 @@ import (
 
 // Record is a client and a secret for it, as [ReadRecords] reads them.
 type Record struct {
-	Client registry.Client // without secrets
-	Secret string          // to be hashed by registry.HashSecret; empty for none
+	Client registry.Client // its only secret is that of client_secret_hash, if any
+	Secret string          // client_secret, to be hashed by registry.HashSecret; empty for none
 }
 
-// ReadRecords reads a JSON array of clients in the form of this API. Each may have
-// a client_secret: any that registry.HashSecret takes. Members that are unknown or
-// repeated are refused, as are two clients of one id.
+// ReadRecords reads a JSON array of clients in the form of this API. Each may have a
+// client_secret, which is any that registry.HashSecret takes, or a client_secret_hash,
+// which is any that registry.ImportSecret takes. Unknown and repeated members are
+// refused, and so are two clients with the same id.
 //
 // Ignored: version, client_id_issued_at and client_secret_expires_at. A secret from
 // a file does not expire.
@@ -63,9 +64,19 @@ func readRecord(doc []byte) (Record, error) {
 	if r.Secret != "" && !registry.ValidSecret(r.Secret) {
 		return Record{}, errors.New("client_secret: write 1 to 1024 characters of printable ASCII")
 	}
+	if r.Secret != "" && r.SecretHash != "" {
+		return Record{}, errors.New("client_secret and client_secret_hash are both set: write one of them")
+	}
 	c, refused := r.client()
 	if refused != nil {
 		return Record{}, errors.New(refused.description)
+	}
+	if r.SecretHash != "" || r.SecretID != "" {
+		secret, refused := importSecret(r.SecretID, r.SecretHash)
+		if refused != nil {
+			return Record{}, errors.New(refused.description)
+		}
+		c.Secrets = []registry.Secret{secret}
 	}
 	c.Version = 0
 	return Record{c, r.Secret}, nil
@@ -74,9 +85,13 @@ func readRecord(doc []byte) (Record, error) {
 // record is a client as the API shows it: the names of RFC 7591, section 2 where
 // it has one, and never the hash of a secret.
 type record struct {
-	ID       string  `json:"client_id"`
-	Secret   string  `json:"client_secret,omitempty"` // at registration, once
-	IssuedAt integer `json:"client_id_issued_at,omitempty"`
+	ID     string `json:"client_id"`
+	Secret string `json:"client_secret,omitempty"` // at registration, once
+	// SecretHash is the hash of a secret to import, and SecretID is its id, generated if
+	// it is left out. No answer shows them here.
+	SecretHash string  `json:"client_secret_hash,omitempty"`
+	SecretID   string  `json:"secret_id,omitempty"`
+	IssuedAt   integer `json:"client_id_issued_at,omitempty"`
 	// SecretExpiresAt is 0 for never, and required where there is a secret.
 	SecretExpiresAt *integer          `json:"client_secret_expires_at,omitempty"`
 	Name            string            `json:"client_name,omitempty"`
@@ -93,8 +108,8 @@ type record struct {
 	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
 
-// expires reports whether the record asks for a secret that expires. None does
-// here, and one that goes on for ever in silence is not what was asked for.
+// expires reports whether the record asks for a secret that expires. It is refused: the
+// secrets of records do not expire.
 func (r record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
 
 const secretsNeverExpire = "client_secret_expires_at: write 0, for never, or leave it out"
@@ -164,13 +179,13 @@ func (r record) unchanged(stored record) *refusal {
 	return nil
 }
 
-// same compares all but when the secret was used.
+// same compares everything but the last use.
 func (s secretRecord) same(other secretRecord) bool {
 	return s.ID == other.ID && s.Label == other.Label && s.Generated == other.Generated &&
 		s.CreatedAt.Equal(other.CreatedAt) && s.ExpiresAt.Equal(other.ExpiresAt)
 }
 
-// maxText is how long a text in a URL may be: what a store takes.
+// maxText is the longest text in a URL in bytes, as in a store.
 const maxText = 1024
 
 func isText(s string) bool {

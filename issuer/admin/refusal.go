@@ -11,8 +11,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// refusal is an error answer in the form of RFC 6749, section 5.2. Its caller may
-// change clients, so it says what is wrong.
+// refusal is an error answer in the form of RFC 6749, section 5.2. The caller is an
+// operator, so it says what is wrong.
 type refusal struct {
 	status            int
 	code, description string
@@ -59,11 +59,11 @@ var members = map[string]string{
 	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
 	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Version": "version",
 	"Client.Secrets": "client_secret", "Secret": "client_secret",
-	"Rotation.Overlap": "overlap", "Rotation.Label": "label", "Rotation.Revoke": "revoke", "Secret.Label": "label",
+	"Rotation.Overlap": "overlap", "Rotation.Label": "label", "Rotation.Revoke": "revoke", "Secret.Label": "label", "Secret.Hash": "client_secret_hash", "Secret.ID": "secret_id",
 	"Query.Search": "search", "Query.After": "after", "Query.Limit": "limit",
 }
 
-// invalidField is the answer to what the store refuses for good. It names the
+// invalidField is the answer to a record that the store would never take. It names the
 // member.
 func invalidField(e *registry.InvalidError) *refusal {
 	field, _, _ := strings.Cut(e.Field, "[") // such as Client.Metadata["a"]
@@ -73,7 +73,9 @@ func invalidField(e *registry.InvalidError) *refusal {
 	}
 	problem := e.Problem
 	for goName, member := range members {
-		problem = strings.ReplaceAll(problem, goName, member)
+		if strings.Contains(goName, ".") { // not the word Secret
+			problem = strings.ReplaceAll(problem, goName, member)
+		}
 	}
 	answer := invalidMetadata(name + ": " + problem)
 	if !strings.HasPrefix(field, "Client") {
@@ -83,8 +85,7 @@ func invalidField(e *registry.InvalidError) *refusal {
 	return answer
 }
 
-// refusalOf returns the answer to an error. One that is not known is the
-// store's.
+// refusalOf returns the answer to an error. An unknown one is a failure of the store.
 func refusalOf(err error) *refusal {
 	var known *refusal
 	var invalid *registry.InvalidError
@@ -99,7 +100,7 @@ func refusalOf(err error) *refusal {
 	case errors.Is(err, registry.ErrNotFound):
 		return &refusal{http.StatusNotFound, "not_found", "there is no such client or secret", event.NotFound, err}
 	case errors.Is(err, registry.ErrConflict):
-		return &refusal{http.StatusConflict, "conflict", "the client_id is taken, or the client was changed since this version was read", event.Conflict, err}
+		return &refusal{http.StatusConflict, "conflict", "the client_id or secret_id is taken, or the client was changed since this version was read", event.Conflict, err}
 	}
 	return &refusal{http.StatusServiceUnavailable, "temporarily_unavailable", "try again in a moment", event.StoreUnavailable, err}
 }

@@ -3,20 +3,16 @@ package admin_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
 	"github.com/echo-m2m/m2m/issuer/registry"
-	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
@@ -119,7 +115,7 @@ func TestAdminRevokesNot(t *testing.T) {
 }
 
 // A page of another origin cannot use a credential that browsers send by
-// themselves; a bearer token is none.
+// themselves. A bearer token is not such a credential.
 func TestAdminOrigin(t *testing.T) {
 	o := newOffice(t)
 	const base = "/clients-of/us/clients"
@@ -263,26 +259,4 @@ func TestAdminTimeout(t *testing.T) {
 			})
 		}
 	}
-}
-
-func newAPI(t *testing.T, manager registry.Manager, observe func(admin.Event)) *admin.API {
-	t.Helper()
-	keys, err := jwks.Open(t.Context(), jwks.File(filepath.Join(t.TempDir(), "keys.json")), jwks.Policy{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	iss, err := issuer.New(issuer.Config{Issuer: "https://auth.example.com", Keys: keys, Store: manager})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(iss.Close(), keys.Close()); err != nil {
-			t.Error(err)
-		}
-	})
-	api, err := admin.New(admin.Config{Issuer: iss, Manager: manager, Observe: func(_ context.Context, e admin.Event) { observe(e) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return api
 }

@@ -9,18 +9,17 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// route is an action at a method and a path. ServeMux would answer in text what it
-// does not know, and redirect to paths outside the group or prefix that it knows
-// nothing of.
+// route is an action at a method and a path. ServeMux is not used: it answers unknown
+// paths in text, and redirects to paths outside the group or prefix.
 type route struct {
 	method string
 	path   []string // segments; one in braces is a value
-	op     event.Op
+	op     event.Op // of its event; "" for none
 	query  []string // the parameters that it takes
 	do     action
 }
 
-// match returns the values of a path, as it was escaped; false when it is another's.
+// match returns the values in an escaped path; false if the path is another.
 func (t route) match(segments []string) (values map[string]string, ok bool) {
 	if len(segments) != len(t.path) {
 		return nil, false
@@ -43,13 +42,13 @@ func (t route) match(segments []string) (values map[string]string, ok bool) {
 }
 
 // serves reports whether the route takes the method. HEAD is GET without the body,
-// which net/http sees to.
+// which net/http leaves out.
 func (t route) serves(method string) bool {
 	return t.method == method || t.method == http.MethodGet && method == http.MethodHead
 }
 
-// find returns the route of a request, having set the values of its path. If there
-// is none, it returns the methods of the path, none for an unknown one.
+// find returns the route of a request and sets the values of its path. Without a route
+// it returns the methods that the path has.
 func (a *API) find(r *http.Request) (found route, allow []string, ok bool) {
 	segments := strings.Split(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 	for _, t := range a.routes {
@@ -73,7 +72,7 @@ func (a *API) find(r *http.Request) (found route, allow []string, ok bool) {
 	return route{}, slices.Compact(allow), false
 }
 
-// noRoute answers what has no route: 405 for a path that has others, else 404.
+// noRoute answers a request without a route: 405 if the path has methods, else 404.
 func noRoute(w http.ResponseWriter, allow []string) {
 	if len(allow) == 0 {
 		(&refusal{status: http.StatusNotFound, code: "not_found", description: "there is no such path", reason: event.NotFound}).write(w)

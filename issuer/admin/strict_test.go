@@ -117,7 +117,7 @@ func TestPutWhatGetGave(t *testing.T) {
 	}
 }
 
-// Unknown paths and methods are answered in JSON, with Allow, and redirect nobody.
+// Unknown paths and methods are answered in JSON, with Allow and without a redirect.
 func TestOwn404And405(t *testing.T) {
 	o := newOffice(t)
 	o.do("POST", "/console/clients", `{"client_id":"rt","audiences":["https://api.example.com"]}`, 201)

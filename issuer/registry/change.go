@@ -49,25 +49,24 @@ func (k Kind) Lifetime() time.Duration {
 	return 0
 }
 
-// Change is an entry of the feed that all replicas follow.
+// Change is an entry in the feed that all replicas follow.
 type Change struct {
-	Sequence int64 // its place in the feed, from 1; set by the store
+	Sequence int64 // its position in the feed, from 1; set by the store
 	Kind     Kind  // what it means; required
 
-	// TokenID is the jti of a revoked token: of TokenRevoked alone, at most 512
-	// bytes.
+	// TokenID is the jti of a revoked token, at most 512 bytes; for TokenRevoked only.
 	TokenID string
 
 	// ClientID is the client that the change is about, at most 512 bytes.
 	// TokenRevoked may leave it empty, AllCutOff must.
 	ClientID string
 
-	// SecretID is the secret whose tokens are revoked: of SecretCutOff alone, at
-	// most 1024 bytes.
+	// SecretID is the secret whose tokens are revoked, at most 1024 bytes; for
+	// SecretCutOff only.
 	SecretID string
 
-	// ExpiresAt is when a revoked token has expired: required for TokenRevoked. Of
-	// other kinds the store sets it, to [Kind.Lifetime] after its own clock.
+	// ExpiresAt is when a revoked token expires; required for TokenRevoked. For other
+	// kinds the store sets it to [Kind.Lifetime] after its own clock.
 	ExpiresAt time.Time
 }
 
@@ -76,10 +75,10 @@ type Page struct {
 	// Changes are in order of their sequences.
 	Changes []Change
 
-	// End is the sequence of the last change ever written, expired ones included;
-	// 0 for a new store. An End below since means that the feed was set back, by a
-	// restored backup or a failover that lost commits: the caller then reads it
-	// from 0 again, and keeps what it knows.
+	// End is the sequence of the last change ever written, expired or not; 0 for a
+	// new store. An End below since means that the feed was set back, by a restored
+	// backup or a failover that lost commits. The caller then reads it from 0 and
+	// keeps what it knows.
 	End int64
 
 	// More reports whether changes follow these. It is false on an empty page.
@@ -96,8 +95,7 @@ const (
 	MaxTokenLifetime = 90 * 24 * time.Hour
 
 	// CutOffLifetime is how long a cut-off stays in the feed: longer than any token
-	// lives that it is about, with the time that a replica may lag behind the feed
-	// and the difference of clocks.
+	// that it revokes is valid, plus the lag of a replica and the difference of clocks.
 	CutOffLifetime = MaxTokenLifetime + 2*24*time.Hour
 
 	// TokenGrace is how long a store keeps a TokenRevoked after its ExpiresAt.
@@ -107,8 +105,7 @@ const (
 	changedLifetime = time.Hour
 )
 
-// CutOff returns the change that revokes every token that the client has been
-// granted so far.
+// CutOff returns the change that revokes every token granted to the client so far.
 func CutOff(clientID string) Change { return Change{Kind: ClientCutOff, ClientID: clientID} }
 
 // The longest ids of a change.
@@ -128,15 +125,15 @@ func (c *Change) Validate() error {
 	case c.Kind == TokenRevoked && c.TokenID == "":
 		return invalid("Change.TokenID", "is missing: write the jti of the revoked token")
 	case c.Kind != TokenRevoked && c.TokenID != "":
-		return invalid("Change.TokenID", "is of %v alone", TokenRevoked)
+		return invalid("Change.TokenID", "is for %v only", TokenRevoked)
 	case c.Kind == AllCutOff && c.ClientID != "":
-		return invalid("Change.ClientID", "is not of %v", AllCutOff)
+		return invalid("Change.ClientID", "is not for %v: leave it empty", AllCutOff)
 	case c.Kind != TokenRevoked && c.Kind != AllCutOff && c.ClientID == "":
 		return invalid("Change.ClientID", "is missing: write the id of the client")
 	case c.Kind == SecretCutOff && c.SecretID == "":
 		return invalid("Change.SecretID", "is missing: write the id of the secret")
 	case c.Kind != SecretCutOff && c.SecretID != "":
-		return invalid("Change.SecretID", "is of %v alone", SecretCutOff)
+		return invalid("Change.SecretID", "is for %v only", SecretCutOff)
 	case c.Kind == TokenRevoked && c.ExpiresAt.IsZero():
 		return invalid("Change.ExpiresAt", "is zero: write when the revoked token expires")
 	case !isText(c.TokenID, maxChangeID):

@@ -48,7 +48,7 @@ func TestChangeValidate(t *testing.T) {
 	}
 }
 
-// A cut-off outlives the tokens it is about.
+// A cut-off stays in the feed longer than the tokens that it revokes are valid.
 func TestKindLifetime(t *testing.T) {
 	for kind := range ClientChanged + 2 {
 		switch got := kind.Lifetime(); kind {

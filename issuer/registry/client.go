@@ -16,15 +16,15 @@ const (
 // where it has one.
 type Client struct {
 	// ID is the client id: 1 to 256 characters of printable ASCII, but not "." or
-	// "..". It becomes the token's sub, so it must not equal the id of a user in an app that
-	// takes both kinds of token; keeping them apart is the app's to do.
+	// "..". It becomes the token's sub. An app that also accepts users' tokens must make
+	// sure that no client has the id of a user.
 	ID string `json:"client_id"`
 
 	Name     string `json:"client_name,omitempty"`
 	Disabled bool   `json:"disabled,omitempty"` // gets no tokens
 
-	// Secrets are the secrets in force, several during a rotation. At most one
-	// is imported: of more, the last counts.
+	// Secrets are the valid secrets, several during a rotation. At most one is
+	// imported; of several imported ones the last counts.
 	Secrets []Secret `json:"secrets,omitempty"`
 
 	// AuthMethod is the only way the client may authenticate:
@@ -36,29 +36,29 @@ type Client struct {
 
 	// Audiences are the APIs the client may get tokens for: printable, without
 	// white space, at most 1024 bytes each. Write absolute URIs, so that the client
-	// can name them in resource (RFC 8707); names such as "orders-api" are common
-	// elsewhere and so not refused. At least one, or the client gets no token.
+	// can name them in resource (RFC 8707). Names such as "orders-api" are accepted,
+	// because other issuers use them. Without an audience the client gets no token.
 	Audiences []string `json:"audiences,omitempty"`
 
-	// DefaultAudience is the one meant by a request that names none. Default:
-	// the only element of Audiences; with several, such a request is refused.
+	// DefaultAudience is for requests that name no audience. Default: the only
+	// element of Audiences. With several, such a request is refused.
 	DefaultAudience string `json:"default_audience,omitempty"`
 
-	// TokenTTL is the lifetime of the client's tokens, in whole seconds, cut to
-	// Config.MaxTokenTTL. Default Config.TokenTTL.
+	// TokenTTL is the lifetime of the client's tokens, in whole seconds, at most
+	// Config.MaxTokenTTL. Default: Config.TokenTTL.
 	TokenTTL time.Duration `json:"token_ttl,omitempty"`
 
 	// Introspects are the audiences whose tokens the client may introspect
 	// (RFC 7662), beside those that have its ID as audience; "*" stands for all.
 	Introspects []string `json:"introspects,omitempty"`
 
-	// Metadata is the app's own, such as a tenant: at most 32 entries, with keys
+	// Metadata belongs to the app, such as a tenant: at most 32 entries, with keys
 	// of 1 to 64 bytes and values of at most 512, all UTF-8 without NUL. The issuer
-	// passes it to Config.Claims in Grant.Client, and reads nothing into it.
+	// passes it to Config.Claims in Grant.Client and does not use it.
 	Metadata map[string]string `json:"metadata,omitempty"`
 
-	// Version counts the changes of the record. A store that keeps clients sets
-	// it, and the times, and takes a change only of the version it has.
+	// Version counts the changes of the record. The store sets it, and the times. It
+	// accepts an update only of the current version.
 	Version   int64     `json:"version,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	UpdatedAt time.Time `json:"updated_at,omitzero"`
@@ -79,8 +79,8 @@ func (c *Client) Clone() *Client {
 }
 
 // ValidID reports whether id can be a client id: 1 to 256 characters of printable
-// ASCII (VSCHAR of RFC 6749, appendix A), but not "." or "..", which the path of no
-// URL can name.
+// ASCII (VSCHAR of RFC 6749, appendix A), but not "." or "..", which no path of a URL
+// can contain.
 func ValidID(id string) bool { return isVSChar(id, maxID) && !isDots(id) }
 
 // isDots reports whether s is a dot segment, which is removed from a path, also when it

@@ -72,7 +72,7 @@ func metadata(n, key, value int) map[string]string {
 	return m
 }
 
-// A copy shares nothing.
+// A clone shares nothing with the client.
 func TestClone(t *testing.T) {
 	c := app()
 	c.Metadata, c.Introspects = map[string]string{"tenant": "a"}, []string{"b"}

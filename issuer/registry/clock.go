@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// MaxClockSkew is how far the clock of a replica may be off the store's, see
-// [Page].Now. Beyond that the replica's clock is wrong: a store refuses its writes
-// with [ErrClockSkew].
+// MaxClockSkew is how much the clock of a replica may differ from the store's; see
+// [Page].Now. With a greater difference a store refuses the replica's writes with
+// [ErrClockSkew].
 const MaxClockSkew = time.Minute
 
-// ErrClockSkew is the answer of a [Store] or [Manager] that refuses a write, because
-// this machine's clock is off the store's by more than [MaxClockSkew]. Writes that
-// only take access away are not refused: revocations, cut-offs, disabling, deleting,
+// ErrClockSkew is returned by a [Store] or [Manager] that refuses a write because this
+// machine's clock differs from the store's by more than [MaxClockSkew]. Writes that
+// only take access away are accepted: revocations, cut-offs, disabling, deleting,
 // removing a secret, rotating with Revoke.
 var ErrClockSkew = errors.New("registry: this machine's clock is off the store's by more than a minute")
 

@@ -6,10 +6,12 @@ import (
 	"fmt"
 )
 
-// Ensure registers the client with a generated secret, and returns that secret,
-// to be shown to its owner once. It returns "" when there is a client with the id
-// already, which it leaves as it is. Replicas may call it at the same time: one
-// gets the secret.
+// Ensure registers the client with a generated secret and returns that secret. Show
+// it to the client's owner once. When a client with the id exists, Ensure leaves it as it
+// is and returns "". Call it at each start. Of replicas that call it at the same time,
+// one gets the secret.
+//
+// Not checked: that an existing client equals c. [Manager].Update changes it.
 func Ensure(ctx context.Context, m Manager, c Client) (secret string, err error) {
 	switch {
 	case m == nil:

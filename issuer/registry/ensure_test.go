@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// The first call registers the client and tells its secret; the others change
-// nothing.
+// The first call registers the client and returns its secret. Later calls change nothing.
 func TestEnsure(t *testing.T) {
 	m := newStore(t)
 	c := app()
@@ -31,7 +30,7 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// Of replicas that start together one is told the secret.
+// Of replicas that start together one gets the secret.
 func TestEnsureByFifty(t *testing.T) {
 	m := newStore(t)
 	var mu sync.Mutex
@@ -57,7 +56,7 @@ func TestEnsureByFifty(t *testing.T) {
 	}
 }
 
-// broken is a Manager that answers with an error.
+// broken is a Manager whose methods fail.
 type broken struct {
 	*Memory
 	client, register error

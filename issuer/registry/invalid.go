@@ -5,9 +5,8 @@ import (
 	"fmt"
 )
 
-// ErrInvalid is what [errors.Is] finds in every error that says what is wrong with
-// an argument: the caller has to change it, and trying again does not help. The
-// field is in an [*InvalidError].
+// ErrInvalid is what [errors.Is] finds in every error about an invalid argument. A
+// retry does not help. [errors.As] finds the field in an [*InvalidError].
 var ErrInvalid = errors.New("registry: invalid")
 
 // InvalidError says which field of an argument is wrong, and what to write.

@@ -30,8 +30,7 @@ func newStore(tb testing.TB, clients ...Client) *Memory {
 	return store
 }
 
-// hard are ids and secrets whose characters mean something elsewhere; the last is
-// all of printable ASCII.
+// hard returns ids and secrets with special characters. The last has all printable ASCII.
 func hard() []string {
 	all := make([]byte, 0, 95)
 	for c := byte(' '); c <= '~'; c++ {
@@ -43,8 +42,8 @@ func hard() []string {
 	}
 }
 
-// slowHashesIn counts the argon2id hashes of the default cost that f takes: each
-// allocates its 19 MiB, and nothing else here comes near.
+// slowHashesIn counts the argon2id hashes of the default cost that f computes. Each
+// allocates 19 MiB, and nothing else here allocates as much.
 func slowHashesIn(f func()) int {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

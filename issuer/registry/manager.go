@@ -7,21 +7,20 @@ import (
 
 // Manager is a [Store] whose clients can be managed, such as [Memory] and the
 // store of package sqlstore. Every method that changes a client writes a change
-// to the feed in the same step, so issuers follow within 2 s, also the issuer of the
-// same process. Until then a new secret may be refused and an old one taken. Where it
-// must count at once, have the issuer read the feed:
+// to the feed in the same step. Issuers follow within 2 s, including that of the same
+// process. Until then a new secret may be refused and an old one accepted. When it must
+// count at once, make the issuer read the feed:
 //
 //	secret, err := store.RotateSecret(ctx, "reports", registry.Rotation{Revoke: true})
 //	if err == nil {
 //		err = iss.Sync(ctx) // this process; other replicas follow within 2 s
 //	}
 //
-// Package issuer/admin does that. Clients that are returned are the caller's to
-// change.
+// Package issuer/admin does that. The caller may change the clients that it gets.
 //
-// An argument that is not valid is refused with an error that is [ErrInvalid] and
-// holds an [*InvalidError]. Every other error than that, [ErrNotFound],
-// [ErrConflict] and [ErrClockSkew] means that the store cannot do it now.
+// An invalid argument is refused with an error that is [ErrInvalid] and holds an
+// [*InvalidError]. Every error that is neither that nor [ErrNotFound], [ErrConflict] or
+// [ErrClockSkew] means that the store cannot do it now.
 type Manager interface {
 	Store
 
@@ -45,12 +44,12 @@ type Manager interface {
 
 	// AddSecret adds a secret to a client, and sets its CreatedAt. The error is
 	// [ErrNotFound] when there is no such client, and [ErrConflict] when it has a
-	// secret with that ID. Secrets have no part in Client.Version.
+	// secret with that ID. Changes of secrets do not change Client.Version.
 	AddSecret(ctx context.Context, clientID string, secret Secret) error
 
-	// RotateSecret generates a secret and returns it, to be shown once. What becomes
-	// of the others, and of the tokens granted for them, is in [Rotation]. The error
-	// is [ErrNotFound] when there is no such client.
+	// RotateSecret generates a secret and returns it, to be shown once. [Rotation]
+	// says what happens to the other secrets and to the tokens granted for them. The
+	// error is [ErrNotFound] when there is no such client.
 	RotateSecret(ctx context.Context, clientID string, r Rotation) (plain string, err error)
 
 	// RemoveSecret removes a secret at once. With revoke the tokens that the client
@@ -62,14 +61,14 @@ type Manager interface {
 }
 
 // Rotation says how [Manager].RotateSecret replaces the secrets of a client. The
-// zero value takes the others away at once, and revokes nothing. Issuers follow
-// within 2 s; Sync of an issuer makes its process do so now.
+// zero value removes the other secrets at once and revokes no token. Issuers follow
+// within 2 s, or at once after Sync of the issuer.
 type Rotation struct {
-	// Overlap is how long the others stay in force, if they do not expire sooner;
-	// 0 removes them at once.
+	// Overlap is how long the other secrets stay valid, unless they expire sooner. 0
+	// removes them at once.
 	Overlap time.Duration
 
-	// Label is the new secret's.
+	// Label is the label of the new secret.
 	Label string
 
 	// Revoke also revokes the tokens that the client got so far: the change in the
@@ -93,12 +92,12 @@ func (r Rotation) Validate() error {
 
 // Query selects a page of clients.
 type Query struct {
-	Search string // a part of the id or the name, upper and lower case alike; empty for all
+	Search string // a part of the id or the name, without regard to case; empty for all
 	After  string // the last id of the page before
 	Limit  int    // default 50, at most 500
 }
 
-// Size returns the limit that is in force.
+// Size returns Limit with its default and its maximum applied.
 func (q Query) Size() int {
 	if q.Limit <= 0 {
 		return 50

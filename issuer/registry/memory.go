@@ -9,11 +9,11 @@ import (
 )
 
 // Memory is a [Manager] that keeps everything in memory, for tests and for
-// programs whose clients are configuration. All of it ends with the process:
-// revocations and replay records too. The zero value is an empty store.
+// programs whose clients are configuration. Everything is lost when the process ends,
+// revocations and replay records included. The zero value is an empty store.
 //
-// A clock that jumps drops nothing for a day; see package sqlite, which has the same
-// rule.
+// After the wall clock has jumped, nothing is dropped for a day, as on SQLite; see
+// package sqlstore, "Clocks".
 type Memory struct {
 	mu       sync.Mutex
 	clients  map[string]*Client
@@ -30,8 +30,7 @@ var (
 	_ NetworkRecorder = (*Memory)(nil)
 )
 
-// NewMemory returns a store of the clients. The error says what is wrong with one
-// of them.
+// NewMemory returns a store with the clients. The error names an invalid one.
 func NewMemory(clients ...Client) (*Memory, error) {
 	m := &Memory{}
 	for _, c := range clients {
@@ -42,13 +41,13 @@ func NewMemory(clients ...Client) (*Memory, error) {
 			return nil, fmt.Errorf("client %q: %w", c.ID, err)
 		}
 	}
-	m.feed, m.sequence = memoryFeed{}, 0 // nobody has read the store yet
+	m.feed, m.sequence = memoryFeed{}, 0 // no issuer has read the store yet
 	return m, nil
 }
 
 var errNoMemory = errors.New("registry: the *Memory is nil: write registry.NewMemory()")
 
-// lock takes the store for one step.
+// lock locks the store, and drops what has expired.
 func (m *Memory) lock() error {
 	if m == nil {
 		return errNoMemory
@@ -68,8 +67,8 @@ func (m *Memory) now() time.Time {
 }
 
 // Put adds the client, or replaces the one with its id, secrets included. Issuers
-// follow within 2 s. It does not revoke tokens; [Memory.Update] and
-// [Memory.Delete] do.
+// follow within 2 s. It does not revoke tokens. [Memory.Delete] does, and so does
+// [Memory.Update] of a client that is Disabled.
 func (m *Memory) Put(c Client) error {
 	if err := c.Validate(); err != nil {
 		return err

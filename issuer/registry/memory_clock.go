@@ -2,8 +2,8 @@ package registry
 
 import "time"
 
-// memoryClock tells whether the wall clock has run evenly, against the monotonic
-// clock, for a day. Until then what expires by it is refused, and not dropped.
+// memoryClock compares the wall clock with the monotonic clock. After a jump, and until
+// the two have run evenly for a day, expired entries are refused but not dropped.
 type memoryClock struct {
 	wall, mono time.Time     // the last reading, without and with a monotonic clock
 	jumped     time.Time     // when the two last differed; zero if they never did

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A clock that jumps drops nothing: when it is right again everything is there.
+// A clock that jumps drops nothing. When it is right again everything is there.
 func TestMemoryClockJumps(t *testing.T) {
 	for _, by := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * 24 * time.Hour, -40 * 24 * time.Hour} {
 		_, passing := GenerateSecret()
@@ -40,7 +40,7 @@ func TestMemoryClockJumps(t *testing.T) {
 	}
 }
 
-// A clock that has run evenly for a day after a jump is believed.
+// A clock that has run evenly for a day after a jump is trusted.
 func TestMemoryClockSteady(t *testing.T) {
 	var m Memory
 	if _, err := m.Revoke(t.Context(), Change{Kind: TokenRevoked, TokenID: "x", ExpiresAt: time.Now().Add(time.Hour)}); err != nil {

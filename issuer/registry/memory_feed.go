@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// memoryFeed holds of changes of one kind, token, client and secret the latest, in the
-// order of their sequences. Its zero value is empty.
+// memoryFeed holds the latest change of each kind, token, client and secret, in the order
+// of their sequences. Its zero value is empty.
 type memoryFeed struct {
 	entries  []Change
 	dropped  int                // entries of the zero Kind, which have been dropped
@@ -26,7 +26,7 @@ func nameOf(c *Change) feedName {
 	return feedName{c.Kind, c.ClientID, cmp.Or(c.TokenID, c.SecretID)}
 }
 
-// after returns where the entries begin whose sequence is greater.
+// after returns the index of the first entry with a greater sequence.
 func (f *memoryFeed) after(sequence int64) int {
 	at, found := slices.BinarySearchFunc(f.entries, sequence, func(c Change, s int64) int { return cmp.Compare(c.Sequence, s) })
 	if found {
@@ -35,7 +35,7 @@ func (f *memoryFeed) after(sequence int64) int {
 	return at
 }
 
-// find returns the entry that is about the same, nil if there is none.
+// find returns the entry about the same, or nil.
 func (f *memoryFeed) find(c *Change) *Change {
 	sequence, ok := f.latest[nameOf(c)]
 	if !ok {
@@ -44,8 +44,8 @@ func (f *memoryFeed) find(c *Change) *Change {
 	return &f.entries[f.after(sequence)-1]
 }
 
-// add adds an entry at the end. It takes the place of the one that is about the same;
-// a cut-off of a client takes that of the client's tokens too.
+// add adds an entry at the end. It replaces the entry that is about the same. A cut-off of
+// a client also replaces the revocations of its tokens.
 func (f *memoryFeed) add(c Change) {
 	if f.latest == nil {
 		f.latest, f.ofClient = map[feedName]int64{}, map[string]int{}
@@ -64,7 +64,7 @@ func (f *memoryFeed) add(c Change) {
 	f.compact()
 }
 
-// drop leaves an empty place, so that the others keep theirs.
+// drop empties the entry without moving the others.
 func (f *memoryFeed) drop(c *Change) {
 	delete(f.latest, nameOf(c))
 	if c.Kind == TokenRevoked {
@@ -84,7 +84,7 @@ func (f *memoryFeed) dropAll(which func(*Change) bool) {
 	}
 }
 
-// compact gives the memory of dropped entries back, when they are the greater part.
+// compact frees the memory of dropped entries when they are more than half.
 func (f *memoryFeed) compact() {
 	if 2*f.dropped <= len(f.entries) {
 		return
@@ -99,7 +99,7 @@ func (f *memoryFeed) compact() {
 	*f = kept
 }
 
-// Revoke adds the change to the feed, or to the one that is there: see [Store].
+// Revoke adds the change to the feed; see [Store].
 func (m *Memory) Revoke(_ context.Context, c Change) (int64, error) {
 	if err := c.Validate(); err != nil {
 		return 0, err
@@ -155,8 +155,8 @@ func (m *Memory) Changes(_ context.Context, since int64) (Page, error) {
 	return page, nil
 }
 
-// prune drops the entries of a map that are gone, and gives their memory back when
-// they were the greater part: a map does not shrink by itself.
+// prune drops the entries of a map that are gone. When they were more than half it
+// returns a new map, because a map does not shrink.
 func prune[K comparable, V any](m map[K]V, gone func(K, V) bool) map[K]V {
 	before := len(m)
 	maps.DeleteFunc(m, gone)

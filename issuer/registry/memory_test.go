@@ -46,7 +46,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// Put says so in the feed; the clients that a store begins with are no change.
+// Put adds a change to the feed. The clients of NewMemory do not.
 func TestMemoryPutIsInTheFeed(t *testing.T) {
 	m := newStore(t, app())
 	if page, err := m.Changes(t.Context(), 0); err != nil || len(page.Changes) != 0 || page.End != 0 || page.More {
@@ -70,7 +70,7 @@ func TestMemoryPutIsInTheFeed(t *testing.T) {
 	}
 }
 
-// The zero value is an empty store, also within a type of the user's.
+// The zero value is an empty store, also embedded in another type.
 func TestMemoryZero(t *testing.T) {
 	var mine struct{ Memory }
 	if _, err := mine.Client(t.Context(), "app"); !errors.Is(err, ErrNotFound) {
@@ -135,7 +135,7 @@ func TestMemoryPages(t *testing.T) {
 	}
 }
 
-// What has expired leaves the feed, and is not counted as something to read.
+// Expired changes leave the feed, and do not set More.
 func TestMemorySweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStore(t)
@@ -165,8 +165,8 @@ func TestMemorySweep(t *testing.T) {
 	})
 }
 
-// One client makes the feed no longer, whatever it sends: what is written again takes
-// the place of the earlier entry, and a cut-off that of the client's tokens.
+// One client cannot make the feed grow. A repeated change replaces the earlier entry, and a
+// cut-off replaces the revocations of the client's tokens.
 func TestMemoryReplaces(t *testing.T) {
 	m := newStore(t, app())
 	until := time.Now().Add(time.Hour)
@@ -202,7 +202,7 @@ func TestMemoryReplaces(t *testing.T) {
 	}
 }
 
-// The memory of what has expired is given back.
+// The memory of expired entries is freed.
 func TestMemoryShrinks(t *testing.T) {
 	m := newStore(t, app())
 	heap := func() uint64 {
@@ -211,7 +211,7 @@ func TestMemoryShrinks(t *testing.T) {
 		runtime.ReadMemStats(&s)
 		return s.HeapAlloc
 	}
-	const n = 200_000
+	const n = 50_000
 	before := heap()
 	soon := time.Now().Add(time.Second)
 	for k := range n {

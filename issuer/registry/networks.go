@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// NetworkLister is implemented by a [NetworkRecorder] that can list what it keeps of
-// all clients. The issuer reads that when it starts, so that a network which guesses
-// need not be let near the store.
+// NetworkLister is implemented by a [NetworkRecorder] that can list the networks of all
+// clients. The issuer reads the list when it starts. It then knows the networks of
+// clients without a query, which a network that guesses secrets could cause.
 type NetworkLister interface {
 	// LatestNetworks returns the latest networks of all clients, up to the limit, the
 	// latest first.

@@ -2,21 +2,21 @@ package registry
 
 import "context"
 
-// operatorKey is where a context says that the call is an operator's.
+// operatorKey is the key of the mark in a context.
 type operatorKey struct{}
 
-// AsOperator returns a context for what an operator does: calls of a [Store] with it
-// do not wait for those that requests cause, where the store can tell them apart, as
-// sqlstore does by connections of their own. The verbs of the issuer, and package
-// admin, mark theirs. Do not mark what a client can cause, however often it likes.
+// AsOperator marks a context for what an operator does. Calls of a [Store] with it do
+// not wait for calls that requests cause, if the store can separate the two; sqlstore
+// has separate connections. The issuer's own methods and package admin mark their
+// calls. Do not mark what a client can cause, because it may cause that without bound.
 //
-// The methods that a [Manager] adds to Store are an operator's without it.
+// The methods that a [Manager] adds to Store need no mark.
 func AsOperator(ctx context.Context) context.Context {
 	return context.WithValue(ctx, operatorKey{}, true)
 }
 
-// IsOperator reports whether the context is one that [AsOperator] returned, or is made
-// from one. It is for stores.
+// IsOperator reports whether the context, or one that it is derived from, is marked by
+// [AsOperator]. It is for stores.
 func IsOperator(ctx context.Context) bool {
 	marked, _ := ctx.Value(operatorKey{}).(bool)
 	return marked

@@ -20,14 +20,13 @@ func ValidScope(s string) bool {
 	return true
 }
 
-// ParseScope reads a scope parameter (RFC 6749, section 3.3): at most 256 scopes, one
-// space between each two.
-// A scope named twice counts once.
+// ParseScope reads a scope parameter (RFC 6749, section 3.3): at most 256 scopes, with
+// one space between them. A scope named twice counts once.
 func ParseScope(s string) ([]string, error) {
 	scopes := make([]string, 0, min(maxScopes, strings.Count(s, " "))+1)
 	for token := range strings.SplitSeq(s, " ") {
 		if !ValidScope(token) {
-			return nil, fmt.Errorf("registry: scope %d of the request has a character that no scope has, or none", len(scopes)+1)
+			return nil, fmt.Errorf("registry: scope %d of the request is empty or has a character that is not allowed", len(scopes)+1)
 		}
 		if !slices.Contains(scopes, token) {
 			scopes = append(scopes, token)

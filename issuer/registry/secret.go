@@ -21,24 +21,24 @@ import (
 
 // Secret is a client secret as kept: never the secret itself.
 type Secret struct {
-	// ID names the secret. A generated secret carries its ID, so that of
-	// several only one is ever tried.
+	// ID names the secret. A generated secret contains its ID, so only one of several
+	// is ever tried.
 	ID string `json:"secret_id"`
 
 	// Hash is "sha256:" and hex for a generated secret, which has 256 random
-	// bits and needs no slow hash; $argon2id$… or $2b$… (bcrypt) for an imported
-	// one, which a person chose.
+	// bits and needs no slow hash. It is $argon2id$… or $2b$… (bcrypt) for an
+	// imported one, which a person chose.
 	Hash string `json:"hash"`
 
 	Label      string    `json:"label,omitempty"`
-	CreatedAt  time.Time `json:"created_at,omitzero"`   // a store's to set
+	CreatedAt  time.Time `json:"created_at,omitzero"`   // set by the store
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`   // zero = never
-	LastUsedAt time.Time `json:"last_used_at,omitzero"` // a store's to set, up to a minute late
+	LastUsedAt time.Time `json:"last_used_at,omitzero"` // set by the store, up to a minute late
 }
 
 // A generated secret is m2m_<id>_<secret>_<checksum>, all in lower case base32. It
-// needs no escaping anywhere, a scanner of repositories recognises it for certain,
-// and a mistyped one costs no query.
+// needs no escaping anywhere, scanners of repositories recognise it, and a mistyped one
+// costs no query.
 const (
 	secretPrefix = "m2m_"
 	idLen        = 16 // 80 bits
@@ -49,8 +49,8 @@ const (
 
 var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// GenerateSecret returns a new client secret. Show the first result to its owner
-// once and keep it nowhere; put the second into [Client].Secrets.
+// GenerateSecret returns a new client secret, and what to keep of it. Show the first
+// result to its owner once and store it nowhere. Put the second into [Client].Secrets.
 func GenerateSecret() (string, Secret) {
 	random := make([]byte, 10+32)
 	_, _ = rand.Read(random) // never fails (crypto/rand)
@@ -98,10 +98,10 @@ const (
 	argonLanes  = 1
 )
 
-// HashSecret returns the [Secret] of one that a person chose: printable ASCII, at
-// most 1024 characters. It uses argon2id, unless the secret has the form of
-// [GenerateSecret], which needs no slow hash. Tokens are granted for chosen
-// secrets only when Config.ImportedSecrets is set.
+// HashSecret returns the [Secret] for a plain secret that a person chose: printable
+// ASCII, at most 1024 characters. It uses argon2id, unless the secret has the form of
+// [GenerateSecret], which needs no slow hash. An issuer grants tokens for chosen
+// secrets only with Config.ImportedSecrets.
 //
 // Not checked: how hard the secret is to guess.
 func HashSecret(plain string) (Secret, error) {
@@ -118,18 +118,18 @@ func HashSecret(plain string) (Secret, error) {
 	return Secret{ID: newSecretID(), Hash: a.String()}, nil
 }
 
-// ImportSecret returns a [Secret] of a hash that another system made: argon2id in
-// PHC form, or bcrypt ($2a$, $2b$, $2y$). Hashes that would cost more than 256
-// MiB, 16 passes or bcrypt cost 14 are refused. bcrypt reads 72 bytes of a
-// secret; a longer one never matches here, as its end would not count.
+// ImportSecret returns the [Secret] for a hash that another system made: argon2id in
+// PHC form, or bcrypt ($2a$, $2b$, $2y$). It refuses hashes that cost more than 256
+// MiB, 16 passes or bcrypt cost 14. bcrypt reads 72 bytes of a secret; a longer
+// secret never matches here, because its end would not count.
 //
 // Refusing an unknown client takes as long as checking the imported hash that was
-// checked last. Where hashes of different cost are mixed, the time therefore tells
-// clients apart; replace such hashes by those of [HashSecret].
+// checked last. With hashes of different costs, response times therefore reveal which ids
+// exist. Give such clients new secrets over time, with [Manager].RotateSecret.
 func ImportSecret(hash string) (Secret, error) {
 	s := Secret{ID: newSecretID(), Hash: hash}
 	if strings.HasPrefix(hash, fastPrefix) {
-		return Secret{}, invalid("Secret.Hash", "a plain SHA-256 is no hash for a secret that a person chose")
+		return Secret{}, invalid("Secret.Hash", "a plain SHA-256 hash is too fast to protect a secret that a person chose: write argon2id or bcrypt")
 	}
 	if err := s.Validate(); err != nil {
 		return Secret{}, err
@@ -146,7 +146,7 @@ func newSecretID() string {
 // Generated reports whether the secret was made by [GenerateSecret].
 func (s *Secret) Generated() bool { return strings.HasPrefix(s.Hash, fastPrefix) }
 
-// Expired reports whether the secret is no longer in force at now.
+// Expired reports whether the secret has expired at now.
 func (s *Secret) Expired(now time.Time) bool {
 	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
 }
@@ -163,7 +163,7 @@ func (s *Secret) Validate() error {
 	return nil
 }
 
-// problem is what is wrong, and with which field.
+// problem returns what is wrong, and with which field.
 func (s *Secret) problem() (field, problem string) {
 	switch {
 	case s.ID == "":
@@ -220,7 +220,7 @@ func (s *Secret) matchesFast(plain string) bool {
 // of milliseconds of a core.
 func (s *Secret) matchesSlow(plain string) bool {
 	if !strings.HasPrefix(s.Hash, argonPrefix) {
-		// Cut short before the hash, so that a long secret costs what any does.
+		// The secret is cut before the hash, so that a long one costs no more.
 		match := bcrypt.CompareHashAndPassword([]byte(s.Hash), []byte(plain[:min(len(plain), maxBcryptSecret)])) == nil
 		return match && len(plain) <= maxBcryptSecret
 	}
@@ -281,8 +281,8 @@ func parseArgon(hash string) (argonParams, error) {
 	return a, nil
 }
 
-// Matches reports whether plain is the secret. It takes as long as the hash does;
-// nothing bounds how many run at once.
+// Matches reports whether plain is the secret. It takes as long as the hash does. The
+// number of calls at once is not bounded.
 //
 // Not checked: ExpiresAt.
 func (s *Secret) Matches(plain string) bool {

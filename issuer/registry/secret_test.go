@@ -37,8 +37,8 @@ func TestGenerateSecret(t *testing.T) {
 	}
 }
 
-// A mistyped secret is told by itself: any one character changed, left out or
-// added, any two neighbours exchanged.
+// The checksum finds a mistyped secret: one character changed, left out or added, or two
+// neighbours swapped.
 func TestSecretChecksum(t *testing.T) {
 	plain, _ := GenerateSecret()
 	wrong := func(s string) {
@@ -171,8 +171,8 @@ func TestImportSecret(t *testing.T) {
 	}
 }
 
-// bcrypt reads 72 bytes: more would not count, so such a secret
-// never matches (hydra#1438).
+// bcrypt reads 72 bytes. The rest would not count, so a longer secret never matches
+// (hydra#1438).
 func TestBcrypt(t *testing.T) {
 	long := strings.Repeat("x", 72)
 	for plain, matches := range map[string]bool{long: true, "secret456": true} {
@@ -195,8 +195,8 @@ func TestBcrypt(t *testing.T) {
 	}
 }
 
-// A secret without a hash, or with a damaged one, accepts nothing (go-oauth2),
-// and is refused before that.
+// A secret without a hash, or with a damaged one, matches nothing (go-oauth2), and a store
+// refuses it.
 func TestDamagedHash(t *testing.T) {
 	for _, hash := range []string{
 		"", "x", "sha256:", "sha256:00", fastPrefix + strings.Repeat("g", 64), appStored.Hash + "00", strings.ToUpper(appStored.Hash),
@@ -268,8 +268,7 @@ func FuzzSecret(f *testing.F) {
 	})
 }
 
-// The checksum is the usual CRC-32, so that a scanner of repositories recognises a
-// secret for certain.
+// The checksum is CRC-32 (IEEE), so scanners of repositories can recognise a secret.
 func TestChecksum(t *testing.T) {
 	for _, s := range append(hard(), "", "a", "123456789", strings.Repeat("x", 100)) {
 		want := lowerBase32.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(s))))
@@ -279,7 +278,7 @@ func TestChecksum(t *testing.T) {
 	}
 }
 
-// A stored hash that is damaged matches nothing, and nothing panics.
+// A damaged hash matches nothing, and does not panic.
 func TestMatchesDamagedHash(t *testing.T) {
 	plain, stored := GenerateSecret()
 	for _, hash := range []string{stored.Hash + "00", stored.Hash[:len(stored.Hash)-2], stored.Hash[:len(stored.Hash)-1] + "g", fastPrefix + strings.ToUpper(stored.Hash[len(fastPrefix):]), fastPrefix, ""} {

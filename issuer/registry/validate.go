@@ -18,8 +18,8 @@ const (
 )
 
 // Validate returns what is wrong with the client: an [*InvalidError], which names
-// the field. Every [Manager] calls it, and refuses nothing that it lets pass but
-// what depends on the other clients.
+// the field. Every [Manager] calls it. Beyond that it refuses only what depends on other
+// clients, such as an id that is taken.
 //
 // Not checked: that audiences are URIs.
 func (c *Client) Validate() error {
@@ -107,7 +107,7 @@ func hasTwice(list []string) bool {
 	return len(slices.Compact(sorted)) != len(list)
 }
 
-// isText reports whether every database takes the text and gives it back as it is.
+// isText reports whether every database stores the text unchanged.
 func isText(s string, limit int) bool {
 	return len(s) <= limit && utf8.ValidString(s) && !strings.Contains(s, "\x00")
 }

@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package sqlite_test
 
 import (
@@ -6,50 +8,45 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 )
 
-// A store of one's own machine: a client, its secret, and a new secret a while
-// later, with the old one good for another day.
+// run is a program with one client, from its start to its end.
+func run(ctx context.Context, path string) error {
+	store, err := sqlite.Open(ctx, path) // for issuer.Config.Store
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	secret, err := registry.Ensure(ctx, store, registry.Client{
+		ID: "billing", Audiences: []string{"https://api.example.com"}, Scopes: []string{"orders:read"},
+	})
+	if err != nil {
+		return err
+	}
+	client, err := store.Client(ctx, "billing")
+	if err != nil {
+		return err
+	}
+	fmt.Println("new secret to show:", secret != "", "scopes:", client.Scopes, "secrets:", len(client.Secrets))
+	return nil
+}
+
+// A store that lasts: the second start finds the client of the first.
 func ExampleOpen() {
-	ctx := context.Background()
-	dir, err := os.MkdirTemp("", "")
+	dir, err := os.MkdirTemp("", "issuer")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-
-	store, err := sqlite.Open(ctx, filepath.Join(dir, "issuer.db")) // for issuer.Config.Store
-	if err != nil {
-		log.Fatal(err)
+	for range 2 {
+		if err := run(context.Background(), filepath.Join(dir, "issuer.db")); err != nil {
+			log.Fatal(err)
+		}
 	}
-	defer store.Close()
-
-	_, err = store.Register(ctx, registry.Client{ID: "billing", Audiences: []string{"https://api.example.com"}, Scopes: []string{"orders:read"}})
-	if err != nil {
-		log.Fatal(err)
-	}
-	first, err := store.RotateSecret(ctx, "billing", registry.Rotation{Label: "first"}) // show it to its owner, and keep it nowhere
-	if err != nil {
-		log.Fatal(err)
-	}
-	second, err := store.RotateSecret(ctx, "billing", registry.Rotation{Overlap: 24 * time.Hour, Label: "second"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	client, err := store.Client(ctx, "billing")
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, secret := range client.Secrets {
-		fmt.Println(secret.Label, "expires:", !secret.ExpiresAt.IsZero())
-	}
-	fmt.Println("same secret:", first == second)
 	// Output:
-	// first expires: true
-	// second expires: false
-	// same secret: false
+	// new secret to show: true scopes: [orders:read] secrets: 1
+	// new secret to show: false scopes: [orders:read] secrets: 1
 }

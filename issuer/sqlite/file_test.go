@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package sqlite_test
 
 import (
@@ -17,7 +19,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// refused fails unless every call says what became of the file.
+// refused fails unless every call says what happened to the file.
 func refused(t *testing.T, store *sqlstore.Store, want string) {
 	t.Helper()
 	_, errClient := store.Client(t.Context(), "c")
@@ -35,8 +37,8 @@ func refused(t *testing.T, store *sqlstore.Store, want string) {
 	}
 }
 
-// A file that is moved or exchanged while it is
-// open is an error, never a new file. When it is back the store goes on.
+// A file that is moved or replaced while it is open is an error, never a new file. When
+// it is back the store works again.
 func TestFileIsWhatItWas(t *testing.T) {
 	t.Parallel()
 	move := func(from, to string) {
@@ -50,7 +52,7 @@ func TestFileIsWhatItWas(t *testing.T) {
 	}{
 		"moved":     {func(p string) { move(p, p+".away") }, func(p string) { move(p+".away", p) }, "was deleted"},
 		"log moved": {func(p string) { move(p+"-wal", p+".away") }, func(p string) { move(p+".away", p+"-wal") }, "-wal was deleted"},
-		"exchanged": {func(p string) { move(p, p+".away"); move(p+".other", p) }, func(p string) { move(p, p+".other"); move(p+".away", p) }, "was exchanged"},
+		"replaced":  {func(p string) { move(p, p+".away"); move(p+".other", p) }, func(p string) { move(p, p+".other"); move(p+".away", p) }, "was replaced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +87,7 @@ func TestFileIsWhatItWas(t *testing.T) {
 	}
 }
 
-// busy asks much at once. All of it fails.
+// busy makes many reads at once, which must all fail.
 func busy(t *testing.T, store *sqlstore.Store) {
 	t.Helper()
 	errs := make(chan error, 64)
@@ -102,8 +104,9 @@ func busy(t *testing.T, store *sqlstore.Store) {
 	}
 }
 
-// A file that is deleted acknowledges nothing, and none is made in its place.
+// After the file was deleted no write is acknowledged, and no file is created.
 func TestDeleted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "m2m.db")
 	store, err := sqlite.Open(t.Context(), path)
@@ -129,8 +132,10 @@ func TestDeleted(t *testing.T) {
 	}
 }
 
-// A directory that is a link is exchanged in place, as volumes of an orchestrator are.
+// The directory is a link that is changed while the file is open, as orchestrators do with
+// volumes.
 func TestLinkedDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"one", "two"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
@@ -155,7 +160,7 @@ func TestLinkedDirectory(t *testing.T) {
 			group.Go(func() {
 				for range 5 {
 					if _, err := store.Client(t.Context(), "c"); errors.Is(err, registry.ErrNotFound) {
-						t.Error("a client was looked for in the other directory")
+						t.Error("a client was read from the other directory")
 					}
 				}
 			})
@@ -170,10 +175,10 @@ func TestLinkedDirectory(t *testing.T) {
 	atOnce()
 }
 
-// A backup that is older than what replicas have read ends its feed before that, and
-// what is written then has numbers above all that were ever given. It is no new
-// database.
+// The feed of an older backup ends before what replicas have read. New entries still get
+// sequences above all earlier ones. The database does not count as new.
 func TestRestoredOlder(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store, err := sqlite.Open(t.Context(), path)
 	if err != nil {
@@ -200,7 +205,7 @@ func TestRestoredOlder(t *testing.T) {
 	}
 	again, err := store.Revoke(t.Context(), registry.CutOff("c"))
 	if err != nil || again <= last {
-		t.Errorf("number %d after %d, %v", again, last, err)
+		t.Errorf("sequence %d after %d, %v", again, last, err)
 	}
 	if page, err := store.Changes(t.Context(), last); err != nil || len(page.Changes) != 1 {
 		t.Errorf("a replica that had read up to %d gets %+v, %v", last, page, err)
@@ -212,6 +217,7 @@ func TestRestoredOlder(t *testing.T) {
 
 // The volume of a pod with an fsGroup is made group-writable at every mount.
 func TestFSGroup(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {
@@ -235,7 +241,7 @@ func TestFSGroup(t *testing.T) {
 	}
 }
 
-// A file that is no database, or a damaged one, says what to do.
+// The error for a damaged file, or one that is not a database, says what to do.
 func TestDamagedAtStart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// orphanTime is how long another process that creates the file has for it.
+// orphanTime is how long another process may take to create the file.
 const orphanTime = 2 * time.Second
 
-// refuseOrphans returns an error when there is a log beside no database. SQLite would
-// overwrite it, and with it what was acknowledged last.
+// refuseOrphans returns an error when there is a log without its database. SQLite would
+// overwrite it and lose the last acknowledged writes.
 func refuseOrphans(path string) error {
 	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		name, err := orphan(path)
@@ -26,13 +26,13 @@ func refuseOrphans(path string) error {
 			return nil
 		}
 		if time.Since(begun) > orphanTime {
-			return fmt.Errorf("sqlite: %s is missing or empty, and %s beside it is not, which holds the last writes of a database: "+
-				"put its file back beside it, or restore a backup and move this one away; to begin with a new database, move it away too", path, name)
+			return fmt.Errorf("sqlite: %s is missing or empty, and %s beside it holds the last writes of a database: "+
+				"put its file back beside it; to restore a backup or begin with a new database, move it away", path, name)
 		}
 	}
 }
 
-// orphan returns the log that is beside no database, and "" if there is none.
+// orphan returns the log without a database, or "".
 func orphan(path string) (string, error) {
 	if size, err := sizeOf(path); err != nil || size > 0 {
 		return "", err
@@ -49,7 +49,7 @@ func orphan(path string) (string, error) {
 	return "", nil
 }
 
-// sizeOf returns the size of a file, and 0 if there is none.
+// sizeOf returns the size of a file, or 0 if there is none.
 func sizeOf(name string) (int64, error) {
 	info, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -61,12 +61,12 @@ func sizeOf(name string) (int64, error) {
 	return info.Size(), nil
 }
 
-// journalMagic is how a rollback journal begins. Behind it are the number of pages in
-// the journal, a nonce, and how many pages the database had.
+// journalMagic begins a rollback journal. The number of pages in the journal, a nonce, and
+// the number of pages in the database follow.
 var journalMagic = []byte{0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7}
 
-// ofNewDatabase reports whether the file is the journal of the first write to a
-// database that was empty, as a process leaves one that is killed in its first Open.
+// ofNewDatabase reports whether the file is the journal of the first write to an empty
+// database. A process that is killed in its first Open leaves one.
 func ofNewDatabase(name string) bool {
 	f, err := os.Open(name) //nolint:gosec // the path is the app's configuration, not a request's
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package sqlite_test
 
 import (
@@ -23,8 +25,8 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// A log beside a file that is missing or empty is not overwritten. With the file back
-// everything that was acknowledged is there.
+// A log beside a missing or empty file is not overwritten. With the file back, every
+// acknowledged write is there.
 func TestLogWithoutFile(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(path string) error{
@@ -69,8 +71,8 @@ func TestLogWithoutFile(t *testing.T) {
 	}
 }
 
-// So it is with a journal, but for one of a database that was empty, which a process
-// leaves that is killed in its first Open.
+// The same holds for a journal. The journal of an empty database is the exception: a
+// process that is killed in its first Open leaves one.
 func TestJournalWithoutFile(t *testing.T) {
 	t.Parallel()
 	magic := "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"

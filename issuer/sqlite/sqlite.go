@@ -1,6 +1,3 @@
-// Package sqlite keeps an issuer's clients, revocations and keys in one SQLite
-// file, without cgo: the store for one machine. [Open] is all there is to it;
-// what the store can do is in package sqlstore, which PostgreSQL shares.
 package sqlite
 
 import (
@@ -13,51 +10,52 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
 const (
-	// busyTimeout is how long a writer waits for one in another process, if its
-	// context does not end sooner.
+	// busyTimeout is how long a writer waits for a writer in another process, unless
+	// its context ends sooner.
 	busyTimeout = 10 * time.Second
 
 	// connections is how many statements run at once: readers, and one writer.
 	connections = 11
 )
 
-// Open opens the file at the path, creating it if there is none, and brings its
-// tables up to date. Several processes of one machine may have it open at once.
-// While it is open, and after a crash, the -wal beside it holds what was committed
-// last: do not remove that, nor copy one without the other.
+// Open opens the file at the path, creates it if there is none, and updates its tables.
+// Several processes of one machine may have it open at once. While it is open, and after
+// a crash, the -wal beside it holds the last commits. Do not remove that, and do not copy
+// one without the other.
 //
-// The file is readable by its owner alone (0600), and so are -wal and -shm
-// beside it. Files that others can read are refused, and so is a link to one; a link
-// to the directory is not. A file that its group can read and write is let pass if
-// the process is in that group, as an fsGroup of Kubernetes makes it. It is in
-// WAL mode with synchronous=FULL: what a method has acknowledged survives a
-// crash of the process, the system or the power. A writer waits for one in
-// another process for at most 10 s.
+// The file is readable by its owner alone (0600), and so are -wal and -shm beside it.
+// Open refuses files that others can read, and a link to a file; a link to the directory
+// is allowed. A file that its group can read and write is accepted if the process is in
+// that group, as with an fsGroup of Kubernetes. The file is in WAL mode with
+// synchronous=FULL: acknowledged writes survive a crash of the process, the system or the
+// power. A writer waits at most 10 s for a writer in another process.
 //
-// A file that is missing or empty beside a -wal or -journal that is not is refused:
-// the two hold what was acknowledged, and would be overwritten.
+// Open refuses a missing or empty file beside a -wal or -journal that is not empty,
+// because that one holds acknowledged writes and would be overwritten.
 //
-// A file that is deleted or exchanged while it is open, or its -wal, is an error of
-// every call from then on, until the file that was opened is back: what is written
-// to another would be lost. It is never made anew; [sqlstore.Status].New tells when
-// Open has made it.
+// When the file or its -wal is deleted or replaced while it is open, every call is an
+// error until the original file is back, because writes to another file would be lost.
+// The file is never created anew while it is open. [sqlstore.Status].New reports that
+// Open has created it.
 //
 // Not checked: the permissions of the directory, and that it is on a local file
-// system: the locks of network file systems are not to be trusted.
+// system. The locks of network file systems cannot be trusted.
 func Open(ctx context.Context, path string) (*sqlstore.Store, error) {
 	if path == "" || strings.Contains(path, ":memory:") || strings.HasPrefix(path, "file:") || strings.ContainsRune(path, 0) {
 		return nil, fmt.Errorf("sqlite: path %q: write that of a file; a store in memory is registry.NewMemory", path)
+	}
+	if !slices.Contains(sql.Drivers(), driverName) {
+		return nil, errors.New("sqlite: the driver was left out: build without -tags nosqlite")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -80,15 +78,15 @@ func open(ctx context.Context, path string) (*sqlstore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = db.Close() }() // after the store has a connection, so that the log is not written back in between
+	defer func() { _ = db.Close() }() // after the store has a connection, so that SQLite keeps the log
 	if err := setWAL(ctx, db); err != nil {
 		return nil, err
 	}
 	return sqlstore.Open(ctx, sqlstore.Config{Driver: driverName, DSN: source(path), MaxConns: connections})
 }
 
-// source is a data source name. Its pragmas are run on every connection. No
-// connection creates the file, which prepare does.
+// source returns the data source name. Its pragmas run on every connection. No connection
+// creates the file; prepare does.
 func source(path string) string {
 	slashed := filepath.ToSlash(path)
 	if !strings.HasPrefix(slashed, "/") {
@@ -99,9 +97,8 @@ func source(path string) string {
 		name.EscapedPath(), busyTimeout.Milliseconds())
 }
 
-// setWAL turns on write-ahead logging, which the file keeps. When other processes
-// do the same at once, SQLite may answer "locked" without waiting, to avoid a
-// deadlock.
+// setWAL turns on write-ahead logging, which the file keeps. When other processes do the
+// same at once, SQLite may return "locked" without waiting, to avoid a deadlock.
 func setWAL(ctx context.Context, db *sql.DB) error {
 	for begun := time.Now(); ; {
 		var mode string
@@ -123,7 +120,7 @@ func setWAL(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// The codes of SQLite's errors; the extended ones keep them in the low byte.
+// The codes of SQLite's errors. Extended codes have them in the low byte.
 const (
 	sqliteBusy     = 5
 	sqliteReadOnly = 8
@@ -132,7 +129,7 @@ const (
 	sqliteNotADB   = 26
 )
 
-// advise says what to do about an error of the first statement on a file.
+// advise adds what to do about an error of the first statement on a file.
 func advise(err error) error {
 	var code interface{ Code() int }
 	if !errors.As(err, &code) {
@@ -140,14 +137,14 @@ func advise(err error) error {
 	}
 	switch code.Code() & 0xff {
 	case sqliteCorrupt, sqliteNotADB:
-		return fmt.Errorf("the file is damaged, or is no SQLite database: restore a backup: %w", err)
+		return fmt.Errorf("the file is damaged, or is not a SQLite database: restore a backup: %w", err)
 	case sqliteReadOnly, sqliteCantOpen:
 		return fmt.Errorf("the file cannot be written: mount its directory writable; file and directory must be owned by the process's user (%s): %w", user(), err)
 	}
 	return err
 }
 
-// adviseNew says what to do where no file can be created.
+// adviseNew adds what to do when the file cannot be created.
 func adviseNew(err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):
@@ -160,12 +157,12 @@ func adviseNew(err error) error {
 
 func user() string { return fmt.Sprintf("uid %d", os.Geteuid()) }
 
-// creating is held until a file that was created is closed again: closing it later
-// would drop the locks that this process then has on it (POSIX).
+// creating is held until a file that was created is closed. Closing it later would drop
+// the locks that this process has on the file by then (POSIX).
 var creating sync.Mutex
 
-// prepare creates the file, which SQLite would make readable by others, and
-// refuses one that is readable by others. SQLite gives -wal and -shm the permissions of the file.
+// prepare creates the file, because SQLite would make it readable by others. It refuses
+// a file that others can read. SQLite gives -wal and -shm the permissions of the file.
 func prepare(path string) error {
 	creating.Lock()
 	defer creating.Unlock()

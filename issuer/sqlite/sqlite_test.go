@@ -1,3 +1,5 @@
+//go:build !nosqlite
+
 package sqlite_test
 
 import (
@@ -44,8 +46,9 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// Whatever the umask, nobody else can read any of the files.
+// Nobody else can read any of the files, with any umask.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
@@ -63,6 +66,7 @@ func TestPermissions(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write := func(name string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
@@ -109,7 +113,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The path is a path: no character in it means anything else.
+// No character in the path has a special meaning.
 func TestOddPaths(t *testing.T) {
 	for _, name := range []string{"a b.db", "a?mode=memory.db", "a#b.db", "100%41.db", "ä.db", "a&_pragma=synchronous(OFF).db", "'q\".db"} {
 		path := filepath.Join(t.TempDir(), name)
@@ -130,7 +134,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// All who open a new file at once get to.
+// Many opens of a new file at once all succeed.
 func TestOpenedByMany(t *testing.T) {
 	for range 10 {
 		path := filepath.Join(t.TempDir(), "m2m.db")
@@ -153,6 +157,7 @@ func TestOpenedByMany(t *testing.T) {
 
 // After Close one file holds everything.
 func TestClose(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
@@ -169,8 +174,9 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// The settings that durability and waiting hang on are those of each connection.
+// Every connection has the settings that durability and waiting depend on.
 func TestSettings(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	open(t, path)
 	ctx := t.Context()
@@ -194,9 +200,9 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// Readers do not wait for a writer, and a writer that cannot have its turn does
-// not wait longer than its context.
+// Readers do not wait for a writer. A blocked writer waits no longer than its context.
 func TestReadersAndWriters(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
 	store := open(t, path)
 	if _, err := store.Register(t.Context(), registry.Client{ID: "c"}); err != nil {
@@ -234,7 +240,7 @@ func TestReadersAndWriters(t *testing.T) {
 	}
 	group.Wait()
 	if took := ctx.Err(); took == nil {
-		t.Error("the writers gave up before their time")
+		t.Error("the writers gave up before their deadline")
 	}
 	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)

@@ -12,17 +12,16 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// change is what is written with an entry in the feed: all of it or nothing. On
-// PostgreSQL it is one statement, so no lock is held while the store and the
-// database talk, and a store that vanishes leaves none behind. On SQLite, where a
-// statement does one thing, it is a transaction.
+// change is an atomic write with an entry in the feed. On PostgreSQL it is one statement,
+// so no lock is held during a round trip, and a process that vanishes leaves no lock
+// behind. On SQLite, which cannot write to several tables in one statement, it is a
+// transaction.
 //
-// A lock of a client is taken before that of the feed, so that none waits for one
-// that waits for it. All that wait for the feed's row do so with nothing left to
-// do but to commit.
+// The lock of a client is taken before that of the feed, to avoid deadlocks. A change that
+// waits for the feed's row has nothing left to do but to commit.
 type change struct {
-	guard *step  // selects one number of one row if the rest is to happen; nil: it always is
-	steps []step // each has GUARD in its condition, and FOUND is the guard's number; on SQLite it runs in this order
+	guard *step  // selects one number, or no row if nothing shall be written; nil if there is no condition
+	steps []step // each has GUARD in its condition; FOUND is the guard's number; on SQLite they run in this order
 	entry registry.Change
 }
 
@@ -34,16 +33,15 @@ type step struct {
 // errGuard says that the guard selected nothing, so nothing was written.
 var errGuard = errors.New("the row has changed meanwhile")
 
-// errNoNumber says that the feed has no number for an entry: a part of the database
-// was lost, or written by something else.
-var errNoNumber = errors.New("m2m_feed_seq has no row, or a number that is none of the feed's: the database is incomplete: restore a backup")
+// errNoNumber says that the feed has no sequence for an entry: part of the database
+// was lost, or another program has written to it.
+var errNoNumber = errors.New("m2m_feed_seq has no row, or a number out of range: the database is incomplete: restore a backup")
 
-// maxNumber is above any time in microseconds, which numbers are, and leaves room to
-// count on.
+// maxNumber is above any time in microseconds, which sequences are, and leaves room for
+// more.
 const maxNumber = "4611686018427387904"
 
-// apply writes the change. It returns the guard's number, and the sequence of the
-// entry.
+// apply writes the change. It returns the guard's number and the entry's sequence.
 func (s *Store) apply(ctx context.Context, p *pool, c *change) (guard, sequence int64, err error) {
 	entry := s.entry(&c.entry)
 	err = s.repeat(ctx, p, p.feed, toFeed, func() error {
@@ -76,21 +74,21 @@ func scanChange(row *sql.Row) (guard, sequence int64, err error) {
 	return found.Int64, number.Int64, err
 }
 
-// takeNumber gives the entry its place. Numbers follow the clock where that is
-// ahead, so that a database that was set back (a restored backup, a failover that
-// lost commits) does not give anew the ones that followers have seen.
+// takeNumber gives the entry its sequence. Sequences follow the clock where that is
+// ahead. So a database that was set back (a restored backup, a failover that lost
+// commits) does not reuse sequences that followers have seen.
 const takeNumber = "UPDATE m2m_feed_seq SET seq = CASE WHEN seq < NOW_US THEN NOW_US ELSE seq + 1 END WHERE id = 1 AND seq < MAX_NUMBER AND GUARD RETURNING seq"
 
-// undoWithoutNumber divides by zero, which undoes the statement, when there was no
-// number for the entry of something else that the statement has written.
+// undoWithoutNumber divides by zero, which undoes the statement, when its guard holds but
+// there was no sequence for the entry.
 const (
 	undoWithoutNumber = "1 / (CASE WHEN GUARD THEN (SELECT COUNT(*) FROM numbered) ELSE 1 END)"
 	divisionByZero    = "22012"
 )
 
 // entry adds the entry, or moves the one of the same kind, token, client and
-// secret. The kind is in the columns: see kindOf. A token that is revoked again,
-// not for longer, keeps its place.
+// secret. The columns tell the kind; see kindOf. A token that is revoked again, but not
+// for longer, keeps its sequence.
 func (s *Store) entry(c *registry.Change) step {
 	expires := "$4"
 	args := []any{c.TokenID + c.SecretID, c.ClientID, isCutOff(c.Kind), millis(c.ExpiresAt)}

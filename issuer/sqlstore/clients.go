@@ -10,7 +10,7 @@ import (
 
 // Register adds a client and returns it with Version 1 and its times set. The
 // error is [registry.ErrConflict] when the id is taken, and [registry.ErrInvalid]
-// when the client is not valid ([registry.Client.Validate]).
+// when the client is invalid ([registry.Client.Validate]).
 func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return registry.Client{}, wrap("registering a client", err)
@@ -49,9 +49,9 @@ ON CONFLICT (id) DO NOTHING RETURNING created_at`, values(&c)},
 }
 
 // Client returns the client with the id and its secrets that have not expired,
-// in the order they were added. The error is [registry.ErrNotFound] when there is
-// no such client, and only then. It is one statement. The result is the caller's.
-// It uses the connections of requests, unless the context is an operator's
+// in the order in which they were added. The error is [registry.ErrNotFound] when there
+// is no such client, and only then. It is one statement. The caller may change the
+// result. It uses the connections of requests, unless the context is an operator's
 // ([registry.AsOperator]).
 func (s *Store) Client(ctx context.Context, id string) (*registry.Client, error) {
 	if err := s.ready(); err != nil {
@@ -61,9 +61,9 @@ func (s *Store) Client(ctx context.Context, id string) (*registry.Client, error)
 	return c, wrap("reading a client", err)
 }
 
-// List returns a page of the clients, by id in the order of its bytes, each as
-// [Store.Client] returns it: secrets by their hashes. An empty page is the end.
-// A search reads the table up to the end of the page, all of it if it finds less.
+// List returns a page of the clients, in order of their ids by bytes, each as
+// [Store.Client] returns it: with the hashes of its secrets. An empty page is the end.
+// A search reads the table until the page is full, or all of it.
 func (s *Store) List(ctx context.Context, q registry.Query) ([]registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return nil, wrap("listing clients", err)
@@ -81,15 +81,13 @@ func (s *Store) List(ctx context.Context, q registry.Query) ([]registry.Client, 
 var likeEscape = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
 // Update replaces everything of a client but its secrets and CreatedAt, and
-// returns it as it then is. The error is [registry.ErrConflict] when c.Version is
-// not the version in the store: read the client again and decide anew;
-// [registry.ErrNotFound] when there is none; and as for [Store.Register] when c is
-// not valid. Secrets have no part in the version, so a rotation does not get in
-// the way of an edit.
+// returns it as stored. The error is [registry.ErrConflict] when c.Version is not the
+// stored version: read the client again and decide anew. It is [registry.ErrNotFound]
+// when there is no such client, and [registry.ErrInvalid] when c is invalid. Changes of
+// secrets do not change the version, so a rotation does not conflict with an edit.
 //
-// A client that is disabled gets no more tokens, on any replica that follows the
-// feed, and those it has are revoked, in the same step. Enabling it does not make
-// them valid.
+// A disabled client gets no more tokens from any replica that follows the feed, and in
+// the same step its tokens are revoked. Enabling it does not make them valid.
 func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if err := s.ready(); err != nil {
 		return registry.Client{}, wrap("updating a client", err)
@@ -157,13 +155,13 @@ func changed(clientID string) registry.Change {
 	return registry.Change{Kind: registry.ClientChanged, ClientID: clientID}
 }
 
-// nextUpdate is greater than updated_at, which so tells whether a client or its
+// nextUpdate is greater than updated_at, which therefore tells whether a client or its
 // secrets have changed.
 const nextUpdate = "CASE WHEN updated_at < NOW_MS THEN NOW_MS ELSE updated_at + 1 END"
 
-// changeClient makes a change whose guard wants the client as it was when prepare
-// read it: again and again, if others change it meanwhile. It returns the guard's
-// number.
+// changeClient makes a change whose guard requires the client to be as prepare has read
+// it. It repeats both as long as others change the client in between. It returns the
+// guard's number.
 func (s *Store) changeClient(ctx context.Context, prepare func() (change, error)) (int64, error) {
 	for {
 		written, err := prepare()
@@ -181,6 +179,5 @@ func (s *Store) changeClient(ctx context.Context, prepare func() (change, error)
 	}
 }
 
-// maybeID reports whether a client could have the id; if not, the database need
-// not be asked.
+// maybeID reports whether a client could have the id. If not, no query is needed.
 func maybeID(id string) bool { return len(id) <= 256 && storable(id) }

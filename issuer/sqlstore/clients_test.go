@@ -13,8 +13,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// full has every field set; a field that a later release adds must be added
-// here, and so to the table.
+// full has every field set. A field that a later release adds must be added here, and to
+// the table.
 func full(t *testing.T) registry.Client {
 	_, secret := registry.GenerateSecret()
 	secret.Label, secret.ExpiresAt = "label", time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
@@ -187,7 +187,7 @@ func TestDisable(t *testing.T) {
 	})
 }
 
-// Of those who read the same version one may change it; nobody's change is lost.
+// Of many callers that read the same version one can update it. No update is lost.
 func TestUpdateByMany(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)

@@ -13,15 +13,15 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// clock judges this machine's wall clock, and on PostgreSQL the database's.
+// clock checks this machine's wall clock, and on PostgreSQL the database's.
 //
-// On PostgreSQL the database's clock decides. It is compared with this machine's, and
-// with the monotonic one, as it can be wrong for a moment too: what is destroyed is
-// what has expired by all three, and what is kept is kept by the latest.
+// On PostgreSQL the database's clock decides. It can be wrong for a moment too, so it is
+// compared with this machine's clock and with the monotonic one. A row is deleted when it
+// has expired by all three, and is kept until the latest of them.
 //
-// On SQLite there is no other clock than the monotonic one. Until a wall clock that
-// has jumped has run evenly for a day, the later of what it shows and what it should
-// show decides what is refused, and the earlier what is destroyed.
+// On SQLite there is no other clock to compare with than the monotonic one. Until a wall
+// clock that has jumped has run evenly for a day, the later of what it shows and what it
+// should show decides what is refused, and the earlier decides what is deleted.
 type clock struct {
 	shift atomic.Int64 // added to the wall clock: tests set it
 
@@ -40,8 +40,8 @@ func (c *clock) now() (wall, mono time.Time) {
 	return mono.Add(time.Duration(c.shift.Load())).Round(0), mono
 }
 
-// distrust begins a day in which the clock that decides is not trusted, and should
-// show at least a time in the past.
+// distrust begins a day in which the deciding clock is not trusted. It should show at
+// least the given time.
 func (c *clock) distrust(trusted time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,7 +50,7 @@ func (c *clock) distrust(trusted time.Time) {
 }
 
 // read returns the times that decide, on SQLite, what is refused and what is
-// destroyed. They are the same unless the clock has jumped.
+// deleted. They are equal unless the clock has jumped.
 func (c *clock) read() (refusing, destroying time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,8 +75,8 @@ func (c *clock) bounds() (least, most time.Time) {
 	return trusted, wall
 }
 
-// jumped returns by how much the clock that decides is ahead of what it should show,
-// and 0 if it is trusted.
+// jumped returns by how much the deciding clock is ahead of what it should show, and 0 if
+// it is trusted.
 func (c *clock) jumped() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,8 +94,8 @@ func (c *clock) moment() moment {
 	return moment{wall, mono}
 }
 
-// compare takes a reading of the database's clock that was made between two of the
-// wall clock. A reading that took long says little, and is taken only if it shows a
+// compare takes a reading of the database's clock that was made between two readings of
+// the wall clock. A slow reading is not exact, so it counts only if it shows a
 // difference.
 func (c *clock) compare(before, after moment, database time.Time) {
 	offset := time.Duration(0)
@@ -114,8 +114,8 @@ func (c *clock) compare(before, after moment, database time.Time) {
 	c.judge.seeBetween(database, before.mono, after.mono)
 }
 
-// off returns by how much the wall clock is ahead of the database's, which includes
-// a jump since the last comparison.
+// off returns by how much the wall clock is ahead of the database's, including a jump
+// since the last comparison.
 func (c *clock) off() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +126,7 @@ func (c *clock) off() time.Duration {
 	return c.offset + wall.Sub(c.wall) - mono.Sub(c.mono)
 }
 
-// skewed returns an error if the clock is off the database's.
+// skewed returns an error if the clock differs too much from the database's.
 func (c *clock) skewed() error {
 	off, way := c.off(), "ahead"
 	if off < 0 {
@@ -150,8 +150,9 @@ func (s *Store) readClock(ctx context.Context, p *pool) (database time.Time, err
 	return database, nil
 }
 
-// mayWrite refuses a write that is more than taking access away while this
-// machine's clock is off the database's. A clock that was off is compared anew.
+// mayWrite returns an error while this machine's clock differs too much from the
+// database's, for writes that do more than take access away. It first compares the
+// clocks again.
 func (s *Store) mayWrite(ctx context.Context, p *pool) error {
 	if s.sqlite || s.clock.skewed() == nil {
 		return nil
@@ -186,7 +187,7 @@ func (c *clock) timeOf(query string) string {
 	).Replace(query)
 }
 
-// boundOf gives a statement for PostgreSQL the bounds of the clock as arguments.
+// boundOf adds the bounds of the clock to the arguments of a statement for PostgreSQL.
 func (c *clock) boundOf(query string, args []any) (string, []any) {
 	if !strings.Contains(query, "LEAST_BOUND") && !strings.Contains(query, "MOST_BOUND") {
 		return query, args

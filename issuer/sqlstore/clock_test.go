@@ -32,8 +32,8 @@ func beforeCatalog(t *testing.T, d database) database {
 	return d
 }
 
-// The database's clock decides what a revocation needs a clock for, and what is
-// deleted; a process whose clock is wrong destroys nothing.
+// The database's clock decides how long revocations last and what is deleted. A process
+// whose clock is wrong deletes nothing.
 func TestDatabaseClock(t *testing.T) {
 	t.Parallel()
 	for name, by := range map[string]time.Duration{"ahead": 40 * day, "behind": -40 * day} {
@@ -113,18 +113,4 @@ func TestSerializableByDefault(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// with sets a parameter for the database's connections.
-func with(t *testing.T, d database, parameter, value string) database {
-	t.Helper()
-	source, err := url.Parse(d.source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := source.Query()
-	query.Set(parameter, value)
-	source.RawQuery = query.Encode()
-	d.source = source.String()
-	return d
 }

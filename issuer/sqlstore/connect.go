@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Limits that PostgreSQL itself keeps, so that a process which is frozen or cut
-// off holds no lock for long. One that waits for such a lock outlasts it.
+// Limits that PostgreSQL enforces, so that a process which is frozen or disconnected
+// holds no lock for long. lockTimeout is longer than idleInTransaction, so a process
+// that waits for such a lock gets it.
 const (
 	idleInTransaction = 1500 * time.Millisecond
 	lockTimeout       = 2 * time.Second
@@ -25,8 +26,8 @@ const (
 // would call for each pool.
 type connector struct {
 	driver.Connector
-	session atomic.Pointer[string] // the statement that is run on each new connection
-	file    atomic.Pointer[file]   // which each new connection must be to, on SQLite
+	session atomic.Pointer[string] // the statement to run on each new connection
+	file    atomic.Pointer[file]   // SQLite's file, which each new connection must have opened
 }
 
 // limit sets the limits of connections that are made from now on.

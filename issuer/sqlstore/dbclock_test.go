@@ -24,9 +24,9 @@ func settable(t *testing.T) (d database, set func(time.Duration)) {
 	}
 }
 
-// A clock of the database that is wrong for a moment, alone or with this machine's,
-// destroys nothing: neither by a process that runs, nor by one that starts meanwhile.
-// What is revoked meanwhile stays revoked.
+// A database's clock that is wrong for a moment, alone or together with this machine's,
+// destroys nothing: neither in a running process nor in one that starts in that moment.
+// Revocations of that moment stay valid.
 func TestDatabaseClockWrongForAMoment(t *testing.T) {
 	t.Parallel()
 	for _, by := range wrongBy {
@@ -103,8 +103,8 @@ func TestDatabaseClockWrongForAMoment(t *testing.T) {
 	}
 }
 
-// A clock of the database that has jumped together with this machine's is believed
-// when it has run evenly for a day, also by processes that start meanwhile.
+// A database's clock that has jumped together with this machine's is trusted after it has
+// run evenly for a day, also by processes that start within that day.
 func TestDatabaseClockSteadyForADay(t *testing.T) {
 	t.Parallel()
 	d, set := settable(t)

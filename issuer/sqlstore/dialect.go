@@ -10,17 +10,17 @@ import (
 	"unicode/utf8"
 )
 
-// All SQL here is written as for PostgreSQL, in the part of it that SQLite
-// knows as well. Only this file and change.go know where the two differ.
+// All SQL here is written for PostgreSQL, in the part of it that SQLite knows too. Only
+// this file and change.go know where the two differ.
 //
 // NOW_MS and NOW_US are the database's clock in milliseconds and microseconds
 // since 1970. (SELECT NOW_MS) is read once in a statement, which an index needs.
-// GONE_MS is the clock for what cannot be undone: it is not ahead because a clock has
-// jumped. KEPT_MS is the clock for what must last: it is not behind for that. See clock.
+// GONE_MS is the time for deletions, which cannot be undone: a clock that has jumped
+// ahead does not move it. KEPT_MS is the time for what must last: a clock that has jumped
+// back does not move it. See clock.
 
-// onSQLite turns what SQLite spells otherwise. It has one writer at a time, so
-// it needs no row locks; it takes the type names as they are, and BYTEA, of
-// which it has not heard, leaves a blob alone.
+// onSQLite replaces what SQLite spells differently. It has one writer at a time, so it
+// needs no row locks. It accepts any name of a type, BYTEA too.
 var onSQLite = []string{
 	`$`, `?`,
 	` COLLATE "C"`, ` COLLATE BINARY`,
@@ -37,30 +37,30 @@ var onPostgres = []string{
 	`NOW_US`, `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)`,
 }
 
-// newDialect spells statements as the database does, whose tables' names begin
-// with the prefix.
+// newDialect returns a replacer that spells statements for the database. The names of its
+// tables begin with the prefix.
 func newDialect(spelling []string, prefix string) *strings.Replacer {
 	return strings.NewReplacer(append([]string{tables, prefix}, spelling...)...)
 }
 
-// begin, per dialect: a transaction that has all it writes to itself before it
-// reads, or else in which each statement sees what was committed before it.
+// begin, per dialect. On SQLite the transaction locks the database before it reads. On
+// PostgreSQL each statement sees what was committed before it.
 const (
 	beginSQLite   = "BEGIN IMMEDIATE"
 	beginPostgres = "BEGIN ISOLATION LEVEL READ COMMITTED"
 )
 
-// lockPostgres makes one process migrate at a time; the number means nothing.
+// lockPostgres makes one process migrate at a time. The number is arbitrary.
 const lockPostgres = "SELECT pg_advisory_xact_lock(7237953212437551469)"
 
-// The limits of a migration, which PostgreSQL keeps until it ends: for one that waits
-// for others to migrate, idle time alone, and then for locks too.
+// The limits of a migration, which PostgreSQL enforces until it ends. A process that waits
+// for others to migrate has a limit of idle time only, and then one for locks too.
 var (
 	limitIdle  = fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", idleInTransaction.Milliseconds())
 	limitLocks = fmt.Sprintf("SET LOCAL lock_timeout = %d", lockTimeout.Milliseconds())
 )
 
-// findDialect asks the database which it is.
+// findDialect asks the database whether it is SQLite.
 func findDialect(ctx context.Context, db *sql.DB) (sqlite bool, err error) {
 	var version string
 	errPostgres := db.QueryRowContext(ctx, "SELECT version()").Scan(&version)
@@ -86,7 +86,7 @@ func findDialect(ctx context.Context, db *sql.DB) (sqlite bool, err error) {
 	return true, nil
 }
 
-// sql is a statement in the store's dialect.
+// sql returns a statement in the store's dialect.
 func (s *Store) sql(query string) string {
 	query = s.dialect.Replace(query)
 	if s.sqlite {
@@ -95,7 +95,7 @@ func (s *Store) sql(query string) string {
 	return query
 }
 
-// statement is a statement in the store's dialect, and its arguments.
+// statement returns a statement in the store's dialect, and its arguments.
 func (s *Store) statement(query string, args []any) (string, []any) {
 	query = s.sql(query)
 	if s.sqlite {
@@ -106,9 +106,8 @@ func (s *Store) statement(query string, args []any) (string, []any) {
 
 // retryable reports whether the database itself says that the statement, which it
 // has undone, may succeed if it is repeated: PostgreSQL's serialization_failure,
-// deadlock_detected, and lock_not_available, which ends the wait for another
-// session that is about to be ended. Its drivers agree on the method, if not on
-// the type.
+// deadlock_detected, and lock_not_available, which ends the wait for a session that the
+// server is about to end. Drivers share the method, not the type.
 func retryable(err error) bool {
 	switch sqlState(err) {
 	case "40001", "40P01", "55P03":
@@ -125,12 +124,11 @@ func sqlState(err error) string {
 	return ""
 }
 
-// storable reports whether PostgreSQL would take the text and give it back as
-// it is.
+// storable reports whether PostgreSQL stores the text unchanged.
 func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
-// millis is how a time is stored. It is rounded up, so that nothing ends before
-// its time; zero stays zero, and what lies before 1970 is just past.
+// millis returns a time as it is stored, rounded up so that nothing expires early. Zero
+// stays zero, and times before 1970 become 1.
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

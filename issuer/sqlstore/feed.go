@@ -12,17 +12,17 @@ import (
 const maxPage = 10_000
 
 // Revoke adds a change to the feed and returns its sequence; it is committed when
-// Revoke returns nil. Of changes of one kind, token, client and secret the feed
-// holds one: the latest. A TokenRevoked that does not reach further than the one
-// there keeps that one's place. A ClientCutOff replaces the TokenRevoked of its
-// client before it, which are deleted soon after.
+// Revoke returns nil. The feed holds the latest change of each kind, token, client and
+// secret. A TokenRevoked that does not expire later than the one in the feed keeps that
+// one's sequence. A ClientCutOff replaces each earlier TokenRevoked of its client; these
+// are deleted soon after.
 //
-// It waits with what requests cause, unless the context is an operator's
-// ([registry.AsOperator]): clients revoke their own tokens, and are cut off when those
-// are too many.
+// It queues with what requests cause, unless the context is an operator's
+// ([registry.AsOperator]). Clients can cause it, because they may revoke their own
+// tokens.
 //
-// Sequence is ignored, and ExpiresAt of all kinds but TokenRevoked. An error tells
-// when the change is not valid ([registry.Change.Validate]).
+// Sequence is ignored, and so is ExpiresAt of all kinds but TokenRevoked. The error is
+// [registry.ErrInvalid] when the change is invalid ([registry.Change.Validate]).
 func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, err error) {
 	if err := s.ready(); err != nil {
 		return 0, wrap("revoking", err)
@@ -38,14 +38,15 @@ func (s *Store) Revoke(ctx context.Context, c registry.Change) (sequence int64, 
 	return sequence, nil
 }
 
-// feedGrace is how long a change that has expired is still read: by the clock of a
-// replica that is behind, and with the leeway of a guard, its token is valid yet.
+// feedGrace is how long a change is still returned after it has expired. To a replica
+// whose clock is behind, and with the leeway of an API, its token is still valid.
 const feedGrace = 2 * registry.MaxClockSkew
 
 // Changes returns the changes after a sequence, in order, at most 10 000. It leaves
-// out those that expired two minutes ago by the database's clock, but for the last of
-// a page that would be empty and is not the end. It is one statement, so End is of
-// the same moment, and reads a page of rows, however many have expired.
+// out those that expired two minutes ago by the database's clock. Only the last of a
+// full page is returned even so, if the page would be empty otherwise. It is one
+// statement, so End is of the same moment. It reads one page of rows, however many have
+// expired.
 //
 // On PostgreSQL Page.Now is the database's clock, which is compared with this
 // machine's each time.
@@ -57,7 +58,7 @@ func (s *Store) Changes(ctx context.Context, since int64) (registry.Page, error)
 	return page, wrap("reading the feed", err)
 }
 
-// readFeed reads one row more than a page has.
+// readFeed reads one row more than fits in a page, to set More.
 func (s *Store) readFeed(ctx context.Context, since int64) (page registry.Page, err error) {
 	var now int64
 	found := false

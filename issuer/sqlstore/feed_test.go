@@ -11,7 +11,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// insertFeed adds revoked tokens behind the store's back, numbered from first.
+// insertFeed inserts revoked tokens without the store, with sequences from first.
 func insertFeed(t *testing.T, db *sql.DB, first, n int, expires time.Time) {
 	t.Helper()
 	for from := first; from < first+n; from += 1000 {
@@ -48,8 +48,8 @@ func TestFeedByPages(t *testing.T) {
 	})
 }
 
-// A reader gets past any number of changes that have expired and are still kept, in
-// statements that read a page each.
+// A reader gets past any number of expired changes that are still stored, in statements
+// that read a page each.
 func TestFeedOfExpired(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -76,8 +76,8 @@ func TestFeedOfExpired(t *testing.T) {
 	})
 }
 
-// A database that was restored to an earlier time says so; a follower that
-// waited for new numbers would miss what was revoked meanwhile.
+// A database that was restored to an earlier time has an earlier end. A follower that only
+// waited for greater sequences would miss revocations.
 func TestFeedSetBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -135,7 +135,7 @@ func TestRevokeRefuses(t *testing.T) {
 	})
 }
 
-// A repetition that says nothing new keeps its place, and Revoke returns that.
+// A repeated revocation that adds nothing keeps its sequence, which Revoke returns.
 func TestRevokeAgainReturnsThePlace(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -151,8 +151,8 @@ func TestRevokeAgainReturnsThePlace(t *testing.T) {
 	})
 }
 
-// A cut-off that is repeated reaches further than the one there, also when that one
-// was written while the database's clock was ahead.
+// A repeated cut-off gets a new sequence, also when the first one was written while the
+// database's clock was ahead.
 func TestCutOffAgainReachesFurther(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -170,7 +170,7 @@ func TestCutOffAgainReachesFurther(t *testing.T) {
 	})
 }
 
-// However often the same is revoked, it takes one row.
+// Repeated revocations of the same take one row.
 func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -193,7 +193,7 @@ func TestFeedDoesNotGrowByRepetition(t *testing.T) {
 	})
 }
 
-// What has expired goes, all of it, and nothing else does.
+// A sweep deletes everything that has expired, and nothing else.
 func TestSweep(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -217,7 +217,7 @@ func TestSweep(t *testing.T) {
 			got := count(t, db, table)
 			// The writes above have begun a sweep of their own, which may be removing
 			// what this one left to it.
-			for deadline := time.Now().Add(10 * time.Second); got > want && time.Now().Before(deadline); got = count(t, db, table) {
+			for deadline := time.Now().Add(30 * time.Second); got > want && time.Now().Before(deadline); got = count(t, db, table) {
 				time.Sleep(10 * time.Millisecond)
 			}
 			if got != want {
@@ -230,7 +230,7 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// The tables do not grow with what has expired.
+// Expired rows do not accumulate.
 func TestSweepsAfterWrites(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -240,7 +240,7 @@ func TestSweepsAfterWrites(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 			n := count(t, db, "m2m_once")
 			if n < sqlstore.SweepWrites {
 				break

@@ -10,18 +10,18 @@ import (
 	"os"
 )
 
-// file is the file of a SQLite database, as it was at Open. SQLite itself does not
-// notice when it is deleted or exchanged: what it writes then is lost.
+// file is the file of a SQLite database as it was at Open. SQLite does not notice when
+// the file is deleted or replaced, and what it writes then is lost.
 type file struct {
 	path   string
 	info   os.FileInfo
-	wal    os.FileInfo // the write-ahead log, which is there as long as keeper is; nil without one
-	keeper driver.Conn // a connection that is open until Close, so that the log stays
+	wal    os.FileInfo // the write-ahead log, which exists as long as keeper is open; nil without one
+	keeper driver.Conn // a connection that is open until Close and so keeps the log
 }
 
 var errInMemory = errors.New("sqlstore: the SQLite database is in memory, where each connection has its own: write the path of a file, or use registry.NewMemory")
 
-// findFile asks the database which file it is in.
+// findFile asks the database for its file.
 func findFile(ctx context.Context, db *sql.DB) (*file, error) {
 	var path string
 	if err := db.QueryRowContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(&path); err != nil {
@@ -40,7 +40,7 @@ func findFile(ctx context.Context, db *sql.DB) (*file, error) {
 	return &file{path: path, info: info}, nil
 }
 
-// keep opens the connection that keeps the log in its place. The schema is there.
+// keep opens the connection that keeps the log. The tables must exist.
 func (f *file) keep(ctx context.Context, c driver.Connector, query string) error {
 	conn, err := c.Connect(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (f *file) close() error {
 	return keeper.Close()
 }
 
-// check returns an error when the file that is there is another, or none.
+// check returns an error when the file was deleted or replaced.
 func (f *file) check() error {
 	if f == nil {
 		return nil
@@ -83,19 +83,19 @@ func (f *file) check() error {
 		case errors.Is(err, fs.ErrNotExist):
 			return &fileError{part.path, "was deleted"}
 		case err != nil:
-			return fmt.Errorf("looking at the database's file: %w", err)
+			return fmt.Errorf("checking the database's file: %w", err)
 		case !os.SameFile(is, part.was):
-			return &fileError{part.path, "was exchanged"}
+			return &fileError{part.path, "was replaced"}
 		}
 	}
 	return nil
 }
 
-// opened returns an error when the connection is to another file.
+// opened returns an error when the connection has opened another file.
 func (f *file) opened(ctx context.Context, conn driver.Conn) error {
 	q, ok := conn.(driver.QueryerContext)
 	if !ok {
-		return nil // check has to do
+		return nil // check has to suffice
 	}
 	rows, err := q.QueryContext(ctx, "SELECT file FROM pragma_database_list WHERE name = 'main'", nil)
 	if err != nil {
@@ -108,14 +108,14 @@ func (f *file) opened(ctx context.Context, conn driver.Conn) error {
 	}
 	path, _ := value[0].(string)
 	if is, err := os.Stat(path); err != nil || !os.SameFile(is, f.info) {
-		return &fileError{f.path, "was exchanged"}
+		return &fileError{f.path, "was replaced"}
 	}
 	return nil
 }
 
-// fileError says what became of a file that is open.
+// fileError says that a file was deleted or replaced.
 type fileError struct{ path, what string }
 
 func (e *fileError) Error() string {
-	return fmt.Sprintf("the database's file %s %s while it was open: put back the file that it was, or stop the program, restore a backup and start it again", e.path, e.what)
+	return fmt.Sprintf("the database's file %s %s while it was open: put the original file back, or stop the program, restore a backup and start it again", e.path, e.what)
 }

@@ -7,13 +7,13 @@ import (
 )
 
 // steadyTime is how long a clock that has jumped must have run evenly until it is
-// trusted to destroy.
+// trusted for deletions.
 const steadyTime = 24 * time.Hour
 
-// judge compares a clock with the monotonic one, which tells how much time has passed
-// since the clock was last trusted: trusted is the sum. A jump makes the two differ,
-// until the clock has run evenly for a day or agrees with the sum again. The zero
-// judge trusts the first reading.
+// judge compares a clock with the monotonic clock. trusted is the time that the clock
+// last showed when it was trusted, plus the time that has passed since then on the
+// monotonic clock. After a jump the clock differs from trusted, until it has run evenly
+// for a day or agrees with trusted again. The zero judge trusts the first reading.
 type judge struct {
 	shown   time.Time // the last reading
 	at      time.Time // when, on the monotonic clock
@@ -38,8 +38,8 @@ func (j *judge) see(shown, mono time.Time) {
 	}
 }
 
-// seeBetween takes a reading that was made between two moments: at the one that
-// explains it best.
+// seeBetween takes a reading that was made between two moments. It assumes the moment that
+// makes the smallest jump.
 func (j *judge) seeBetween(shown, from, to time.Time) {
 	mono := from
 	if !j.at.IsZero() {
@@ -48,11 +48,11 @@ func (j *judge) seeBetween(shown, from, to time.Time) {
 	j.see(shown, mono)
 }
 
-// distrust begins a day in which the clock is not trusted. What it should show is not
-// known better than as at least a time in the past.
+// distrust begins a day in which the clock is not trusted. It should show at least the
+// time trusted; more is not known.
 func (j *judge) distrust(trusted, mono time.Time) {
 	j.at, j.trusted, j.until = mono, trusted, mono.Add(steadyTime)
 }
 
-// now is what the clock should show.
+// now returns what the clock should show.
 func (j *judge) now(mono time.Time) time.Time { return j.trusted.Add(mono.Sub(j.at)) }

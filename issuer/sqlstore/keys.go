@@ -9,10 +9,10 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// KeyStore keeps a keyring's state in the same database, sealed by
-// [jwks.Sealed] under a label, such as the issuer URL. Sealed tells how to replace
-// a key-encryption key: at least one, 32 random bytes each, kept elsewhere than the
-// database. There is one keyring to a database and Config.Name.
+// KeyStore returns a key store in the same database. The state of the keyring is sealed
+// by [jwks.Sealed] under a label, such as the issuer URL. Give at least one
+// key-encryption key of 32 random bytes, and keep it elsewhere than the database. Sealed
+// says how to replace it. A database has one keyring for each Config.Name.
 func (s *Store) KeyStore(label string, kek ...[]byte) (jwks.KeyStore, error) {
 	if err := s.ready(); err != nil {
 		return nil, wrap("opening the key store", err)
@@ -24,7 +24,7 @@ func (s *Store) KeyStore(label string, kek ...[]byte) (jwks.KeyStore, error) {
 	return sealed, wrap("opening the key store", err)
 }
 
-// keyTable is a table of one row at most.
+// keyTable is a table with at most one row.
 type keyTable struct{ store *Store }
 
 func (k keyTable) Load(ctx context.Context) ([]byte, error) {
@@ -50,8 +50,8 @@ func (k keyTable) Save(ctx context.Context, old, blob []byte) (bool, error) {
 	return changed == 1 && err == nil, wrap("keeping keys", err)
 }
 
-// Now returns the database's clock, by which a keyring judges what it reads. SQLite has
-// none of its own: the error is then [errors.ErrUnsupported].
+// Now returns the database's clock, with which a keyring judges what it reads. SQLite has
+// no clock of its own: the error is then [errors.ErrUnsupported].
 func (k keyTable) Now(ctx context.Context) (time.Time, error) {
 	if k.store.sqlite {
 		return time.Time{}, wrap("reading the database's clock", errors.ErrUnsupported)

@@ -63,7 +63,7 @@ func TestKeyStore(t *testing.T) {
 	})
 }
 
-// Of 50 who replace the same state one does.
+// Of 50 callers that replace the same state one succeeds.
 func TestKeyStoreByFifty(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)

@@ -13,10 +13,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// kills is how many processes die in the middle of their writes.
-const kills = 100
-
-// writeRole writes until it is killed, and says what was acknowledged.
+// writeRole writes until it is killed, and prints what was acknowledged.
 func writeRole(ctx context.Context, d database, args []string) error {
 	store, err := d.connect(ctx)
 	if err != nil {
@@ -57,8 +54,12 @@ func writeRole(ctx context.Context, d database, args []string) error {
 	return <-errs
 }
 
-// What was acknowledged is there after the process was killed.
-func TestKilled(t *testing.T) {
+// Acknowledged writes are there after the process was killed. The tag rehearsal adds a run
+// of 100 kills.
+func TestKilled(t *testing.T) { surviveKills(t, 10) }
+
+// surviveKills kills that many processes in the middle of their writes.
+func surviveKills(t *testing.T, kills int) {
 	onBoth(t, func(t *testing.T, d database) {
 		d.open(t) // so that the time goes into writes
 		total := 0

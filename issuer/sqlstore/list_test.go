@@ -10,7 +10,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// insertClients adds clients named by numbers, behind the store's back.
+// insertClients inserts clients with numbers as ids, without the store.
 func insertClients(t *testing.T, db *sql.DB, n int) {
 	t.Helper()
 	for first := 0; first < n; first += 200 {

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// migrations are applied in the order of their names, each once. They are never
-// edited after a release, and only add: while replicas are replaced, the old
-// ones work on with the new tables.
+// migrations are applied in the order of their names, each once. After a release they are
+// never edited. They only add, so that replicas of an older release work with the new
+// tables.
 //
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// readableFrom is the oldest version whose release can work with the tables as this
-// release leaves them. A migration that only adds does not change it; one that takes
-// something away raises it to the first version whose release does without.
+// readableFrom is the oldest version whose release can work with the tables of this
+// release. A migration that only adds does not change it. One that removes something
+// raises it to the first version whose release does not need that.
 const readableFrom = 1
 
-// Migrate brings the tables up to date, as [Open] does: after a backup of an older
-// release was restored while the program ran. Tables of a newer release are left as
-// they are.
+// Migrate updates the tables, as [Open] does. Call it after a backup of an older release
+// was restored while the program was running. It does not change tables of a newer
+// release.
 func (s *Store) Migrate(ctx context.Context) error {
 	if err := s.ready(); err != nil {
 		return wrap("migrating the schema", err)
@@ -33,8 +33,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	return s.migrate(ctx, false)
 }
 
-// ErrOldTables says that the tables are missing, or older than this release needs,
-// and Config.NoMigrate is set.
+// ErrOldTables is returned by [Open] with Config.NoMigrate when the tables are missing or
+// older than this release needs.
 var ErrOldTables = errors.New("the schema is missing or older than this release needs")
 
 // isMissing reports whether the error is that there is no such table.
@@ -42,14 +42,14 @@ func isMissing(err error) bool {
 	return sqlState(err) == "42P01" || sqliteCode(err) != 0 && strings.Contains(err.Error(), "no such table")
 }
 
-// migrate brings the tables up to date, in one transaction that other processes
-// wait for. A process that is frozen in it, on PostgreSQL, loses it after 1.5 s, and one
-// that waits for a lock on a table, so that others queue behind it, gives up after 2 s
-// and tries again.
+// migrate updates the tables in one transaction, for which other processes wait. On
+// PostgreSQL a process that is frozen in it loses the transaction after 1.5 s. One that
+// waits for a lock on a table makes others queue behind it, so it gives up after 2 s and
+// tries again.
 func (s *Store) migrate(ctx context.Context, never bool) error {
 	steps := s.steps
-	// A process that need not change anything need not be allowed to. A failure
-	// shows again below, if it was not that the table is missing or older.
+	// A process that has nothing to migrate needs no permission to. If this failed
+	// for another reason than a missing or old table, the error returns below.
 	var version, from int
 	err := s.row(ctx, s.operator, latestSchema, nil, &version, &from)
 	switch {
@@ -79,8 +79,8 @@ func (s *Store) migrate(ctx context.Context, never bool) error {
 
 const latestSchema = "SELECT version, readable_from FROM m2m_schema ORDER BY version DESC LIMIT 1"
 
-// migrated notes the version of the tables for Status, and forgets errors: that a
-// new database has no tables is none.
+// migrated records the version of the tables for Status, and clears errors: the missing
+// tables of a new database are not an error.
 func (s *Store) migrated(version, release int, made bool) {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
@@ -101,7 +101,7 @@ func readable(version, from, release int) error {
 	return fmt.Errorf("it has version %d, which can be read from version %d on, and this release knows version %d: run a release that knows version %d or newer", version, from, release, from)
 }
 
-// migrateTo returns the versions before and after it.
+// migrateTo applies the steps and returns the versions before and after.
 func migrateTo(ctx context.Context, t *tx, steps [][]string) (before, version int, err error) {
 	if !t.store.sqlite { // where BEGIN IMMEDIATE has locked already
 		for _, statement := range []string{limitIdle, lockPostgres, limitLocks} {
@@ -138,7 +138,7 @@ func migrateTo(ctx context.Context, t *tx, steps [][]string) (before, version in
 	return before, version, nil
 }
 
-// readMigrations gives the statements of each version, the first being 1.
+// readMigrations returns the statements of each version, from version 1.
 func readMigrations() ([][]string, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {

@@ -42,9 +42,8 @@ func (c *frozenConn) ExecContext(ctx context.Context, query string, args []drive
 	return c.Conn.ExecContext(ctx, query, args)
 }
 
-// A process that is frozen while it migrates holds up the others for the 1.5 s that
-// the server allows, and has migrated nothing. The bound is wide, as the others open
-// their connections and migrate in it.
+// A process that is frozen while it migrates holds up the others for the 1.5 s that the
+// server allows, and migrates nothing.
 func TestFrozenInMigration(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -55,7 +54,7 @@ func TestFrozenInMigration(t *testing.T) {
 		failed <- err
 	}()
 	<-connector.frozen
-	ctx, cancel := context.WithTimeout(t.Context(), 4*holdUp)
+	ctx, cancel := context.WithTimeout(t.Context(), holdUp)
 	defer cancel()
 	begun := time.Now()
 	store, err := d.connect(ctx)
@@ -70,8 +69,8 @@ func TestFrozenInMigration(t *testing.T) {
 	}
 }
 
-// A migration that waits for a table, as a report reads it, gives up after 2 s, so that
-// those who queue behind it are served, and tries again.
+// A migration that waits for a table, because a report reads it, gives up after 2 s and
+// tries again. So readers that queue behind it are served.
 func TestMigrationWaitsShort(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)

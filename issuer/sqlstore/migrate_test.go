@@ -61,8 +61,8 @@ func TestEightProcessesMigrate(t *testing.T) {
 	})
 }
 
-// The clients and the feed of an older release are there after an update, and it works
-// on with the new tables.
+// The clients and the feed of an older release are there after an update, and the older
+// release works with the new tables.
 func TestMigrationKeepsClients(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		old := d.open(t)

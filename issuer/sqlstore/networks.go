@@ -10,14 +10,14 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// maxNetwork is how long the name of a network may be.
+// maxNetwork is the greatest length of a network's name.
 const maxNetwork = 64
 
 const deleteNetworks = "DELETE FROM m2m_networks WHERE client_id = $1 AND GUARD"
 
-// Succeeded keeps from which networks clients have succeeded, the latest time of
-// each, and forgets all but the latest 16 networks of a client. Clients that do not
-// exist are ignored. After an error some may have been kept.
+// Succeeded records from which networks clients have authenticated, and when last. It
+// keeps the latest 16 networks of a client. Clients that do not exist are ignored. After
+// an error some of them may have been recorded.
 func (s *Store) Succeeded(ctx context.Context, successes []registry.ClientNetwork) error {
 	if err := s.ready(); err != nil {
 		return wrap("keeping networks", err)
@@ -47,8 +47,8 @@ func (s *Store) Succeeded(ctx context.Context, successes []registry.ClientNetwor
 	return nil
 }
 
-// succeeded adds the networks in their order, and then removes what is too many.
-// The clients are locked, so that none is deleted meanwhile.
+// succeeded adds the networks in their order, and then removes those above the limit.
+// It locks the clients, so that none is deleted meanwhile.
 func (s *Store) succeeded(ctx context.Context, successes []registry.ClientNetwork) error {
 	rows := make([][3]any, 0, len(successes))
 	for _, n := range successes {
@@ -74,7 +74,7 @@ DELETE FROM m2m_networks WHERE (client_id, network) IN (SELECT client_id, networ
 	return err
 }
 
-// Networks returns the networks from which the client has succeeded in the last 30
+// Networks returns the networks from which the client has authenticated in the last 30
 // days, at most 16, the latest first.
 func (s *Store) Networks(ctx context.Context, clientID string) (networks []string, err error) {
 	if err := s.ready(); err != nil {

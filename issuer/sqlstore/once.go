@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Once reports true at the first call with the scope and id and false at every
-// other until the time given, for all processes on the database: one statement.
-// Either may be any string of any length. With an error it is unknown whether the
-// call counted, so a second may get false without the first having got true.
+// Once returns true for the first call with the scope and id, and false for every other
+// call until the given time, for all processes on the database. It is one statement.
+// Scope and id may be any strings of any length. After an error it is unknown whether
+// the call counted, so a second call may return false though none has returned true.
 //
-// The database's clock decides whether it is past until. On SQLite a clock that has
-// jumped does not make it so, for a day.
+// The database's clock decides whether until has passed. On SQLite a clock that has
+// jumped does not count for a day.
 //
-// Not checked: that until lies ahead; if it does not, the next call is a first
-// one again.
+// Not checked: that until is in the future. If it is not, the next call returns true
+// too.
 func (s *Store) Once(ctx context.Context, scope, id string, until time.Time) (bool, error) {
 	if err := s.ready(); err != nil {
 		return false, wrap("keeping a replay record", err)
@@ -32,8 +32,8 @@ ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at WHERE m2m_on
 	return changed == 1 && err == nil, wrap("keeping a replay record", err)
 }
 
-// onceDigest is the key of the scope and id in the table, so that the id's author
-// decides neither its size nor its characters.
+// onceDigest returns the key of the scope and id in the table. It is a hash, because
+// callers choose the size and the characters of the id.
 func onceDigest(scope, id string) []byte {
 	h := sha256.New()
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(scope))))

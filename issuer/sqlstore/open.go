@@ -14,27 +14,27 @@ import (
 
 // Config is what [Open] opens: a database by Driver and DSN, or by Connector.
 type Config struct {
-	// Driver is the name that a driver is registered by, such as "pgx", and DSN is
-	// its data source name, as for sql.Open. Import the driver; package sqlite
-	// brings its own.
+	// Driver is the registered name of a driver, such as "pgx", and DSN is its data
+	// source name, as for sql.Open. The program imports the driver, except SQLite's,
+	// which package sqlite imports.
 	Driver, DSN string
 
 	// Connector makes the connections instead. [Store.Close] closes it if it is an
 	// io.Closer.
 	Connector driver.Connector
 
-	// MaxConns is how many connections the store opens at most, and keeps open. Two
-	// of them are for administration and keys, and one for following the feed, so
-	// that a flood of requests delays none of these. Default 16, at least 4.
+	// MaxConns is how many connections the store opens at most. It keeps idle ones
+	// open. Two of them are for administration and keys, and one for following the
+	// feed, so that a flood of requests delays none of these. Default 16, at least 4.
 	MaxConns int
 
-	// Name keeps several issuers in one database apart: their tables are
-	// m2m_NAME_…, with 1 to 20 characters of a to z, 0 to 9 and _. Default: m2m_….
+	// Name separates several issuers in one database: their tables are m2m_NAME_….
+	// It has 1 to 20 characters of a to z, 0 to 9 and _. Default: "", for m2m_….
 	Name string
 
-	// NoMigrate leaves the tables as they are: Open then refuses those of an older
-	// release. A step of the deployment that runs Open without it, or
-	// [Store.Migrate], brings them up to date.
+	// NoMigrate leaves the tables as they are. Open then refuses the tables of an
+	// older release. Update them in a step of the deployment that runs Open without
+	// NoMigrate, or [Store.Migrate].
 	NoMigrate bool
 }
 
@@ -45,10 +45,9 @@ const (
 	reservedConns = operatorConns + followerConns
 	minConns      = reservedConns + 1
 
-	// feedWriters is how many of a pool's writers may wait for the last row of the
-	// feed at once: one that has its turn, and one that is next. More would take
-	// connections from readers, and a place in the database's queue before those
-	// that administration sends.
+	// feedWriters is how many writers of a pool may wait for the last row of the feed
+	// at once: one that holds it, and the next. More would take connections from
+	// readers, and would queue in the database ahead of administration.
 	feedWriters = 2
 
 	// connLifetime is how long a connection is used, so that a failover or a new
@@ -56,25 +55,26 @@ const (
 	connLifetime = 30 * time.Minute
 )
 
-// Open opens a database, SQLite or PostgreSQL, whichever it turns out to be, and
-// creates or updates its tables in the schema that is first in the connection's
-// search_path. Any number of replicas may do so at once. It is an error if the
-// tables are of a newer release that this one cannot work with: see Upgrades above.
+// Open opens a PostgreSQL or SQLite database, and finds out itself which of them it is.
+// It creates or updates the tables, on PostgreSQL in the first schema of the
+// connection's search_path. Any number of replicas may call Open at once. Tables of a
+// newer release that this one cannot read are an error; see "Upgrades" above.
 //
-// On PostgreSQL every connection sets limits on the server's side: a transaction
-// that is idle ends after 1.5 s, a wait for a lock after 2 s, and a statement after
-// 2.5 s (10 s for administration). So a process that is frozen or cut off holds up
-// no other for longer than that. A proxy between the two must keep these settings
-// apart: session pooling does, transaction pooling does not (see PgBouncer above).
+// On PostgreSQL every connection sets limits that the server enforces: an idle
+// transaction ends after 1.5 s, a wait for a lock after 2 s, and a statement after
+// 2.5 s (10 s for administration). So a process that is frozen or disconnected holds up
+// no other for longer than that. A proxy in between must not mix the settings of
+// connections: session pooling does not, transaction pooling does; see "PgBouncer"
+// above.
 //
-// A database opened for SQLite must be in a file, and set busy_timeout on every
-// connection, which Open checks on one. While it is open the file must stay what it
-// is: when it, or its -wal, was deleted or exchanged, every call is an error.
+// A SQLite database must be in a file, and its data source name must set busy_timeout on
+// every connection, which Open checks on one. When the file or its -wal is deleted or
+// replaced while it is open, every call is an error.
 //
 // Not checked: that a commit is durable. On PostgreSQL leave synchronous_commit
-// on; on SQLite set synchronous to FULL, as package sqlite does. A replica of
+// on. On SQLite set synchronous to FULL, as package sqlite does. A replica of
 // PostgreSQL that only reads cannot be used, nor can a proxy that spreads reads
-// over such.
+// over such replicas.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	steps, err := readMigrations()
 	if err != nil {
@@ -123,8 +123,7 @@ func open(ctx context.Context, c Config, steps [][]string) (*Store, error) {
 	return s, nil
 }
 
-// begin finds out what the database is, brings its tables up to date, and looks at
-// its clock.
+// begin finds out which database it is, migrates its tables, and reads its clock.
 func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err error) {
 	if s.sqlite, err = findDialect(ctx, s.operator.db); err != nil {
 		return err
@@ -153,11 +152,11 @@ func (s *Store) begin(ctx context.Context, prefix string, noMigrate bool) (err e
 	return s.compareClocks(ctx)
 }
 
-// limitWriters sets how many may write at once. PostgreSQL, which has one row that
-// all entries wait for, gets few of a pool to wait. On SQLite, which has one writer,
-// each pool sends one at a time, so that an operator waits for one request and not
-// for all of them. Readers leave a connection free there, so that the one writer
-// never waits for them.
+// limitWriters sets how many may write at once. On PostgreSQL all entries of the feed
+// wait for one row, so only a few connections of a pool may wait for it. SQLite has one
+// writer, so each pool sends one write at a time, and an operator waits for one request
+// at most. On SQLite readers also leave one connection free, so that the writer never
+// waits for them.
 func (s *Store) limitWriters() {
 	for _, p := range []*pool{s.requests, s.operator} {
 		if s.sqlite {

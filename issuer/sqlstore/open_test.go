@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +29,7 @@ func TestOpenRefuses(t *testing.T) {
 		"unlimited":       {sqlstore.Config{Driver: "pgx", DSN: "x", MaxConns: -1}, "Config.MaxConns"},
 		"too few":         {sqlstore.Config{Driver: "pgx", DSN: "x", MaxConns: 3}, "Config.MaxConns"},
 		"unknown driver":  {sqlstore.Config{Driver: "none", DSN: "x"}, `"none"`},
-		"no busy_timeout": {sqlstore.Config{Driver: "sqlite", DSN: filepath.Join(t.TempDir(), "m2m.db")}, "busy_timeout"},
+		"no busy_timeout": {sqlstore.Config{Driver: "sqlite", DSN: sqliteFile(t).source}, "busy_timeout"},
 	} {
 		store, err := sqlstore.Open(t.Context(), tt.config)
 		if store != nil || err == nil || !strings.HasPrefix(err.Error(), "sqlstore: ") || !strings.Contains(err.Error(), tt.want) {
@@ -39,9 +38,9 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A SQLite database that package sqlite did not open will do.
+// A SQLite database can be opened without package sqlite.
 func TestOpenSQLite(t *testing.T) {
-	source := filepath.Join(t.TempDir(), "m2m.db") + "?_pragma=busy_timeout(10000)"
+	source := sqliteFile(t).source + "?_pragma=busy_timeout(10000)"
 	for range 2 {
 		store, err := sqlstore.Open(t.Context(), sqlstore.Config{Driver: "sqlite", DSN: source})
 		if err != nil {
@@ -88,7 +87,7 @@ func (c *counting) Close() error {
 	return nil
 }
 
-// countedConn has all that the driver's connections can.
+// countedConn has all methods of the driver's connections.
 type countedConn struct {
 	*stdlib.Conn
 	of *counting
@@ -113,8 +112,8 @@ func newCounting(t *testing.T, d database) *counting {
 	return &counting{Connector: connector}
 }
 
-// A store on a connector stays within MaxConns, whatever is asked of it, and
-// closes all, the connector once.
+// A store on a connector stays within MaxConns under load. Close closes all connections, and
+// the connector once.
 func TestOpenConnector(t *testing.T) {
 	t.Parallel()
 	connector := newCounting(t, postgres(t))
@@ -171,7 +170,14 @@ func TestFloodLeavesTheOperatorAlone(t *testing.T) {
 	for i := range 100 {
 		flood.Go(func() { _, _ = store.Once(ctx, "s", fmt.Sprint(i), time.Now().Add(time.Hour)) })
 	}
-	time.Sleep(200 * time.Millisecond)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		if s := store.Pools()["requests"].Stats(); s.InUse == s.MaxOpenConnections {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the flood left a connection free, so nothing is tested")
+		}
+	}
 	soon, done := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer done()
 	if _, err := store.Client(soon, "c"); err == nil {

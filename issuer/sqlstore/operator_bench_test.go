@@ -74,7 +74,7 @@ func BenchmarkOperatorWrite(b *testing.B) {
 	}
 }
 
-// away is a relay to a server that passes everything on a moment later.
+// away is a relay to a server that adds a delay.
 func away(tb testing.TB, host string, delay time.Duration) string {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,19 +15,19 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// pool is a set of connections, of which writers take a part.
+// pool is a set of connections. Limits leave some of them to readers and some to writers.
 type pool struct {
 	db        *sql.DB
 	connector *connector
 	conns     int
-	writers   *semaphore.Weighted // all that write
-	feed      *semaphore.Weighted // those that write to the feed, whose last row they all wait for
-	readers   *semaphore.Weighted // all that read, where they must leave a connection for the writer; else nil
+	writers   *semaphore.Weighted // for all writes
+	feed      *semaphore.Weighted // for writes to the feed, which all wait for its last row
+	readers   *semaphore.Weighted // for reads, on SQLite, where they must leave a connection to the writer; else nil
 
-	remote bool // the database is elsewhere, so that connections can be dead
+	remote bool // the database is on the network, so connections can be dead
 
 	mu      sync.Mutex
-	dropped time.Time // when idle connections were closed last
+	dropped time.Time // when idle connections were last closed
 }
 
 func newPool(c *connector, conns int) *pool {
@@ -38,7 +38,7 @@ func newPool(c *connector, conns int) *pool {
 	return &pool{db: db, connector: c, conns: conns}
 }
 
-// poolOf returns the connections for who asks.
+// poolOf returns the connections for the operator or for requests.
 func (s *Store) poolOf(ctx context.Context) *pool {
 	if registry.IsOperator(ctx) {
 		return s.operator
@@ -52,10 +52,10 @@ func (p *pool) dropIdle() {
 	p.db.SetMaxIdleConns(p.conns)
 }
 
-// done sees how a use of the pool ended. After a timeout the other connections may
-// be dead as well, as after a failover that nobody announced: each would cost the
-// next caller all its time, so they are closed. A database that is merely slow is
-// asked for new ones once a second at most.
+// done is told how a use of the pool ended. After a timeout the other connections may
+// be dead too, as after a failover that was not announced. Each would cost a caller
+// its timeout, so the idle ones are closed. That happens at most once a second, because
+// the database may just be slow.
 func (p *pool) done(ctx context.Context, err error) {
 	if err == nil || !p.remote || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return
@@ -68,7 +68,7 @@ func (p *pool) done(ctx context.Context, err error) {
 	}
 }
 
-// read waits until the pool has a connection for a reader. The result gives it back.
+// read waits until the pool has a connection for a reader. Call done after use.
 func (p *pool) read(ctx context.Context) (done func(), err error) {
 	if p.readers == nil {
 		return func() {}, nil
@@ -79,7 +79,7 @@ func (p *pool) read(ctx context.Context) (done func(), err error) {
 	return func() { p.readers.Release(1) }, nil
 }
 
-// query runs a statement that reads, and lets scan read its rows.
+// query runs a statement that reads. scan reads its rows.
 func (s *Store) query(ctx context.Context, p *pool, scan func(*sql.Rows) error, query string, args ...any) (err error) {
 	if err := s.whole(); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (s *Store) execute(ctx context.Context, p *pool, query string, args ...any)
 	return changed, err
 }
 
-// whole returns an error when the file of the SQLite database is not the one that
+// whole returns an error when the file of the SQLite database is no longer the one that
 // was opened.
 func (s *Store) whole() error {
 	if s.file == nil {
@@ -162,11 +162,11 @@ const toFeed = "INSERT INTO m2m_feed"
 
 var targets = regexp.MustCompile(`(INSERT INTO|UPDATE|DELETE FROM) m2m_\w+`)
 
-// target is what a statement does to which table.
+// target returns the verb and the table of a statement.
 func target(query string) string { return targets.FindString(query) }
 
-// repeat makes an attempt at writing to a target, in the queue's turn, and another if
-// the database asks for that.
+// repeat waits in the queue, attempts a write to a target, and repeats it if the error is
+// retryable.
 func (s *Store) repeat(ctx context.Context, p *pool, queue *semaphore.Weighted, target string, attempt func() error) (err error) {
 	if err := s.whole(); err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// touchTables reads a row of each table, should one be missing or damaged: after a
-// restore that was not complete.
+// touchTables reads a row of each table, to find one that is missing or damaged, as after
+// an incomplete restore.
 const touchTables = `
 SELECT n.seq, n.seq < ` + maxNumber + `, (SELECT NOW_US), TRANSACTION_MODE,
   (SELECT COUNT(x.name) FROM (SELECT name FROM m2m_clients LIMIT 1) x) + (SELECT COUNT(x.hash) FROM (SELECT hash FROM m2m_secrets LIMIT 1) x) +
@@ -42,11 +42,11 @@ func (s *Store) readable(ctx context.Context) error {
 	return nil
 }
 
-// errUndo undoes a transaction that has worked.
+// errUndo undoes a transaction that has succeeded.
 var errUndo = errors.New("undone")
 
-// probes are writes to each table that leave nothing, even without being undone, but
-// for what PostgreSQL asks a role for. A change is tried beside them.
+// probes write to each table and change nothing, even if they are not undone. They need the
+// role's permissions. Beside them a change is tried.
 var probes = []string{
 	"UPDATE m2m_schema SET applied_at = applied_at WHERE version = 0",
 	"INSERT INTO m2m_once (digest, expires_at) SELECT digest, expires_at FROM m2m_once WHERE 1 = 0",
@@ -59,12 +59,13 @@ var probes = []string{
 	"UPDATE m2m_clock SET steady = steady WHERE id = 1",
 }
 
-// probed is a replay record that nobody makes: its digest is too short.
+// probed is a digest that no replay record has: it is too short.
 var probed = []byte("probe")
 
-// tryWrite writes to every table, and undoes it. On SQLite it takes room for some
-// revocations first, as a small write can find room on a full disk: a row of networks
-// that is no client's and long expired, so that one left behind by a crash is removed.
+// tryWrite writes to every table, and undoes that. On SQLite it first needs space for
+// some revocations, because a small write may succeed on a full disk. That is a row of
+// networks that belongs to no client and has long expired, so that the next sweep removes
+// it after a crash.
 func (s *Store) tryWrite(ctx context.Context) error {
 	if s.sqlite {
 		const room = 64 << 10
@@ -93,7 +94,7 @@ func (s *Store) tryWrite(ctx context.Context) error {
 	return err
 }
 
-// probe makes the writes. The change, for whose lock others wait, is the last.
+// probe makes the writes. The change is last, because others wait for its lock.
 func (t *tx) probe(ctx context.Context) error {
 	for _, statement := range probes {
 		if err := t.exec(ctx, statement); err != nil {

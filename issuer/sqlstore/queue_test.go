@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// byMany runs do 50 times at once.
+// byMany runs do in 50 goroutines.
 func byMany(t *testing.T, do func(i int) error) {
 	t.Helper()
 	var group sync.WaitGroup
@@ -47,8 +46,8 @@ func lockFeed(t *testing.T, d database) (release func()) {
 	}
 }
 
-// Revocations that wait for the feed leave connections to those who read clients,
-// and the operator's go before most of them.
+// Revocations that wait for the feed leave connections for reads of clients, and an
+// operator's revocation overtakes most of them.
 func TestFeedQueue(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -70,11 +69,15 @@ func TestFeedQueue(t *testing.T) {
 		})
 	}
 	time.Sleep(200 * time.Millisecond)
-	soon, done := context.WithTimeout(t.Context(), time.Second)
-	defer done()
-	byMany(t, func(int) error { _, err := store.Client(soon, "c"); return err })
-	if first, err := store.Once(soon, "s", "i", time.Now().Add(time.Hour)); err != nil || !first {
-		t.Errorf("a replay record: %v, %v", first, err)
+	for i := range 10 {
+		soon, done := context.WithTimeout(t.Context(), 1900*time.Millisecond) // a writer gives up after 2 s
+		if _, err := store.Client(soon, "c"); err != nil {
+			t.Errorf("a client: %v", err)
+		}
+		if first, err := store.Once(soon, "s", fmt.Sprint(i), time.Now().Add(time.Hour)); err != nil || !first {
+			t.Errorf("a replay record: %v, %v", first, err)
+		}
+		done()
 	}
 	var cut int64
 	flood.Go(func() {
@@ -97,8 +100,8 @@ func TestFeedQueue(t *testing.T) {
 	}
 }
 
-// floodOf is what clients make the issuer write: revocations of tokens, and a cut-off
-// of each client that has too many.
+// floodOf returns a change that clients can cause: a revocation of a token, or the cut-off
+// of a client that has revoked too many.
 func floodOf(i int) registry.Change {
 	if i%4 == 0 {
 		return registry.CutOff(fmt.Sprint("hostile", i))
@@ -106,9 +109,8 @@ func floodOf(i int) registry.Change {
 	return token(fmt.Sprint(i), time.Now().Add(time.Hour))
 }
 
-// While requests hold every connection that they may, an operator reads clients and
-// revokes, tokens too. What requests cause takes none of the operator's connections,
-// whatever it is.
+// While requests hold all their connections, an operator can read clients and revoke.
+// Nothing that requests cause uses the operator's connections.
 func TestOperatorPool(t *testing.T) {
 	t.Parallel()
 	store := postgres(t).open(t)
@@ -119,7 +121,7 @@ func TestOperatorPool(t *testing.T) {
 	} {
 		release := holdPool(t, store.Pools()[held])
 		within := func(call string, do func(ctx context.Context) error) {
-			bound, cancel := context.WithTimeout(mine(t.Context()), time.Second)
+			bound, cancel := context.WithTimeout(mine(t.Context()), 10*time.Second)
 			defer cancel()
 			if err := do(bound); err != nil {
 				t.Errorf("while the connections of %s are held: %s: %v", held, call, err)
@@ -133,11 +135,10 @@ func TestOperatorPool(t *testing.T) {
 	}
 }
 
-// Readers leave a connection of SQLite's pool for the one that has the turn to write,
-// for whom all others wait.
+// Readers leave a connection of SQLite's pool to the writer, for which all others wait.
 func TestReadersLeaveAConnection(t *testing.T) {
 	t.Parallel()
-	store := database{"sqlite", filepath.Join(t.TempDir(), "m2m.db")}.open(t)
+	store := sqliteFile(t).open(t)
 	register(t, store, registry.Client{ID: "c"})
 	store.WaitForSweep() // which is a writer
 	db := store.Pools()["requests"]
@@ -187,8 +188,8 @@ func holdPool(t *testing.T, db *sql.DB) (release func()) {
 	}
 }
 
-// A client that is cut off needs the revocations of its tokens no more: they are
-// deleted, and no others.
+// A cut-off of a client replaces the revocations of its tokens. They are deleted, and no
+// others.
 func TestCutOffReplacesRevocations(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -202,7 +203,7 @@ func TestCutOffReplacesRevocations(t *testing.T) {
 		revoke(t, store, registry.CutOff("c"))
 		mine.TokenID = "later"
 		revoke(t, store, mine)
-		for deadline := time.Now().Add(10 * time.Second); count(t, db, "m2m_feed") != 6 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(30 * time.Second); count(t, db, "m2m_feed") != 6 && time.Now().Before(deadline); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		page, err := store.Changes(t.Context(), 0)

@@ -11,11 +11,11 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// every are the tables of a store.
+// every lists the tables of a store.
 var every = []string{"clients", "secrets", "feed", "feed_seq", "once", "keys", "networks", "clock", "schema"}
 
-// A database that lacks a table, as after a restore that was not complete, is not
-// ready, also before anything has failed.
+// A database without one of its tables, as after an incomplete restore, is not ready, even
+// before a call has failed.
 func TestReadyWithoutATable(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -33,8 +33,8 @@ func TestReadyWithoutATable(t *testing.T) {
 	})
 }
 
-// Without the feed's last number, or with one that is none, nothing is written, nor is
-// the feed one that was set back. The store is not ready, and its errors say why.
+// Without the feed's last sequence, or with an invalid one, nothing is written, and the feed
+// does not count as set back. The store is not ready, and its errors say why.
 func TestReadyWithoutANumber(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		for name, change := range map[string]string{
@@ -74,8 +74,8 @@ func TestReadyWithoutANumber(t *testing.T) {
 	})
 }
 
-// A write that failed keeps the store from being ready until one to the same table
-// works, whatever else works.
+// After a failed write the store is not ready until a write to the same table succeeds,
+// even if others do.
 func TestReadyAfterAFailedWrite(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -122,8 +122,8 @@ func TestReadyAfterAFailedWrite(t *testing.T) {
 	}
 }
 
-// A database in which damage was found acknowledges no write, and is not ready, until
-// it is opened again.
+// After damage was found, no write is acknowledged and the store is not ready, until the
+// database is opened again.
 func TestDamagedWhileOpen(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(f *os.File, size int64) error{
@@ -132,7 +132,7 @@ func TestDamagedWhileOpen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := database{"sqlite", t.TempDir() + "/m2m.db"}
+			d := sqliteFile(t)
 			store, err := d.connect(t.Context())
 			if err != nil {
 				t.Fatal(err)

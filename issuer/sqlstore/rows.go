@@ -12,8 +12,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// selectClients gives a row for each secret in force, or one for a client that has
-// none.
+// selectClients selects a row for each valid secret, or one row for a client without.
 const selectClients = `
 SELECT c.id, c.name, c.disabled, c.auth_method, c.scopes, c.audiences, c.default_audience, c.token_ttl, c.introspects,
   c.metadata, c.version, c.created_at, c.updated_at,
@@ -21,8 +20,8 @@ SELECT c.id, c.name, c.disabled, c.auth_method, c.scopes, c.audiences, c.default
   COALESCE(s.created_at, 0), COALESCE(s.expires_at, 0), COALESCE(s.last_used_at, 0)
 FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_at = 0 OR s.expires_at > NOW_MS)`
 
-// readClients runs selectClients with a condition and an order, in which the rows
-// of a client follow each other.
+// readClients runs selectClients with a condition and an order. The rows of a client must
+// be adjacent.
 func (s *Store) readClients(ctx context.Context, p *pool, where string, args ...any) (found []registry.Client, err error) {
 	err = s.query(ctx, p, func(rows *sql.Rows) error {
 		found, err = scanClients(rows)
@@ -31,7 +30,7 @@ func (s *Store) readClients(ctx context.Context, p *pool, where string, args ...
 	return found, err
 }
 
-// readClient reads one.
+// readClient reads one client.
 func (s *Store) readClient(ctx context.Context, p *pool, id string) (*registry.Client, error) {
 	if !maybeID(id) {
 		return nil, registry.ErrNotFound
@@ -71,7 +70,7 @@ func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 	return found, nil
 }
 
-// values are what a client's record is written from: $1 to $11.
+// values returns the columns of a client's record: $1 to $11.
 func values(c *registry.Client) []any {
 	return []any{c.ID, c.Name, c.Disabled, c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), c.DefaultAudience,
 		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name), (*object)(&c.Metadata)}
@@ -123,7 +122,7 @@ func (o *object) Scan(from any) error {
 	return nil
 }
 
-// scanJSON takes what drivers make of TEXT.
+// scanJSON accepts what drivers return for TEXT.
 func scanJSON(from, to any) error {
 	switch from := from.(type) {
 	case string:

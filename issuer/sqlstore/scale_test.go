@@ -106,7 +106,7 @@ func crowded(b *testing.B, kind string) (*sqlstore.Store, *sql.DB) {
 		b.Cleanup(func() { store.Close() })
 		return store, db
 	}
-	path := filepath.Join(b.TempDir(), "m2m.db")
+	path := sqliteFile(b).source
 	store, err := sqlite.Open(b.Context(), path)
 	if err != nil {
 		b.Fatal(err)

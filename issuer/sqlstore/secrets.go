@@ -9,11 +9,11 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// AddSecret gives a client one more secret, made by [registry.GenerateSecret],
-// [registry.HashSecret] or [registry.ImportSecret], with an ExpiresAt if it is to
-// have one; CreatedAt and LastUsedAt are set here. The error is
-// [registry.ErrNotFound] when there is no such client, [registry.ErrConflict] when
-// it has a secret with that ID, and says what is wrong with one that is not valid.
+// AddSecret adds a secret to a client. Make it with [registry.GenerateSecret],
+// [registry.HashSecret] or [registry.ImportSecret], and set its ExpiresAt if it shall
+// expire. AddSecret sets CreatedAt and clears LastUsedAt. The error is
+// [registry.ErrNotFound] when there is no such client, [registry.ErrConflict] when it
+// has a secret with that ID, and [registry.ErrInvalid] when the secret is invalid.
 func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.Secret) error {
 	if err := s.ready(); err != nil {
 		return wrap("adding a secret", err)
@@ -37,14 +37,14 @@ func (s *Store) AddSecret(ctx context.Context, clientID string, secret registry.
 	return wrap("adding a secret", err)
 }
 
-// RotateSecret gives a client a newly generated secret and returns it, to be
-// shown once and kept nowhere. The others are deleted, or with an overlap expire
-// after it by the database's clock, or when they would have if that is sooner. The
-// error is [registry.ErrNotFound] when there is no such client; after any other,
-// the rotation may have happened and can be repeated.
+// RotateSecret adds a generated secret to a client and returns it. Show it once and store
+// it nowhere. The other secrets are deleted. With an Overlap they expire after that, by
+// the database's clock, unless they expire sooner. The error is [registry.ErrNotFound]
+// when there is no such client. After any other error the rotation may have happened;
+// it can be repeated.
 //
-// Rotations of a client happen one after the other: each secret returned is in
-// force until it is rotated out in turn.
+// Rotations of a client happen one after the other. Each returned secret is valid until
+// a later rotation removes it.
 func (s *Store) RotateSecret(ctx context.Context, clientID string, r registry.Rotation) (plain string, err error) {
 	if err := s.ready(); err != nil {
 		return "", wrap("rotating a secret", err)
@@ -81,9 +81,9 @@ func (s *Store) RotateSecret(ctx context.Context, clientID string, r registry.Ro
 	return plain, nil
 }
 
-// RemoveSecret takes a secret from a client at once; with revoke, the tokens that
-// were granted for it are revoked in the same step. The error is
-// [registry.ErrNotFound] when there is no such client or it has no such secret.
+// RemoveSecret removes a secret of a client at once. With revoke it also revokes the
+// tokens that were granted for the secret, in the same step. The error is
+// [registry.ErrNotFound] when there is no such client or secret.
 func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string, revoke bool) error {
 	if err := s.ready(); err != nil {
 		return wrap("removing a secret", err)
@@ -112,10 +112,10 @@ func (s *Store) RemoveSecret(ctx context.Context, clientID, secretID string, rev
 // secretState is what a change of a client's secrets depends on.
 type secretState struct {
 	last  int64 // the greatest position
-	found bool  // the client has the secret, in force or not
+	found bool  // the client has the secret, expired or not
 }
 
-// state reads when a client has changed, and its secrets as they were then.
+// state reads when a client was last changed, and the state of its secrets.
 func (s *Store) state(ctx context.Context, clientID, secretID string) (updatedAt int64, st secretState, err error) {
 	if !maybeID(clientID) {
 		return 0, st, registry.ErrNotFound
@@ -132,13 +132,12 @@ FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id WHERE c.id = $1
 	return updatedAt, st, err
 }
 
-// touch locks the client, if it is as it was at updatedAt, and says that it has
-// changed.
+// touch locks the client if it has not changed since updatedAt, and marks it as changed.
 func touch(clientID string, updatedAt int64) *step {
 	return &step{"UPDATE m2m_clients SET updated_at = " + nextUpdate + " WHERE id = $1 AND updated_at = $2 RETURNING updated_at", []any{clientID, updatedAt}}
 }
 
-// insertSecret adds a secret to the client, which was created when the guard says.
+// insertSecret adds a secret to the client. The guard's number is its CreatedAt.
 func insertSecret(clientID string, secret *registry.Secret, position int64) step {
 	return step{`
 INSERT INTO m2m_secrets (client_id, id, position, hash, label, created_at, expires_at, last_used_at)
@@ -146,7 +145,7 @@ SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT),
 		[]any{clientID, secret.ID, position, secret.Hash, secret.Label, millis(secret.ExpiresAt)}}
 }
 
-// asStored is what reading the secret will give.
+// asStored returns the secret as a read returns it.
 func asStored(secret registry.Secret, created time.Time) registry.Secret {
 	secret.CreatedAt, secret.LastUsedAt = created, time.Time{}
 	secret.ExpiresAt = fromMillis(millis(secret.ExpiresAt))

@@ -13,7 +13,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 )
 
-// secretOf finds in the client the secret whose plain form is given.
+// secretOf returns the secret of the client that matches plain.
 func secretOf(t *testing.T, store *sqlstore.Store, clientID, plain string) (registry.Secret, bool) {
 	t.Helper()
 	want, err := registry.HashSecret(plain)
@@ -78,7 +78,7 @@ func TestAddAndRemoveSecret(t *testing.T) {
 	})
 }
 
-// A secret is there until it expires; then it is not, and 90 days later nor is its row.
+// A client has a secret until that expires. Its row is deleted 90 days later.
 func TestSecretsExpire(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -178,8 +178,7 @@ func TestRotateSecret(t *testing.T) {
 	})
 }
 
-// Whoever is told a secret can use it, however many rotate at once, in however
-// many processes.
+// Every returned secret is valid, with many rotations at once in several processes.
 func TestRotateSecretByFifty(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		stores := []*sqlstore.Store{d.open(t), d.open(t)}

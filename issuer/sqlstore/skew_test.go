@@ -32,8 +32,8 @@ func revokedIn(t *testing.T, store *sqlstore.Store, id string) {
 	t.Errorf("the revocation of %q is gone from the feed", id)
 }
 
-// A replica whose clock is off the database's destroys nothing, writes nothing but
-// what takes access away, and says so. When its clock is right again it goes on.
+// A replica whose clock differs from the database's destroys nothing, writes only what takes
+// access away, and reports it. When its clock is right again it works as before.
 func TestClockOffTheDatabase(t *testing.T) {
 	t.Parallel()
 	for _, by := range wrongBy {
@@ -118,15 +118,15 @@ func TestClockOffTheDatabase(t *testing.T) {
 	}
 }
 
-// On SQLite a clock that jumps ahead refuses what it says has expired, and destroys
-// nothing. One that jumps back brings nothing to life. When it is right again
-// everything is as it was, and the numbers of the time between are not in the way.
+// On SQLite a clock that jumps ahead makes entries expire and deletes none. One that jumps
+// back makes no expired entry valid. When the clock is right again everything is as it
+// was, and the sequences of the time between do no harm.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	for _, by := range wrongBy {
 		t.Run(by.String(), func(t *testing.T) {
 			t.Parallel()
-			d := database{"sqlite", t.TempDir() + "/m2m.db"}
+			d := sqliteFile(t)
 			store := d.open(t)
 			ctx := t.Context()
 			_, passing := registry.GenerateSecret()
@@ -194,10 +194,10 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// On SQLite a clock that has run evenly for a day after a jump is believed.
+// On SQLite a clock that has run evenly for a day after a jump is trusted.
 func TestClockSteadyForADay(t *testing.T) {
 	t.Parallel()
-	d := database{"sqlite", t.TempDir() + "/m2m.db"}
+	d := sqliteFile(t)
 	store := d.open(t)
 	revoke(t, store, token("old", time.Now().Add(time.Hour)))
 	store.ShiftClock(40 * day)
@@ -226,7 +226,7 @@ func TestClockJumpedWhileStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := database{"sqlite", t.TempDir() + "/m2m.db"}
+			d := sqliteFile(t)
 			store, err := d.connect(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -264,7 +264,7 @@ func TestClockJumpedWhileStopped(t *testing.T) {
 	}
 }
 
-// A start while this machine's clock is off works, and says so.
+// Open works while this machine's clock is wrong, and Ready reports that.
 func TestOpenWithTheClockOff(t *testing.T) {
 	t.Parallel()
 	for _, by := range wrongBy {

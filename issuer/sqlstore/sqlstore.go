@@ -16,7 +16,7 @@ import (
 // any number of processes. Make one with [Open]; every method of the zero value
 // returns an error.
 type Store struct {
-	requests *pool // for what clients ask
+	requests *pool // for the requests of clients
 	operator *pool // for administration and keys
 	follower *pool // for following the feed
 	made     driver.Connector
@@ -29,8 +29,8 @@ type Store struct {
 	clock  clock
 	health health
 
-	// writer lets one goroutine write at a time, on SQLite: within a process they
-	// queue instead of polling for the lock.
+	// writer lets one goroutine write at a time, on SQLite. Goroutines then queue
+	// instead of polling for the lock.
 	writer *semaphore.Weighted
 
 	sweeper sweeper
@@ -52,8 +52,8 @@ func (s *Store) ready() error {
 	return nil
 }
 
-// Close stops the removal of expired rows, waiting for a step under way (5 s at
-// most), and closes the connections. What has been written is safe without it.
+// Close stops the removal of expired rows, and closes the connections. It waits at most
+// 5 s for a removal that is under way. Acknowledged writes are durable without it.
 func (s *Store) Close() error {
 	if err := s.ready(); err != nil {
 		return wrap("closing the database", err)

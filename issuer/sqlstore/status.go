@@ -10,59 +10,59 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Status is what a [Store] knows of its database, for operators. As JSON its
-// errors are texts.
+// Status is what a [Store] knows about its database, for operators. In JSON its errors
+// are texts.
 type Status struct {
 	Dialect string // "SQLite" or "PostgreSQL"
 
 	Schema  int  // the version of the tables
 	Release int  // the version that this release knows; less than Schema in the middle of an upgrade
-	New     bool // this Open made the tables: a new, empty database
+	New     bool // this Open created the tables: the database is new and empty
 
-	// ReadOnly reports that the database takes no writes: what was read goes on.
+	// ReadOnly reports that the database takes no writes. Reads go on.
 	ReadOnly bool
 
-	// ClockOffset is how far this machine's clock is ahead of the database's, at
-	// least, and at the last comparison; negative if it is behind. On SQLite it is
-	// how far the clock has jumped, within the last day. Beyond
-	// registry.MaxClockSkew writes are refused on PostgreSQL, save those that only
-	// take access away; on SQLite nothing is deleted that expired by the jump.
+	// ClockOffset is by how much this machine's clock is ahead of the database's, at
+	// the last comparison and at least; negative if it is behind. On SQLite it is how
+	// far the clock has jumped within the last day. Above registry.MaxClockSkew,
+	// PostgreSQL refuses writes except those that only take access away. On SQLite
+	// nothing is deleted that expired by the jump.
 	ClockOffset time.Duration
 
-	// DatabaseClockJump is by how much the clock of PostgreSQL has jumped ahead against
-	// the monotonic clock of this process, in the last day, or since the last process
-	// wrote it down; negative if back. Nothing is deleted that expired by the jump.
+	// DatabaseClockJump is by how much the clock of PostgreSQL has jumped within the
+	// last day, against the monotonic clock of this process or of an earlier one;
+	// negative if it jumped back. Nothing is deleted that expired by the jump.
 	DatabaseClockJump time.Duration
 
-	// Ahead is how far the last number in the feed, which is a time, is ahead of the
-	// clock: more than a moment after a clock that was wrong. It does no harm.
+	// Ahead is how far the last sequence in the feed, which is a time, is ahead of the
+	// clock. It is large after a clock was wrong, which does no harm.
 	Ahead time.Duration
 
-	LastRead    time.Time // the last read that worked; zero if none has
-	LastError   error     // what the database last failed with; nil if it never has
-	LastErrorAt time.Time // when
-	WriteError  error     // why a write failed; nil once others of the same kind have worked
+	LastRead    time.Time // the last successful read; zero if there was none
+	LastError   error     // the last error of the database; nil if there was none
+	LastErrorAt time.Time // when that was
+	WriteError  error     // why a write failed; nil once others of the same kind have succeeded
 
 	// Damaged says that pages of the SQLite database were found damaged. Nothing is
 	// written to it until it is opened again.
 	Damaged error
 
-	// FileError says that the file of the SQLite database was deleted or exchanged:
-	// every call returns an error.
+	// FileError says that the file of the SQLite database was deleted or replaced.
+	// Every call returns an error.
 	FileError error
 }
 
 var _ registry.Checker = (*Store)(nil)
 
-// health is how the database was when it was last used.
+// health records how the last uses of the database ended.
 type health struct {
 	mu     sync.Mutex
 	status Status           // what does not change is set by Open
-	end    int64            // the last number in the feed
-	writes map[string]error // the targets, see there, to which the last write failed
+	end    int64            // the last sequence in the feed
+	writes map[string]error // the last error by target, if the last write to it failed
 }
 
-// read notes how a read ended.
+// read records how a read ended.
 func (h *health) read(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -73,7 +73,7 @@ func (h *health) read(err error) {
 	h.failed(err)
 }
 
-// wrote notes how a write to a target ended.
+// wrote records how a write to a target ended.
 func (h *health) wrote(target string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +97,7 @@ func (h *health) wrote(target string, err error) {
 	}
 }
 
-// worked notes that writes to every table have worked.
+// worked records that writes to every table have succeeded.
 func (h *health) worked() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,7 +105,7 @@ func (h *health) worked() {
 	h.status.WriteError = nil
 }
 
-// failed notes an error of the database. That a caller gave up is none.
+// failed records an error of the database. A canceled context is not one.
 func (h *health) failed(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -117,14 +117,14 @@ func (h *health) failed(err error) bool {
 	return true
 }
 
-// ended notes the last number in the feed.
+// ended records the last sequence in the feed.
 func (h *health) ended(end int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.end = end
 }
 
-// Status returns what is known of the database without asking it.
+// Status returns what is known about the database, without a query.
 func (s *Store) Status() Status {
 	if err := s.ready(); err != nil {
 		return Status{LastError: wrap("status", err)}
@@ -144,10 +144,10 @@ func (s *Store) Status() Status {
 	return status
 }
 
-// Ready returns nil when the database can be read and written, and this machine's
-// clock agrees with it. It reads each table, and it tries a write, and undoes it, if one
-// has failed. On SQLite a file that was deleted or exchanged is an error, and so is
-// one that was found damaged, until it is opened again.
+// Ready returns nil when the database can be read and written and its clock agrees with
+// this machine's. It reads each table. If the last write has failed it tries one and
+// undoes it. On SQLite a file that was deleted or replaced is an error. So is one that was
+// found damaged, until it is opened again.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.ready(); err != nil {
 		return wrap("not ready", err)
@@ -187,7 +187,7 @@ func (s *Store) readMode(ctx context.Context) error {
 	return nil
 }
 
-// takesWrites notes PostgreSQL's answer.
+// takesWrites records PostgreSQL's answer.
 func (h *health) takesWrites(mode string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -217,7 +217,7 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// explain says in words what a database's code means.
+// explain adds what the code of a database's error means.
 func explain(err error) error {
 	switch {
 	case err == nil:

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// compareClocks begins the comparison of clocks. It takes up what the last process
-// knew: a clock that shows more than a day after the database was last written may be
-// wrong, and so may one that the last process did not trust.
+// compareClocks begins the comparison of clocks with what the last process has stored. A
+// clock that shows more than a day after the last write of the database may be wrong, and
+// so may one that the last process did not trust.
 func (s *Store) compareClocks(ctx context.Context) error {
 	now, _ := s.clock.now()
 	if s.sqlite {
@@ -23,7 +23,7 @@ func (s *Store) compareClocks(ctx context.Context) error {
 	var wall, trusted int64
 	steady := true
 	err := s.row(ctx, s.operator, "SELECT wall, trusted, steady FROM m2m_clock WHERE id = 1", nil, &wall, &trusted, &steady)
-	if errors.Is(err, sql.ErrNoRows) { // numbers in the feed are times, too
+	if errors.Is(err, sql.ErrNoRows) { // sequences are times, too
 		err = s.row(ctx, s.operator, "SELECT seq / 1000, seq / 1000 FROM m2m_feed_seq WHERE id = 1", nil, &wall, &trusted)
 	}
 	if err != nil {
@@ -39,18 +39,18 @@ func (s *Store) compareClocks(ctx context.Context) error {
 	return nil
 }
 
-// keepClock writes down what is known of the clock.
+// keepClock stores the state of the clock.
 func (s *Store) keepClock() {
 	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
 	defer cancel()
 	wall, trusted, steady := s.clock.state(s.sqlite)
-	// What fails is left to the next sweep.
+	// After an error the next sweep stores it.
 	_, _ = s.execute(ctx, s.requests, `
 INSERT INTO m2m_clock (id, wall, trusted, steady) VALUES (1, $1, $2, $3)
 ON CONFLICT (id) DO UPDATE SET wall = excluded.wall, trusted = excluded.trusted, steady = excluded.steady`, millis(wall), millis(trusted), steady)
 }
 
-// state is what keepClock writes down.
+// state returns what keepClock stores.
 func (c *clock) state(sqlite bool) (shown, trusted time.Time, steady bool) {
 	if sqlite {
 		c.read()

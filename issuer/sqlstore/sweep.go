@@ -8,11 +8,11 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Expired rows are removed after a write, if it is time: one goroutine removes
-// some and ends. A process that writes nothing removes nothing, and need not.
+// Expired rows are removed after a write, at intervals: one goroutine removes some and
+// ends. A process that writes nothing removes nothing.
 const (
 	sweepEvery   = time.Minute // after a write, at the latest
-	sweepWrites  = 256         // or after that many
+	sweepWrites  = 256         // or after so many writes
 	sweepRows    = 512         // the LIMIT of each statement: more than came in since
 	sweepPause   = 20 * time.Millisecond
 	sweepTimeout = 10 * time.Second // for all steps of one kind
@@ -20,11 +20,11 @@ const (
 	stepTimeout  = 5 * time.Second
 )
 
-// Some expired rows of each table, by all clocks, and late: revocations and replay records a day, networks 30 days,
-// and secrets, without which a client is locked out, 90 days after they expired. A row
-// that is locked is being removed or renewed by another transaction: it is skipped,
-// so that neither waits. In a WITH, PostgreSQL looks for them once, however many it
-// expects.
+// sweeps delete some expired rows of each table, by all clocks, and late: revocations and
+// replay records after a day, networks after 30 days, and secrets, without which a client
+// is locked out, after 90 days. A locked row is being removed or renewed by another
+// transaction, so it is skipped. The WITH makes PostgreSQL search for the rows once,
+// however many it expects.
 var sweeps = []string{
 	`WITH gone AS (SELECT seq FROM m2m_feed WHERE expires_at <= (SELECT GONE_MS - 86400000) ORDER BY expires_at LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_feed WHERE seq IN (SELECT seq FROM gone)`,
@@ -36,7 +36,7 @@ DELETE FROM m2m_secrets WHERE (client_id, id) IN (SELECT client_id, id FROM gone
 DELETE FROM m2m_networks WHERE (client_id, network) IN (SELECT client_id, network FROM gone)`,
 }
 
-// sweepCovered removes revoked tokens of a client that is cut off after them.
+// sweepCovered deletes revocations of tokens that a later cut-off of the client covers.
 const sweepCovered = `WITH gone AS (SELECT seq FROM m2m_feed WHERE client_id = $1 AND seq < $2 AND token_id <> '' AND NOT cutoff LIMIT 512 FOR UPDATE SKIP LOCKED)
 DELETE FROM m2m_feed WHERE seq IN (SELECT seq FROM gone)`
 
@@ -50,8 +50,7 @@ type sweeper struct {
 	done    sync.WaitGroup
 }
 
-// wrote counts a write, of an entry if there is one, and starts a sweep if it is
-// time for one.
+// wrote counts a write, of an entry if there is one, and starts a sweep if one is due.
 func (s *Store) wrote(entry *registry.Change, sequence int64) {
 	w := &s.sweeper
 	w.mu.Lock()
@@ -82,7 +81,7 @@ func (s *Store) wrote(entry *registry.Change, sequence int64) {
 	})
 }
 
-// next takes a client that was cut off; when there is none the goroutine ends.
+// next returns a client that was cut off. When there is none the goroutine ends.
 func (w *sweeper) next() (clientID string, sequence int64, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -102,8 +101,8 @@ func (s *Store) sweep() {
 	s.keepClock()
 }
 
-// sweepAll removes rows in small steps, with pauses for others, until there are
-// none or its time is up, or until it may not. What fails is left to the next sweep.
+// sweepAll removes rows in small steps, with pauses for other writers, until none is left,
+// its time is up, or may returns false. After an error the next sweep continues.
 func (s *Store) sweepAll(may func(context.Context, *pool) bool, statement string, args ...any) {
 	begun := time.Now()
 	for removed := int64(sweepRows); removed == sweepRows && time.Since(begun) < sweepTimeout; {

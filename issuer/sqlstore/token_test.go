@@ -27,8 +27,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// contestant is a signing key and what a token costs at least with it: one
-// signature, by the standard library, and one SHA-256 of the secret.
+// contestant is a signing key and the least that a token costs with it: one signature by the
+// standard library and one SHA-256 of the secret.
 type contestant struct {
 	alg    string
 	signer crypto.Signer
@@ -74,7 +74,7 @@ func (c contestant) floor(tb testing.TB) {
 
 var message = make([]byte, 400)
 
-// unread is a ResponseWriter that keeps nothing but the status.
+// unread is a ResponseWriter that keeps only the status.
 type unread struct {
 	header http.Header
 	status int
@@ -84,7 +84,7 @@ func (u *unread) Header() http.Header         { return u.header }
 func (u *unread) WriteHeader(status int)      { u.status = status }
 func (u *unread) Write(p []byte) (int, error) { return len(p), nil }
 
-// endpoint is POST /token, asked without a network.
+// endpoint is POST /token, without a network.
 type endpoint struct {
 	app     *echo.Echo
 	request *http.Request

@@ -6,7 +6,7 @@ import (
 	"database/sql/driver"
 )
 
-// tx is one transaction of several statements: a change on SQLite, or a migration.
+// tx is a transaction of several statements: a change on SQLite, or a migration.
 type tx struct {
 	store *Store
 	conn  *sql.Conn
@@ -21,10 +21,9 @@ func (t *tx) row(ctx context.Context, query string, args ...any) *sql.Row {
 	return t.conn.QueryRowContext(ctx, t.store.sql(query), args...)
 }
 
-// transact runs do in a transaction. With an error nothing is written, unless it
-// was the commit that failed: then it is unknown. It uses plain statements rather
-// than sql.Tx: BEGIN IMMEDIATE has no name there, and a COMMIT could wait beyond
-// the context.
+// transact runs do in a transaction. After an error nothing is written, unless the
+// commit failed: then it is unknown. It uses plain statements because sql.Tx knows no
+// BEGIN IMMEDIATE, and its Commit may wait beyond the context.
 func (s *Store) transact(ctx context.Context, p *pool, do func(*tx) error) error {
 	conn, err := p.db.Conn(ctx)
 	if err != nil {
@@ -47,8 +46,8 @@ func (s *Store) transact(ctx context.Context, p *pool, do func(*tx) error) error
 	return nil
 }
 
-// undo ends a transaction that failed and returns why it did. A connection that
-// cannot be asked to, within the caller's time, is closed, which does it as well.
+// undo ends a transaction that failed, and returns the cause. A connection on which
+// ROLLBACK fails is closed, which has the same effect.
 func undo(ctx context.Context, conn *sql.Conn, cause error) error {
 	if _, err := conn.ExecContext(ctx, "ROLLBACK"); err != nil {
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // closes it

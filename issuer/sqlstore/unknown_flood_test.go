@@ -40,8 +40,8 @@ func (w *watchedQueries) Client(ctx context.Context, id string) (*registry.Clien
 	return w.Store.Client(ctx, id)
 }
 
-// While 3000 connections send ids that nobody has, from one network and from many,
-// clients that are not cached get tokens, and the feed is followed.
+// While 3000 connections send unknown ids, from one network or from many, clients that are
+// not cached get tokens, and the issuer follows the feed.
 func TestUnknownFlood(t *testing.T) {
 	if os.Getenv("POSTGRES_URL") == "" {
 		t.Skip("POSTGRES_URL is not set")

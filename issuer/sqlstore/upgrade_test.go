@@ -1,7 +1,6 @@
 package sqlstore_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,35 +8,10 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
-	"github.com/echo-m2m/m2m/issuer/storetest"
 )
 
-// config opens the database as package sqlite does, or as connect does.
-func (d database) config() sqlstore.Config {
-	if d.driver == "sqlite" {
-		return sqlstore.Config{Driver: "sqlite", DSN: "file:" + d.source + "?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=journal_mode(WAL)"}
-	}
-	return sqlstore.Config{Driver: d.driver, DSN: d.source, MaxConns: 11}
-}
-
-type configured struct{ sqlstore.Config }
-
-func (c configured) open(t *testing.T) *sqlstore.Store {
-	t.Helper()
-	store, err := sqlstore.Open(t.Context(), c.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return store
-}
-
-// upgrade changes the tables as a newer release would, which says from which version
-// on they can be read.
+// upgrade changes the tables as a newer release would. from is the oldest version that can
+// read them.
 func upgrade(t *testing.T, d database, from int) {
 	t.Helper()
 	steps, err := sqlstore.Statements()
@@ -49,8 +23,8 @@ func upgrade(t *testing.T, d database, from int) {
 	mustExec(t, db, fmt.Sprintf("INSERT INTO m2m_schema (version, applied_at, readable_from) VALUES (%d, 1, %d)", len(steps)+1, from))
 }
 
-// A release that restarts in the middle of an upgrade works with tables to which a
-// newer one has only added, and leaves them as they are.
+// A release that restarts in the middle of an upgrade works with tables to which a newer one
+// has only added, and does not change them.
 func TestNewerSchemaThatAdds(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		register(t, d.open(t), registry.Client{ID: "c"})
@@ -73,8 +47,7 @@ func TestNewerSchemaThatAdds(t *testing.T) {
 	})
 }
 
-// A release does not work on the tables of a newer one that cannot be read, nor
-// touch them.
+// A release refuses tables of a newer one that it cannot read, and does not change them.
 func TestNewerSchema(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		d.open(t)
@@ -100,7 +73,7 @@ func TestNewerSchema(t *testing.T) {
 	})
 }
 
-// With NoMigrate the tables are left as they are: none, or those of an older release.
+// With NoMigrate missing or old tables are an error, and are not changed.
 func TestNoMigrate(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		d.raw(t) // makes the file
@@ -137,7 +110,7 @@ func TestNoMigrate(t *testing.T) {
 // addColumn is the migration of a newer release.
 const addColumn = "ALTER TABLE m2m_clients ADD COLUMN newer TEXT NOT NULL DEFAULT 'x'"
 
-// Only the Open that makes the tables says that they are new.
+// Only the Open that creates the tables reports that they are new.
 func TestNew(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		if s := d.open(t).Status(); !s.New || s.Dialect == "" {
@@ -147,50 +120,4 @@ func TestNew(t *testing.T) {
 			t.Errorf("the second: %+v", s)
 		}
 	})
-}
-
-func TestNames(t *testing.T) {
-	for _, name := range []string{"A", "a-b", "a b", "ä", strings.Repeat("a", 21), `"`} {
-		if _, err := sqlstore.Open(t.Context(), sqlstore.Config{Driver: "pgx", DSN: "x", Name: name}); err == nil || !strings.Contains(err.Error(), "Config.Name") {
-			t.Errorf("%q: %v", name, err)
-		}
-	}
-}
-
-// Issuers that share a database by name know nothing of each other.
-func TestNamed(t *testing.T) {
-	t.Parallel()
-	for name, d := range map[string]func(*testing.T) database{
-		"SQLite":     func(t *testing.T) database { return database{"sqlite", t.TempDir() + "/m2m.db"} },
-		"PostgreSQL": func(t *testing.T) database { return postgres(t) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
-				d := d(t)
-				var stores []*sqlstore.Store
-				for _, name := range []string{"", "feed", "feed_feed", "a"} { // the last is tested
-					c := d.config()
-					c.Name, c.MaxConns = name, 4
-					stores = append(stores, configured{c}.open(t))
-				}
-				for i, other := range stores[:3] {
-					register(t, other, registry.Client{ID: "plain", Name: fmt.Sprint(i)})
-					register(t, other, registry.Client{ID: "of another issuer"})
-					revoke(t, other, registry.CutOff("plain"))
-				}
-				for _, c := range clients {
-					register(t, stores[3], c)
-				}
-				t.Cleanup(func() {
-					for i, other := range stores[:3] {
-						if c, err := other.Client(context.WithoutCancel(t.Context()), "plain"); err != nil || c.Name != fmt.Sprint(i) {
-							t.Errorf("the other issuer's client: %+v, %v", c, err)
-						}
-					}
-				})
-				return stores[3]
-			})
-		})
-	}
 }

@@ -10,13 +10,12 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// usesInOne is how many last-used times go into one statement.
+// usesInOne is how many uses go into one statement.
 const usesInOne = 200
 
-// SecretsUsed keeps when secrets were last used, the latest time of each that does not
-// lie ahead of the database's clock. Uses
-// of clients and secrets that are gone are ignored, and it is no change of the
-// client that replicas hear of. After an error some may have been kept.
+// SecretsUsed records when secrets were last used. A time ahead of the database's clock
+// counts as now. Uses of clients and secrets that do not exist are ignored. It adds
+// nothing to the feed. After an error some uses may have been recorded.
 func (s *Store) SecretsUsed(ctx context.Context, uses []registry.SecretUse) error {
 	if err := s.ready(); err != nil {
 		return wrap("keeping when secrets were used", err)
@@ -61,7 +60,7 @@ WHERE m2m_secrets.client_id = locked.id AND used.client_id = locked.id AND m2m_s
 	return err
 }
 
-// valueList is a list of rows of two texts and a number, and their arguments.
+// valueList returns a VALUES list of rows of two texts and a number, and its arguments.
 func valueList(rows [][3]any) (list string, args []any) {
 	texts := make([]string, 0, len(rows))
 	for _, row := range rows {

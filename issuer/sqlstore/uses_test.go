@@ -50,7 +50,7 @@ func TestSecretsUsed(t *testing.T) {
 	})
 }
 
-// Writers of several clients and of one do not wait for each other in a circle.
+// Writers of several clients and writers of one do not deadlock.
 func TestSecretsUsedWhileRotating(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		stores := []*sqlstore.Store{d.open(t), d.open(t)}
@@ -94,8 +94,8 @@ func TestSecretsUsedWhileRotating(t *testing.T) {
 	})
 }
 
-// What an older release left of a deleted client is not its successor's, and what a
-// caller must not write is ignored.
+// A new client does not get the networks that an older release has left of a deleted client
+// with its id. Invalid networks are ignored.
 func TestNetworks(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
@@ -106,7 +106,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("the networks of the client before: %q, %v", networks, err)
 		}
 		store.Sweep() // or the one that the registration has begun
-		for deadline := time.Now().Add(10 * time.Second); count(t, db, "m2m_networks") != 0; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(30 * time.Second); count(t, db, "m2m_networks") != 0; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("networks of 60 days ago are still there")
 			}

@@ -7,7 +7,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// feedClock: a page tells the store's clock, or none, and then none ever.
+// feedClock: every page has the store's clock, or none has.
 func feedClock(t *testing.T, open opener) {
 	store := open(t)
 	var last time.Time

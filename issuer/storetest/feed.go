@@ -33,7 +33,7 @@ func revoke(t *testing.T, store registry.Store, c registry.Change) int64 {
 	return sequence
 }
 
-// feedOrder: the feed holds what was written, in order, and from any place on.
+// feedOrder: the feed holds what was written, in order, and can be read from any sequence.
 func feedOrder(t *testing.T, open opener) {
 	store := open(t)
 	if page, err := store.Changes(t.Context(), 0); err != nil || len(page.Changes) != 0 || page.End != 0 || page.More {
@@ -42,7 +42,7 @@ func feedOrder(t *testing.T, open opener) {
 	now := time.Now()
 	ofClient, numbered := token("jti-1", now.Add(time.Hour)), registry.CutOff(oddID)
 	ofClient.ClientID = "c"                                         // which is not cut off: a store may drop what a cut-off replaces
-	numbered.Sequence, numbered.ExpiresAt = 1, now.Add(time.Second) // the store's to set
+	numbered.Sequence, numbered.ExpiresAt = 1, now.Add(time.Second) // set by the store
 	odd := token(oddID, now.Add(time.Hour))
 	odd.ClientID = oddID
 	want := []registry.Change{
@@ -78,13 +78,12 @@ func feedOrder(t *testing.T, open opener) {
 	}
 }
 
-// isKept reports whether a change that is not of a token stays in the feed as long
-// as its kind does.
+// isKept reports whether a change stays in the feed for the lifetime of its kind.
 func isKept(c registry.Change) bool {
 	return (time.Until(c.ExpiresAt) - c.Kind.Lifetime()).Abs() < time.Minute
 }
 
-// feedRefuses: a change that is not valid is not written.
+// feedRefuses: an invalid change is not written.
 func feedRefuses(t *testing.T, open opener) {
 	store := open(t)
 	later := time.Now().Add(time.Hour)
@@ -102,8 +101,8 @@ func feedRefuses(t *testing.T, open opener) {
 	}
 }
 
-// feedEnd: a page says where the feed ends, expired changes included, and so
-// shows a caller who has read further that the feed was set back.
+// feedEnd: a page has the end of the feed, expired changes included. A caller that has
+// read further sees that the feed was set back.
 func feedEnd(t *testing.T, open opener) {
 	store := open(t)
 	revoke(t, store, token("a", time.Now().Add(time.Hour)))
@@ -116,9 +115,9 @@ func feedEnd(t *testing.T, open opener) {
 	}
 }
 
-// feedAgain: of two revocations of a token the longer holds, and a cut-off that is
-// repeated reaches further: for a caller that reads the feed from the start and for
-// one that has read the first.
+// feedAgain: of two revocations of a token the longer one counts. A repeated cut-off gets
+// a new sequence. Both hold for a caller that reads the feed from the start and for one
+// that has read the first revocations.
 func feedAgain(t *testing.T, open opener) {
 	store := open(t)
 	now := time.Now()
@@ -204,9 +203,8 @@ func names(changes []registry.Change) string {
 	return fmt.Sprint(list)
 }
 
-// feedFollowed: a reader who follows the feed while 50 goroutines write to it
-// misses nothing, though it never reads a part twice. Each writer's sequence is
-// the one in the feed.
+// feedFollowed: a reader that follows the feed while 50 goroutines write to it misses
+// nothing and reads nothing twice. Each writer gets the sequence that is in the feed.
 func feedFollowed(t *testing.T, open opener) {
 	store := open(t)
 	const each = 10

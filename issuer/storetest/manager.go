@@ -10,7 +10,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// managed runs a test of a [registry.Manager], where the store is one.
+// managed runs a test of a [registry.Manager] if the store is one.
 func managed(test func(t *testing.T, m registry.Manager)) func(*testing.T, opener) {
 	return func(t *testing.T, open opener) {
 		t.Helper()
@@ -31,7 +31,7 @@ func register(t *testing.T, m registry.Manager, c registry.Client) registry.Clie
 	return registered
 }
 
-// announces fails unless do writes one change to the feed, of this client.
+// announces fails unless do adds one change to the feed, of this client.
 func announces(t *testing.T, m registry.Manager, clientID string, do func() error) registry.Change {
 	t.Helper()
 	before, err := m.Changes(t.Context(), 0)
@@ -151,8 +151,8 @@ func managerUpdate(t *testing.T, m registry.Manager) {
 	}
 }
 
-// managerDisable: disabling a client cuts off its tokens, in one entry, and enabling
-// it does not take that back.
+// managerDisable: disabling a client cuts off its tokens, in one entry. Enabling it does not
+// undo that.
 func managerDisable(t *testing.T, m registry.Manager) {
 	c := register(t, m, registry.Client{ID: "c"})
 	c.Disabled = true
@@ -174,8 +174,8 @@ func managerDisable(t *testing.T, m registry.Manager) {
 	wantInFeed(t, m, cut)
 }
 
-// managerDelete: a deleted client is gone, and cut off in one entry for as long as
-// tokens live. Registering it again does not take that back.
+// managerDelete: a deleted client is gone, and is cut off in one entry for as long as tokens
+// are valid. Registering it again does not undo that.
 func managerDelete(t *testing.T, m registry.Manager) {
 	_, secret := registry.GenerateSecret()
 	register(t, m, registry.Client{ID: "c", Secrets: []registry.Secret{secret}, TokenTTL: 100 * 24 * time.Hour})

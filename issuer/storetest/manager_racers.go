@@ -11,8 +11,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// managerFeedFirst: who reads a changed client finds the change in the feed, so a
-// replica that had not read the feed so far had not seen the client either.
+// managerFeedFirst: a caller that reads a changed client finds the change in the feed. So
+// a replica that has not read the feed so far has not seen the changed client.
 func managerFeedFirst(t *testing.T, m registry.Manager) {
 	const updates = 30
 	c := register(t, m, registry.Client{ID: "c"})
@@ -63,7 +63,7 @@ func managerFeedFirst(t *testing.T, m registry.Manager) {
 	group.Wait()
 }
 
-// managerRacers: no update is lost, and each secret that a caller got works.
+// managerRacers: no update is lost, and each returned secret is valid.
 func managerRacers(t *testing.T, m registry.Manager) {
 	register(t, m, registry.Client{ID: "c"})
 	var group sync.WaitGroup
@@ -105,7 +105,7 @@ func managerRacers(t *testing.T, m registry.Manager) {
 	for _, plain := range secrets {
 		secret, ok := inForce(t, m, plain)
 		if !ok {
-			t.Error("a secret that a caller got is not in force")
+			t.Error("a returned secret is not valid")
 		}
 		if secret.ExpiresAt.IsZero() {
 			lasting++
@@ -116,7 +116,7 @@ func managerRacers(t *testing.T, m registry.Manager) {
 	}
 }
 
-// managerEnsure: of many that ensure one client, one gets its secret.
+// managerEnsure: of many callers that ensure one client, one gets its secret.
 func managerEnsure(t *testing.T, m registry.Manager) {
 	var told atomic.Int64
 	var group sync.WaitGroup
@@ -131,12 +131,12 @@ func managerEnsure(t *testing.T, m registry.Manager) {
 			}
 			told.Add(1)
 			if _, ok := inForce(t, m, secret); !ok {
-				t.Error("the secret is not in force")
+				t.Error("the secret is not valid")
 			}
 		})
 	}
 	group.Wait()
 	if told.Load() != 1 {
-		t.Errorf("%d were told a secret, want 1", told.Load())
+		t.Errorf("%d callers got a secret, want 1", told.Load())
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// managerSecrets: secrets are added and removed, and have no part in the version.
+// managerSecrets: adding and removing secrets does not change the version.
 func managerSecrets(t *testing.T, m registry.Manager) {
 	register(t, m, registry.Client{ID: "c"})
 	_, secret := registry.GenerateSecret()
@@ -53,8 +53,8 @@ func wantInFeed(t *testing.T, m registry.Manager, want registry.Change) {
 	t.Errorf("the feed has lost %+v", want)
 }
 
-// managerRevokingSecrets: taking a secret away with revocation is one entry, of the
-// secret, or of the client when all its secrets go.
+// managerRevokingSecrets: removing a secret with revocation adds one entry, of the secret, or
+// of the client when all its secrets are removed.
 func managerRevokingSecrets(t *testing.T, m registry.Manager) {
 	register(t, m, registry.Client{ID: "c"})
 	var secrets []registry.Secret
@@ -97,7 +97,7 @@ func managerRevokingSecrets(t *testing.T, m registry.Manager) {
 	}
 }
 
-// managerRotate: the new secret is in force, the others until the overlap ends.
+// managerRotate: the new secret is valid, and the others are until the overlap ends.
 func managerRotate(t *testing.T, m registry.Manager) {
 	register(t, m, registry.Client{ID: "c"})
 	var first, second string

@@ -10,7 +10,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// networks: the latest networks of a client are known, and no others.
+// networks: the latest networks of a client are kept, and no others.
 func networks(t *testing.T, open opener) {
 	store := open(t, registry.Client{ID: "c"}, registry.Client{ID: "other"}, registry.Client{ID: oddID})
 	recorder, ok := store.(registry.NetworkRecorder)

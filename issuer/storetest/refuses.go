@@ -9,8 +9,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// managerRefuses: what is not valid is refused as that, by every method, and nothing
-// of it is written.
+// managerRefuses: every method refuses invalid arguments with registry.ErrInvalid and writes
+// nothing.
 func managerRefuses(t *testing.T, m registry.Manager) {
 	c := register(t, m, registry.Client{ID: "c"})
 	_, secret := registry.GenerateSecret()

@@ -1,10 +1,3 @@
-// Package storetest tests a store of the user's own, as it does this module's:
-//
-//	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T, clients ...registry.Client) registry.Store {
-//			… // a new store with these clients, closed by t.Cleanup
-//		})
-//	}
 package storetest
 
 import (
@@ -18,20 +11,14 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// Run runs the behaviour suite of [registry.Store] as subtests of t, in parallel,
-// and those of [registry.Manager] and [registry.NetworkRecorder] where the store is
-// one. Each calls open, with its own t, for a store of its own that holds the
-// clients given and nothing else; open closes it by t.Cleanup. The suite changes the
-// clients after open returns, so a store in memory holds clones
-// (registry.Client.Clone). It takes some seconds, and is best run with -race.
+// Run runs the suite of [registry.Store] as subtests of t, in parallel, and those of
+// [registry.Manager], [registry.NetworkRecorder], [registry.NetworkLister] and
+// [registry.Checker] where the store implements them.
 //
-// It tests the contract in the documentation of package registry, that every method
-// refuses what is not valid with registry.ErrInvalid, and that times are returned
-// rounded by less than a millisecond, those of changes upwards. The store's clock
-// must be within a minute of the test's.
-//
-// Not checked: that what was acknowledged survives a crash, that other processes see
-// it, and that a clock which jumps destroys nothing.
+// Each subtest calls open with its own t. open returns a new store that holds the given
+// clients and nothing else, and closes it by t.Cleanup. The suite changes the clients
+// after open has returned, so a store in memory must hold clones
+// (registry.Client.Clone).
 func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) registry.Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, opener){
@@ -77,7 +64,7 @@ type opener = func(*testing.T, ...registry.Client) registry.Store
 // racers is how many goroutines do the same at once.
 const racers = 50
 
-// oddID has what trips up patterns, escapes and URLs.
+// oddID has characters that are special in patterns, escapes and URLs.
 const oddID = ` a:b%c_d\e&f=g+h'i"j$1?2/../ ~ `
 
 func clients() []registry.Client {
@@ -159,8 +146,8 @@ func clientIsolated(t *testing.T, open opener) {
 	}
 }
 
-// copied shares nothing with the list, so that the store cannot change what is
-// expected.
+// copied returns a deep copy of the list, so that the store cannot change what the test
+// expects.
 func copied(list []registry.Client) []registry.Client {
 	list = slices.Clone(list)
 	for i := range list {
@@ -169,7 +156,7 @@ func copied(list []registry.Client) []registry.Client {
 	return list
 }
 
-// near reports whether a time was returned rounded to the millisecond at worst.
+// near reports whether the times differ by less than a millisecond.
 func near(got, want time.Time) bool {
 	if got.IsZero() || want.IsZero() {
 		return got.IsZero() && want.IsZero()
@@ -177,7 +164,7 @@ func near(got, want time.Time) bool {
 	return got.Sub(want).Abs() < time.Millisecond
 }
 
-// roundedUp reports whether it was returned rounded up.
+// roundedUp is near, for a time that must not be rounded down.
 func roundedUp(got, want time.Time) bool {
 	return near(got, want) && !got.Before(want)
 }

@@ -1,18 +1,3 @@
-// Package event is what every room of this module reports: one [Event] type, so
-// that one observer serves the issuer, the guard, the keyring and the fetcher.
-//
-// An observer is a func(context.Context, Event). It runs in the goroutine that
-// reports, before a request is answered, so it must be quick, and it must be safe
-// for concurrent use. [Log] is one: it writes each event to log/slog.
-//
-// Where no observer is set, events of requests are not made and cost nothing.
-// Changes of what happens in the background (a store or an issuer that is away, keys
-// that cannot be written, a clock that is off, a feed that was set back) then go to
-// [slog.Default], unless the Quiet beside Observe is set. An observer hears of both
-// kinds, and nothing of what it hears is logged for it.
-//
-// An Event holds no token, no secret and no key. It is for logs, metrics and
-// traces, not for callers: Err says why something failed.
 package event
 
 import "time"
@@ -84,10 +69,11 @@ const (
 	OpDelete       Op = "admin.delete"        // a client was deleted
 	OpRead         Op = "admin.read"          // clients were read
 	OpRotateSecret Op = "admin.rotate_secret" // a secret was generated
+	OpAddSecret    Op = "admin.add_secret"    // a secret was added beside the others
 	OpRemoveSecret Op = "admin.remove_secret" // a secret was removed
 	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
 
-	OpRotateKey Op = "key.rotate"   // another key signs now, or the keyring could not see to that
+	OpRotateKey Op = "key.rotate"   // another key signs now, or the keyring could not change it
 	OpKeyStore  Op = "key.store"    // the key store cannot be read or written, or can again
 	OpFetch     Op = "key.fetch"    // a key set was fetched, or could not be
 	OpFollow    Op = "feed.follow"  // the issuer could not follow its store's changes, or can again; the clock is off; the feed was set back
@@ -149,10 +135,10 @@ const (
 	Busy                   Reason = "busy"                    // too much of this is under way
 	StoreUnavailable       Reason = "store_unavailable"       // the store did not answer, or failed
 	KeysUnavailable        Reason = "keys_unavailable"        // no key set, or no key that may sign
-	RevocationsUnavailable Reason = "revocations_unavailable" // whether the token was revoked cannot be told
+	RevocationsUnavailable Reason = "revocations_unavailable" // it is not known whether the token is revoked
 	FetchFailed            Reason = "fetch_failed"            // the issuer did not answer with a usable document
 	Misconfigured          Reason = "misconfigured"           // the guard was not set up
-	ProxyUnknown           Reason = "proxy_unknown"           // a proxy sends requests on, and whom they come from is not known
+	ProxyUnknown           Reason = "proxy_unknown"           // the address of callers is not known, as behind an unknown proxy
 	KeySkipped             Reason = "key_skipped"             // an entry of a key set cannot be used; the others are
 	KeysNotWritten         Reason = "keys_not_written"        // the stored keys can be read, and a planned change cannot be written
 	ClockOff               Reason = "clock_off"               // this machine's clock has jumped, or differs from the store's by more than is allowed

@@ -6,9 +6,8 @@ import (
 )
 
 // Background returns the observer of what happens in the background, such as a
-// store that cannot be followed: observe itself, or where there is none, one that
-// logs to [slog.Default], or nil when quiet. A room passes it changes of state
-// alone, and not every repetition.
+// store that cannot be followed: observe if it is set, else one that logs to
+// [slog.Default], or nil if quiet. It is for changes of state, not for every repetition.
 func Background(observe func(context.Context, Event), quiet bool) func(context.Context, Event) {
 	switch {
 	case observe != nil:

@@ -14,16 +14,15 @@ var (
 	compatible = netip.MustParsePrefix("::/96")           // RFC 4291, section 2.5.5.1
 )
 
-// embedded returns the IPv4 addresses in an IPv6 address: those that it certainly
-// stands for if there is a translator, and those that it may stand for, by how the
-// translator is set up.
+// embedded returns the IPv4 addresses in an IPv6 address: those that a translator
+// certainly sends to, and those that it may send to, depending on how it is set up.
 func embedded(addr netip.Addr) (certain, possible []netip.Addr) {
 	if !addr.Is6() {
 		return nil, nil
 	}
 	b := addr.As16()
 	at := func(i, j, k, l int) netip.Addr { return netip.AddrFrom4([4]byte{b[i], b[j], b[k], b[l]}) }
-	last := at(12, 13, 14, 15)
+	last := lastIPv4(b)
 	switch {
 	case nat64.Contains(addr), translated.Contains(addr), compatible.Contains(addr):
 		certain = append(certain, last)
@@ -33,10 +32,9 @@ func embedded(addr netip.Addr) (certain, possible []netip.Addr) {
 		}
 		possible = append(possible, at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12), last)
 	case sixToFour.Contains(addr):
-		certain = append(certain, at(2, 3, 4, 5))
+		certain = append(certain, sixToFourIPv4(b))
 	case teredo.Contains(addr), oldTeredo.Contains(addr):
-		client := [4]byte{^b[12], ^b[13], ^b[14], ^b[15]} // obfuscated
-		certain = append(certain, at(4, 5, 6, 7), netip.AddrFrom4(client))
+		certain = append(certain, at(4, 5, 6, 7), teredoIPv4(b)) // the server and the client
 	case addr.IsPrivate():
 		// Clouds choose unique local addresses that spell 169.254.169.254, such as
 		// fd00:c1::a9fe:a9fe.
@@ -48,4 +46,13 @@ func embedded(addr netip.Addr) (certain, possible []netip.Addr) {
 		certain = append(certain, last)
 	}
 	return certain, possible
+}
+
+func lastIPv4(b [16]byte) netip.Addr { return netip.AddrFrom4([4]byte(b[12:])) }
+
+func sixToFourIPv4(b [16]byte) netip.Addr { return netip.AddrFrom4([4]byte(b[2:6])) }
+
+// teredoIPv4 returns the client's address, whose bits are inverted (RFC 4380, section 4).
+func teredoIPv4(b [16]byte) netip.Addr {
+	return netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})
 }

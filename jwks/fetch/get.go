@@ -15,7 +15,7 @@ import (
 
 const (
 	maxDocument  = 1 << 20 // bytes of a document, decompressed, unless the request says otherwise
-	maxRequested = 1 << 24 // that it can say
+	maxRequested = 1 << 24 // the most that a request can say
 	maxHeader    = 1 << 16 // bytes of a response header
 	maxETag      = 1 << 10
 	maxRedirects = 3
@@ -70,7 +70,7 @@ type Document struct {
 type StatusError struct {
 	URL        string        // what was fetched
 	Status     int           // the HTTP status of the answer
-	RetryAfter time.Duration // 0 when the server did not say
+	RetryAfter time.Duration // 0 if the answer has no Retry-After
 }
 
 // Error names the URL and the status.
@@ -105,7 +105,7 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	defer func() { _ = res.Body.Close() }() // what is needed of it has been read
+	defer func() { _ = res.Body.Close() }() // everything needed has been read
 	doc := &Document{Unchanged: res.StatusCode == http.StatusNotModified && r.ETag != ""}
 	if res.StatusCode != http.StatusOK && !doc.Unchanged {
 		return nil, &StatusError{URL: r.URL, Status: res.StatusCode, RetryAfter: RetryAfter(res.Header)}
@@ -150,7 +150,8 @@ func freshness(h http.Header) (d time.Duration, stated bool) {
 }
 
 // RetryAfter returns what Retry-After asks for (RFC 9110, section 10.2.3), in seconds or
-// as a date: 0 when there is none that can be read, negative for a date in the past.
+// as a date. It is 0 if the header is missing or invalid, and negative for a date in the
+// past.
 func RetryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if at, err := http.ParseTime(value); err == nil {

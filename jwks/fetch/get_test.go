@@ -134,7 +134,7 @@ func TestGetRefusesOtherRedirects(t *testing.T) {
 	}
 }
 
-// Of the client given, only the transport counts.
+// Only the transport of RemoteConfig.Client is used.
 func TestNewClient(t *testing.T) {
 	for _, given := range []*http.Client{nil, {}, {Timeout: 1}} {
 		c := NewClient(given, false)

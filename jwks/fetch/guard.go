@@ -12,8 +12,7 @@ import (
 )
 
 // newTransport checks each address when it is dialled, after the name is resolved.
-// A check before that is fooled by a name that resolves differently the second
-// time.
+// An earlier check could be evaded by a name that resolves differently the second time.
 func newTransport(dialer *net.Dialer) *http.Transport {
 	dialer.Control = func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)

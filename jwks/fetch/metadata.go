@@ -32,7 +32,7 @@ type Metadata struct {
 //     own path;
 //   - that of OpenID Connect Discovery 1.0, section 4, which goes behind it;
 //   - the one of RFC 8414 behind the issuer's own path, for an issuer whose proxy
-//     sends on that path alone.
+//     forwards only that path.
 //
 // A document that lacks one of the named endpoints, such as "jwks_uri", is not usable.
 // Each address has its share of the time until the context's deadline (10 s if it has
@@ -65,9 +65,9 @@ func (c *Client) Metadata(ctx context.Context, issuer string, endpoints ...strin
 // withoutDeadline is the time for all addresses if the context has no deadline.
 const withoutDeadline = 10 * time.Second
 
-// firstUsable reads one address after the other until one gives metadata. An address
-// that takes longer than its share of the time goes on beside the next one. All have
-// ended when it returns.
+// firstUsable asks one address after the other until one has metadata. A request that
+// takes longer than its share of the time runs on beside the next one. All have ended
+// when it returns.
 func firstUsable(ctx context.Context, addresses []string, read func(context.Context, string) (*Metadata, error)) (*Metadata, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var reads sync.WaitGroup
@@ -95,7 +95,7 @@ func firstUsable(ctx context.Context, addresses []string, read func(context.Cont
 				if end, ok := ctx.Deadline(); ok {
 					left = time.Until(end)
 				}
-				share = time.After(left / time.Duration(rest+2)) // one for what the caller does with it
+				share = time.After(left / time.Duration(rest+2)) // one share is left to the caller
 			}
 		}
 		select {
@@ -111,7 +111,7 @@ func firstUsable(ctx context.Context, addresses []string, read func(context.Cont
 	return nil, joined(errs)
 }
 
-// joined is all errors in one line.
+// joined returns all errors in one line.
 func joined(errs []error) error {
 	all := errs[0]
 	for _, err := range errs[1:] {

@@ -137,8 +137,8 @@ func (s *slow) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// An address that hangs leaves time for the others, and one that is only slow is
-// heard: the others are asked beside it.
+// An address that hangs leaves time for the next one. One that is only slow still
+// counts: the next one is asked beside it.
 func TestMetadataOfAddressesThatHang(t *testing.T) {
 	const first, second = "https://a.example/.well-known/oauth-authorization-server/t", "https://a.example/t/.well-known/openid-configuration"
 	const third = "https://a.example/t/.well-known/oauth-authorization-server"

@@ -7,7 +7,7 @@ import (
 )
 
 // endsInNumber reports whether the last label of a host is a number (WHATWG URL, the
-// "ends in a number" check). inet_aton, and so many resolvers and proxies, read such a
+// "ends in a number" check). inet_aton, and with it many resolvers and proxies, read such a
 // host as an IPv4 address: 2852039166, 0xa9fea9fe, 0251.0376.0251.0376 and 169.254.43518
 // are all 169.254.169.254.
 //

@@ -35,7 +35,7 @@ var algorithms = func() map[string]*algorithm {
 		"ES384":   {kind: 'E', hash: crypto.SHA384, curve: elliptic.P384()},
 		"ES512":   {kind: 'E', hash: crypto.SHA512, curve: elliptic.P521()},
 		"EdDSA":   {kind: 'O'},
-		"Ed25519": {kind: 'O'}, // RFC 9864: the name that says which curve
+		"Ed25519": {kind: 'O'}, // RFC 9864: the name that includes the curve
 		"PS256":   {kind: 'P', hash: crypto.SHA256},
 		"PS384":   {kind: 'P', hash: crypto.SHA384},
 		"PS512":   {kind: 'P', hash: crypto.SHA512},
@@ -73,7 +73,7 @@ func (a *algorithm) named(alg string) bool {
 	return alg == a.name || (a.kind == 'O' && (alg == "EdDSA" || alg == "Ed25519"))
 }
 
-// fits says why a public key cannot be used with the algorithm, or nil.
+// fits returns why a public key cannot be used with the algorithm, or nil.
 func (a *algorithm) fits(public crypto.PublicKey) error {
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
@@ -103,7 +103,7 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 		if p.N.Sign() < 0 || p.N.Bit(0) == 0 {
 			return errors.New("the RSA modulus is negative or even")
 		}
-		if p.E < 3 || p.E&1 == 0 || p.E > 1<<31-1 { // as crypto/rsa wants it
+		if p.E < 3 || p.E&1 == 0 || p.E > 1<<31-1 { // as crypto/rsa requires
 			return errors.New("the RSA exponent is not an odd number from 3 to 2^31-1")
 		}
 		return nil

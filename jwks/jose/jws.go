@@ -11,11 +11,11 @@ const defaultMaxToken = 16 << 10
 
 // base64url is the alphabet of RFC 7515, section 2, without padding. Strict
 // refuses a second spelling by trailing bits. Go's decoder still skips CR and LF,
-// so Parse looks for those.
+// so Parse checks for those.
 var base64url = base64.RawURLEncoding.Strict()
 
-// JWS is a token whose form has been checked and whose signature has not. Nothing
-// it says is true until [JWS.Verify] returns nil. The zero JWS never verifies.
+// JWS is a token whose form has been checked, and whose signature has not. Do not trust it
+// before [JWS.Verify] returns nil. The zero JWS never verifies.
 type JWS struct {
 	token     string // as received
 	payload   int    // where the second part starts
@@ -33,8 +33,8 @@ type JWS struct {
 // 4.1.11: it must not be ignored, and none is understood), b64 (RFC 7797), and a
 // kid that is not printable ASCII of at most 256 bytes. A header has at most 16
 // members, 64 values at all levels, and 8 KiB; alg and typ have at most 64
-// bytes. So to refuse one costs less than a signature check. Parse never reads keys or addresses of keys in a header (jwk,
-// jku, x5u, x5c).
+// bytes, so refusing a token costs less than a signature check. Parse never reads keys or
+// addresses of keys in a header (jwk, jku, x5u, x5c).
 //
 // Not checked: the signature, typ, and everything in the payload. [JWS.Verify]
 // checks that the second and third parts are canonical base64url.
@@ -45,8 +45,8 @@ func Parse(token string, maxBytes int) (JWS, error) {
 	if len(token) > maxBytes {
 		return JWS{}, fmt.Errorf("jose: token of %d bytes, more than %d", len(token), maxBytes)
 	}
-	// Cut looks for one byte at a time, which is quick: a token of letters or of
-	// dots is refused in a microsecond.
+	// strings.Cut is quick for one byte: a token of letters or of dots is refused in a
+	// microsecond.
 	first, rest, _ := strings.Cut(token, ".")
 	second, third, _ := strings.Cut(rest, ".")
 	if first == "" || second == "" || third == "" || strings.IndexByte(third, '.') >= 0 {

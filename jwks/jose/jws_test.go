@@ -293,7 +293,7 @@ func TestParseGives(t *testing.T) {
 // Keys in a header are ignored: an attacker's key there verifies nothing, and a token
 // that a known key signed is accepted with any such member.
 func TestParseEmbeddedKeys(t *testing.T) {
-	k, attacker := testKeys()["ES256"], strangers()["ES256"]
+	k, attacker := testKeys()["ES256"], otherKeys()["ES256"]
 	jwk := published(attacker.key)
 	jwk = jwk[len(`{"keys":[`) : len(jwk)-2]
 	for name, member := range map[string]string{

@@ -59,7 +59,7 @@ func TestVerifyAlgorithm(t *testing.T) {
 				t.Errorf("token %s, key %s: %v", tokenAlg, keyAlg, err)
 			}
 		}
-		if _, err := accept(token, strangers()[tokenAlg].key); err == nil {
+		if _, err := accept(token, otherKeys()[tokenAlg].key); err == nil {
 			t.Errorf("%s: another key verified", tokenAlg)
 		}
 	}
@@ -101,7 +101,7 @@ func TestVerifySignatureLength(t *testing.T) {
 }
 
 func TestVerifyTampered(t *testing.T) {
-	for _, alg := range []string{"ES256", "ES512", "EdDSA"} {
+	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
 		k := testKeys()[alg]
 		token := compact(t, encode(`{"alg":"`+alg+`"}`), encode(`{"sub":"a"}`), k)
 		for i := range len(token) {
@@ -225,7 +225,7 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add(seed)
 	}
-	strange := strangers()["EdDSA"].key
+	strange := otherKeys()["EdDSA"].key
 	f.Fuzz(func(t *testing.T, token string) {
 		parsed, err := Parse(token, 0)
 		if err != nil {

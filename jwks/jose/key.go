@@ -110,7 +110,7 @@ func (k *Key) samePublic(other *Key) bool {
 var privateMembers = []string{"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
 
 // parseKey reads one public JWK (RFC 7517, section 4) that may verify signatures. A
-// member that is null or empty says nothing. It returns the kid as far as it could be
+// member that is null or empty counts as absent. It returns the kid as far as it could be
 // read, also with an error.
 func parseKey(raw string) (key *Key, kid string, err error) {
 	members, err := ParseObject(raw)
@@ -130,7 +130,7 @@ func parseKey(raw string) (key *Key, kid string, err error) {
 	}
 	switch {
 	case slices.ContainsFunc(privateMembers, members.says):
-		return nil, kid, errors.New("the key is private or symmetric") // publishing it gave it away
+		return nil, kid, errors.New("the key is private or symmetric") // so it is known to others by now
 	case use != "" && use != "sig":
 		return nil, kid, fmt.Errorf("the key is not for signatures (use is %.40q)", use)
 	case ops != nil && !slices.Contains(ops, "verify"):
@@ -151,7 +151,7 @@ func parseKey(raw string) (key *Key, kid string, err error) {
 	return key, kid, err
 }
 
-// says reports whether a member says something: it is neither null nor empty.
+// says reports whether a member is neither null nor empty.
 func (o *Object) says(name string) bool {
 	raw, ok := o.get(name)
 	if !ok || raw == "null" || raw == `""` {
@@ -161,7 +161,7 @@ func (o *Object) says(name string) bool {
 	return !empty || strings.Trim(raw[1:len(raw)-1], " \t\r\n") != ""
 }
 
-// stated returns a string, "" if the member says nothing.
+// stated returns a string, "" if the member is absent, null or empty.
 func (o *Object) stated(name string) (string, error) {
 	if !o.says(name) {
 		return "", nil
@@ -170,7 +170,7 @@ func (o *Object) stated(name string) (string, error) {
 	return value, err
 }
 
-// operations returns key_ops, nil if it says nothing.
+// operations returns key_ops, nil if it is absent, null or empty.
 func (o *Object) operations() ([]string, error) {
 	if !o.says("key_ops") {
 		return nil, nil
@@ -182,8 +182,8 @@ func (o *Object) operations() ([]string, error) {
 	return ops, err
 }
 
-// material returns a JWK of the members that make up the public key. What others a
-// key has, such as certificates, may be right or wrong: they are not used.
+// material returns a JWK of the members that make up the public key. Other members, such
+// as certificates, are not used and may be wrong.
 func (o *Object) material() ([]byte, error) {
 	kty, err := o.stated("kty")
 	if err != nil {

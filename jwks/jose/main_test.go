@@ -20,7 +20,7 @@ func sure[T any](value T, err error) T {
 // to make: the six RSA algorithms share one, and so do their others.
 var (
 	testKeys  = sync.OnceValue(makeTestKeys)
-	strangers = sync.OnceValue(makeTestKeys)
+	otherKeys = sync.OnceValue(makeTestKeys)
 )
 
 func makeTestKeys() map[string]*Signer {

@@ -27,8 +27,8 @@ type Object struct {
 	index map[string]int // where a name is in more, from indexed members on
 }
 
-// indexed is from how many members on more has an index of their names. Fewer are
-// compared one by one in less time.
+// indexed is how many members more has before their names are indexed. Fewer are
+// compared one by one, which is quicker.
 const indexed = 20
 
 type member struct{ name, value string } // name decoded, value as written
@@ -99,7 +99,7 @@ func (o *Object) get(name string) (string, bool) {
 	return "", false
 }
 
-// add reports whether the name is new. If not it adds nothing.
+// add adds a member, unless the name is there. It reports whether it added it.
 func (o *Object) add(m member) bool {
 	if o.Has(m.name) {
 		return false
@@ -197,7 +197,8 @@ func (o *Object) Time(name string) (at time.Time, ok bool, err error) {
 	return time.Unix(int64(seconds), 0), true, nil
 }
 
-// maxDigits are those of a date. A later one is in milliseconds, most likely.
+// maxDigits is how many digits a date has at most. One with more is most likely in
+// milliseconds.
 const maxDigits = 12
 
 // wholePart returns a JSON number without its fraction. ok is false for another

@@ -343,7 +343,7 @@ func TestObjectOfMany(t *testing.T) {
 				continue
 			}
 			if _, err := ParseObject("{" + strings.Join(members, ",") + "," + members[twice] + "}"); err == nil {
-				t.Errorf("member %d of %d may come twice", twice+1, n)
+				t.Errorf("member %d of %d may be repeated", twice+1, n)
 			}
 		}
 	}

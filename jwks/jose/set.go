@@ -12,8 +12,8 @@ import (
 const (
 	maxKeys = 16384 // entries of a key set. An issuer has a handful
 
-	// From so many keys on, a set has an index of their ids. Comparing with each key
-	// in turn is quicker for the handful that an issuer has.
+	// A set with this many keys has an index of their ids. For fewer, comparing with each
+	// key is quicker.
 	indexedKeys = 16
 )
 
@@ -56,10 +56,10 @@ func NewSet(keys ...*Key) (*Set, error) {
 // document that is not a key set is an error. A byte order mark before it is ignored.
 //
 // Each entry is read strictly, and one that cannot be used is skipped alone: an
-// unknown type, a symmetric or private key, a key for encryption, a weak one, or
-// what is no JSON object with unique names. In an entry, a member that is null or
-// empty is the same as none. The same key twice is one key. Two different keys with
-// the same id and the same algorithm are both skipped, because it cannot be told
+// unknown type, a symmetric or private key, a key for encryption, a weak one, or an
+// entry that is no JSON object with unique names. In an entry, a member that is null or
+// empty counts as absent. The same key twice is one key. Two different keys with
+// the same id and the same algorithm are both skipped, because a verifier cannot know
 // which one is meant. [Set.Skipped] says which entries were skipped and why.
 //
 // A set without a usable key is no error here: see [Set.Len].
@@ -93,7 +93,7 @@ func ParseSet(document []byte, previous *Set) (*Set, error) {
 
 // entriesOf returns the entries of the "keys" array. Of the rest of the document
 // only the syntax is checked: what one entry holds, such as a name twice or an array
-// a million levels deep, is not the others' concern.
+// a million levels deep, does not affect the others.
 func entriesOf(document []byte) ([]string, error) {
 	text := strings.TrimPrefix(string(document), byteOrderMark)
 	s := scanner{doc: text, values: math.MaxInt, lax: true}
@@ -217,7 +217,7 @@ func (s *Set) keep(k *Key) *Key {
 	return k
 }
 
-// named returns the keys among which those with this id are.
+// named returns the keys that may have this id.
 func (s *Set) named(kid string) []*Key {
 	switch {
 	case s == nil:

@@ -112,7 +112,7 @@ func TestParseKey(t *testing.T) {
 		{"all that may be left out, null", publicMembers("ES256", map[string]any{"use": null, "key_ops": null, "alg": null, "kid": null, "x5c": null, "x5t": null, "d": null}), "ES256"},
 		{"all that may be left out, an empty object", also(publicMembers("ES256", map[string]any{"use": nil, "alg": nil, "kid": nil}), `"use":{ },"alg":{},"kid":{},"key_ops":{},"oth":[ ]`), "ES256"},
 		{"n and e null in an EC key", publicMembers("ES256", map[string]any{"n": null, "e": null}), "ES256"},
-		{"certificates that are none", publicMembers("ES256", map[string]any{"x5c": 7, "x5t": []int{1}, "x5u": "no URL", "x5t#S256": "nonsense"}), "ES256"},
+		{"malformed certificates", publicMembers("ES256", map[string]any{"x5c": 7, "x5t": []int{1}, "x5u": "no URL", "x5t#S256": "nonsense"}), "ES256"},
 		{"x null", publicMembers("ES256", map[string]any{"x": null}), ""},
 		{"kty null", publicMembers("ES256", map[string]any{"kty": null}), ""},
 		{"key_ops with null", publicMembers("ES256", map[string]any{"key_ops": []any{null}}), ""},
@@ -216,7 +216,7 @@ func TestParseSet(t *testing.T) {
 		return key
 	}
 	named := func(alg, kid string) map[string]any { return publicMembers(alg, map[string]any{"kid": kid}) }
-	other := func(alg, kid string) map[string]any { return with(strangers()[alg].key.jwk(), "kid", kid) }
+	other := func(alg, kid string) map[string]any { return with(otherKeys()[alg].key.jwk(), "kid", kid) }
 	many := func(n int) string {
 		keys := make([]any, n)
 		for i := range keys {
@@ -332,12 +332,12 @@ func TestParseSetKeepsPointers(t *testing.T) {
 		same    bool
 	}{
 		{"nothing", nil, kid, true},
-		{"a member nobody reads", map[string]any{"x": 1}, kid, true},
+		{"an unknown member", map[string]any{"x": 1}, kid, true},
 		{"no alg, which is the default", map[string]any{"alg": nil}, kid, true},
 		{"no kid, which is the thumbprint", map[string]any{"kid": nil}, kid, true},
 		{"alg", map[string]any{"alg": "PS256"}, kid, false},
 		{"kid", map[string]any{"kid": "new"}, "new", false},
-		{"key", map[string]any{"n": strangers()["RS256"].key.jwk()["n"]}, kid, false},
+		{"key", map[string]any{"n": otherKeys()["RS256"].key.jwk()["n"]}, kid, false},
 	} {
 		next := sure(ParseSet(document(tt.changes), first))
 		if next.Find("other", "EdDSA") != first.Find("other", "EdDSA") {
@@ -382,7 +382,7 @@ func TestPublicSet(t *testing.T) {
 			t.Errorf("key %d is published as %v", i, key)
 		}
 		if again, _, _ := parseKey(string(sure(json.Marshal(key)))); !again.Equal(keys[i]) {
-			t.Errorf("%s does not come back", key["alg"])
+			t.Errorf("%s is lost", key["alg"])
 		}
 	}
 	if again := published(keys...); string(again) != string(document) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A private key comes back from its JWK, and signs what the first one verifies.
+// A private key read back from its JWK signs what the first one verifies.
 func TestSignerRoundTrip(t *testing.T) {
 	for _, alg := range Algorithms() {
 		first := testKeys()[alg]
@@ -33,7 +33,7 @@ func TestParseSignerRefuses(t *testing.T) {
 		return sure(json.Marshal(members))
 	}
 	var strange map[string]any
-	if err := json.Unmarshal(sure(strangers()["ES256"].MarshalPrivate()), &strange); err != nil {
+	if err := json.Unmarshal(sure(otherKeys()["ES256"].MarshalPrivate()), &strange); err != nil {
 		t.Fatal(err)
 	}
 	for name, jwk := range map[string][]byte{

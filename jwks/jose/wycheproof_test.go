@@ -42,7 +42,7 @@ type jwsFile struct {
 	}
 }
 
-// text is a vector's token; the JSON serialisation stands there as an object.
+// text is a vector's token. The JSON serialisation is an object.
 func text(jws json.RawMessage) string {
 	var token string
 	if json.Unmarshal(jws, &token) == nil {
@@ -219,24 +219,29 @@ type rawFile struct {
 	}
 }
 
-// signatureFiles are all files whose hash is an algorithm's here.
+// signatureFiles are the files whose hash is an algorithm's here. Those of large RSA
+// keys take long and run with the tag rehearsal.
 var signatureFiles = map[string][]string{
 	"ES256":   {"ecdsa_secp256r1_sha256_p1363_test.json"},
 	"ES384":   {"ecdsa_secp384r1_sha384_p1363_test.json"},
 	"ES512":   {"ecdsa_secp521r1_sha512_p1363_test.json"},
 	"EdDSA":   {"ed25519_test.json"},
 	"Ed25519": {"ed25519_test.json"},
-	"RS256":   {"rsa_signature_2048_sha256_test.json", "rsa_signature_3072_sha256_test.json", "rsa_signature_4096_sha256_test.json", "rsa_signature_8192_sha256_test.json"},
-	"RS384":   {"rsa_signature_2048_sha384_test.json", "rsa_signature_3072_sha384_test.json", "rsa_signature_4096_sha384_test.json", "rsa_signature_8192_sha384_test.json"},
-	"RS512":   {"rsa_signature_2048_sha512_test.json", "rsa_signature_3072_sha512_test.json", "rsa_signature_4096_sha512_test.json", "rsa_signature_8192_sha512_test.json"},
+	"RS256":   {"rsa_signature_2048_sha256_test.json", "rsa_signature_3072_sha256_test.json"},
+	"RS384":   {"rsa_signature_2048_sha384_test.json", "rsa_signature_3072_sha384_test.json"},
+	"RS512":   {"rsa_signature_2048_sha512_test.json", "rsa_signature_3072_sha512_test.json"},
 	"PS256": {"rsa_pss_2048_sha256_mgf1_32_test.json", "rsa_pss_3072_sha256_mgf1_32_test.json", "rsa_pss_4096_sha256_mgf1_32_test.json",
 		"rsa_pss_2048_sha256_mgf1_0_test.json", "rsa_pss_2048_sha256_mgf1sha1_20_test.json", "rsa_pss_misc_test.json"},
 	"PS384": {"rsa_pss_2048_sha384_mgf1_48_test.json", "rsa_pss_4096_sha384_mgf1_48_test.json", "rsa_pss_misc_test.json"},
 	"PS512": {"rsa_pss_4096_sha512_mgf1_64_test.json", "rsa_pss_4096_sha512_mgf1_32_test.json", "rsa_pss_misc_test.json"},
 }
 
-func TestWycheproofSignatures(t *testing.T) {
-	for _, alg := range slices.Sorted(maps.Keys(signatureFiles)) {
+func TestWycheproofSignatures(t *testing.T) { verifyFiles(t, signatureFiles) }
+
+// verifyFiles verifies every signature of the files, by algorithm.
+func verifyFiles(t *testing.T, files map[string][]string) {
+	t.Helper()
+	for _, alg := range slices.Sorted(maps.Keys(files)) {
 		a := algorithms[alg]
 		if a == nil {
 			t.Errorf("no algorithm %s", alg)
@@ -244,7 +249,7 @@ func TestWycheproofSignatures(t *testing.T) {
 		}
 		bits := strings.TrimLeft(alg, "ERPS")
 		accepted, refused, saltOff := 0, 0, 0
-		for _, name := range signatureFiles[alg] {
+		for _, name := range files[alg] {
 			var file rawFile
 			readVectors(t, name, &file)
 			for _, group := range file.TestGroups {
@@ -291,16 +296,22 @@ func TestWycheproofSignatures(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d accepted, %d refused, of those %d good ones of another salt or mask", alg, accepted, refused, saltOff)
-		if accepted < 20 || refused < 50 || (a.kind == 'P' && saltOff == 0) {
+		if accepted < 14 || refused < 50 || (a.kind == 'P' && saltOff == 0) {
 			t.Errorf("%s: these are fewer than the files had", alg)
 		}
 	}
 }
 
-// Every public key of the raw files comes back from a key set as it went in.
+// A key set keeps each public key of the raw files as it is.
 func TestWycheproofKeysSurviveASet(t *testing.T) {
-	seen := 0
-	for alg, names := range signatureFiles {
+	if seen := keysSurviveASet(t, signatureFiles); seen < 88 {
+		t.Errorf("only %d keys", seen)
+	}
+}
+
+func keysSurviveASet(t *testing.T, files map[string][]string) (seen int) {
+	t.Helper()
+	for alg, names := range files {
 		for _, name := range names {
 			var file rawFile
 			readVectors(t, name, &file)
@@ -323,7 +334,5 @@ func TestWycheproofKeysSurviveASet(t *testing.T) {
 			}
 		}
 	}
-	if seen < 100 {
-		t.Errorf("only %d keys", seen)
-	}
+	return seen
 }

@@ -30,7 +30,7 @@ func TestDoorkeeper(t *testing.T) {
 		}
 	}
 	if early > 2 || late > 5 || gone < 195 {
-		t.Errorf("of 200: %d admitted the first time, %d not admitted the second time, %d forgotten after 20 times the size", early, late, gone)
+		t.Errorf("of 200: %d admitted the first time, %d not admitted the second time, %d evicted after 20 times the size", early, late, gone)
 	}
 }
 

@@ -4,8 +4,8 @@ import "time"
 
 const (
 	idleAfter = 60 // seconds without a use
-	sweepStep = 8  // slots that a Put looks over for expired entries
-	clockStep = 32 // slots that a Put looks over at most for an idle entry
+	sweepStep = 8  // slots in which a Put evicts expired entries
+	clockStep = 32 // slots in which a Put searches for an idle entry
 )
 
 // Touch records a use, so that the entry keeps its slot for the next minute. now

@@ -1,5 +1,5 @@
 // Package recent is a bounded table of values that were used lately, found by the
-// exact text of a string key. It caches what is dear to compute and safe to lose.
+// exact text of a string key. It caches what is expensive to compute and safe to lose.
 //
 //   - The table is set-associative: a key's hash names one set of 16 slots, and the
 //     key is in that set or nowhere. A lookup takes no lock and writes nothing.
@@ -31,7 +31,7 @@ const (
 // Table is a cache of at most its capacity of entries. It is made by [New] and safe
 // for concurrent use. A nil or zero Table holds nothing and takes nothing.
 type Table[V any] struct {
-	seed     maphash.Seed // secret, so nobody can choose keys of one set
+	seed     maphash.Seed // secret, so no caller can choose keys of one set
 	sets     []set[V]
 	capacity int
 	quota    int

@@ -70,10 +70,10 @@ func TestAdmittedTheSecondTime(t *testing.T) {
 		table.Put(key, "o", never, start, itself)
 	}
 	if table.Get("key") == nil {
-		t.Error("evicted for keys that came once")
+		t.Error("evicted for keys that were put once")
 	}
 	if n := table.Len(); n > 5 {
-		t.Errorf("%d entries, of keys that came once", n)
+		t.Errorf("%d entries, of keys that were put once", n)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestKeysThatEndAlike(t *testing.T) {
 	}
 }
 
-// Nobody outside knows which keys share a set: each table draws its own hash.
+// Callers do not know which keys share a set: each table has a hash of its own.
 func TestHashIsTheTablesOwn(t *testing.T) {
 	same := 0
 	for range 20 {
@@ -191,7 +191,7 @@ func TestEvictsOneForOne(t *testing.T) {
 	}
 }
 
-// A flood of keys that come once or twice evicts none that is in use, however many
+// A flood of keys that are put once or twice evicts none that is in use, however many
 // those are, and whether the flood is of one owner, the same owner or many.
 func TestFloodLeavesWhatIsUsed(t *testing.T) {
 	for _, flooders := range []int{1, 4, 100} {
@@ -293,7 +293,7 @@ func TestQuotaOfAnOwner(t *testing.T) {
 	}
 }
 
-// What has expired makes room, used or not, and goes as others come.
+// Expired entries make room, used or not, and are evicted as others are put.
 func TestExpiredMakesRoom(t *testing.T) {
 	table := New[string](100)
 	expires := start.Add(time.Hour)

@@ -1,0 +1,178 @@
+package tool
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// fromAPI returns the client of an answer. The API tells which secrets were generated
+// and shows no hash: the Hash of those is the beginning that [registry.Secret.Generated]
+// reads, and that of the others is empty.
+func fromAPI(r *record) (*registry.Client, error) {
+	c, err := r.client()
+	if err != nil {
+		return nil, err
+	}
+	if r.IssuedAt != 0 {
+		c.CreatedAt = time.Unix(r.IssuedAt, 0)
+	}
+	for _, s := range r.Secrets {
+		secret := registry.Secret{ID: s.ID, Label: s.Label, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, LastUsedAt: s.LastUsedAt}
+		if s.Generated {
+			secret.Hash = "sha256:"
+		}
+		c.Secrets = append(c.Secrets, secret)
+	}
+	return &c, nil
+}
+
+func pathOf(id string, more ...string) string {
+	parts := []string{"/clients", url.PathEscape(id)}
+	for _, part := range more {
+		parts = append(parts, url.PathEscape(part))
+	}
+	return strings.Join(parts, "/")
+}
+
+func (a *apiClients) Client(ctx context.Context, id string) (*registry.Client, error) {
+	if !registry.ValidID(id) { // and so it is no path that a server would clean
+		return nil, registry.ErrNotFound
+	}
+	var r record
+	if err := a.call(ctx, http.MethodGet, pathOf(id), nil, &r); err != nil {
+		return nil, err
+	}
+	return fromAPI(&r)
+}
+
+func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Client, error) {
+	values := url.Values{"limit": {strconv.Itoa(q.Size())}}
+	if q.Search != "" {
+		values.Set("search", q.Search)
+	}
+	if q.After != "" {
+		values.Set("after", q.After)
+	}
+	var page struct {
+		Clients []record `json:"clients"`
+	}
+	if err := a.call(ctx, http.MethodGet, "/clients?"+values.Encode(), nil, &page); err != nil {
+		return nil, err
+	}
+	clients := make([]registry.Client, 0, len(page.Clients))
+	for n := range page.Clients {
+		c, err := fromAPI(&page.Clients[n])
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, *c)
+	}
+	return clients, nil
+}
+
+// registration is what the API takes to add a client: its record, and the secret by its
+// hash.
+type registration struct {
+	record
+	SecretID   string `json:"secret_id,omitempty"`
+	SecretHash string `json:"client_secret_hash,omitempty"`
+}
+
+// Register adds a client with its secrets: one in the same step, and more one by one.
+// A client has no more than one, but for those of export -hashes. The API would
+// generate a secret for a client without one, so that is refused.
+func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
+	if len(c.Secrets) == 0 {
+		return registry.Client{}, errors.New("through the admin API a client is added with a secret")
+	}
+	first := c.Secrets[0]
+	sent := registration{record: settings(&c), SecretID: first.ID, SecretHash: first.Hash}
+	var r record
+	if err := a.call(ctx, http.MethodPost, "/clients", sent, &r); err != nil {
+		return registry.Client{}, err
+	}
+	for _, more := range c.Secrets[1:] {
+		if err := a.AddSecret(ctx, c.ID, more); err != nil {
+			return registry.Client{}, err
+		}
+	}
+	stored, err := fromAPI(&r)
+	if err != nil {
+		return registry.Client{}, err
+	}
+	return *stored, nil
+}
+
+func (a *apiClients) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
+	sent := settings(&c)
+	sent.Version = c.Version
+	var r record
+	if err := a.call(ctx, http.MethodPut, pathOf(c.ID), sent, &r); err != nil {
+		return registry.Client{}, err
+	}
+	stored, err := fromAPI(&r)
+	if err != nil {
+		return registry.Client{}, err
+	}
+	return *stored, nil
+}
+
+func (a *apiClients) Delete(ctx context.Context, id string) error {
+	return a.call(ctx, http.MethodDelete, pathOf(id), nil, nil)
+}
+
+func (a *apiClients) AddSecret(ctx context.Context, id string, secret registry.Secret) error {
+	sent := struct {
+		Label     string `json:"label,omitempty"`
+		ExpiresAt int64  `json:"client_secret_expires_at,omitempty"` // whole seconds, rounded down
+		ID        string `json:"secret_id"`
+		Hash      string `json:"client_secret_hash"`
+	}{Label: secret.Label, ID: secret.ID, Hash: secret.Hash}
+	if !secret.ExpiresAt.IsZero() {
+		sent.ExpiresAt = secret.ExpiresAt.Unix()
+	}
+	return a.call(ctx, http.MethodPost, pathOf(id, "secrets", "add"), sent, nil)
+}
+
+func (a *apiClients) RotateSecret(ctx context.Context, id string, r registry.Rotation) (string, error) {
+	if err := r.Validate(); err != nil {
+		return "", err
+	}
+	seconds := int64((r.Overlap + time.Second - 1) / time.Second)
+	sent := struct {
+		Label   string `json:"label,omitempty"`
+		Overlap int64  `json:"overlap"`
+		Revoke  bool   `json:"revoke,omitempty"`
+	}{r.Label, seconds, r.Revoke}
+	var answer struct {
+		Secret string `json:"client_secret"`
+	}
+	err := a.call(ctx, http.MethodPost, pathOf(id, "secrets"), sent, &answer)
+	return answer.Secret, err
+}
+
+func (a *apiClients) RemoveSecret(ctx context.Context, id, secretID string, revoke bool) error {
+	path := pathOf(id, "secrets", secretID)
+	if revoke {
+		path += "?revoke=true"
+	}
+	return a.call(ctx, http.MethodDelete, path, nil, nil)
+}
+
+// Revoke revokes the tokens of a client, or of all. The tool makes no other change.
+func (a *apiClients) Revoke(ctx context.Context, c registry.Change) (int64, error) {
+	switch {
+	case c.Kind == registry.ClientCutOff:
+		return 0, a.call(ctx, http.MethodPost, pathOf(c.ClientID, "revoke"), nil, nil)
+	case c.Kind == registry.AllCutOff:
+		return 0, a.call(ctx, http.MethodPost, "/clients/revoke", nil, nil)
+	}
+	return 0, errors.New("the admin API cannot make this change of the feed")
+}

@@ -1,0 +1,134 @@
+package tool
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// desired is what a file says that a client is.
+type desired struct {
+	client       registry.Client // its secrets are those that the file has by their hashes
+	secret       string          // a secret in plain, or none
+	keepDisabled bool            // the file does not say whether it is disabled
+	line         int             // where the file says it, of a CSV file
+}
+
+// wantsSecret reports whether a client of this kind needs a generated secret when it
+// is added.
+func (d *desired) wantsSecret() bool { return d.secret == "" && len(d.client.Secrets) == 0 }
+
+// input opens a file, or the standard input for "-".
+func (s *Session) input(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(s.In), nil
+	}
+	return os.Open(path)
+}
+
+// readDesired reads a JSON array of clients, or the answer of list -json.
+func (s *Session) readDesired(path string) ([]desired, error) {
+	file, err := s.input(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	doc, err := io.ReadAll(file)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := parseDesired(bytes.TrimPrefix(doc, []byte("\ufeff")))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return clients, nil
+}
+
+func parseDesired(doc []byte) ([]desired, error) {
+	var entries []json.RawMessage
+	err := json.Unmarshal(doc, &entries)
+	if err != nil && bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
+		var page struct {
+			Clients []json.RawMessage `json:"clients"`
+		}
+		err = json.Unmarshal(doc, &page)
+		entries = page.Clients
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it is no JSON array of clients: %w", err)
+	}
+	if entries == nil {
+		return nil, errors.New(`it is no JSON array of clients: write [{"client_id": …}, …]`)
+	}
+	clients, seen := make([]desired, 0, len(entries)), map[string]int{}
+	for n, entry := range entries {
+		d, err := parseClient(entry)
+		if err != nil {
+			return nil, fmt.Errorf("client %d: %w", n+1, err)
+		}
+		if first := seen[d.client.ID]; first > 0 {
+			return nil, fmt.Errorf("client %d: client_id %q is that of client %d", n+1, d.client.ID, first)
+		}
+		seen[d.client.ID] = n + 1
+		clients = append(clients, d)
+	}
+	return clients, nil
+}
+
+func parseClient(doc []byte) (desired, error) {
+	r, err := readRecord(doc)
+	if err != nil {
+		return desired{}, err
+	}
+	if r.SecretExpiresAt != 0 {
+		return desired{}, errors.New("client_secret_expires_at: write 0, for never, or leave it out")
+	}
+	if r.Secret != "" && !registry.ValidSecret(r.Secret) {
+		return desired{}, errors.New("client_secret: write 1 to 1024 characters of printable ASCII")
+	}
+	c, err := r.client()
+	if err != nil {
+		return desired{}, plain(err)
+	}
+	c.Version = 0
+	now := time.Now()
+	for _, secret := range r.Secrets {
+		kept := registry.Secret{ID: secret.ID, Hash: secret.Hash, Label: secret.Label, ExpiresAt: secret.ExpiresAt}
+		if kept.Hash != "" && !kept.Expired(now) { // list and show give no hashes
+			c.Secrets = append(c.Secrets, kept)
+		}
+	}
+	return desired{client: c, secret: r.Secret, keepDisabled: r.Disabled == nil}, plain(c.Validate())
+}
+
+// plain returns the error in the words of the file: its members, not Go's fields.
+func plain(err error) error {
+	var invalid *registry.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	name, ok := members[invalid.Field]
+	if !ok {
+		name = invalid.Field
+	}
+	problem := invalid.Problem
+	for field, member := range members {
+		problem = strings.ReplaceAll(problem, field, member)
+	}
+	return errors.New(name + ": " + problem)
+}
+
+// members are the names in files of the fields that can be wrong.
+var members = map[string]string{
+	"Client.ID": "client_id", "Client.Name": "client_name", "Client.AuthMethod": "token_endpoint_auth_method",
+	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
+	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Secrets": "secrets",
+	"Secret.Hash": "secret_hash",
+}

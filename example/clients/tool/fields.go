@@ -1,0 +1,109 @@
+package tool
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// fields are the flags of a client's fields, of add and set.
+type fields struct {
+	flags                                                     *flag.FlagSet
+	name, scope, audiences, fallback, introspects, authMethod string
+	ttl                                                       time.Duration
+	disabled                                                  bool
+	metadata                                                  map[string]string
+}
+
+// addFields adds the flags.
+func addFields(flags *flag.FlagSet) *fields {
+	f := &fields{flags: flags, metadata: map[string]string{}}
+	flags.StringVar(&f.name, "name", "", "`NAME` for people")
+	flags.StringVar(&f.scope, "scope", "", "all `SCOPES` that it may be granted, with spaces between them")
+	flags.StringVar(&f.audiences, "audience", "", "the APIs that it gets tokens for: `URI[,URI…]`")
+	flags.StringVar(&f.fallback, "default-audience", "", "the `URI` of those that a request without resource means")
+	flags.StringVar(&f.introspects, "introspects", "", "the audiences whose tokens it may introspect: `URI[,URI…]`, * for all")
+	flags.StringVar(&f.authMethod, "auth-method", "", "the only `METHOD` to authenticate: client_secret_basic or client_secret_post; both if left out")
+	flags.DurationVar(&f.ttl, "ttl", 0, "`LIFETIME` of its tokens, such as 5m; 0 for the issuer's")
+	flags.BoolVar(&f.disabled, "disabled", false, "it gets no tokens; -disabled=false enables it")
+	flags.Func("metadata", "`KEY=VALUE` of the app's own, such as tenant=acme; may be repeated", func(entry string) error {
+		key, value, ok := strings.Cut(entry, "=")
+		if !ok || key == "" {
+			return errors.New("write KEY=VALUE")
+		}
+		f.metadata[key] = value
+		return nil
+	})
+	return f
+}
+
+// apply sets the fields whose flags were given, and reports whether any was.
+func (f *fields) apply(c *registry.Client) (given bool) {
+	f.flags.Visit(func(set *flag.Flag) {
+		given = given || clearable[set.Name] != nil || set.Name == "clear"
+		switch set.Name {
+		case "name":
+			c.Name = f.name
+		case "scope":
+			c.Scopes = strings.Fields(f.scope)
+		case "audience":
+			c.Audiences = split(f.audiences)
+		case "default-audience":
+			c.DefaultAudience = f.fallback
+		case "introspects":
+			c.Introspects = split(f.introspects)
+		case "auth-method":
+			c.AuthMethod = f.authMethod
+		case "ttl":
+			c.TokenTTL = f.ttl
+		case "disabled":
+			c.Disabled = f.disabled
+		case "metadata":
+			if c.Metadata == nil {
+				c.Metadata = map[string]string{}
+			}
+			maps.Copy(c.Metadata, f.metadata)
+		}
+	})
+	return given
+}
+
+// clearable are the fields that set -clear takes.
+var clearable = map[string]func(*registry.Client){
+	"name":             func(c *registry.Client) { c.Name = "" },
+	"scope":            func(c *registry.Client) { c.Scopes = nil },
+	"audience":         func(c *registry.Client) { c.Audiences = nil },
+	"default-audience": func(c *registry.Client) { c.DefaultAudience = "" },
+	"introspects":      func(c *registry.Client) { c.Introspects = nil },
+	"auth-method":      func(c *registry.Client) { c.AuthMethod = "" },
+	"ttl":              func(c *registry.Client) { c.TokenTTL = 0 },
+	"disabled":         func(c *registry.Client) { c.Disabled = false },
+	"metadata":         func(c *registry.Client) { c.Metadata = nil },
+}
+
+// clearFields clears the named fields. metadata.KEY is one entry of the metadata.
+func clearFields(c *registry.Client, names []string) error {
+	for _, name := range names {
+		if key, ok := strings.CutPrefix(name, "metadata."); ok {
+			delete(c.Metadata, key)
+			continue
+		}
+		empty, ok := clearable[name]
+		if !ok {
+			return fmt.Errorf("-clear %s: write %s or metadata.KEY", name, strings.Join(slices.Sorted(maps.Keys(clearable)), ", "))
+		}
+		empty(c)
+	}
+	return nil
+}
+
+// split reads a list with commas or spaces.
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}

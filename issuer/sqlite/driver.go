@@ -1,0 +1,5 @@
+//go:build !nosqlite
+
+package sqlite
+
+import _ "modernc.org/sqlite" // the driver "sqlite"
