@@ -182,6 +182,28 @@ func TestVerifyWithoutKey(t *testing.T) {
 	}
 }
 
+// TestKeyVerify checks signatures of messages that are no tokens.
+func TestKeyVerify(t *testing.T) {
+	for alg, k := range testKeys() {
+		message := []byte("not a token")
+		signature := sure(k.key.alg.sign(k.private, message))
+		if err := k.key.Verify(message, signature); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+		for name, err := range map[string]error{
+			"another message": k.key.Verify([]byte("not a  token"), signature),
+			"another key":     otherKeys()[alg].key.Verify(message, signature),
+			"no signature":    k.key.Verify(message, nil),
+			"the zero key":    new(Key).Verify(message, signature),
+			"a nil key":       (*Key)(nil).Verify(message, signature),
+		} {
+			if err == nil {
+				t.Errorf("%s: verified with %s", alg, name)
+			}
+		}
+	}
+}
+
 func TestSignRefusesTyp(t *testing.T) {
 	k := testKeys()["ES256"]
 	for typ, ok := range map[string]bool{
