@@ -59,8 +59,8 @@ func TestIntrospectClaims(t *testing.T) {
 	}
 }
 
-// A token is seen by its audience, and by clients that may introspect that audience. To
-// all others it is inactive.
+// The audience of a token, and clients that may introspect that audience, see it as active.
+// All others see it as inactive.
 func TestIntrospectWho(t *testing.T) {
 	both := app()
 	both.ID, both.Audiences, both.DefaultAudience = "both", []string{ordersAPI, billingAPI}, ordersAPI
@@ -76,7 +76,7 @@ func TestIntrospectWho(t *testing.T) {
 	s := newService(t, Config{}, clients...)
 	for name, tt := range map[string]struct {
 		token string
-		seen  []string // by these clients
+		seen  []string // the clients that see it as active
 	}{
 		"for orders":  {s.wantToken(t, s.post(appForm)).token, []string{"orders", "two", "all", ordersAPI}},
 		"for billing": {s.wantToken(t, s.post(secretOf("both")+"&"+form("resource", billingAPI))).token, []string{"billing", "two", "all"}},
