@@ -187,8 +187,8 @@ func TestIntrospectMisconfigured(t *testing.T) {
 	}
 }
 
-// The guard asks about the token it was sent, about no token that is not valid, and
-// goes by the answer.
+// The guard asks about the token it was sent, but not about an invalid one. The answer
+// decides.
 func TestIntrospection(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	var presented, answer atomic.Pointer[string]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl: the tutorial as it stands in the README, then every way to be refused.
+# curl: the session of the README, then every way to be refused.
 set -euo pipefail
 : "${ISSUER:?}" "${CLIENT_ID:?}" "${CLIENT_SECRET:?}" "${CLIENT2_ID:?}" "${CLIENT2_SECRET:?}"
 . "$(dirname "$0")/check.sh"
