@@ -61,7 +61,7 @@ func TestIntrospectClaims(t *testing.T) {
 
 // The audience of a token, and clients that may introspect that audience, see it as active.
 // All others see it as inactive.
-func TestIntrospectWho(t *testing.T) {
+func TestIntrospectAudience(t *testing.T) {
 	both := app()
 	both.ID, both.Audiences, both.DefaultAudience = "both", []string{ordersAPI, billingAPI}, ordersAPI
 	// An API whose client id is the audience.

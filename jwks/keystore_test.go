@@ -437,8 +437,8 @@ func TestOpenDamaged(t *testing.T) {
 
 // A changed byte of the key file is found at Open, unless no key depends on it: what an
 // opened keyring signs, its published keys verify. With the tag rehearsal,
-// TestOpenRottenEverywhere changes each byte.
-func TestOpenRotten(t *testing.T) {
+// TestOpenDamagedAtEachByte changes each byte.
+func TestOpenDamagedByte(t *testing.T) {
 	openRotten(t, map[string]int{"ES256": 200, "EdDSA": 200, "RS256": 100})
 }
 
