@@ -33,22 +33,24 @@ func (s *Session) input(path string) (io.ReadCloser, error) {
 	return os.Open(path)
 }
 
-// readDesired reads a JSON array of clients, or the answer of list -json.
-func (s *Session) readDesired(path string) ([]desired, error) {
+// readDesired reads a JSON array of clients, or the answer of list -json, which is a
+// page.
+func (s *Session) readDesired(path string) (clients []desired, page bool, err error) {
 	file, err := s.input(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer file.Close()
 	doc, err := io.ReadAll(file)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	clients, err := parseDesired(bytes.TrimPrefix(doc, []byte("\ufeff")))
+	doc = bytes.TrimSpace(bytes.TrimPrefix(doc, []byte("\ufeff")))
+	clients, err = parseDesired(doc)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
-	return clients, nil
+	return clients, bytes.HasPrefix(doc, []byte("{")), nil
 }
 
 func parseDesired(doc []byte) ([]desired, error) {
