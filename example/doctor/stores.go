@@ -40,6 +40,12 @@ func (c *check) stores(ctx context.Context, wanted scopes) {
 		}
 		c.store(ctx, store)
 	}
+	if err == nil && store == nil {
+		c.add(Unchecked, "store", "Setup.Open returned none.", "Return the store of clients, or leave Open out.")
+	}
+	if err == nil && keyStore == nil {
+		c.add(Unchecked, "timetable", "Setup.Open returned no store of keys.", "Return it, or leave Open out.")
+	}
 	clients, listed := c.list(ctx, store, err)
 	if listed {
 		c.clients(clients, wanted)
