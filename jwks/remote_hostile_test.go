@@ -106,7 +106,7 @@ func TestRemoteOfHostileServers(t *testing.T) {
 			defer server.Close()
 			config := RemoteConfig{Timeout: time.Minute}
 			if test.says == "deadline exceeded" {
-				config.Timeout = 500 * time.Millisecond
+				config.Timeout = 2 * time.Second
 			}
 			r := NewRemote(server.URL, config)
 			defer r.Close()
@@ -120,7 +120,8 @@ func TestRemoteOfHostileServers(t *testing.T) {
 
 			// The same for a Remote that holds a set.
 			good.Store(true)
-			holds := NewRemote(server.URL, RemoteConfig{Timeout: time.Minute, Cooldown: time.Nanosecond})
+			config.Cooldown = time.Nanosecond
+			holds := NewRemote(server.URL, config)
 			defer holds.Close()
 			key := mustKey(t, holds, "k0")
 			good.Store(false)
