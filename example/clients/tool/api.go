@@ -34,7 +34,10 @@ func openAPI(ctx context.Context, base string, getenv func(string) string) (Stor
 	if err != nil {
 		return Storage{}, errors.New("the URL of the admin API is no URL")
 	}
-	if err := fetcher.CheckURL(a.base); err != nil || u.RawQuery != "" {
+	if strings.ContainsAny(base, "?#") {
+		return Storage{}, errors.New("the URL of the admin API: write it without a query and a fragment")
+	}
+	if err := fetcher.CheckURL(a.base); err != nil {
 		return Storage{}, fmt.Errorf("the URL of the admin API: write https, or http on the loopback, such as http://127.0.0.1:8080/admin: %w", err)
 	}
 	if a.issuer == "" {

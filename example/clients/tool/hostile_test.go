@@ -177,3 +177,34 @@ func TestPlanSecretID(t *testing.T) {
 		t.Errorf("status %d, %q", status, out+err)
 	}
 }
+
+// TestAPIAddressWithQuery says what is wrong with an address, in words.
+func TestAPIAddressWithQuery(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.env = map[string]string{"ACCESS_TOKEN": "hunter2"}
+	for _, url := range []string{"https://a.example/admin?x=1", "https://a.example/admin#x", "https://a.example/admin?"} {
+		if status, out, err := b.run("list", "-api", url); status != Failed || !strings.Contains(err, "without a query") || strings.Contains(err, "%!") {
+			t.Errorf("%s: status %d, %s%s", url, status, out, err)
+		}
+	}
+}
+
+// TestTokenIsOneWord prints no token that a terminal or a shell would take for more.
+func TestTokenIsOneWord(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{`a\u001b[2Jb`, `a b`, `a\nb`, ` a`, `é`} {
+		mux := http.NewServeMux()
+		server := httptest.NewServer(mux)
+		mux.HandleFunc("/.well-known/oauth-authorization-server", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"issuer":%q,"token_endpoint":%q}`, server.URL, server.URL+"/token")
+		})
+		mux.HandleFunc("/token", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"access_token":"%s","token_type":"Bearer","expires_in":60}`, token)
+		})
+		b := newBench(t)
+		b.env = map[string]string{"ISSUER": server.URL, "CLIENT_SECRET": "hunter2"}
+		b.refused("no bearer token", "token", "a")
+		server.Close()
+	}
+}
