@@ -208,3 +208,55 @@ func TestTokenIsOneWord(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestApplyExpiredSecrets adds no secret of a file that has expired since, in any run.
+func TestApplyExpiredSecrets(t *testing.T) {
+	t.Parallel()
+	_, ended := registry.GenerateSecret()
+	_, lasting := registry.GenerateSecret()
+	ended.ExpiresAt = time.Now().Add(-time.Hour)
+	from := newBench(t, registry.Client{ID: "a", Audiences: []string{apiURL}, Secrets: []registry.Secret{ended, lasting}})
+	var b strings.Builder
+	records := []record{settings(from.client("a"))}
+	for _, s := range []registry.Secret{ended, lasting} {
+		records[0].Secrets = append(records[0].Secrets, secretRecord{ID: s.ID, Hash: s.Hash, ExpiresAt: s.ExpiresAt})
+	}
+	if err := json.NewEncoder(&b).Encode(records); err != nil {
+		t.Fatal(err)
+	}
+	to := newBench(t)
+	file := to.file("a.json", b.String())
+	to.do("apply", file)
+	if secrets := to.client("a").Secrets; len(secrets) != 1 || secrets[0].ID != lasting.ID {
+		t.Errorf("the secrets are %v", secrets)
+	}
+	to.do("plan", file)
+}
+
+// TestImportSameHash gives two clients one hash, as where two apps had one secret.
+func TestImportSameHash(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.do("import", b.file("a.csv", "client_id,secret_hash\na,"+bcryptHash+"\nb,"+bcryptHash+"\n"))
+	if b.client("a").Secrets[0].ID == b.client("b").Secrets[0].ID {
+		t.Error("two secrets have one id")
+	}
+}
+
+// TestTokenOddSecret sends an id and a secret whose characters the header needs encoded
+// (RFC 6749, section 2.3.1).
+func TestTokenOddSecret(t *testing.T) {
+	t.Parallel()
+	const id, plain = "a:b %41", "p%41+ s:&w"
+	b := newAPIBench(t)
+	secret, err := registry.HashSecret(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.clients.Register(t.Context(), registry.Client{ID: id, Audiences: []string{apiURL}, Secrets: []registry.Secret{secret}}); err != nil {
+		t.Fatal(err)
+	}
+	b.env["CLIENT_ID"], b.env["CLIENT_SECRET"] = "", plain
+	b.do("token", id)
+	b.do("token", id, "-post")
+}
