@@ -104,7 +104,7 @@ type registration struct {
 //
 // With a new client the API takes neither a label nor an end of its secret. A client
 // whose first secret has one is added with a secret that nobody knows. It is then
-// removed.
+// removed; a run that is killed before leaves it there, unused.
 func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if len(c.Secrets) == 0 {
 		return registry.Client{}, errors.New("through the admin API a client is added with a secret")

@@ -260,3 +260,17 @@ func TestTokenOddSecret(t *testing.T) {
 	b.do("token", id)
 	b.do("token", id, "-post")
 }
+
+// TestPageIsStrict reads the answer of list -json as strictly as its clients: of two
+// lists, one would be left out.
+func TestPageIsStrict(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const a = `[{"client_id":"a","audiences":["https://a.example"]}]`
+	for _, page := range []string{`{"clients":` + a + `,"clients":[]}`, `{"Clients":` + a + `}`, `{"clients":` + a + `,"next":"b"}`, `{"clients":null}`, `{"error":"x"}`} {
+		b.refused("it is no JSON", "plan", b.file("page.json", page))
+	}
+	if status, _, _ := b.run("plan", b.file("page.json", `{"clients":`+a+`}`)); status != Changes {
+		t.Errorf("status %d", status)
+	}
+}
