@@ -60,7 +60,7 @@ func madeUp(n int) string { return "nobody" + strconv.Itoa(n) }
 // With guesses from up to 10 networks, the right secret from another network succeeds
 // within 60 s, whether the client obeys Retry-After or asks each second. Guessing stays
 // slow.
-func TestGuessingLocksNobodyOut(t *testing.T) {
+func TestGuessingLocksNoClientOut(t *testing.T) {
 	t.Parallel()
 	for _, networks := range []int{1, 10} {
 		for _, obey := range []bool{true, false} {

@@ -61,7 +61,7 @@ func TestIntrospectClaims(t *testing.T) {
 
 // A token is seen by its audience, and by clients that may introspect that audience. To
 // all others it is inactive.
-func TestIntrospectWho(t *testing.T) {
+func TestIntrospectAudience(t *testing.T) {
 	both := app()
 	both.ID, both.Audiences, both.DefaultAudience = "both", []string{ordersAPI, billingAPI}, ordersAPI
 	// An API whose client id is the audience.

@@ -32,6 +32,7 @@ func TestReasons(t *testing.T) {
 	signless := newService(t, Config{Keys: newKeyring(t, brokenSigner{ecKey})})
 	claimless := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, errBroken }})
 	misclaiming := claiming(t, map[string]any{"sub": "root"})
+	verbose := claiming(t, map[string]any{"x": strings.Repeat("x", maxToken)})
 	full := newService(t, Config{ImportedSecrets: true}, clients...)
 	full.issuer.secrets.slow.queue.free, full.issuer.secrets.slow.queue.others.waiting = 0, slowWaiters
 	guessed := newGuessed(t, 1, clients...)
@@ -82,6 +83,7 @@ func TestReasons(t *testing.T) {
 		"resource":         {good, "/token", appForm + "&resource=https://x.example.com", nil, event.InvalidTarget, 400, "invalid_target", "app", nil},
 		"claims":           {claimless, "/token", appForm, nil, event.ClaimsRefused, 500, "server_error", "app", errBroken},
 		"claims, wrong":    {misclaiming, "/token", appForm, nil, event.ClaimsRefused, 500, "server_error", "app", nil},
+		"token too large":  {verbose, "/token", appForm, nil, event.Internal, 500, "server_error", "app", errTokenTooLarge},
 		"keys":             {signless, "/token", appForm, nil, event.KeysUnavailable, 503, "temporarily_unavailable", "app", errBroken},
 		"foreign token":    {good, "/revoke", about(foreign.token), nil, event.ForeignToken, 400, "unauthorized_client", "app", nil},
 		"revoking fails":   {dark, "/revoke", about(unrevoked.token), nil, event.StoreUnavailable, 503, "temporarily_unavailable", "app", errDown},

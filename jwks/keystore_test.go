@@ -437,8 +437,8 @@ func TestOpenDamaged(t *testing.T) {
 
 // A byte that rots is found when the keyring is opened, unless it says nothing
 // about a key: a keyring that opens signs what its published keys verify. With the
-// tag rehearsal, TestOpenRottenEverywhere changes each byte.
-func TestOpenRotten(t *testing.T) {
+// tag rehearsal, TestOpenDamagedAtEachByte changes each byte.
+func TestOpenDamagedByte(t *testing.T) {
 	openRotten(t, map[string]int{"ES256": 200, "EdDSA": 200, "RS256": 100})
 }
 

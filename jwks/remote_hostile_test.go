@@ -15,6 +15,7 @@ import (
 // Servers that are broken, slow or hostile, over real connections: each costs one fetch
 // and no more than the timeout, and a set that is held still serves.
 func TestRemoteOfHostileServers(t *testing.T) {
+	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		t.Error("a redirect to another host was followed")
 		_, _ = io.WriteString(w, numbered(1))

@@ -100,7 +100,7 @@ type simulation struct {
 	alive    map[string]time.Time   // kid → when the last token it signed expires
 	signers  map[string]bool
 	counts   simulated
-	troubled time.Time // until when the store's troubles may show
+	troubled time.Time // until then the store's troubles may show
 }
 
 type verifierSet struct {

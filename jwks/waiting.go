@@ -17,7 +17,7 @@ const (
 
 // NetworkKey is the key of a context value that says for which network a
 // [Source] is asked: a string, such as "203.0.113.0/24". A [Remote] reads it when a
-// call has to wait for a fetch, and shares its places among networks by it. Without
+// call has to wait for a fetch, and shares its slots among networks by it. Without
 // the value, or with an empty one, only the bound over all calls applies.
 //
 // The guard of package middleware sets it. It is for guards of your own:

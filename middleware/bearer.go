@@ -77,7 +77,8 @@ type Config struct {
 	Leeway time.Duration
 
 	// Realm is the realm of the challenge (RFC 9110, section 11.5), printable
-	// ASCII. Default "api" where the challenge has nothing else to say, else none.
+	// ASCII. Default: realm="api" when no token was sent; left out when the challenge
+	// carries an error.
 	Realm string
 
 	// MaxTokenBytes bounds the length of a token, with any further spaces before

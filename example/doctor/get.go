@@ -73,7 +73,7 @@ func (c *check) clock(m metadata) {
 		}
 		date = date.Add(time.Duration(age) * time.Second)
 	}
-	// Date has whole seconds, cut off.
+	// Date holds whole seconds, rounded down.
 	off := m.answer.at.Sub(date.Add(500 * time.Millisecond))
 	uncertain := m.answer.within + 500*time.Millisecond
 	least := max(0, off.Abs()-uncertain)

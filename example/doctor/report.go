@@ -10,8 +10,8 @@ import (
 // Severity says how bad a finding is.
 type Severity int
 
-// The severities. The zero Severity is Unchecked, so that nothing passes for good by
-// mistake.
+// The severities. The zero Severity is Unchecked, so one that was not set never reads as
+// "all is well".
 const (
 	Unchecked Severity = iota // it could not be found out
 	Good                      // all is well
@@ -100,7 +100,7 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 			return written, err
 		}
 	}
-	n, err := fmt.Fprintf(w, "\n%d wrong, %d not checked, %d notes, %d ok\n", r.count(Wrong), r.count(Unchecked), r.count(Notice), r.count(Good))
+	n, err := fmt.Fprintf(w, "\nwrong: %d, not checked: %d, notes: %d, ok: %d\n", r.count(Wrong), r.count(Unchecked), r.count(Notice), r.count(Good))
 	return written + int64(n), err
 }
 

@@ -94,7 +94,7 @@ func ExampleMemory_RotateSecret() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// 2. Until the old secret expires, LastUsedAt tells whether somebody still uses it.
+	// 2. Until the old secret expires, LastUsedAt tells whether a program still uses it.
 	client, err := store.Client(ctx, "reporter")
 	if err != nil {
 		log.Fatal(err)

@@ -78,7 +78,7 @@ func TestRegister(t *testing.T) {
 		store := d.open(t)
 		before := end(t, store)
 		register(t, store, registry.Client{ID: "c", Name: "first"})
-		announced(t, store, before, "c") // a replica may remember that there was none
+		announced(t, store, before, "c") // a replica may have cached that there was none
 		if _, err := store.Register(t.Context(), registry.Client{ID: "c", Name: "second"}); !errors.Is(err, registry.ErrConflict) {
 			t.Errorf("the same id again: %v, want registry.ErrConflict", err)
 		}

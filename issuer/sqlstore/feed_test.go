@@ -136,7 +136,7 @@ func TestRevokeRefuses(t *testing.T) {
 }
 
 // A repeated revocation that adds nothing keeps its sequence, which Revoke returns.
-func TestRevokeAgainReturnsThePlace(t *testing.T) {
+func TestRevokeAgainKeepsTheSequence(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		later := time.Now().Add(time.Hour)

@@ -73,7 +73,7 @@ func BenchmarkFollow(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				// A request waits 3 s for the first look; then it is told to come again.
+				// A request waits 3 s for the first poll. Then it is answered 503.
 				revoked, err := false, errors.New("not asked yet")
 				for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
 					revoked, err = iss.Revoked(b.Context(), "a-token-of-22-chars-1", "client", time.Now())

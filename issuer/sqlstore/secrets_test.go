@@ -203,7 +203,7 @@ func TestRotateSecretByFifty(t *testing.T) {
 		for _, plain := range told {
 			secret, ok := secretOf(t, stores[0], "c", plain)
 			if !ok {
-				t.Error("a secret that somebody was told is not in force")
+				t.Error("a returned secret is not valid")
 			}
 			if secret.ExpiresAt.IsZero() {
 				lasting++

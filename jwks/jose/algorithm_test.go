@@ -240,7 +240,7 @@ func standardVerify(a *algorithm, public crypto.PublicKey, input, signature []by
 }
 
 // The salt of a PSS signature is as long as its hash, and no other length is
-// taken (RFC 7518 §3.5).
+// taken (RFC 7518, section 3.5).
 func TestPSSSalt(t *testing.T) {
 	k := testKeys()["PS256"]
 	sum := sha256.Sum256([]byte("a"))

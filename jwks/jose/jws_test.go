@@ -326,7 +326,7 @@ func TestVerifyAllocations(t *testing.T) {
 				t.Fatal("no claims")
 			}
 		}); n > most {
-			t.Errorf("%s: %v allocations, want %v at the most", alg, n, most)
+			t.Errorf("%s: %v allocations, want at most %v", alg, n, most)
 		}
 	}
 }

@@ -23,7 +23,7 @@ var objects = []struct {
 	{"{\"a\":\"\x7f\u2028\ufffd\U0010ffff\"}", true},
 	{`{"a":{"x":1,"x":2}}`, true}, // only the top level is ours to judge
 	{`{"a":0,"A":0}`, true},
-	{`{"e\u0301":0,"é":0}`, true}, // names are compared by code point (RFC 7515 §5.3)
+	{`{"e\u0301":0,"é":0}`, true}, // names are compared by code point (RFC 7515, section 5.3)
 	{`{"a":1E5,"b":0,"c":-0,"d":0.0,"e":10}`, true},
 	{`{"a":` + strings.Repeat("9", 1000) + `}`, true},
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The sentence of an entry that was skipped says what is wrong with it.
+// The error of a skipped entry says what is wrong with it.
 func TestSkippedSaysWhy(t *testing.T) {
 	for says, changes := range map[string]map[string]any{
 		"RS999":              {"alg": "RS999"},
@@ -48,7 +48,7 @@ func parseSetOf(t *testing.T, n int) {
 	if allocations := testing.AllocsPerRun(100, func() { again.Find(last, "EdDSA") }); allocations != 0 {
 		t.Errorf("Find allocates %v times", allocations)
 	}
-	// The same id again and again, and always another key: none of them is meant.
+	// A thousand keys with the same id and algorithm: none of them is found.
 	other := string(sure(json.Marshal(otherKeys()["EdDSA"].key.jwk())))
 	same := strings.Repeat(strings.Replace(one, "KID", "k", 1)+","+strings.Replace(other, otherKeys()["EdDSA"].key.ID(), "k", 1)+",", n/2)
 	if s := sure(ParseSet([]byte(`{"keys":[`+same+one+`]}`), nil)); s.Len() != 1 || s.Find("KID", "EdDSA") == nil {

@@ -184,7 +184,7 @@ func TestParseKey(t *testing.T) {
 // The examples of the RFCs.
 func TestThumbprint(t *testing.T) {
 	for jwk, want := range map[string]string{
-		// RFC 7638 §3.1
+		// RFC 7638, section 3.1
 		`{"kty":"RSA","alg":"RS256","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB"}`: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
 		// RFC 8037 Appendix A.3
 		`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
@@ -393,7 +393,7 @@ func TestPublicSet(t *testing.T) {
 	}
 }
 
-// The width of an EC coordinate is its curve's (RFC 7518 §6.2.1.2), leading
+// The width of an EC coordinate is its curve's (RFC 7518, section 6.2.1.2), leading
 // zeros included.
 func TestPublicSetCoordinates(t *testing.T) {
 	widths := map[string]int{"ES256": 43, "ES384": 64, "ES512": 88}

@@ -256,7 +256,7 @@ func verifyFiles(t *testing.T, files map[string][]string) {
 				if a.kind == 'P' && group.SHA != "SHA-"+bits {
 					continue // the misc file has all hashes
 				}
-				// Another salt length or mask hash than RFC 7518 §3.5's is
+				// Another salt length or mask hash than RFC 7518, section 3.5's is
 				// refused, though Wycheproof verifies with it.
 				otherPSS := a.kind == 'P' && (group.SLen != a.hash.Size() || group.MGFSHA != group.SHA)
 				der, err := hex.DecodeString(group.PublicKeyDer)
@@ -281,7 +281,7 @@ func verifyFiles(t *testing.T, files map[string][]string) {
 						refused++
 					}
 					// "Acceptable" are RSA signatures without the NULL that
-					// RFC 8017 §9.2 has in its DigestInfo: refused.
+					// RFC 8017, section 9.2 has in its DigestInfo: refused.
 					good := test.Result == "valid" && !otherPSS
 					if test.Result == "valid" && otherPSS {
 						saltOff++
