@@ -137,14 +137,14 @@ func TestHangingHandler(t *testing.T) {
 // without lines of its own, and not much of it.
 func TestReportIsPlainText(t *testing.T) {
 	w := newWorld(t)
-	forged := `https://x/\n\u001b[2J0 wrong, 0 not checked` + strings.Repeat("x", 1<<20)
+	forged := `https://x/\n\u001b[2J\nwrong: 0, not checked: 0` + strings.Repeat("x", 1<<20)
 	w.proxy = at("/.well-known/oauth-authorization-server", func(rw http.ResponseWriter, _ *http.Request) {
 		_, _ = rw.Write([]byte(`{"issuer":"` + w.setup.Issuer + `","token_endpoint":"` + forged + `","jwks_uri":"` + forged + `"}`))
 	})
 	w.serve(t)
 	r := doctor.Check(t.Context(), w.setup)
 	text := written(t, r)
-	if strings.Contains(text, "\x1b") || strings.Contains(text, "\n0 wrong, 0") || len(text) > 20_000 || r.Status() != doctor.StatusWrong {
+	if strings.Contains(text, "\x1b") || strings.Contains(text, "\nwrong: 0") || len(text) > 20_000 || r.Status() != doctor.StatusWrong {
 		t.Errorf("status %d, %d bytes: %.2000q", r.Status(), len(text), text)
 	}
 }
