@@ -148,3 +148,16 @@ func TestReportIsPlainText(t *testing.T) {
 		t.Errorf("status %d, %d bytes: %.2000q", r.Status(), len(text), text)
 	}
 }
+
+// TestIssuerWithPassword repeats no password of an address in its report.
+func TestIssuerWithPassword(t *testing.T) {
+	w := newWorld(t)
+	w.serve(t)
+	for _, address := range []string{"https://m2m:hunter2@auth.example.com", "http://m2m:hunter2@127.0.0.1:1/x", "https://m2m:hunter2@auth.example.com?x"} {
+		w.setup.Issuer = address
+		r := doctor.Check(t.Context(), w.setup)
+		if text := written(t, r); strings.Contains(text, "hunter2") || r.Status() != doctor.StatusWrong {
+			t.Errorf("%s", text)
+		}
+	}
+}
