@@ -67,6 +67,10 @@ func (c *check) clock(m metadata) {
 		return
 	}
 	if age, err := strconv.Atoi(m.answer.header.Get("Age")); err == nil { // a cache answered
+		if age < 0 || age > manySeconds {
+			c.add(Unchecked, "clock", fmt.Sprintf("The issuer's answer has an Age of %d s, so the clocks cannot be compared.", age), "Have no cache in front of the issuer that keeps its metadata for so long.")
+			return
+		}
 		date = date.Add(time.Duration(age) * time.Second)
 	}
 	// Date holds whole seconds, rounded down.

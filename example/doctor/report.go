@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 )
 
 // Severity says how bad a finding is.
@@ -64,11 +66,31 @@ func (r Report) Status() int {
 	}
 }
 
+// maxShown is how many characters of a text WriteTo writes.
+const maxShown = 1000
+
+// shown is a text without control characters and line ends: an address that was asked
+// may have sent it.
+func shown(text string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range text {
+		if n++; n > maxShown {
+			return b.String() + "…"
+		}
+		if !unicode.IsPrint(r) {
+			r = '\ufffd'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
 // WriteTo writes the report for people, and a last line with the counts.
 func (r Report) WriteTo(w io.Writer) (int64, error) {
 	var written int64
 	for _, f := range r.Findings {
-		n, err := fmt.Fprintf(w, "%-11s  %-10s  %s\n", f.Severity, f.Check, f.Text)
+		n, err := fmt.Fprintf(w, "%-11s  %-10s  %s\n", f.Severity, f.Check, shown(f.Text))
 		written += int64(n)
 		if err == nil && f.Do != "" {
 			n, err = fmt.Fprintf(w, "%-11s  %-10s  -> %s\n", "", "", f.Do)
