@@ -2,8 +2,8 @@ package admin_test
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -24,11 +24,8 @@ func TestHashOfAChosenSecret(t *testing.T) {
 	for n, chosen := range []string{"password", "m2m_password", generated.ID, "m2m_" + generated.ID + "_password"} {
 		sum := sha256.Sum256([]byte(chosen))
 		id := "client" + string(rune('a'+n))
-		doc, _ := json.Marshal(map[string]any{
-			"client_id": id, "audiences": []string{"https://api.example.com"},
-			"secret_id": generated.ID, "client_secret_hash": "sha256:" + hex.EncodeToString(sum[:]),
-		})
-		o.do("POST", "/console/clients", string(doc), http.StatusCreated)
+		doc := fmt.Sprintf(`{"client_id":%q,"audiences":["https://api.example.com"],"secret_id":%q,"client_secret_hash":"sha256:%x"}`, id, generated.ID, sum)
+		o.do("POST", "/console/clients", doc, http.StatusCreated)
 		if _, status := o.token(id, chosen); status != http.StatusUnauthorized {
 			t.Errorf("%q is answered %d", chosen, status)
 		}
@@ -52,7 +49,7 @@ func TestCostlyHashes(t *testing.T) {
 		"$argon2i$v=19$m=65536,t=1,p=1" + tail, "$argon2id$v=16$m=65536,t=1,p=1" + tail,
 		"$argon2id$v=19$m=65536,t=1,p=1$c2FsdA$" + strings.Repeat("A", 1000), "$6$salt$hash", "plain", "",
 	} {
-		doc, _ := json.Marshal(map[string]any{"secret_id": "b", "client_secret_hash": hash})
+		doc, _ := json.Marshal(map[string]string{"secret_id": "b", "client_secret_hash": hash})
 		o.do("POST", "/console/clients/a/secrets/add", string(doc), http.StatusBadRequest)
 	}
 	if c, err := store.Client(t.Context(), "a"); err != nil || len(c.Secrets) != 1 {
