@@ -76,15 +76,14 @@ func (i *Issuer) RevokeClient(tb testing.TB, clientID string) {
 
 // Client returns a client of HTTP that sends one token with each request, made by
 // [Issuer.Token] with these options. It keeps a request's own Authorization header. The
-// token does not follow a redirect to another host. Connections end with the test.
+// token does not follow a redirect to another host. Connections end with the test, also
+// those of answers whose body was not closed.
 func (i *Issuer) Client(tb testing.TB, options ...Option) *http.Client {
 	if !i.made(tb) {
 		return &http.Client{}
 	}
 	tb.Helper()
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
-	tb.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: carrier{"Bearer " + i.Token(tb, options...), transport}}
+	return &http.Client{Transport: carrier{"Bearer " + i.Token(tb, options...), newTransport(tb)}}
 }
 
 // carrier adds a token to requests.

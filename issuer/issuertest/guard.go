@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -88,33 +87,4 @@ func (i *Issuer) Remote(tb testing.TB, audience string) bearer.Config {
 			CacheFor: time.Nanosecond, Client: &http.Client{Transport: transport},
 		},
 	}
-}
-
-// transport returns a transport of the test. If the issuer does not listen, requests to
-// it go to ServeHTTP.
-func (i *Issuer) transport(tb testing.TB) http.RoundTripper {
-	if i.server == nil {
-		return direct{i}
-	}
-	transport := &http.Transport{}
-	tb.Cleanup(transport.CloseIdleConnections)
-	return transport
-}
-
-// direct is a transport without a network.
-type direct struct{ issuer *Issuer }
-
-// RoundTrip answers by ServeHTTP.
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer := httptest.NewRecorder()
-	served := r.Clone(r.Context())
-	if served.Body == nil {
-		served.Body = http.NoBody
-	}
-	defer func() { _ = served.Body.Close() }()
-	d.issuer.ServeHTTP(answer, served)
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	return answer.Result(), nil
 }
