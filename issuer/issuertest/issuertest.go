@@ -68,8 +68,8 @@ func New(tb testing.TB, configure ...func(*issuer.Config)) *Issuer {
 	i := &Issuer{memory: &registry.Memory{}}
 	i.manager = manager{i.memory, i}
 	if c.Issuer == "" {
-		i.server = httptest.NewServer(i)
-		c.Issuer = i.server.URL
+		i.server = httptest.NewUnstartedServer(i)
+		c.Issuer = "http://" + i.server.Listener.Addr().String()
 	}
 	i.config = c
 	tb.Cleanup(i.close)
@@ -83,6 +83,9 @@ func New(tb testing.TB, configure ...func(*issuer.Config)) *Issuer {
 	}
 	if err := i.replace(context.Background(), keys); err != nil {
 		tb.Fatalf("issuertest: %v", err)
+	}
+	if i.server != nil {
+		i.server.Start()
 	}
 	return i
 }
