@@ -199,7 +199,7 @@ func TestFaultNames(t *testing.T) {
 	}
 	_, list, _ := strings.Cut(string(content), "These are their names:")
 	list, _, _ = strings.Cut(list, "//\n// # Bad days")
-	list = regexp.MustCompile(`\n//   - [a-z ]+:`).ReplaceAllString(list, ";")
+	list = regexp.MustCompile(`\n// {3}- [a-z ]+:`).ReplaceAllString(list, ";")
 	list = regexp.MustCompile(`\s*\n//\s*`).ReplaceAllString(list, " ")
 	var listed, names []string
 	for name := range strings.SplitSeq(list, ";") {

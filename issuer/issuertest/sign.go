@@ -34,8 +34,8 @@ func (m *members) remove(name string) {
 	*m = slices.DeleteFunc(*m, func(have member) bool { return have.name == name })
 }
 
-func (m members) get(name string) string {
-	for _, have := range m {
+func (m *members) get(name string) string {
+	for _, have := range *m {
 		if have.name == name {
 			return have.value
 		}
@@ -44,13 +44,13 @@ func (m members) get(name string) string {
 }
 
 // String returns the object as JSON.
-func (m members) String() string {
+func (m *members) String() string {
 	var b strings.Builder
-	for n, have := range m {
+	for n, have := range *m {
 		b.WriteString("{,"[min(n, 1) : min(n, 1)+1])
 		b.WriteString(quote(have.name) + ":" + have.value)
 	}
-	if len(m) == 0 {
+	if len(*m) == 0 {
 		b.WriteByte('{')
 	}
 	return b.String() + "}"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -68,9 +69,7 @@ func (s *Switch) CutOff() {
 	s.set(fault{says: "is cut off", answer: func(w http.ResponseWriter, r *http.Request, works http.Handler) {
 		whole := httptest.NewRecorder()
 		works.ServeHTTP(whole, r)
-		for name, values := range whole.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), whole.Header())
 		// The server closes the connection, because the handler returns too early.
 		w.Header().Set("Content-Length", strconv.Itoa(whole.Body.Len()+1))
 		w.WriteHeader(whole.Code)

@@ -145,7 +145,6 @@ func TestSwitchReleasesWaiting(t *testing.T) {
 
 // The test may end while requests hang.
 func TestEndReleasesWaiting(t *testing.T) {
-	t.Parallel()
 	var waiting sync.WaitGroup
 	t.Run("issuer", func(t *testing.T) {
 		i := New(t)
