@@ -210,6 +210,35 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// Changes of secrets, and a deletion, count at once too.
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	i := New(t)
+	g := newGuard(t, i.Bearer(""))
+	first := i.Register(t, registry.Client{ID: "reporter"})
+	second, hash := registry.GenerateSecret()
+	if err := i.Clients().AddSecret(t.Context(), "reporter", hash); err != nil {
+		t.Fatal(err)
+	}
+	_, by1 := grant(t, i, "reporter", first)
+	_, by2 := grant(t, i, "reporter", second)
+	want(t, g, "with the first secret", by1, ok, "")
+	want(t, g, "with the second secret", by2, ok, "")
+	id, known := registry.SecretID(first)
+	if err := i.Clients().RemoveSecret(t.Context(), "reporter", id, true); err != nil || !known {
+		t.Fatal(err)
+	}
+	want(t, g, "with the secret that was removed", by1, refuses, event.Revoked)
+	want(t, g, "with the other secret", by2, ok, "")
+	if err := i.Clients().Delete(t.Context(), "reporter"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, g, "of a deleted client", by2, refuses, event.Revoked)
+	if status, _ := grant(t, i, "reporter", second); status != http.StatusUnauthorized {
+		t.Errorf("status %d for a deleted client", status)
+	}
+}
+
 func TestConfigure(t *testing.T) {
 	t.Parallel()
 	i := New(t, func(c *issuer.Config) {

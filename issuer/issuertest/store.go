@@ -32,11 +32,10 @@ type manager struct {
 
 // follow reads the feed. If that fails, the issuer follows when the feed works again.
 func (m manager) follow(ctx context.Context, err error) error {
-	if g, release := m.issuer.use(); err == nil && g != nil {
-		defer release()
-		if m.issuer.Feed.broken() == nil {
-			_ = g.issuer.Sync(ctx)
-		}
+	g, release := m.issuer.use()
+	defer release()
+	if err == nil && g != nil && m.issuer.Feed.broken() == nil {
+		_ = g.issuer.Sync(ctx)
 	}
 	return err
 }
