@@ -227,15 +227,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/issuertest"
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlite"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
@@ -260,6 +263,8 @@ var (
 	mux              *http.ServeMux
 	oldSecret        string
 	reporter         registry.Client
+	t                *testing.T
+	newApp           func(bearer.Config) http.Handler
 
 	_ = cmp.Or[string]
 	_ = ecdsa.GenerateKey
@@ -280,6 +285,8 @@ var (
 	_ = jwks.Open
 	_ = event.Reasons
 	_ = bearer.New
+	_ = issuertest.New
+	_ = httptest.NewServer
 )
 
 func main() {

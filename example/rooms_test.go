@@ -122,6 +122,30 @@ func TestRoomsLink(t *testing.T) {
 	}
 }
 
+// TestNoTestCode wants no code for tests in a program that uses the library, whatever the
+// way it would get there.
+func TestNoTestCode(t *testing.T) {
+	t.Parallel()
+	forTests := []string{module + "/issuer/issuertest", module + "/issuer/storetest"} // import the rest, and only tests import them
+	listed := goList(t, "-f", `{{.ImportPath}} {{join .Deps " "}}`, "../...")
+	for _, line := range listed {
+		names := strings.Fields(line)
+		if slices.Contains(forTests, names[0]) {
+			continue
+		}
+		for _, linked := range names[1:] {
+			if linked == "testing" || slices.Contains(forTests, linked) || linked == "net/http/httptest" && !within(names[0], module+"/example") {
+				t.Errorf("%s links %s", names[0], linked)
+			}
+		}
+	}
+	for _, room := range append(forTests, module+"/issuer", module+"/middleware", module+"/jwks") {
+		if !slices.ContainsFunc(listed, func(line string) bool { return strings.HasPrefix(line, room+" ") }) {
+			t.Errorf("%s is not listed", room)
+		}
+	}
+}
+
 // TestConfined holds each dependency that is no longer maintained to its files:
 // moving off it must be a change of those alone.
 func TestConfined(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
+	"github.com/echo-m2m/m2m/issuer/issuertest"
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
@@ -35,6 +36,10 @@ var zeroValues = map[string]any{
 	"issuer/admin.Config":             new(admin.Config),
 	"issuer/admin.Event":              new(admin.Event),
 	"issuer/admin.Record":             new(admin.Record),
+	"issuer/issuertest.Fault":         new(issuertest.Fault),
+	"issuer/issuertest.Issuer":        new(issuertest.Issuer),
+	"issuer/issuertest.Option":        new(issuertest.Option),
+	"issuer/issuertest.Switch":        new(issuertest.Switch),
 	"issuer/registry.Change":          new(registry.Change),
 	"issuer/registry.Client":          new(registry.Client),
 	"issuer/registry.Checker":         new(registry.Checker),

@@ -92,6 +92,11 @@
 //	e.Group("/v1", middleware.Gzip(), auth.Require()) // GET /v1/nope: 404
 //	e.Group("/v1", auth.Require(), middleware.Gzip()) // GET /v1/nope: 401
 //
+// # Tests
+//
+// Package issuertest gives tests a real issuer, with good tokens and bad ones. [SetToken]
+// and [WithToken] give a token to one handler, without its guard.
+//
 // # Readiness and state
 //
 // [Bearer.Ready] is for a readiness endpoint, and [Bearer.Status] for an operator.

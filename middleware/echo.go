@@ -13,7 +13,7 @@ import (
 // its types are not exported. They are two pointers, since a struct would be
 // allocated at each request.
 const (
-	tokenKey = "m2m.token" // *verified
+	tokenKey = "m2m.token" // *verified, or a *given of SetToken
 	watchKey = "m2m.watch" // *watch
 )
 
@@ -21,17 +21,36 @@ const (
 // it in or a Skipper skipped it. Each call makes one. It also finds the token of a
 // [Bearer.Handler] that was put in by echo.WrapMiddleware. Outside the guarded
 // handler, such as in an ErrorHandler, it is also there if its scopes were refused.
+// A test may give the token itself: [SetToken].
 func TokenFrom(c echo.Context) *Token {
 	if c == nil {
 		return nil
 	}
-	if v, ok := c.Get(tokenKey).(*verified); ok {
+	switch v := c.Get(tokenKey).(type) {
+	case *verified:
 		return v.token()
+	case *given:
+		return v.token.clone()
 	}
 	if c.Request() == nil {
 		return nil
 	}
 	return TokenFromContext(c.Request().Context())
+}
+
+// SetToken gives a request a token, of which [TokenFrom] returns copies. It is for the
+// test of one handler, without its guard:
+//
+//	c := echo.New().NewContext(httptest.NewRequest("GET", "/orders", nil), w)
+//	bearer.SetToken(c, &bearer.Token{ClientID: "reporter", Scopes: []string{"orders:read"}})
+//	err := handler(c)
+//
+// All that [WithToken] says of net/http is true here: nothing is checked, and no guard
+// accepts the token. [EchoOptions.ContextKey] is not set.
+func SetToken(c echo.Context, t *Token) {
+	if c != nil {
+		c.Set(tokenKey, &given{token: t.clone()})
+	}
 }
 
 // Require lets a request in with a valid token that was granted all the scopes;

@@ -1,77 +1,54 @@
 package middleware_test
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"time"
+	"testing"
 
-	"github.com/echo-m2m/m2m/jwks"
-	"github.com/echo-m2m/m2m/jwks/jose"
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/issuer/issuertest"
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-// testIssuer signs tokens for the tests of an API.
-type testIssuer struct{ keys *jwks.Keyring }
-
-// token returns a valid token of a client with a scope. Tests change claims to get
-// invalid ones: another aud, an exp in the past, no scope.
-func (i testIssuer) token(client, scope string, change func(claims map[string]any)) string {
-	claims := map[string]any{
-		"iss": "https://auth.example.com", "aud": "https://api.example.com", "sub": client, "client_id": client, "jti": "1",
-		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix(), "scope": scope,
-	}
-	if change != nil {
-		change(claims)
-	}
-	payload, err := json.Marshal(claims)
+// newOrders is the app under test. It gets the config of its guard, so that a test can
+// give it another.
+func newOrders(c bearer.Config) http.Handler {
+	auth, err := bearer.New(c)
 	if err != nil {
 		log.Fatal(err)
 	}
-	token, err := i.keys.Sign(context.Background(), "at+jwt", payload)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return token
+	e := echo.New()
+	e.GET("/orders", func(c echo.Context) error {
+		return c.String(http.StatusOK, "orders of "+bearer.TokenFrom(c).ClientID)
+	}, auth.Require("orders:read"))
+	return e
 }
 
-// Test your handlers with real tokens, signed by a key of the test.
-func Example_testOfAHandler() {
-	private, err := jose.Generate("ES256")
-	if err != nil {
-		log.Fatal(err)
-	}
-	keys, err := jwks.NewKeyring(private)
-	if err != nil {
-		log.Fatal(err)
-	}
-	issuer := testIssuer{keys}
-	auth, err := bearer.New(bearer.Config{Issuer: "https://auth.example.com", Audience: "https://api.example.com", Keys: keys})
-	if err != nil {
-		log.Fatal(err)
-	}
-	orders := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, "orders of ", bearer.TokenFromContext(r.Context()).ClientID)
-	}), "orders:read")
-
-	for _, token := range []string{
-		issuer.token("reports", "orders:read", nil),
-		issuer.token("reports", "stock:read", nil),
-		issuer.token("reports", "orders:read", func(claims map[string]any) { claims["exp"] = time.Now().Add(-time.Hour).Unix() }),
-		issuer.token("reports", "orders:read", func(claims map[string]any) { claims["aud"] = "https://other.example.com" }),
+// In a file of yours it is func TestOrders.
+func testOrders(t *testing.T) {
+	idp := issuertest.New(t) // a real issuer, which ends with the test
+	app := newOrders(idp.Bearer("https://api.example.com"))
+	read, write := issuertest.Scopes("orders:read"), issuertest.Scopes("orders:write")
+	for token, want := range map[string]int{
+		idp.Token(t, read):                                 http.StatusOK,
+		idp.Token(t, write):                                http.StatusForbidden,
+		idp.Token(t, read, issuertest.Bad("expired")):      http.StatusUnauthorized,
+		idp.Token(t, read, issuertest.Bad("other issuer")): http.StatusUnauthorized,
+		idp.Token(t, read, issuertest.Bad("revoked")):      http.StatusUnauthorized,
+		"": http.StatusBadRequest, // "Bearer" without a token
 	} {
 		r := httptest.NewRequest("GET", "/orders", http.NoBody)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
-		orders.ServeHTTP(w, r)
-		fmt.Println(w.Code)
+		if app.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("status %d, want %d: %s", w.Code, want, w.Body)
+		}
 	}
-	// Output:
-	// 200
-	// 403
-	// 401
-	// 401
+}
+
+// Test your routes with real tokens, good and bad ones, of package issuertest.
+func Example_testOfAHandler() {
+	_ = testOrders
 }

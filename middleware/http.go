@@ -11,10 +11,13 @@ import (
 // TokenFromContext returns the valid token of the request with this context, or nil
 // when no [Bearer.Handler] has let it in. Each call makes one. It does not find what
 // Echo's [Bearer.Require] verified, because a context costs more than the check of a cached
-// token. [TokenFrom] finds both.
+// token. [TokenFrom] finds both. A test may give the token itself: [WithToken].
 func TokenFromContext(ctx context.Context) *Token {
-	if a := admissionOf(ctx); a.token != nil {
+	switch a := ctx.Value(admittedKey{}).(type) {
+	case *admitted:
 		return a.token.token()
+	case *given:
+		return a.token.clone()
 	}
 	return nil
 }
@@ -25,8 +28,8 @@ type admitted struct {
 	admission
 }
 
-// admittedKey finds an *admitted in a context. Its type is not exported, so no
-// other package can put one there.
+// admittedKey finds the *admitted or *given in a context. Its type is not exported, so
+// no other package can put one there.
 type admittedKey struct{}
 
 func (a *admitted) Value(key any) any {

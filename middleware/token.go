@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,10 @@ import (
 // [TokenFromContext] or [TokenFrom] gets a copy. Writing to it changes no
 // check and no other request. Printed, it shows no part of the token that
 // could be sent again. The zero Token has no scope and no claims.
+//
+// The test of a handler may write one itself, see [WithToken]:
+//
+//	&bearer.Token{ClientID: "reporter", Scopes: []string{"orders:read"}}
 type Token struct {
 	Issuer    string    // iss: Config.Issuer
 	Subject   string    // sub: for client credentials the client itself
@@ -30,9 +35,18 @@ type Token struct {
 }
 
 // HasScope reports whether the token was granted exactly this scope: no scope
-// includes another. It is false on a nil Token. It reads the token's own claim, not
-// the field Scopes.
-func (t *Token) HasScope(scope string) bool { return t != nil && hasScope(t.granted, scope) }
+// includes another. It is false on a nil Token. Of a verified token it reads the claim,
+// not the field Scopes, which a handler may have changed. Of a Token that the program
+// wrote itself it reads Scopes.
+func (t *Token) HasScope(scope string) bool {
+	switch {
+	case t == nil:
+		return false
+	case t.encoded == nil:
+		return isScope(scope) && slices.Contains(t.Scopes, scope)
+	}
+	return hasScope(t.granted, scope)
+}
 
 // hasScope reports whether a scope claim has the scope:
 // scope = scope-token *( SP scope-token ), RFC 6749, section 3.3. The space alone divides,
@@ -52,17 +66,34 @@ func hasScope(claim, scope string) bool {
 // has been checked about the claims Token has no field for. Into a struct, two claims
 // whose names differ in case alone are an error, as encoding/json takes either for a
 // field.
+//
+// A Token that the program wrote itself has the claims of its fields that are set, and
+// no custom ones.
 func (t *Token) Claims(v any) error {
-	if t == nil || t.encoded == nil {
-		return errors.New("middleware: no token")
-	}
-	claims, err := base64.RawURLEncoding.DecodeString(t.encoded())
+	claims, err := t.document()
 	if err != nil {
-		return fmt.Errorf("middleware: claims: %w", err)
+		return err
 	}
-	object, err := jose.ParseObject(string(claims))
+	object, err := jose.ParseObject(claims)
 	if err != nil {
 		return fmt.Errorf("middleware: claims: %w", err)
 	}
 	return object.Unmarshal(v)
+}
+
+var errNoToken = errors.New("middleware: no token")
+
+// document returns the claims as JSON.
+func (t *Token) document() (string, error) {
+	if t == nil {
+		return "", errNoToken
+	}
+	if t.encoded == nil {
+		return t.written()
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(t.encoded())
+	if err != nil {
+		return "", fmt.Errorf("middleware: claims: %w", err)
+	}
+	return string(claims), nil
 }

@@ -1,0 +1,103 @@
+package issuertest
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
+)
+
+// Register adds a client that gets tokens from the token endpoint, and returns its
+// secret. ID is "test-client" if it is empty, and Audiences are those that
+// [Audience] has by default.
+func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
+	if !i.made(tb) {
+		return ""
+	}
+	tb.Helper()
+	c = *c.Clone()
+	c.ID = cmp.Or(c.ID, defaultClient)
+	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
+		c.Audiences = []string{i.defaultAudience()}
+	}
+	secret, hash := registry.GenerateSecret()
+	c.Secrets = append(c.Secrets, hash)
+	if _, err := i.manager.Register(context.Background(), c); err != nil {
+		tb.Fatalf("issuertest: %v", err)
+	}
+	return secret
+}
+
+// Clients manages the clients: rotate a secret, disable a client, delete one. The issuer
+// follows each change at once.
+func (i *Issuer) Clients() registry.Manager {
+	if !i.made(nil) {
+		return &registry.Memory{}
+	}
+	return i.manager
+}
+
+// Revoke revokes a token of this issuer, minted or granted.
+func (i *Issuer) Revoke(tb testing.TB, token string) {
+	if !i.made(tb) {
+		return
+	}
+	tb.Helper()
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	claims, err := base64.RawURLEncoding.DecodeString(payload)
+	if err == nil {
+		err = i.revoke(context.Background(), string(claims))
+	}
+	if err != nil {
+		tb.Fatalf("issuertest: revoking: %v", err)
+	}
+}
+
+// RevokeClient revokes every token that the client has so far. It may get new ones.
+func (i *Issuer) RevokeClient(tb testing.TB, clientID string) {
+	if !i.made(tb) {
+		return
+	}
+	tb.Helper()
+	g, release := i.use()
+	defer release()
+	if g == nil {
+		tb.Fatal(errEnded)
+	}
+	if err := g.issuer.RevokeClient(context.Background(), clientID); err != nil {
+		tb.Fatalf("issuertest: %v", err)
+	}
+}
+
+// Client returns a client of HTTP that sends one token with each request, made by
+// [Issuer.Token] with these options. It keeps a request's own Authorization header. The
+// token does not follow a redirect to another host. Connections end with the test, also
+// those of answers whose body was not closed.
+func (i *Issuer) Client(tb testing.TB, options ...Option) *http.Client {
+	if !i.made(tb) {
+		return &http.Client{}
+	}
+	tb.Helper()
+	return &http.Client{Transport: carrier{"Bearer " + i.Token(tb, options...), newTransport(tb)}}
+}
+
+// carrier adds a token to requests.
+type carrier struct {
+	authorization string
+	base          http.RoundTripper
+}
+
+// RoundTrip sends the request with the token.
+func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	redirected := r.Response != nil && r.Response.Request.URL.Host != r.URL.Host
+	if r.Header.Get("Authorization") == "" && !redirected {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", c.authorization)
+	}
+	return c.base.RoundTrip(r)
+}

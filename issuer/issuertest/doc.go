@@ -1,0 +1,85 @@
+// Package issuertest is a real issuer for tests, with every bad day on demand. It is for
+// the tests of an API, of the program that calls it, and of anything between them.
+//
+//	func TestOrders(t *testing.T) {
+//		idp := issuertest.New(t)
+//		app := newApp(idp.Bearer("https://api.example.com"))
+//		…
+//		request.Header.Set("Authorization", "Bearer "+idp.Token(t, issuertest.Scopes("orders:read")))
+//
+// # Which names first
+//
+// [New] starts an [Issuer] on the loopback, with keys and clients in memory, and ends it
+// with the test. Then three methods do most of the work:
+//
+//   - [Issuer.Token] signs a token: a good one, or one with any fault.
+//   - [Issuer.Bearer] is the config of a guard that trusts the issuer.
+//   - [Issuer.Client] is an *http.Client that sends a token.
+//
+// Nothing is mocked. The tokens are signed, the guard verifies them, and clients that
+// [Issuer.Register] makes get tokens from the token endpoint at [Issuer.URL].
+//
+// # Good tokens and bad ones
+//
+// A token without options has no scope. It is for the audience that the guard was made
+// for, from client "test-client", and lives for 15 minutes. [Scopes], [Audience],
+// [ClientID], [Lifetime] and [Claim] change that:
+//
+//	idp.Token(t, issuertest.Scopes("orders:read"), issuertest.Claim("tenant", "acme"))
+//
+// [Bad] adds one fault by name. Everything else about the token is right, so the guard
+// refuses it for that fault and no other:
+//
+//	idp.Token(t, issuertest.Bad("expired"))
+//
+// [Faults] lists all, with the guard's answer. These are their names:
+//
+//   - times: expired; not yet valid; issued in the future
+//   - issuer and audience: other issuer; issuer with slash; other audience; empty
+//     audience; audience with slash
+//   - key and signature: unknown key; forged; embedded jwk; embedded jku; embedded
+//     x5u; changed; signature of zeros; alg none; alg none, signed; HS256 with the public
+//     key; alg of another key; kid of a path; kid with NUL; kid number; no kid
+//   - header: wrong typ; typ of a logout token; no typ; crit; crit empty; unencoded
+//     payload; duplicate header member
+//   - missing claims: no iss; no aud; no exp; no iat; no sub; no client_id; no jti
+//   - claims of the wrong type: iss list; aud number; aud nested; aud null; exp text; exp
+//     null; exp bool; exp too large; exp negative; iat text; nbf text; sub empty;
+//     client_id empty; client_id list; jti empty; jti number; scope list; scope null
+//   - payload: duplicate claim; duplicate custom claim; claims in a list; trailing data;
+//     invalid UTF-8; byte order mark; no JSON; nested token
+//   - spelling: padded header; padded signature; trailing bits; standard alphabet;
+//     percent-encoded; dot at the end; no signature; empty signature; encrypted; too long;
+//     opaque; JSON serialisation
+//   - state: bound to a key; bound to a certificate; revoked
+//
+// # Bad days
+//
+// [Issuer.Rotate] and [Issuer.EmergencyRotate] change the keys. [Issuer.Revoke] and
+// [Issuer.RevokeClient] revoke tokens. [Issuer.Clients] rotates a secret, or disables a
+// client. All of it counts at the next request.
+//
+// Each field of [Issuer] is a [Switch] of one endpoint. It counts requests, and lets them
+// be slow, hang, fail with a status, get garbage, or lose the connection:
+//
+//	idp.TokenEndpoint.Fail(503)
+//	…
+//	idp.TokenEndpoint.Restore()
+//	if n := idp.TokenEndpoint.Requests(); n > 3 { … }
+//
+// A guard of [Issuer.Bearer] needs none of the endpoints. [Issuer.Remote] is the config of
+// one that does.
+//
+// # Without a network
+//
+// In a bubble of testing/synctest a network is of no use. Set Config.Issuer there, and
+// the issuer does not listen. [Issuer.ServeHTTP] answers requests, and a guard of
+// [Issuer.Remote] reaches it without a network:
+//
+//	idp := issuertest.New(t, func(c *issuer.Config) { c.Issuer = "https://auth.test" })
+//
+// # What is not tested
+//
+// The issuer's keys are ES256 keys. Each rotation starts the issuer's counts of failed
+// attempts anew.
+package issuertest
