@@ -9,9 +9,9 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// A client is registered with a label and an end of its secret, generated or imported.
-// The answer has the end, and the store has both. An end that has passed is accepted, as
-// that of a secret which is added: nothing is granted for it.
+// A client is registered with the label and the expiry of its secret, generated or
+// imported. The answer has the expiry, and the store has both. An expiry in the past is
+// accepted, as by /secrets/add. Such a secret gets no token.
 func TestRegisterWithLabelAndExpiry(t *testing.T) {
 	store, err := registry.NewMemory()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestAPIAborted cuts apply off after each of its changes in turn, as a kill does. The
-// client that it leaves has secrets of the file only, with their labels and ends, and a
+// client that it leaves has secrets of the file only, with their labels and expiries. A
 // second run adds the rest.
 func TestAPIAborted(t *testing.T) {
 	t.Parallel()

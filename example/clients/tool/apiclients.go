@@ -91,7 +91,7 @@ func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Cli
 }
 
 // registration is what the API takes to add a client: its record, and the secret by its
-// hash. The record has the end of the secret.
+// hash. The record has the expiry of the secret.
 type registration struct {
 	record
 	SecretLabel string `json:"label,omitempty"`
@@ -99,8 +99,8 @@ type registration struct {
 	SecretHash  string `json:"client_secret_hash"`
 }
 
-// expiry returns the end of a secret as the API takes it: in whole Unix seconds, rounded
-// down, 0 for never.
+// expiry returns when a secret expires, as the API takes it: in whole Unix seconds,
+// rounded down, 0 for never.
 func expiry(secret registry.Secret) int64 {
 	if secret.ExpiresAt.IsZero() {
 		return 0
