@@ -48,9 +48,6 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	case asked.Version != 0:
 		return 0, nil, invalidMetadata("version: a new client has none")
 	}
-	if asked.expires() {
-		return 0, nil, invalidMetadata(secretsNeverExpire)
-	}
 	if asked.ID == "" {
 		asked.ID = newClientID()
 	}
@@ -58,25 +55,20 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	if refused != nil {
 		return 0, nil, refused
 	}
-	plain, secret := registry.GenerateSecret()
-	if asked.SecretHash != "" || asked.SecretID != "" {
-		plain = ""
-		if secret, refused = importSecret(asked.SecretID, asked.SecretHash); refused != nil {
-			return 0, nil, refused
-		}
+	expires := asked.secretExpiry()
+	plain, secret, refused := secretRequest{asked.Label, expires, asked.SecretID, asked.SecretHash}.secret()
+	if refused != nil {
+		return 0, nil, refused
 	}
 	c.Secrets = []registry.Secret{secret}
-	e.Target, e.SecretID = loggable(c.ID), secret.ID
+	e.Target, e.SecretID = loggable(c.ID), loggable(secret.ID)
 	c, err := a.manager.Register(r.Context(), c)
 	if err != nil {
 		return 0, nil, err
 	}
 	a.sync(r.Context())
-	answer, never := recordOf(c), integer(0)
-	answer.Secret = plain
-	if plain != "" {
-		answer.SecretExpiresAt = &never
-	}
+	answer := recordOf(c)
+	answer.Secret, answer.SecretExpiresAt = plain, &expires
 	return http.StatusCreated, answer, nil
 }
 
@@ -111,6 +103,8 @@ func (a *API) update(r *http.Request, _ *Event) (int, any, error) {
 		return 0, nil, invalidMetadata("client_secret: a PUT does not change it: POST to the client's /secrets generates another")
 	case asked.SecretHash != "" || asked.SecretID != "":
 		return 0, nil, invalidMetadata("client_secret_hash: a PUT does not change secrets: POST it to the client's /secrets/add")
+	case asked.Label != "":
+		return 0, nil, invalidMetadata("label: a PUT does not change secrets: POST it to the client's /secrets or /secrets/add")
 	case asked.SecretExpiresAt != nil:
 		return 0, nil, invalidMetadata("client_secret_expires_at: a PUT does not change it")
 	}

@@ -29,6 +29,7 @@
 //
 //	GET    /clients                        list: {"clients": […]}; ?search=, ?after= and ?limit= are those of registry.Query
 //	POST   /clients                        register: 201 and the client with its generated client_secret, this once
+//	       {"client_secret_expires_at": 1800000000, "label": "trial", …}  the same; the secret expires
 //	GET    /clients/{id}                   read: the client
 //	PUT    /clients/{id}                   replace everything but the secrets; what is left out is cleared: the client
 //	DELETE /clients/{id}                   delete it and revoke its tokens
@@ -66,9 +67,9 @@
 // Unknown and repeated query parameters are refused.
 //
 // A PUT names the version that was read. Another version is a conflict (409). A PUT that
-// disables a client also revokes its tokens. What GET gave can be sent back in a PUT;
-// client_secret, and other secrets or times than GET gave, are refused. last_used_at is
-// written up to a minute late.
+// disables a client also revokes its tokens. What GET gave can be sent back in a PUT.
+// It refuses client_secret, label and client_secret_expires_at, and other secrets or times
+// than GET gave. last_used_at is written up to a minute late.
 //
 // # A client
 //
@@ -91,7 +92,9 @@
 //
 // token_ttl is in seconds. [registry.Client] says what each member means; its own JSON is
 // another form. POST also takes client_secret_hash, a hash that [registry.ImportSecret]
-// takes: the client then has that secret instead of a generated one. Answers add
+// takes: the client then has that secret instead of a generated one. label and
+// client_secret_expires_at are those of the secret, generated or imported. The answer has
+// its client_secret_expires_at, 0 for never (RFC 7591, section 3.2.1). Answers add
 // client_id_issued_at, grant_types and secrets: their secret_id, label and times, never a
 // hash.
 //

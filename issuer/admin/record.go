@@ -23,8 +23,8 @@ type Record struct {
 // which is any that registry.ImportSecret takes. Unknown and repeated members are
 // refused, and so are two clients with the same id.
 //
-// Ignored: version, client_id_issued_at and client_secret_expires_at. A secret from
-// a file does not expire.
+// Ignored: version and client_id_issued_at. A secret from a file has no label and does
+// not expire: label is refused, and so is client_secret_expires_at unless it is 0.
 func ReadRecords(doc []byte) ([]Record, error) {
 	var entries []json.RawMessage
 	err := json.Unmarshal(doc, &entries)
@@ -58,8 +58,11 @@ func readRecord(doc []byte) (Record, error) {
 	if r.Secrets != nil {
 		return Record{}, errors.New("secrets: write client_secret")
 	}
-	if r.expires() {
-		return Record{}, errors.New(secretsNeverExpire)
+	if r.Label != "" {
+		return Record{}, errors.New("label: leave it out: the secret of a file has none")
+	}
+	if r.secretExpiry() != 0 {
+		return Record{}, errors.New("client_secret_expires_at: write 0, for never, or leave it out")
 	}
 	if r.Secret != "" && !registry.ValidSecret(r.Secret) {
 		return Record{}, errors.New("client_secret: write 1 to 1024 characters of printable ASCII")
@@ -88,11 +91,14 @@ type record struct {
 	ID     string `json:"client_id"`
 	Secret string `json:"client_secret,omitempty"` // at registration, once
 	// SecretHash is the hash of a secret to import, and SecretID is its id, generated if
-	// it is left out. No answer shows them here.
+	// it is left out. Label is that of the secret, generated or imported. No answer shows
+	// them here.
 	SecretHash string  `json:"client_secret_hash,omitempty"`
 	SecretID   string  `json:"secret_id,omitempty"`
+	Label      string  `json:"label,omitempty"`
 	IssuedAt   integer `json:"client_id_issued_at,omitempty"`
-	// SecretExpiresAt is 0 for never, and required where there is a secret.
+	// SecretExpiresAt is when the secret expires, 0 for never. The answer to a
+	// registration has it, others do not.
 	SecretExpiresAt *integer          `json:"client_secret_expires_at,omitempty"`
 	Name            string            `json:"client_name,omitempty"`
 	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty"`
@@ -108,11 +114,13 @@ type record struct {
 	Secrets         []secretRecord    `json:"secrets,omitempty"`
 }
 
-// expires reports whether the record asks for a secret that expires. It is refused: the
-// secrets of records do not expire.
-func (r record) expires() bool { return r.SecretExpiresAt != nil && *r.SecretExpiresAt != 0 }
-
-const secretsNeverExpire = "client_secret_expires_at: write 0, for never, or leave it out"
+// secretExpiry returns client_secret_expires_at, or 0 if it is left out.
+func (r record) secretExpiry() integer {
+	if r.SecretExpiresAt == nil {
+		return 0
+	}
+	return *r.SecretExpiresAt
+}
 
 type secretRecord struct {
 	ID         string    `json:"secret_id"`

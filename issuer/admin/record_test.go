@@ -50,6 +50,7 @@ func TestReadRecordsRefuses(t *testing.T) {
 		`[{"client_id":"a","secrets":[]}]`:                                              "client_secret",
 		`[{"client_id":"a","client_secret":"ä"}]`:                                       "client_secret",
 		`[{"client_id":"a","client_secret":"b","client_secret_expires_at":1700000000}]`: "client_secret_expires_at",
+		`[{"client_id":"a","client_secret":"b","label":"c"}]`:                           "label: ",
 		`[{"client_id":"a","token_ttl":-1}]`:                                            "token_ttl",
 		`[{"client_id":"a","scope":"a  b"}]`:                                            "scope",
 		`[{"client_id":"a","grant_types":["x"]}]`:                                       "grant_types",

@@ -54,6 +54,35 @@ type newSecret struct {
 	ExpiresAt integer `json:"client_secret_expires_at"`
 }
 
+// secretRequest is what a request says about a new secret.
+type secretRequest struct {
+	Label     string  `json:"label"`
+	ExpiresAt integer `json:"client_secret_expires_at"` // Unix seconds, 0 for never
+	ID        string  `json:"secret_id"`
+	Hash      string  `json:"client_secret_hash"`
+}
+
+// secret returns the secret to store: a generated one, or the one whose hash the request
+// has. plain is empty for the latter.
+func (asked secretRequest) secret() (plain string, secret registry.Secret, refused *refusal) {
+	if asked.ExpiresAt < 0 || asked.ExpiresAt > lastSecond {
+		return "", secret, malformed("client_secret_expires_at: write Unix seconds up to the year 9999, or 0 for never")
+	}
+	if asked.ID == "" && asked.Hash == "" {
+		plain, secret = registry.GenerateSecret()
+	} else if secret, refused = importSecret(asked.ID, asked.Hash); refused != nil {
+		return "", secret, refused
+	}
+	secret.Label = asked.Label
+	if asked.ExpiresAt != 0 {
+		secret.ExpiresAt = time.Unix(int64(asked.ExpiresAt), 0).UTC()
+	}
+	if err := secret.Validate(); err != nil {
+		return "", secret, invalidSecret(err)
+	}
+	return plain, secret, nil
+}
+
 // lastSecond is the end of the year 9999: the JSON form of a later time does not exist
 // (RFC 3339, section 1).
 const lastSecond = integer(253402300799)
@@ -61,32 +90,13 @@ const lastSecond = integer(253402300799)
 // addSecret adds a secret and leaves the others as they are: a generated one, or the
 // one whose hash it is given.
 func (a *API) addSecret(r *http.Request, e *Event) (int, any, error) {
-	asked := struct {
-		Label     string  `json:"label"`
-		ExpiresAt integer `json:"client_secret_expires_at"`
-		ID        string  `json:"secret_id"`
-		Hash      string  `json:"client_secret_hash"`
-	}{}
+	var asked secretRequest
 	if err := readJSON(r, &asked); err != nil {
 		return 0, nil, err
 	}
-	if asked.ExpiresAt < 0 || asked.ExpiresAt > lastSecond {
-		return 0, nil, malformed("client_secret_expires_at: write Unix seconds up to the year 9999, or 0 for never")
-	}
-	plain, secret := registry.GenerateSecret()
-	if asked.ID != "" || asked.Hash != "" {
-		var refused *refusal
-		if secret, refused = importSecret(asked.ID, asked.Hash); refused != nil {
-			return 0, nil, refused
-		}
-		plain = ""
-	}
-	secret.Label = asked.Label
-	if asked.ExpiresAt != 0 {
-		secret.ExpiresAt = time.Unix(int64(asked.ExpiresAt), 0).UTC()
-	}
-	if err := secret.Validate(); err != nil {
-		return 0, nil, invalidSecret(err)
+	plain, secret, refused := asked.secret()
+	if refused != nil {
+		return 0, nil, refused
 	}
 	id := r.PathValue("id")
 	e.SecretID = loggable(secret.ID)

@@ -43,7 +43,11 @@ func TestRefusesWhatAStoreWould(t *testing.T) {
 		`{"secrets":[]}`:                                                 "client_secret",
 		`{"metadata":{"a":"1","a":"2"}}`:                                 "metadata",
 		`{"metadata":{"a":{}}}`:                                          "metadata",
-		`{"client_secret_expires_at":1}`:                                 "client_secret_expires_at",
+		`{"client_secret_expires_at":-1}`:                                "client_secret_expires_at",
+		`{"client_secret_expires_at":253402300800}`:                      "client_secret_expires_at",
+		`{"client_secret_expires_at":"soon"}`:                            "client_secret_expires_at",
+		`{"label":"` + long + `"}`:                                       "label",
+		`{"label":"a\u0000"}`:                                            "label",
 		`{"grant_types":["password"]}`:                                   "grant_types",
 		`{"scope":"orders:read","SCOPE":"clients:admin"}`:                "SCOPE",
 		`{"secrets":[{"secret_id":"a","secret_id":"b"}]}`:                "secrets",
@@ -99,6 +103,7 @@ func TestPutWhatGetGave(t *testing.T) {
 	for member, change := range map[string]func(map[string]any){
 		"client_secret":            func(m map[string]any) { m["client_secret"] = "mine" },
 		"client_secret_expires_at": func(m map[string]any) { m["client_secret_expires_at"] = 0 },
+		"label":                    func(m map[string]any) { m["label"] = "second" },
 		"client_id_issued_at":      func(m map[string]any) { m["client_id_issued_at"] = 1 },
 		"secrets":                  func(m map[string]any) { m["secrets"] = []any{} },
 	} {

@@ -91,43 +91,41 @@ func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Cli
 }
 
 // registration is what the API takes to add a client: its record, and the secret by its
-// hash.
+// hash. The record has the expiry of the secret.
 type registration struct {
 	record
-	SecretID   string `json:"secret_id,omitempty"`
-	SecretHash string `json:"client_secret_hash,omitempty"`
+	SecretLabel string `json:"label,omitempty"`
+	SecretID    string `json:"secret_id"`
+	SecretHash  string `json:"client_secret_hash"`
+}
+
+// expiry returns when a secret expires, as the API takes it: in whole Unix seconds,
+// rounded down, 0 for never.
+func expiry(secret registry.Secret) int64 {
+	if secret.ExpiresAt.IsZero() {
+		return 0
+	}
+	return secret.ExpiresAt.Unix()
 }
 
 // Register adds a client with its secrets: one in the same step, and more one by one.
-// A client has no more than one, but for those of export -hashes. The API would
+// Only clients of export -hashes may have more than one. A run that is killed in between
+// leaves the client with the first of them, and apply adds the rest. The API would
 // generate a secret for a client without one, so that is refused.
-//
-// With a new client the API takes neither a label nor an end of its secret. A client
-// whose first secret has one is added with a secret that nobody knows. It is then
-// removed; a run that is killed before leaves it there, unused.
 func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if len(c.Secrets) == 0 {
 		return registry.Client{}, errors.New("through the admin API a client is added with a secret")
 	}
 	first, more := c.Secrets[0], c.Secrets[1:]
-	plain := first.Label == "" && first.ExpiresAt.IsZero()
-	if !plain {
-		_, first = registry.GenerateSecret()
-		more = c.Secrets
-	}
-	sent := registration{record: settings(&c), SecretID: first.ID, SecretHash: first.Hash}
+	sent := registration{record: settings(&c), SecretLabel: first.Label, SecretID: first.ID, SecretHash: first.Hash}
+	sent.SecretExpiresAt = expiry(first)
 	stored, err := a.one(ctx, http.MethodPost, "/clients", sent, c.ID)
 	if err != nil {
 		return registry.Client{}, err
 	}
-	for n, secret := range more {
+	for _, secret := range more {
 		if err := a.AddSecret(ctx, c.ID, secret); err != nil {
 			return registry.Client{}, err
-		}
-		if n == 0 && !plain {
-			if err := a.RemoveSecret(ctx, c.ID, first.ID, false); err != nil {
-				return registry.Client{}, err
-			}
 		}
 	}
 	return *stored, nil
@@ -150,13 +148,10 @@ func (a *apiClients) Delete(ctx context.Context, id string) error {
 func (a *apiClients) AddSecret(ctx context.Context, id string, secret registry.Secret) error {
 	sent := struct {
 		Label     string `json:"label,omitempty"`
-		ExpiresAt int64  `json:"client_secret_expires_at,omitempty"` // whole seconds, rounded down
+		ExpiresAt int64  `json:"client_secret_expires_at,omitempty"`
 		ID        string `json:"secret_id"`
 		Hash      string `json:"client_secret_hash"`
-	}{Label: secret.Label, ID: secret.ID, Hash: secret.Hash}
-	if !secret.ExpiresAt.IsZero() {
-		sent.ExpiresAt = secret.ExpiresAt.Unix()
-	}
+	}{secret.Label, expiry(secret), secret.ID, secret.Hash}
 	return a.call(ctx, http.MethodPost, pathOf(id, "secrets", "add"), sent, nil)
 }
 
