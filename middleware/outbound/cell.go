@@ -131,11 +131,11 @@ func left(ctx context.Context) error {
 // with the lock.
 func (c *cell) plan(now time.Time) {
 	h := c.held.Load()
-	if c.family.closed || c.flight != nil || !h.usable(now) {
+	switch {
+	case c.family.closed || c.flight != nil || h == nil:
 		return
-	}
-	if !now.Round(0).Before(h.until.Round(0)) { // the machine was suspended
-		c.held.CompareAndSwap(h, nil)
+	case !h.usable(now):
+		c.held.Store(nil) // calls would see its end by one clock only
 		return
 	}
 	due := h.refresh

@@ -18,7 +18,8 @@
 //
 // The lifetime is the shorter one of expires_in and, if the token is a JWT, its exp. It is
 // counted from when the token was asked for. The Date of the answer tells by how much the
-// two clocks differ, up to 24 h.
+// two clocks differ, up to 24 h. The end of a token that passed while the machine was
+// suspended is noticed within a minute.
 //
 //   - expires_in is absent or null: exp counts, or 5 min without one.
 //   - It is a number in any spelling, or a string of digits: that many seconds.
