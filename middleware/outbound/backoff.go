@@ -69,7 +69,7 @@ func (b *backoff) fail(began, now time.Time, f failure, budget *rate.Limiter, ra
 		delay = f.retryAfter + random(doubled(firstDelay, longestDelay, b.failures))
 	}
 	delay = max(delay, f.retryAfter)
-	if !together {
+	if !together && !f.own { // of one at a time, so reservations cannot pile up
 		delay = max(delay, budget.ReserveN(now, 1).DelayFrom(now))
 	}
 	if next := now.Add(delay); !together || next.After(b.next) {

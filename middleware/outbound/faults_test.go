@@ -71,6 +71,7 @@ func TestCancelledCallerBreaksNothing(t *testing.T) {
 		if _, err := s.For(testAPI, "other").Token(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("a call with an ended context: %v", err)
 		}
+		synctest.Wait()
 		if got := auth.count(); got != 1 {
 			t.Error("a call with an ended context began a fetch")
 		}
@@ -196,6 +197,12 @@ func TestWrongSecretIsTriedSlowly(t *testing.T) {
 		}
 		if got := auth.count(); got != 1 {
 			t.Errorf("50 calls tried the secret %d times", got)
+		}
+		patient := newSource(t, &server{secret: "another"}, func(c *Config) { c.Timeout = time.Hour })
+		began := time.Now()
+		_, _ = patient.Token(t.Context())
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a call waited %v for another try", took)
 		}
 		for range 300 {
 			time.Sleep(time.Second)

@@ -161,7 +161,7 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 	g := &grant{answer: a, sent: sent}
 	g.offset, g.offsetKnown = clockOffset(res.Header, received)
 	if g.life = lifeOf(a, sent, received, g.offset, g.offsetKnown); g.life <= 0 || time.Since(sent) >= g.life {
-		return nil, &unusableError{"the token had expired when it arrived"}
+		return nil, unavailable(errors.New("outbound: the token had expired when it arrived"))
 	}
 	return g, nil
 }

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 )
@@ -22,6 +23,9 @@ func (s *Source) PerRPC() PerRPC { return PerRPC{s} }
 func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	if p.source.zero() {
 		return nil, errZero
+	}
+	if len(uri) == 0 {
+		return nil, errors.New("outbound: no URI says where the token is to be sent")
 	}
 	for _, text := range uri {
 		u, err := url.Parse(text)

@@ -49,7 +49,7 @@ func lifeOf(a *answer, sent, received time.Time, offset time.Duration, offsetKno
 	}
 	end := exp.Sub(received.Round(0)) + received.Sub(sent)
 	if offsetKnown {
-		end += offset - time.Second // Date is in whole seconds
+		end += offset // up to a second too much, for Date is in whole seconds
 	}
 	switch {
 	case !offsetKnown && end <= 0:

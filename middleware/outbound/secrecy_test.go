@@ -47,11 +47,12 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 				answerOf(200, fmt.Sprintf(`{"access_token":%q,"token_type":"Bearer","expires_in":%q}`, "opaque-token", secretText)),
 				answerOf(302, "", "Location", "https://evil.example.com/"+url.QueryEscape(secretText)),
 				answerOf(503, secretText, "Content-Type", secretText),
+				answerOf(200, fmt.Sprintf(`{"error":"x","error_description":%q}`, secretText)),
 				nil, // an error of the transport
 				answerOf(200, `{"access_token":"opaque-token","token_type":"Bearer","expires_in":60}`),
 			}
 		}
-		for i := range 10 {
+		for i := range 11 {
 			auth := roundTrip(func(r *http.Request) (*http.Response, error) {
 				if res := quoting(r)[i]; res != nil {
 					return res, nil
@@ -73,7 +74,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			for err := err; err != nil; err = errors.Unwrap(err) {
 				see(err)
 			}
-			if (err == nil) != (i == 9) {
+			if (err == nil) != (i == 10) {
 				t.Errorf("answer %d: %v", i, err)
 			}
 			res, err := (&http.Client{Transport: s.Transport(&api{})}).Get(testAPI)

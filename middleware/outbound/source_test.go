@@ -83,20 +83,20 @@ func TestUnusedTokenIsNotRefreshed(t *testing.T) {
 		if got := auth.count(); got != 2 {
 			t.Fatalf("%d token requests", got)
 		}
-		time.Sleep(50*time.Minute - time.Second)
+		time.Sleep(time.Until(s.Status().ObtainedAt.Add(50 * time.Minute)))
 		if got := auth.count(); got != 2 {
 			t.Errorf("an unused token was refreshed")
 		}
+		wantToken(t, s, "token-2") // valid, and its refresh is overdue
+		synctest.Wait()
+		if got := auth.count(); got != 3 {
+			t.Errorf("the use of an old token began no refresh")
+		}
 		time.Sleep(24 * time.Hour)
-		if got := auth.count(); got != 2 {
+		if got := auth.count(); got != 3 {
 			t.Errorf("an idle source made %d token requests", got)
 		}
-		wantToken(t, s, "token-3")
-		time.Sleep(41 * time.Minute)
 		wantToken(t, s, "token-4")
-		time.Sleep(45 * time.Minute)
-		time.Sleep(41 * time.Minute)
-		wantAny(t, s)
 	})
 }
 
@@ -187,6 +187,73 @@ func TestForSharesBackoff(t *testing.T) {
 	})
 }
 
+// When an outage may be over, one token is tried. The others wait for it, and then get
+// tokens of their own.
+func TestOneTryForAllTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{answer: alwaysAnswer(503, "")}
+		s := newSource(t, auth, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, _ = s.Token(ctx)
+		time.Sleep(longestDelay)
+		for _, up := range []bool{false, true} {
+			auth.set(func(s *server) {
+				s.requests, s.takes = nil, time.Second
+				s.answer = func(_ *http.Request, form url.Values) *http.Response {
+					if !up {
+						return answerOf(503, "", "Retry-After", "60")
+					}
+					return answerOf(200, fmt.Sprintf(`{"access_token":"t-%s","token_type":"Bearer","expires_in":60}`, form.Get("scope")))
+				}
+			})
+			var calls sync.WaitGroup
+			for i := range 20 {
+				calls.Go(func() {
+					scope := fmt.Sprint("s", i)
+					token, err := s.For(testAPI, scope).Token(t.Context())
+					if up != (err == nil) || up && token.Text() != "t-"+scope {
+						t.Errorf("the token for %s is %q, %v", scope, token.Text(), err)
+					}
+				})
+			}
+			time.Sleep(500 * time.Millisecond)
+			if got := auth.count(); got != 1 {
+				t.Errorf("%d token requests at once after an outage", got)
+			}
+			calls.Wait()
+			time.Sleep(2 * longestDelay)
+		}
+	})
+}
+
+// A server that refuses a scope answers, so the outage is over for the other tokens.
+func TestRefusedScopeEndsTheOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{answer: alwaysAnswer(503, "", "Retry-After", "60")}
+		s := newSource(t, auth, nil)
+		_, _ = s.Token(t.Context())
+		time.Sleep(2 * longestDelay)
+		auth.set(func(s *server) {
+			s.answer = func(_ *http.Request, form url.Values) *http.Response {
+				if form.Get("scope") == "bad" {
+					return answerOf(400, `{"error":"invalid_scope"}`)
+				}
+				return nil
+			}
+		})
+		_, _ = s.For(testAPI, "bad").Token(t.Context())
+		if st := s.Status(); st.Failed != 0 || st.LastError != nil {
+			t.Errorf("%+v", st)
+		}
+		began := time.Now()
+		wantToken(t, s, "token-1")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the call took %v", took)
+		}
+	})
+}
+
 func TestForIsBounded(t *testing.T) {
 	s := newSource(t, &server{}, nil)
 	for i := range maxCells + 10 { // without a token they make room
@@ -205,7 +272,7 @@ func TestForIsBounded(t *testing.T) {
 func TestKeysAreNotConcatenated(t *testing.T) {
 	keys := map[string]*want{}
 	for _, w := range []*want{
-		{}, {scopes: []string{""}}, {scopes: []string{"a", "b"}}, {scopes: []string{"ab"}}, {scopes: []string{"a b"}}, {scopes: []string{"1:a"}},
+		{}, {scopes: []string{""}}, {scopes: []string{"a", "b"}}, {scopes: []string{"ab", "c"}}, {scopes: []string{"a", "bc"}}, {scopes: []string{"ab"}}, {scopes: []string{"a b"}}, {scopes: []string{"1:a"}},
 		{resources: []string{"a", "b"}}, {resources: []string{"a"}, scopes: []string{"b"}}, {resources: []string{"a1:b"}}, {resources: []string{"a]1[1:b"}},
 	} {
 		if other := keys[w.key()]; other != nil {
@@ -253,6 +320,26 @@ func TestClose(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if auth.count() != requests {
 			t.Error("a closed source sends requests")
+		}
+	})
+}
+
+// Close waits for a fetch that is slow to end.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := false
+		s := newSource(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			time.Sleep(time.Second)
+			ended = true
+			return nil, r.Context().Err()
+		}), nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, _ = s.Token(ctx)
+		s.Close()
+		if !ended {
+			t.Error("a fetch runs on after Close")
 		}
 	})
 }

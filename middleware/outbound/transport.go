@@ -81,6 +81,8 @@ func (t *transport) admit(r *http.Request) (*held, error) {
 	switch {
 	case t.source.zero():
 		return nil, errZero
+	case r.URL == nil:
+		return nil, errors.New("outbound: the request has no URL")
 	case !t.source.cell.want.origins.allow(r.URL):
 		return nil, t.source.cell.want.origins.refuse(r.URL)
 	case hasAuthorization(r.Header):

@@ -114,6 +114,7 @@ func TestWhatIsReplayed(t *testing.T) {
 		"no error":              {401, `Bearer realm="invalid_token"`, false},
 		"scheme after Bearer":   {401, `Bearer realm="x", DPoP error="invalid_token"`, false},
 		"text in a realm":       {401, `Bearer realm="x, error=invalid_token"`, false},
+		"an escaped quote":      {401, `Bearer realm="x\", error=invalid_token, \""`, false},
 		"a string without end":  {401, `Bearer error="invalid_token`, false},
 		"junk":                  {401, `"=,,= ==" Bearer`, false},
 	} {
@@ -187,6 +188,11 @@ func TestRefusalWhileTheIssuerIsDown(t *testing.T) {
 		time.Sleep(longestDelay)
 		synctest.Wait()
 		wantToken(t, s, "token-2")
+		// The 50 refusals were of one token, so the next one is replaced at once.
+		orders.refuse("token-2")
+		if res, err := client.Get(testAPI); err != nil || res.StatusCode != 200 {
+			t.Error(res, err)
+		}
 	})
 }
 
