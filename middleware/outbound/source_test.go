@@ -208,6 +208,7 @@ func TestOneTryForAllTokens(t *testing.T) {
 				}
 			})
 			var calls sync.WaitGroup
+			began := time.Now()
 			for i := range 20 {
 				calls.Go(func() {
 					scope := fmt.Sprint("s", i)
@@ -222,6 +223,9 @@ func TestOneTryForAllTokens(t *testing.T) {
 				t.Errorf("%d token requests at once after an outage", got)
 			}
 			calls.Wait()
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("the calls took %v", took)
+			}
 			time.Sleep(2 * longestDelay)
 		}
 	})

@@ -185,7 +185,7 @@ func TestRefusalWhileTheIssuerIsDown(t *testing.T) {
 		}
 		// The retry does not wait for the next planned refresh.
 		auth.set(func(s *server) { s.answer = nil })
-		time.Sleep(longestDelay)
+		time.Sleep(4 * time.Second)
 		synctest.Wait()
 		wantToken(t, s, "token-2")
 		// The 50 refusals were of one token, so the next one is replaced at once.
