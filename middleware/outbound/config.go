@@ -108,7 +108,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c *Config) validate(client *fetch.Client) error {
+func (c Config) validate(client *fetch.Client) error {
 	switch {
 	case c.Issuer == "" && c.TokenURL == "":
 		return errors.New("outbound: Config.Issuer is missing: write the authorization server's URL, or set TokenURL")

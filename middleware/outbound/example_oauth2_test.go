@@ -27,8 +27,10 @@ func ExampleSource_OAuth2() {
 	}
 	defer calls.Close()
 
-	var source oauth2.TokenSource = calls.OAuth2()
-	token, err := source.Token()
+	var library struct{ Tokens oauth2.TokenSource }
+	library.Tokens = calls.OAuth2()
+
+	token, err := library.Tokens.Token()
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -170,9 +171,7 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 func (f *fetcher) form(ctx context.Context, endpoint, secret string, w *want) (*http.Request, error) {
 	c := f.config
 	form := url.Values{"grant_type": {"client_credentials"}}
-	for name, values := range c.Params {
-		form[name] = values
-	}
+	maps.Copy(form, c.Params)
 	if len(w.scopes) > 0 {
 		form.Set("scope", strings.Join(w.scopes, " "))
 	}

@@ -3,6 +3,7 @@ package outbound
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -75,13 +76,7 @@ func (all origins) allow(u *url.URL) bool {
 	if u == nil || u.Host == "" {
 		return false
 	}
-	to := originOf(u)
-	for _, o := range all {
-		if o == to {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(all, originOf(u))
 }
 
 // allowHost is allow for gRPC, which does not tell the scheme.

@@ -107,10 +107,10 @@ func TestTokenPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := fmt.Sprint(token); !strings.HasPrefix(text, "token until 2") {
+	if text := token.String(); !strings.HasPrefix(text, "token until 2") {
 		t.Errorf("it prints as %q", text)
 	}
-	if text := fmt.Sprint(Token{}); text != "no token" {
+	if text := (Token{}).String(); text != "no token" {
 		t.Errorf("none prints as %q", text)
 	}
 }

@@ -1,7 +1,6 @@
 package outbound
 
 import (
-	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -73,8 +72,5 @@ func (t Token) String() string {
 // GoString is String, for %#v.
 func (t Token) GoString() string { return t.String() }
 
-// MarshalText is String, for JSON.
+// MarshalText is String, for JSON and package slog.
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
-
-// LogValue is String, for package slog.
-func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -124,7 +124,7 @@ const maxDrain = 4 << 10
 func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*http.Response, error) {
 	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 	next := t.source.cell.replace(r.Context(), h, replayable)
-	if next == nil || !replayable || r.Context().Err() != nil {
+	if next == nil || !replayable {
 		return refusal, nil
 	}
 	body := r.Body
