@@ -1,7 +1,9 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -37,13 +39,19 @@ func (c *cell) token(ctx context.Context) (*held, error) {
 	began := time.Now()
 	for {
 		h, f, next, err := c.step(ctx, began)
-		if h != nil || err != nil {
-			return h, err
-		}
-		if f == nil {
-			err = c.sleep(ctx, next)
-		} else if h, err = await(ctx, f); h != nil && f.cell == c {
+		switch {
+		case h != nil:
 			return h, nil
+		case err != nil:
+		case f == nil:
+			err = c.sleep(ctx, next)
+		default:
+			if h, err = await(ctx, f); h != nil && f.cell == c {
+				return h, nil
+			}
+		}
+		if err != nil && errors.Is(err, ctx.Err()) {
+			return nil, c.left(err)
 		}
 		if err != nil {
 			return nil, err
@@ -69,7 +77,7 @@ func (c *cell) step(ctx context.Context, began time.Time) (*held, *flight, time.
 		}
 		return h, nil, time.Time{}, nil
 	case ctx.Err() != nil:
-		return nil, nil, time.Time{}, left(ctx)
+		return nil, nil, time.Time{}, ctx.Err()
 	case c.flight != nil:
 		return nil, c.flight, time.Time{}, nil
 	}
@@ -104,7 +112,7 @@ func await(ctx context.Context, f *flight) (*held, error) {
 		}
 		return f.held, nil
 	case <-ctx.Done():
-		return nil, left(ctx)
+		return nil, ctx.Err()
 	}
 }
 
@@ -118,13 +126,19 @@ func (c *cell) sleep(ctx context.Context, next time.Time) error {
 	case <-c.family.done:
 		return ErrClosed
 	case <-ctx.Done():
-		return left(ctx)
+		return ctx.Err()
 	}
 }
 
-// left is the error of a call whose own context has ended.
-func left(ctx context.Context) error {
-	return fmt.Errorf("outbound: waiting for a token: %w", ctx.Err())
+// left is the error of a call whose own context has ended. It is that context's error.
+// Why there was no token is told as text only.
+func (c *cell) left(err error) error {
+	c.family.mu.Lock()
+	defer c.family.mu.Unlock()
+	if failed := cmp.Or(c.backoff.err, c.family.backoff.err); failed != nil {
+		return fmt.Errorf("outbound: waiting for a token: %w; the latest fetch failed: %v", err, failed) //nolint:errorlint // see above
+	}
+	return fmt.Errorf("outbound: waiting for a token: %w", err)
 }
 
 // plan begins the refresh of a held token if it is due, or sets the timer. It is called
