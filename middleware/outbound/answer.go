@@ -98,7 +98,7 @@ func refusal(status int, body string) *Error {
 	if o, err := jose.ParseObject(body); err == nil {
 		e.Code, e.Description = code(&o), description(&o)
 	}
-	if status >= 500 || status == 408 || status == 425 || status == 429 {
+	if status >= 500 || status == 408 || status == 425 || status == 429 || e.Code == "server_error" || e.Code == "temporarily_unavailable" {
 		e.cause = ErrUnavailable
 	}
 	return e

@@ -36,8 +36,9 @@
 //
 // What a retry will not change is tried again after 30 to 60 s, then twice that, up to
 // 5 min: a refused client or secret (invalid_client, unauthorized_client), scope
-// (invalid_scope) or resource (invalid_target), and tokens that cannot be used. Each try
-// reads the secret anew, so a rotated one is noticed.
+// (invalid_scope), resource (invalid_target) or other parameter, and tokens that cannot be
+// used. A refused client delays all tokens of a Source and of those that For made, another
+// refusal only its own. Each try reads the secret anew, so a rotated one is noticed.
 //
 // When an API refuses a token before its end, another one is fetched and the request is
 // sent again. See [Source.Transport].

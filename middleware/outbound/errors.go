@@ -18,7 +18,8 @@ var ErrClosed = errors.New("outbound: the source is closed")
 var errZero = errors.New("outbound: a zero Source: make it with outbound.New")
 
 // Error is a refusal of the authorization server (RFC 6749, section 5.2). With a status
-// of 5xx, 408, 425 or 429 it is also an [ErrUnavailable].
+// of 5xx, 408, 425 or 429, and with the codes server_error and temporarily_unavailable, it
+// is also an [ErrUnavailable].
 type Error struct {
 	// Code is the member error, such as "invalid_client". Empty if the answer has none.
 	Code string
@@ -58,7 +59,7 @@ func (e *Error) Unwrap() error {
 }
 
 // unavailable marks an error as temporary. An end of the fetch's own context is told as
-// text only, so that nobody takes it for the end of the caller's.
+// text only, so that it is not taken for the end of the caller's.
 func unavailable(cause error) error {
 	if errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) {
 		return fmt.Errorf("%w: %v", ErrUnavailable, cause) //nolint:errorlint // see above

@@ -198,9 +198,9 @@ func TestWrongSecretIsTriedSlowly(t *testing.T) {
 		if got := auth.count(); got != 1 {
 			t.Errorf("50 calls tried the secret %d times", got)
 		}
-		patient := newSource(t, &server{secret: "another"}, func(c *Config) { c.Timeout = time.Hour })
+		waiting := newSource(t, &server{secret: "another"}, func(c *Config) { c.Timeout = time.Hour })
 		began := time.Now()
-		_, _ = patient.Token(t.Context())
+		_, _ = waiting.Token(t.Context())
 		if took := time.Since(began); took != 0 {
 			t.Errorf("a call waited %v for another try", took)
 		}

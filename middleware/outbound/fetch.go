@@ -73,7 +73,7 @@ func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
 	}
 	g, err := f.request(ctx, endpoint, secret, w)
 	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
-		f.forget(endpoint) // it may have moved
+		f.expire(endpoint) // it may have moved
 	}
 	return g, err
 }
@@ -102,8 +102,8 @@ func (f *fetcher) endpoint(ctx context.Context) (string, error) {
 	return found, nil
 }
 
-// forget makes the next fetch read the metadata again.
-func (f *fetcher) forget(endpoint string) {
+// expire makes the next fetch read the metadata again.
+func (f *fetcher) expire(endpoint string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.found == endpoint {
@@ -111,7 +111,7 @@ func (f *fetcher) forget(endpoint string) {
 	}
 }
 
-// at returns the token endpoint, or where it will be looked up.
+// at returns the token endpoint, or the issuer until it is found.
 func (f *fetcher) at() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

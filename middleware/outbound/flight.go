@@ -96,13 +96,12 @@ func classify(err error) failure {
 		return f
 	}
 	f.retryAfter = e.retryAfter
-	switch e.Code {
-	case "invalid_scope", "invalid_target":
-		f.slow, f.own = true, true
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request", "access_denied":
-		f.slow = true
-	default:
-		f.slow = e.Status == http.StatusUnauthorized // a further try may lock the client out
+	switch {
+	case errors.Is(e, ErrUnavailable):
+	case e.Status == http.StatusUnauthorized, e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "unsupported_grant_type":
+		f.slow = true // about the client: each further try may lock it out
+	case e.Code != "":
+		f.slow, f.own = true, true // about what was asked for, such as invalid_scope
 	}
 	return f
 }

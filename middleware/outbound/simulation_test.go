@@ -35,7 +35,7 @@ type world struct {
 	replaced int            // tokens that a revocation or a dropped key took away
 }
 
-// token is client.key.number.
+// simToken is what a token says: client.key.number.
 type simToken struct {
 	client      string
 	key, number int
@@ -91,16 +91,15 @@ func (w *world) script(sources int) {
 		do()
 	}
 	const minute = time.Minute
-	at(25*minute, func() { w.key++ })                                               // a planned rotation
-	at(45*minute, func() { w.down = true })                                         // 20 min of outage
-	at(65*minute, func() { w.down = false })                                        //
-	at(80*minute, func() { w.key++; w.trusted = w.key; w.replaced += sources })     // an emergency rotation: all tokens are refused
-	at(95*minute, func() { w.revoke(sources / 10) })                                // a tenth of the clients are cut off
-	at(120*minute, func() { w.secret = "another" })                                 // 5 min of a wrong secret
-	at(125*minute, func() { w.secret = testSecret })                                //
-	at(200*minute, func() { w.revoke(1) })                                          // one client is cut off
-	at(240*minute, func() { w.key++ })                                              // a planned rotation
-	at(6*time.Hour, func() { w.perMin = w.perMin[:min(len(w.perMin), int(6*60))] }) // the end
+	at(25*minute, func() { w.key++ })       // a planned rotation
+	at(45*minute, func() { w.down = true }) // 20 min of outage
+	at(65*minute, func() { w.down = false })
+	at(80*minute, func() { w.key++; w.trusted = w.key; w.replaced += sources }) // an emergency rotation: all tokens are refused
+	at(95*minute, func() { w.revoke(sources / 10) })                            // a tenth of the clients are cut off
+	at(120*minute, func() { w.secret = "another" })                             // 5 min of a wrong secret
+	at(125*minute, func() { w.secret = testSecret })
+	at(200*minute, func() { w.revoke(1) }) // one client is cut off
+	at(240*minute, func() { w.key++ })     // a planned rotation
 }
 
 func (w *world) revoke(clients int) {

@@ -74,7 +74,7 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 func (s *Source) zero() bool { return s == nil || s.cell == nil }
 
 // Token returns a token that is valid for a request now. With one in hand, which is the
-// usual case, that takes an atomic load and a look at the clock. Otherwise the call waits
+// usual case, that takes an atomic load and a reading of the clock. Otherwise the call waits
 // for a fetch that all callers share.
 //
 // The error is one of these:

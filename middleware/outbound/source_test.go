@@ -73,7 +73,7 @@ func TestTokenServesToItsLastSafeSecond(t *testing.T) {
 	})
 }
 
-// A token that nobody uses is not refreshed, and the first use then begins the refresh.
+// A token that is not used is not refreshed, and the first use then begins the refresh.
 func TestUnusedTokenIsNotRefreshed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &server{}
