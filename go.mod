@@ -1,9 +1,8 @@
 module github.com/echo-m2m/m2m
 
-go 1.26.4
+go 1.26.0
 
 require (
-	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
 	github.com/gofrs/flock v0.13.2
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/labstack/echo/v4 v4.16.0

@@ -121,7 +121,7 @@ var writePages = sync.OnceValues(func() (map[string]string, error) {
 	return sources, m.writeChanged(sources)
 })
 
-// readmeWithSQLite stands for the program that the README makes of its first block by
+// readmeWithSQLite is the page of the program that the README makes of its first block by
 // replacing a line with another block and adding an import.
 const readmeWithSQLite = "README-sqlite.md"
 

@@ -46,7 +46,7 @@ var readPages = sync.OnceValues(func() (map[string]string, error) {
 	return found, nil
 })
 
-// fenced is a block of code of a page. info is what stands behind its fence.
+// fenced is a block of code of a page. info is what follows its fence.
 type fenced struct{ info, text string }
 
 // fencedBlock is a block of code with its indentation.

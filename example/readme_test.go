@@ -34,7 +34,7 @@ func TestREADME(t *testing.T) {
 		t.Fatal(err)
 	}
 	for says, line := range map[string]string{
-		"Needs Go %s or later": `(?m)^go (\d+\.\d+)`,
+		"Needs Go %s or later": `(?m)^go (\d+\.\d+(?:\.\d+)?)$`,
 		"Made for Echo %s;":    `labstack/echo/v(\d+) `,
 	} {
 		version := regexp.MustCompile(line).FindStringSubmatch(string(mod))

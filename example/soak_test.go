@@ -71,7 +71,7 @@ type soak struct {
 	operator string // the secret of the operator
 
 	mu        sync.Mutex
-	moment    time.Time // until when something counts as away
+	moment    time.Time // until then something counts as away
 	outageEnd time.Time
 	ledger    []credential
 

@@ -81,7 +81,7 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// unlisted is a store whose clients cannot be listed for a while.
+// unlisted is a store whose clients cannot be listed at first.
 type unlisted struct {
 	*watched
 	fails int

@@ -42,8 +42,8 @@ func TestBounded(t *testing.T) {
 	})
 }
 
-// The capacity is not exceeded. A full shard evicts its oldest entry, so the entry that
-// was set last is there, and most of those before it.
+// The capacity is not exceeded. A full shard evicts its oldest entry, so the newest entry is
+// found, and most of those before it.
 func TestBoundedLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 1600

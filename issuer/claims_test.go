@@ -71,7 +71,7 @@ func TestClaimNames(t *testing.T) {
 		"long s":           "iſs",
 		"brace":            "a}",
 		"percent":          "a%",
-		"sub in capitals":  "SUB", // encoding/json takes it for sub
+		"sub in capitals":  "SUB", // encoding/json reads it as sub
 		"iss with capital": "Iss",
 		"mixed":            "Client_ID",
 	}
@@ -109,7 +109,7 @@ func TestClaimValues(t *testing.T) {
 		"NaN":            {"a": math.NaN()},
 		"infinite":       {"a": math.Inf(1)},
 		"its own error":  {"a": unmarshalable{errBroken}},
-		"raw, no JSON":   {"a": json.RawMessage(`1,"sub":"root"`)},
+		"raw, not JSON":  {"a": json.RawMessage(`1,"sub":"root"`)},
 		"raw, closing":   {"a": json.RawMessage(`1}`)},
 		"raw, empty":     {"a": json.RawMessage(``)},
 		"raw, not UTF-8": {"a": json.RawMessage("\"\xff\"")},
@@ -152,11 +152,11 @@ func TestClaimsRefuse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err    error
 		status int
-		body   string // "" is the 500 of any other error
+		body   string // "" means the 500 of any other error
 	}{
 		"refused":           {&Error{Status: 403, Code: "access_denied", Description: "the tenant is closed"}, 403, `{"error":"access_denied","error_description":"the tenant is closed"}`},
 		"wrapped":           {fmt.Errorf("tenants: %w", &Error{Status: 400, Code: "invalid_target"}), 400, `{"error":"invalid_target","error_description":""}`},
-		"not now":           {&Error{Status: 503, Code: "temporarily_unavailable", Description: "no tenants", RetryAfter: 7}, 503, `{"error":"temporarily_unavailable","error_description":"no tenants"}`},
+		"temporary":         {&Error{Status: 503, Code: "temporarily_unavailable", Description: "no tenants", RetryAfter: 7}, 503, `{"error":"temporarily_unavailable","error_description":"no tenants"}`},
 		"no code":           {&Error{Status: 403}, 500, ""},
 		"no status":         {&Error{Code: "access_denied"}, 500, ""},
 		"status of success": {&Error{Status: 200, Code: "ok"}, 500, ""},
@@ -170,7 +170,7 @@ func TestClaimsRefuse(t *testing.T) {
 			if tt.body == "" {
 				tt.body = `{"error":"server_error","error_description":"the token could not be made"}`
 			}
-			if w.Code != tt.status || w.Body.String() != tt.body || w.Header().Get("Cache-Control") != "no-store" || (w.Header().Get("Retry-After") == "7") != (name == "not now") {
+			if w.Code != tt.status || w.Body.String() != tt.body || w.Header().Get("Cache-Control") != "no-store" || (w.Header().Get("Retry-After") == "7") != (name == "temporary") {
 				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 			}
 			if e := s.lastEvent(t); e.Reason != event.ClaimsRefused || e.Status != tt.status || e.ClientID != "app" || e.Claimed || e.TokenID != "" || !errors.Is(e.Err, tt.err) {

@@ -87,55 +87,55 @@ func TestCredentials(t *testing.T) {
 		form          string
 		authorization []string
 		status        int
-		description   string // "" is a token
+		description   string // "" means a token
 	}{
-		"Basic":                       {grant, []string{good}, 200, ""},
-		"Basic not encoded":           {grant, []string{raw("app:" + appSecret)}, 200, ""}, // as curl -u sends it
-		"basic":                       {grant, []string{"basic " + bare}, 200, ""},
-		"BASIC":                       {grant, []string{"BASIC " + bare}, 200, ""},
-		"two spaces":                  {grant, []string{"Basic  " + bare}, 200, ""},
-		"Basic and its own client_id": {grant + "&client_id=app", []string{good}, 200, ""},
-		"Basic and an empty secret":   {grant + "&client_secret=", []string{good}, 200, ""},
-		"Basic and other client_id":   {grant + "&client_id=other", []string{good}, 400, "client_id differs from the one in the Authorization header"},
-		"Basic and a secret":          {grant + "&client_secret=x", []string{good}, 400, twice},
-		"Basic and the form":          {appForm, []string{good}, 400, twice},
-		"Bearer and the form":         {appForm, []string{"Bearer x"}, 400, twice},
-		"empty header and the form":   {appForm, []string{""}, 200, ""}, // an empty header is absent
-		"blank header and the form":   {appForm, []string{" \t"}, 200, ""},
-		"Basic twice":                 {grant, []string{good, good}, 400, "more than one Authorization header"},
-		"Basic and Bearer":            {grant, []string{good, "Bearer x"}, 400, "more than one Authorization header"},
-		"empty header and Basic":      {grant, []string{"", good}, 200, ""},
-		"Bearer":                      {grant, []string{"Bearer " + bare}, 401, scheme},
-		"no scheme":                   {grant, []string{bare}, 401, scheme},
-		"empty header":                {grant, []string{""}, 401, "client authentication is missing"},
-		"tab":                         {grant, []string{"Basic\t" + bare}, 401, scheme},
-		"scheme alone":                {grant, []string{"Basic"}, 401, malformed},
-		"scheme and space":            {grant, []string{"Basic "}, 401, malformed},
-		"no colon":                    {grant, []string{raw("app")}, 401, malformed},
-		"bad base64":                  {grant, []string{"Basic !" + bare}, 401, malformed},
-		"no padding":                  {grant, []string{"Basic YTpi" + "Yg"}, 401, malformed},
-		"trailing bits":               {grant, []string{"Basic YTpiYh=="}, 401, malformed},
-		"two words":                   {grant, []string{good + " x"}, 401, malformed},
-		"bad percent in the id":       {grant, []string{raw("app%zz:" + appSecret)}, 401, malformed},
-		"bad percent in the secret":   {grant, []string{raw("app:100%")}, 401, malformed},
-		"no id":                       {grant, []string{basic("", appSecret)}, 401, failed},
-		"no secret":                   {grant, []string{basic("app", "")}, 401, failed},
-		"nothing but a colon":         {grant, []string{raw(":")}, 401, failed},
-		"wrong secret":                {grant, []string{basic("app", appSecret+"x")}, 401, failed},
-		"NUL after the secret":        {grant, []string{basic("app", appSecret+"\x00")}, 401, failed},
-		"NUL in the id":               {grant, []string{basic("app\x00", appSecret)}, 401, failed},
-		"UTF-8 in the id":             {grant, []string{basic("äpp", appSecret)}, 401, failed},
-		"no UTF-8 in the secret":      {grant, []string{raw("app:\xff")}, 401, failed},
-		"long id":                     {grant, []string{basic(strings.Repeat("a", 257), appSecret)}, 401, failed},
-		"long secret":                 {grant, []string{basic("app", strings.Repeat("a", 1025))}, 401, failed},
-		"id in capitals":              {grant, []string{basic("APP", appSecret)}, 401, failed},
-		"space after the id":          {grant, []string{basic("app ", appSecret)}, 401, failed},
-		"form: NUL":                   {appForm + "%00", nil, 401, failed},
-		"form: UTF-8":                 {appForm + "%C3%A4", nil, 401, failed},
-		"form: long id":               {form("grant_type", "client_credentials", "client_id", strings.Repeat("a", 257), "client_secret", "x"), nil, 401, failed},
-		"form: long secret":           {form("grant_type", "client_credentials", "client_id", "app", "client_secret", strings.Repeat("a", 1025)), nil, 401, failed},
-		"an assertion":                {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, failed},
-		"an assertion and a secret":   {appForm + "&client_assertion=a.b.c", nil, 400, "more than one client authentication"},
+		"Basic":                     {grant, []string{good}, 200, ""},
+		"Basic not encoded":         {grant, []string{raw("app:" + appSecret)}, 200, ""}, // as curl -u sends it
+		"basic":                     {grant, []string{"basic " + bare}, 200, ""},
+		"BASIC":                     {grant, []string{"BASIC " + bare}, 200, ""},
+		"two spaces":                {grant, []string{"Basic  " + bare}, 200, ""},
+		"Basic and same client_id":  {grant + "&client_id=app", []string{good}, 200, ""},
+		"Basic and an empty secret": {grant + "&client_secret=", []string{good}, 200, ""},
+		"Basic and other client_id": {grant + "&client_id=other", []string{good}, 400, "client_id differs from the one in the Authorization header"},
+		"Basic and a secret":        {grant + "&client_secret=x", []string{good}, 400, twice},
+		"Basic and the form":        {appForm, []string{good}, 400, twice},
+		"Bearer and the form":       {appForm, []string{"Bearer x"}, 400, twice},
+		"empty header and the form": {appForm, []string{""}, 200, ""}, // an empty header is absent
+		"blank header and the form": {appForm, []string{" \t"}, 200, ""},
+		"Basic twice":               {grant, []string{good, good}, 400, "more than one Authorization header"},
+		"Basic and Bearer":          {grant, []string{good, "Bearer x"}, 400, "more than one Authorization header"},
+		"empty header and Basic":    {grant, []string{"", good}, 200, ""},
+		"Bearer":                    {grant, []string{"Bearer " + bare}, 401, scheme},
+		"no scheme":                 {grant, []string{bare}, 401, scheme},
+		"empty header":              {grant, []string{""}, 401, "client authentication is missing"},
+		"tab":                       {grant, []string{"Basic\t" + bare}, 401, scheme},
+		"scheme alone":              {grant, []string{"Basic"}, 401, malformed},
+		"scheme and space":          {grant, []string{"Basic "}, 401, malformed},
+		"no colon":                  {grant, []string{raw("app")}, 401, malformed},
+		"bad base64":                {grant, []string{"Basic !" + bare}, 401, malformed},
+		"no padding":                {grant, []string{"Basic YTpi" + "Yg"}, 401, malformed},
+		"trailing bits":             {grant, []string{"Basic YTpiYh=="}, 401, malformed},
+		"two words":                 {grant, []string{good + " x"}, 401, malformed},
+		"bad percent in the id":     {grant, []string{raw("app%zz:" + appSecret)}, 401, malformed},
+		"bad percent in the secret": {grant, []string{raw("app:100%")}, 401, malformed},
+		"no id":                     {grant, []string{basic("", appSecret)}, 401, failed},
+		"no secret":                 {grant, []string{basic("app", "")}, 401, failed},
+		"only a colon":              {grant, []string{raw(":")}, 401, failed},
+		"wrong secret":              {grant, []string{basic("app", appSecret+"x")}, 401, failed},
+		"NUL after the secret":      {grant, []string{basic("app", appSecret+"\x00")}, 401, failed},
+		"NUL in the id":             {grant, []string{basic("app\x00", appSecret)}, 401, failed},
+		"UTF-8 in the id":           {grant, []string{basic("äpp", appSecret)}, 401, failed},
+		"secret not UTF-8":          {grant, []string{raw("app:\xff")}, 401, failed},
+		"long id":                   {grant, []string{basic(strings.Repeat("a", 257), appSecret)}, 401, failed},
+		"long secret":               {grant, []string{basic("app", strings.Repeat("a", 1025))}, 401, failed},
+		"id in capitals":            {grant, []string{basic("APP", appSecret)}, 401, failed},
+		"space after the id":        {grant, []string{basic("app ", appSecret)}, 401, failed},
+		"form: NUL":                 {appForm + "%00", nil, 401, failed},
+		"form: UTF-8":               {appForm + "%C3%A4", nil, 401, failed},
+		"form: long id":             {form("grant_type", "client_credentials", "client_id", strings.Repeat("a", 257), "client_secret", "x"), nil, 401, failed},
+		"form: long secret":         {form("grant_type", "client_credentials", "client_id", "app", "client_secret", strings.Repeat("a", 1025)), nil, 401, failed},
+		"an assertion":              {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, failed},
+		"an assertion and a secret": {appForm + "&client_assertion=a.b.c", nil, 400, "more than one client authentication"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest("POST", "/token", strings.NewReader(tt.form))
@@ -159,9 +159,9 @@ func TestClientState(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*registry.Client)
 		method string // basic, form or "" for both
-		want   error  // nil is a token
+		want   error  // nil means a token
 	}{
-		"as it should be":        {func(*registry.Client) {}, "", nil},
+		"valid":                  {func(*registry.Client) {}, "", nil},
 		"disabled":               {func(c *registry.Client) { c.Disabled = true }, "", errDisabled},
 		"basic only, by header":  {func(c *registry.Client) { c.AuthMethod = "client_secret_basic" }, "basic", nil},
 		"basic only, by form":    {func(c *registry.Client) { c.AuthMethod = "client_secret_basic" }, "form", errWrongMethod},
@@ -171,7 +171,7 @@ func TestClientState(t *testing.T) {
 		"expires":                {func(c *registry.Client) { c.Secrets[0].ExpiresAt = time.Now().Add(1) }, "", nil},
 		"no secrets":             {func(c *registry.Client) { c.Secrets = nil }, "", errWrongSecret},
 		"other id on the secret": {func(c *registry.Client) { c.Secrets[0].ID = "x" }, "", errWrongSecret},
-		"hash of another":        {func(c *registry.Client) { _, c.Secrets[0] = registry.GenerateSecret(); c.Secrets[0].ID = appStored.ID }, "", errWrongSecret},
+		"hash of another secret": {func(c *registry.Client) { _, c.Secrets[0] = registry.GenerateSecret(); c.Secrets[0].ID = appStored.ID }, "", errWrongSecret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -294,8 +294,8 @@ func TestStoreContext(t *testing.T) {
 	}
 }
 
-// No secret and no token gets into an event, an error, a header or a body, in whichever
-// parameter or header the caller sent it, and in whichever way the request fails.
+// No secret and no token gets into an event, an error, a header or a body, wherever the
+// caller sent it and however the request fails.
 func TestNothingLeaks(t *testing.T) {
 	const chosen = "hunter2-hunter2"
 	c := app()

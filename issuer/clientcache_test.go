@@ -207,7 +207,7 @@ func TestClientCacheHungStore(t *testing.T) {
 	})
 }
 
-// A store that fails is tried once per second, however many requests there are. After one
+// A store that fails is called once per second, whatever the number of requests. After one
 // answer it counts as working.
 func TestClientCacheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

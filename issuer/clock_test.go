@@ -142,7 +142,7 @@ func TestClockOff(t *testing.T) {
 	}
 }
 
-// With a clock that is ahead, a token that is still valid elsewhere seems expired. Its
+// With a clock that is ahead, a token that is still valid elsewhere looks expired. Its
 // revocation is written nevertheless.
 func TestRevokeByClockAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -219,7 +219,9 @@ func checkIssuer(issuer string, insecure bool) error {
 	switch {
 	case issuer == "":
 		return errors.New(`issuer: Config.Issuer is missing: write the public URL of this issuer, such as "https://auth.example.com"`)
-	case err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(issuer, "?#"):
+	case err == nil && u.User != nil: // the text is not quoted: it may hold a password
+		return errors.New("issuer: Config.Issuer holds a user: write an https URL without user, query and fragment (RFC 8414, section 2)")
+	case err != nil || u.Hostname() == "" || strings.ContainsAny(issuer, "?#"):
 		return fmt.Errorf("issuer: Config.Issuer %q: write an https URL without user, query and fragment (RFC 8414, section 2)", issuer)
 	case strings.ContainsFunc(u.Hostname(), func(r rune) bool { return r > '~' }):
 		return fmt.Errorf("issuer: Config.Issuer %q: write the host in its ASCII form (xn--…, RFC 5890)", issuer)

@@ -10,12 +10,12 @@ import (
 )
 
 // Behind a proxy: Config.ClientIP returns the address that the proxy has appended to
-// X-Forwarded-For. A request that did not come through the proxy counts as what it is.
+// X-Forwarded-For. For a request that did not come through the proxy it returns the address of the connection.
 // Use it as issuer.Config{ClientIP: behindProxy, …}.
 func ExampleConfig_clientIP() {
 	proxied := httptest.NewRequest(http.MethodPost, "/token", http.NoBody)
 	proxied.RemoteAddr = "10.0.0.5:40000"
-	proxied.Header.Set("X-Forwarded-For", "192.0.2.1, 203.0.113.9") // the first one is the caller's invention
+	proxied.Header.Set("X-Forwarded-For", "192.0.2.1, 203.0.113.9") // the caller made up the first one
 	fmt.Println(behindProxy(proxied))
 
 	direct := httptest.NewRequest(http.MethodPost, "/token", http.NoBody)

@@ -11,7 +11,7 @@ import (
 )
 
 // A lasting store, whose first client is registered at the first start. At later starts
-// registry.Ensure finds the client and leaves it as it is.
+// registry.Ensure finds the client and does not change it.
 func ExampleNew_lastingStore() {
 	ctx := context.Background()
 	// In a program:

@@ -12,9 +12,9 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// A flood of made-up ids, several times as many as are counted, takes bounded memory, and
-// no client is refused for it. It evicts no count of a client, and none of an unknown id
-// that was guessed at: otherwise the answers would tell the two apart.
+// A flood of made-up ids, several times as many as are counted, takes bounded memory. No
+// client is refused because of it. It evicts no count of a client, nor of an unknown id with
+// failed attempts: otherwise the answers would show which of the two an id is.
 func TestLockoutFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no attempt becomes available while it runs
 		const flood = 8 * maxBuckets
@@ -122,8 +122,8 @@ func TestLookupManyClients(t *testing.T) {
 	})
 }
 
-// A flood of unknown ids, more than are counted, evicts no count in use. So the status
-// does not tell which ids are clients.
+// A flood of unknown ids, more than are counted, evicts no count in use. So the status does
+// not show which ids are clients.
 func TestGuessFloodEvictsNoCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t, Config{}) // without ImportedSecrets, attempts are counted but not compared

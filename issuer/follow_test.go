@@ -86,8 +86,8 @@ func TestRevocationLagIsExact(t *testing.T) {
 	})
 }
 
-// What was revoked before this process started counts from its first request. The first
-// requests, however many, wait for the first poll, for storeTimeout at most.
+// Revocations from before the start of this process count from its first request. All first
+// requests wait for the first poll, for storeTimeout at most.
 func TestRevokedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -142,7 +142,7 @@ func TestRevokedFirst(t *testing.T) {
 			if took := time.Since(begun); took > storeTimeout {
 				t.Errorf("%s: the last of them waited %v", name, took)
 			}
-			// A caller that leaves does not wait longer.
+			// A caller whose context ends does not wait longer.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			begun = time.Now()
@@ -211,7 +211,7 @@ func TestFeedSetBack(t *testing.T) {
 // the next write.
 func TestFeedTail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex // of all that follows
+		var mu sync.Mutex // guards the variables below
 		var asked []int64
 		kept := registry.Change{Sequence: 5, Kind: registry.ClientCutOff, ClientID: "x", ExpiresAt: time.Now().Add(24 * time.Hour)}
 		feed, end := []registry.Change{kept}, int64(1000) // the entries between have expired

@@ -194,7 +194,7 @@ func TestFormAlreadyParsed(t *testing.T) {
 	}
 }
 
-// A body of 64 KiB is accepted, a larger one is not, with or without a Content-Length.
+// A body of 64 KiB is accepted, and a larger one is refused, with or without a Content-Length.
 func TestRequestSize(t *testing.T) {
 	s := newService(t, Config{})
 	server := httptest.NewServer(s.app)
@@ -204,11 +204,11 @@ func TestRequestSize(t *testing.T) {
 		chunked bool
 		status  int
 	}{
-		"just fits":          {maxRequest, false, 200},
-		"just fits, chunked": {maxRequest, true, 200},
-		"one more":           {maxRequest + 1, false, 413},
-		"one more, chunked":  {maxRequest + 1, true, 413},
-		"many more, chunked": {4 * maxRequest, true, 413},
+		"64 KiB":               {maxRequest, false, 200},
+		"64 KiB, chunked":      {maxRequest, true, 200},
+		"a byte more":          {maxRequest + 1, false, 413},
+		"a byte more, chunked": {maxRequest + 1, true, 413},
+		"256 KiB, chunked":     {4 * maxRequest, true, 413},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := io.Reader(strings.NewReader(appForm + "&pad=" + strings.Repeat("x", tt.size-len(appForm)-len("&pad="))))
@@ -263,7 +263,7 @@ func FuzzParameters(f *testing.F) {
 			return
 		}
 		values, err := url.ParseQuery(body)
-		if err != nil && !strings.Contains(body, ";") { // url.ParseQuery refuses ;, the standard for forms does not
+		if err != nil && !strings.Contains(body, ";") { // url.ParseQuery refuses ";", and the standard for forms allows it
 			t.Fatalf("%q is accepted, but is not a form: %v", body, err)
 		}
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// TestGuessingLocksNobodyOut with up to 100 guesses a second, for ten minutes before the
+// TestGuessingLocksNoClientOut with up to 100 guesses a second, for ten minutes before the
 // client asks.
 func TestGuessingForTenMinutes(t *testing.T) {
 	for _, networks := range []int{1, 2, 10} {

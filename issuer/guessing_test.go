@@ -57,10 +57,9 @@ func always(id string) func(int) string { return func(int) string { return id } 
 
 func madeUp(n int) string { return "nobody" + strconv.Itoa(n) }
 
-// With guesses from up to 10 networks, the right secret from another network succeeds
-// within 60 s, whether the client obeys Retry-After or asks each second. Guessing stays
-// slow.
-func TestGuessingLocksNobodyOut(t *testing.T) {
+// While up to 10 networks guess, the right secret from another network succeeds within 60 s,
+// whether the client obeys Retry-After or asks each second. Guessing stays slow.
+func TestGuessingLocksNoClientOut(t *testing.T) {
 	t.Parallel()
 	for _, networks := range []int{1, 10} {
 		for _, obey := range []bool{true, false} {
@@ -113,7 +112,7 @@ func guessThenAsk(t *testing.T, before time.Duration, networks, rate int, obey b
 	}
 }
 
-// Made-up generated secrets, which are no guesses, lock no chosen secret out.
+// Made-up generated secrets are not guesses, and lock no chosen secret out.
 func TestGuessingNeedsChosenSecrets(t *testing.T) {
 	s := start(t, newStore(t, chosen(t, "app")))
 	for range 400 {
@@ -159,8 +158,9 @@ func TestGuessingFromEachNetwork(t *testing.T) {
 	}
 }
 
-// After a restart, and at other replicas, it is known where a client has succeeded: its
-// right secret works there at once, whatever guesses arrive, even from the same network.
+// After a restart, and at other replicas, the addresses at which a client has succeeded are
+// known. Its right secret works there at once, whatever guesses arrive, even from the same
+// network.
 func TestGuessingAcrossARestart(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -169,9 +169,9 @@ func TestGuessingAcrossARestart(t *testing.T) {
 	}{
 		"elsewhere":                 {"198.51.100.7", always("app")},
 		"same network, unknown ids": {"203.0.0.7", madeUp},
-		"same network, the client":  {"203.0.0.7", always("app")},
+		"same network, its id":      {"203.0.0.7", always("app")},
 		"same address, unknown ids": {"203.0.0.9", madeUp},
-		"same address, the client":  {"203.0.0.9", always("app")},
+		"same address, its id":      {"203.0.0.9", always("app")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -181,7 +181,7 @@ func TestGuessingAcrossARestart(t *testing.T) {
 				if code := before.status(tt.host, "app", "secret456"); code != 200 {
 					t.Fatal(code)
 				}
-				time.Sleep(5 * time.Second) // it is not closed, as after a crash
+				time.Sleep(5 * time.Second) // it is not closed: this is a crash
 				for _, s := range []*service{start(t, store), start(t, store)} {
 					s.status("192.0.2.1", "other", "wrong")
 					stop := s.guessers(1, 50, tt.id)
@@ -202,13 +202,14 @@ func TestGuessingAcrossARestart(t *testing.T) {
 	}
 }
 
-// What one replica learns while both run is known at the other when it matters.
+// An address at which a client succeeds at one replica is trusted at the other, also while
+// both run.
 func TestGuessingOtherReplica(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, chosen(t, "app"), chosen(t, "other"))
 		a, b := start(t, store), start(t, store)
-		if code := b.status("192.0.2.1", "other", "wrong"); code != 401 { // it runs
+		if code := b.status("192.0.2.1", "other", "wrong"); code != 401 { // the replica is running
 			t.Fatal(code)
 		}
 		time.Sleep(time.Minute)

@@ -76,8 +76,8 @@ func TestGuessAborted(t *testing.T) {
 	})
 }
 
-// While its own line in the queue of hashes is full, a network finds out nothing: a right
-// secret is refused as a wrong one is. From the client's own address the right secret
+// While its own line in the queue of hashes is full, a network learns nothing: a right secret
+// is refused like a wrong one. From the client's own address the right secret
 // works.
 func TestGuessWhileTheLineIsFull(t *testing.T) {
 	t.Parallel()
@@ -299,8 +299,8 @@ func TestLookupEndedByTheStore(t *testing.T) {
 	})
 }
 
-// The capacity of the queue: callers that go ahead have one of their own, and all lines of
-// a /48, or of a /32, share a part.
+// All lines of a /48, or of a /32, share a part of the queue's capacity. Callers that go
+// ahead have a capacity of their own.
 func TestFairQueueShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newFairQueue(0, 2, 64)
@@ -326,7 +326,7 @@ func TestFairQueueShares(t *testing.T) {
 			{"a /48", 200, false, of48, 8, 8},
 			{"a /32", 200, false, of32, 24, 24},
 			{"IPv4", 200, false, ipv4, 32, 32},
-			{"none is left", 50, false, func(n int) string { return fmt.Sprintf("203.0.%d.1", n) }, 0, 0},
+			{"the queue is full", 50, false, func(n int) string { return fmt.Sprintf("203.0.%d.1", n) }, 0, 0},
 			{"ahead", 20, true, of48, 8, 8},
 			{"ahead", 20, true, ipv4, 20, 20},
 		} {
@@ -352,7 +352,7 @@ func TestGuessersOfA48(t *testing.T) {
 		}
 		s := newService(t, Config{ImportedSecrets: true, Store: store})
 		s.from(address(1), "nobody", "wrong")
-		time.Sleep(time.Second) // trust is loaded
+		time.Sleep(time.Second) // trusted addresses have been loaded
 		s.hashing(50 * time.Millisecond)
 		ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
 		defer stop()

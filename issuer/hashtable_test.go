@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The table holds what a map would hold, through random puts and sweeps.
+// After random puts and sweeps the table holds the same entries as a map.
 func TestHashTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table, want := newHashTable(), map[string]hashTableEntry{}
@@ -94,7 +94,7 @@ func TestHashTableShrinks(t *testing.T) {
 		for n := range 200_000 {
 			table.put(table.hash(strconv.Itoa(n)), 0, time.Now().Add(time.Hour))
 		}
-		if got := slots(); got > 200_000*4 { // of 24 bytes: 96 for each at the most
+		if got := slots(); got > 200_000*4 { // of 24 bytes: at most 96 for each
 			t.Errorf("%d slots for 200 000 entries", got)
 		}
 		for n := range 1000 {

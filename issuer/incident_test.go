@@ -340,15 +340,15 @@ func TestLongestLifetime(t *testing.T) {
 		config Config
 		good   bool
 	}{
-		"longest":           {Config{TokenTTL: longest}, true},
-		"longest for some":  {Config{MaxTokenTTL: longest}, true},
-		"and a day's lag":   {Config{TokenTTL: longest, MaxRevocationLag: 24 * time.Hour}, true},
-		"and ten days' lag": {Config{TokenTTL: longest, MaxRevocationLag: 10 * 24 * time.Hour}, false},
-		"two days' lag":     {Config{MaxTokenTTL: longest, MaxRevocationLag: 2 * 24 * time.Hour}, false},
-		"a year's lag":      {Config{MaxRevocationLag: 365 * 24 * time.Hour}, false},
-		"a week's lag":      {Config{MaxRevocationLag: 7 * 24 * time.Hour}, true},
-		"too long":          {Config{TokenTTL: longest + time.Second}, false},
-		"too long for some": {Config{MaxTokenTTL: longest + time.Second}, false},
+		"longest":                 {Config{TokenTTL: longest}, true},
+		"longest for one":         {Config{MaxTokenTTL: longest}, true},
+		"longest, lag of a day":   {Config{TokenTTL: longest, MaxRevocationLag: 24 * time.Hour}, true},
+		"longest, lag of 10 days": {Config{TokenTTL: longest, MaxRevocationLag: 10 * 24 * time.Hour}, false},
+		"longest, lag of 2 days":  {Config{MaxTokenTTL: longest, MaxRevocationLag: 2 * 24 * time.Hour}, false},
+		"lag of a year":           {Config{MaxRevocationLag: 365 * 24 * time.Hour}, false},
+		"lag of a week":           {Config{MaxRevocationLag: 7 * 24 * time.Hour}, true},
+		"too long":                {Config{TokenTTL: longest + time.Second}, false},
+		"too long for one":        {Config{MaxTokenTTL: longest + time.Second}, false},
 	} {
 		tt.config.Issuer, tt.config.Keys, tt.config.Store = testIssuer, newKeyring(t, ecKey), newStore(t, app())
 		i, err := New(tt.config)

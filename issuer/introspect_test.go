@@ -59,9 +59,9 @@ func TestIntrospectClaims(t *testing.T) {
 	}
 }
 
-// A token is seen by its audience, and by clients that may introspect that audience. To
-// all others it is inactive.
-func TestIntrospectWho(t *testing.T) {
+// The audience of a token, and clients that may introspect that audience, see it as active.
+// All others see it as inactive.
+func TestIntrospectAudience(t *testing.T) {
 	both := app()
 	both.ID, both.Audiences, both.DefaultAudience = "both", []string{ordersAPI, billingAPI}, ordersAPI
 	// An API whose client id is the audience.
@@ -76,7 +76,7 @@ func TestIntrospectWho(t *testing.T) {
 	s := newService(t, Config{}, clients...)
 	for name, tt := range map[string]struct {
 		token string
-		seen  []string // by these clients
+		seen  []string // the clients that see it as active
 	}{
 		"for orders":  {s.wantToken(t, s.post(appForm)).token, []string{"orders", "two", "all", ordersAPI}},
 		"for billing": {s.wantToken(t, s.post(secretOf("both")+"&"+form("resource", billingAPI))).token, []string{"billing", "two", "all"}},

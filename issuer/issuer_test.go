@@ -31,31 +31,31 @@ func TestNewRefuses(t *testing.T) {
 		"no issuer":                {func(c *Config) { c.Issuer = "" }, "Config.Issuer"},
 		"issuer without scheme":    {func(c *Config) { c.Issuer = "auth.example.com" }, "Config.Issuer"},
 		"issuer without host":      {func(c *Config) { c.Issuer = "https:///a" }, "Config.Issuer"},
-		"issuer of a port":         {func(c *Config) { c.Issuer = "https://:443" }, "Config.Issuer"},
+		"issuer only a port":       {func(c *Config) { c.Issuer = "https://:443" }, "Config.Issuer"},
 		"opaque issuer":            {func(c *Config) { c.Issuer = "https:auth.example.com" }, "Config.Issuer"},
 		"issuer with query":        {func(c *Config) { c.Issuer += "?a" }, "Config.Issuer"},
 		"issuer with empty query":  {func(c *Config) { c.Issuer += "?" }, "Config.Issuer"},
 		"issuer with fragment":     {func(c *Config) { c.Issuer += "#a" }, "Config.Issuer"},
 		"issuer with user":         {func(c *Config) { c.Issuer = "https://me@auth.example.com" }, "Config.Issuer"},
 		"issuer of http":           {func(c *Config) { c.Issuer = "http://auth.example.com" }, "Config.Issuer"},
-		"issuer near loopback":     {func(c *Config) { c.Issuer = "http://127.0.0.1.example.com" }, "Config.Issuer"},
+		"issuer like loopback":     {func(c *Config) { c.Issuer = "http://127.0.0.1.example.com" }, "Config.Issuer"},
 		"issuer of ftp":            {func(c *Config) { c.Issuer, c.InsecureHTTP = "ftp://auth.example.com", true }, "Config.Issuer"},
-		"issuer and line end":      {func(c *Config) { c.Issuer += "\n" }, "Config.Issuer"},
-		"issuer and space":         {func(c *Config) { c.Issuer += "/a " }, "Config.Issuer"},
+		"issuer with line end":     {func(c *Config) { c.Issuer += "\n" }, "Config.Issuer"},
+		"issuer with a space":      {func(c *Config) { c.Issuer += "/a " }, "Config.Issuer"},
 		"issuer of Echo's pattern": {func(c *Config) { c.Issuer += "/:a" }, "Config.Issuer"},
 		"issuer with a star":       {func(c *Config) { c.Issuer += "/*" }, "Config.Issuer"},
 		"no keys":                  {func(c *Config) { c.Keys = nil }, "Config.Keys"},
 		"no store":                 {func(c *Config) { c.Store = nil }, "Config.Store"},
 		"nil memory store":         {func(c *Config) { c.Store = (*registry.Memory)(nil) }, "Config.Store"},
-		"nil store of another":     {func(c *Config) { c.Store = (*watched)(nil) }, "Config.Store"},
+		"nil store of a test":      {func(c *Config) { c.Store = (*watched)(nil) }, "Config.Store"},
 		"relative token path":      {func(c *Config) { c.TokenPath = "token" }, "Config.TokenPath"},
 		"token path with query":    {func(c *Config) { c.TokenPath = "/token?a" }, "Config.TokenPath"},
 		"token path with fragment": {func(c *Config) { c.TokenPath = "/token#a" }, "Config.TokenPath"},
 		"token path of a pattern":  {func(c *Config) { c.TokenPath = "/:token" }, "Config.TokenPath"},
 		"token path with a star":   {func(c *Config) { c.TokenPath = "/*" }, "Config.TokenPath"},
 		"token path with escapes":  {func(c *Config) { c.TokenPath = "/%74oken" }, "Config.TokenPath"},
-		"token path and space":     {func(c *Config) { c.TokenPath = "/token " }, "Config.TokenPath"},
-		"token path of another":    {func(c *Config) { c.TokenPath = "/revoke" }, "Config.TokenPath"},
+		"token path with space":    {func(c *Config) { c.TokenPath = "/token " }, "Config.TokenPath"},
+		"token path in use":        {func(c *Config) { c.TokenPath = "/revoke" }, "Config.TokenPath"},
 		"token path of the keys":   {func(c *Config) { c.TokenPath = "/.well-known/jwks.json" }, "Config.TokenPath"},
 		"short lag":                {func(c *Config) { c.MaxRevocationLag = time.Second }, "Config.MaxRevocationLag"},
 		"negative lag":             {func(c *Config) { c.MaxRevocationLag = -time.Minute }, "Config.MaxRevocationLag"},
@@ -68,8 +68,8 @@ func TestNewRefuses(t *testing.T) {
 		"TTL outlives keys":        {func(c *Config) { c.Keys = minute }, "jwks.Policy.Retain"},
 		"TTL + skew outlives keys": {func(c *Config) { c.Keys, c.TokenTTL = minute, time.Minute }, "jwks.Policy.Retain"},
 		"MaxTTL outlives keys":     {func(c *Config) { c.Keys, c.MaxTokenTTL = hour, 2*time.Hour }, "jwks.Policy.Retain"},
-		"MaxTTL + skew does":       {func(c *Config) { c.Keys, c.MaxTokenTTL = hour, time.Hour }, "jwks.Policy.Retain"},
-		"no scope":                 {func(c *Config) { c.Resources = map[string][]string{ordersAPI: {"a b"}} }, "Config.Resources"},
+		"MaxTTL + skew too":        {func(c *Config) { c.Keys, c.MaxTokenTTL = hour, time.Hour }, "jwks.Policy.Retain"},
+		"two scopes in one":        {func(c *Config) { c.Resources = map[string][]string{ordersAPI: {"a b"}} }, "Config.Resources"},
 		"empty scope":              {func(c *Config) { c.Resources = map[string][]string{ordersAPI: {""}} }, "Config.Resources"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestLifetimeWithinRetain(t *testing.T) {
 	}
 }
 
-// New copies: what the caller does with its maps afterwards changes nothing.
+// New copies the maps, so later changes by the caller have no effect.
 func TestNewCopies(t *testing.T) {
 	resources := map[string][]string{ordersAPI: {"orders:read"}}
 	s := newService(t, Config{Resources: resources})

@@ -45,7 +45,7 @@ func TestLockout(t *testing.T) {
 		wrong(1)
 		s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
 		time.Sleep(10 * attemptEvery)
-		wrong(1 + 9) // its turn, and what was left to all since
+		wrong(1 + 9) // its own turn, and the attempts that became available since
 		s.wantLocked(t, s.from(address(1), "app", "wrong"), 5)
 		for _, pause := range []time.Duration{40 * attemptEvery, 4 * time.Hour} {
 			time.Sleep(pause)
@@ -76,8 +76,8 @@ func TestLockoutForHours(t *testing.T) {
 	}
 }
 
-// Concurrent guesses find out no more than successive ones. The right one among them, too
-// late, gets the same answer as the wrong ones.
+// Concurrent guesses learn no more than successive ones. A right guess that comes too late
+// gets the same answer as the wrong ones.
 func TestLockoutCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newGuessed(t, 3, chosen(t, "app"))
@@ -170,7 +170,7 @@ func TestLockoutTrustedNetwork(t *testing.T) {
 				s.wantToken(t, s.from(mine, "app", "secret456"))
 			}
 		}
-		s.wantLocked(t, s.from(neighbour, "app", "secret456"), 5) // 2 = 12/6 guesses were looked at
+		s.wantLocked(t, s.from(neighbour, "app", "secret456"), 5) // 2 = 12/6 guesses were compared
 		time.Sleep(spareRefill)
 		s.wantToken(t, s.from(neighbour, "app", "secret456"))
 	})

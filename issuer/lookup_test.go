@@ -246,8 +246,8 @@ func hold(t *testing.T, q *fairQueue, network string) (release func()) {
 	}
 }
 
-// A caller that leaves leaves the queue. A query that it has begun keeps its slot until it
-// ends.
+// A caller whose context ends leaves the queue. A query that it has started keeps its slot
+// until the query ends.
 func TestLookupLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}

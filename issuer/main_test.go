@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestMain fails the run when goroutines are left behind. Collecting garbage less often
+// TestMain fails the run when goroutines are left. Collecting garbage less often
 // saves a tenth of the run's CPU time.
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400)

@@ -12,9 +12,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// Where a request comes from is what the connection says, or what the app says
-// is true; never what any caller can write. The address of a proxy is not that of a
-// caller: bounds per network are off then, those per client are not.
+// The address of a caller is that of the connection, or the one that the app gives. It is
+// never one that a caller can write. The address of a proxy is not that of a caller: then
+// bounds per network are off, and those per client are not.
 func TestLockoutBehindProxy(t *testing.T) {
 	attempts := func(s *service, headers ...string) (tried int) {
 		for n := range 100 {

@@ -87,8 +87,8 @@ func (i *Issuer) tell(ctx context.Context, e Event) {
 
 // Causes of the event that reportProxy sends.
 var (
-	errProxyUnknown = errors.New("issuer: a proxy forwards requests, and the addresses of the callers are not known, so limits per network are off for these requests: set Config.ClientIP (endpoints that Mount adds also use Echo's IPExtractor)")
-	errNoClientIP   = errors.New("issuer: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address for a request, so limits per network are off for such requests: make Config.ClientIP return an address, with or without a port")
+	errProxyUnknown = errors.New("issuer: a proxy forwards requests, and the addresses of the callers are not known, so limits per network are off for these requests: set Config.ClientIP, or Echo's IPExtractor if you use Mount")
+	errNoClientIP   = errors.New("issuer: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address, so limits per network are off for these requests: set Config.ClientIP to a func that returns one")
 )
 
 // reportProxy sends the event that the addresses of callers are not known.

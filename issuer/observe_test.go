@@ -32,6 +32,7 @@ func TestReasons(t *testing.T) {
 	signless := newService(t, Config{Keys: newKeyring(t, brokenSigner{ecKey})})
 	claimless := newService(t, Config{Claims: func(context.Context, Grant) (map[string]any, error) { return nil, errBroken }})
 	misclaiming := claiming(t, map[string]any{"sub": "root"})
+	verbose := claiming(t, map[string]any{"x": strings.Repeat("x", maxToken)})
 	full := newService(t, Config{ImportedSecrets: true}, clients...)
 	full.issuer.secrets.slow.queue.free, full.issuer.secrets.slow.queue.others.waiting = 0, slowWaiters
 	guessed := newGuessed(t, 1, clients...)
@@ -50,41 +51,42 @@ func TestReasons(t *testing.T) {
 		reason     event.Reason
 		status     int
 		code       string
-		client     string // who the event names, "?" after it: only claimed
+		client     string // the client in the event; with "?" it is only claimed
 		cause      error  // nil: the public error
 	}{
-		"GET":              {good, "/token", "", func(r *http.Request) { r.Method = "GET" }, event.MalformedRequest, 405, "invalid_request", "", nil},
-		"query":            {good, "/token?client_id=app", appForm, nil, event.MalformedRequest, 400, "invalid_request", "", nil},
-		"content type":     {good, "/token", appForm, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, event.MalformedRequest, 400, "invalid_request", "", nil},
-		"repeated":         {good, "/token", appForm + "&scope=a&scope=b", nil, event.MalformedRequest, 400, "invalid_request", "", nil},
-		"too large":        {good, "/token", appForm + "&x=" + strings.Repeat("x", maxRequest), nil, event.RequestTooLarge, 413, "invalid_request", "", nil},
-		"no grant":         {good, "/token", "x=y", nil, event.MalformedRequest, 400, "invalid_request", "", nil},
-		"other grant":      {good, "/token", "grant_type=password", nil, event.UnsupportedGrantType, 400, "unsupported_grant_type", "", nil},
-		"no token":         {good, "/revoke", appForm, nil, event.MalformedRequest, 400, "invalid_request", "", nil},
-		"two credentials":  {good, "/token", appForm, header(basic("app", appSecret)), event.MalformedRequest, 400, "invalid_request", "", nil},
-		"no credential":    {good, "/token", grant, nil, event.NoCredential, 401, "invalid_client", "", nil},
-		"no secret":        {good, "/token", grant + "&client_id=app", nil, event.NoCredential, 401, "invalid_client", "app?", nil},
-		"no id":            {good, "/token", grant + "&client_secret=x", nil, event.MalformedRequest, 400, "invalid_request", "", nil},
-		"Bearer":           {good, "/token", grant, header("Bearer x"), event.WrongMethod, 401, "invalid_client", "", errWrongMethod},
-		"assertion":        {good, "/token", grant + "&client_assertion=x", nil, event.WrongMethod, 401, "invalid_client", "", errWrongMethod},
-		"bad Basic":        {good, "/token", grant, header("Basic x"), event.MalformedCredential, 401, "invalid_client", "", errMalformed},
-		"bad secret":       {good, "/token", grant, header(basic("app", "\x00")), event.MalformedCredential, 401, "invalid_client", "app?", errMalformed},
-		"secret for an id": {good, "/token", grant, header(basic(appSecret, "x")), event.UnknownClient, 401, "invalid_client", "", errUnknownClient},
-		"unknown client":   {good, "/token", grant, header(basic("nobody", appSecret)), event.UnknownClient, 401, "invalid_client", "nobody?", errUnknownClient},
-		"wrong secret":     {good, "/introspect", "token=x", header(basic("app", other)), event.WrongSecret, 401, "invalid_client", "app?", errWrongSecret},
-		"disabled":         {good, "/revoke", "token=x", header(basic("disabled", appSecret)), event.ClientDisabled, 401, "invalid_client", "disabled?", errDisabled},
-		"wrong method":     {good, "/token", secretOf("basic"), nil, event.WrongMethod, 401, "invalid_client", "basic?", errWrongMethod},
-		"imported, off":    {good, "/token", grant, header(basic("imported", "secret456")), event.ImportedSecretsOff, 401, "invalid_client", "imported?", errNotImported},
-		"locked out":       {guessed, "/token", grant, header(basic("guessed", "secret456")), event.LockedOut, 429, "temporarily_unavailable", "guessed?", errLockedOut},
-		"busy":             {full, "/token", grant, header(basic("imported", "secret456")), event.Busy, 503, "temporarily_unavailable", "imported?", errSlowBusy},
-		"store down":       {failing, "/token", appForm, nil, event.StoreUnavailable, 503, "temporarily_unavailable", "app?", errDown},
-		"scope":            {good, "/token", appForm + "&scope=x", nil, event.InvalidScope, 400, "invalid_scope", "app", nil},
-		"resource":         {good, "/token", appForm + "&resource=https://x.example.com", nil, event.InvalidTarget, 400, "invalid_target", "app", nil},
-		"claims":           {claimless, "/token", appForm, nil, event.ClaimsRefused, 500, "server_error", "app", errBroken},
-		"claims, wrong":    {misclaiming, "/token", appForm, nil, event.ClaimsRefused, 500, "server_error", "app", nil},
-		"keys":             {signless, "/token", appForm, nil, event.KeysUnavailable, 503, "temporarily_unavailable", "app", errBroken},
-		"foreign token":    {good, "/revoke", about(foreign.token), nil, event.ForeignToken, 400, "unauthorized_client", "app", nil},
-		"revoking fails":   {dark, "/revoke", about(unrevoked.token), nil, event.StoreUnavailable, 503, "temporarily_unavailable", "app", errDown},
+		"GET":                  {good, "/token", "", func(r *http.Request) { r.Method = "GET" }, event.MalformedRequest, 405, "invalid_request", "", nil},
+		"query":                {good, "/token?client_id=app", appForm, nil, event.MalformedRequest, 400, "invalid_request", "", nil},
+		"content type":         {good, "/token", appForm, func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, event.MalformedRequest, 400, "invalid_request", "", nil},
+		"repeated":             {good, "/token", appForm + "&scope=a&scope=b", nil, event.MalformedRequest, 400, "invalid_request", "", nil},
+		"too large":            {good, "/token", appForm + "&x=" + strings.Repeat("x", maxRequest), nil, event.RequestTooLarge, 413, "invalid_request", "", nil},
+		"no grant":             {good, "/token", "x=y", nil, event.MalformedRequest, 400, "invalid_request", "", nil},
+		"other grant":          {good, "/token", "grant_type=password", nil, event.UnsupportedGrantType, 400, "unsupported_grant_type", "", nil},
+		"no token":             {good, "/revoke", appForm, nil, event.MalformedRequest, 400, "invalid_request", "", nil},
+		"two credentials":      {good, "/token", appForm, header(basic("app", appSecret)), event.MalformedRequest, 400, "invalid_request", "", nil},
+		"no credential":        {good, "/token", grant, nil, event.NoCredential, 401, "invalid_client", "", nil},
+		"no secret":            {good, "/token", grant + "&client_id=app", nil, event.NoCredential, 401, "invalid_client", "app?", nil},
+		"no id":                {good, "/token", grant + "&client_secret=x", nil, event.MalformedRequest, 400, "invalid_request", "", nil},
+		"Bearer":               {good, "/token", grant, header("Bearer x"), event.WrongMethod, 401, "invalid_client", "", errWrongMethod},
+		"assertion":            {good, "/token", grant + "&client_assertion=x", nil, event.WrongMethod, 401, "invalid_client", "", errWrongMethod},
+		"bad Basic":            {good, "/token", grant, header("Basic x"), event.MalformedCredential, 401, "invalid_client", "", errMalformed},
+		"bad secret":           {good, "/token", grant, header(basic("app", "\x00")), event.MalformedCredential, 401, "invalid_client", "app?", errMalformed},
+		"secret for an id":     {good, "/token", grant, header(basic(appSecret, "x")), event.UnknownClient, 401, "invalid_client", "", errUnknownClient},
+		"unknown client":       {good, "/token", grant, header(basic("nobody", appSecret)), event.UnknownClient, 401, "invalid_client", "nobody?", errUnknownClient},
+		"wrong secret":         {good, "/introspect", "token=x", header(basic("app", other)), event.WrongSecret, 401, "invalid_client", "app?", errWrongSecret},
+		"disabled":             {good, "/revoke", "token=x", header(basic("disabled", appSecret)), event.ClientDisabled, 401, "invalid_client", "disabled?", errDisabled},
+		"wrong method":         {good, "/token", secretOf("basic"), nil, event.WrongMethod, 401, "invalid_client", "basic?", errWrongMethod},
+		"imported secrets off": {good, "/token", grant, header(basic("imported", "secret456")), event.ImportedSecretsOff, 401, "invalid_client", "imported?", errNotImported},
+		"locked out":           {guessed, "/token", grant, header(basic("guessed", "secret456")), event.LockedOut, 429, "temporarily_unavailable", "guessed?", errLockedOut},
+		"busy":                 {full, "/token", grant, header(basic("imported", "secret456")), event.Busy, 503, "temporarily_unavailable", "imported?", errSlowBusy},
+		"store down":           {failing, "/token", appForm, nil, event.StoreUnavailable, 503, "temporarily_unavailable", "app?", errDown},
+		"scope":                {good, "/token", appForm + "&scope=x", nil, event.InvalidScope, 400, "invalid_scope", "app", nil},
+		"resource":             {good, "/token", appForm + "&resource=https://x.example.com", nil, event.InvalidTarget, 400, "invalid_target", "app", nil},
+		"claims":               {claimless, "/token", appForm, nil, event.ClaimsRefused, 500, "server_error", "app", errBroken},
+		"invalid claims":       {misclaiming, "/token", appForm, nil, event.ClaimsRefused, 500, "server_error", "app", nil},
+		"token too large":      {verbose, "/token", appForm, nil, event.Internal, 500, "server_error", "app", errTokenTooLarge},
+		"keys":                 {signless, "/token", appForm, nil, event.KeysUnavailable, 503, "temporarily_unavailable", "app", errBroken},
+		"foreign token":        {good, "/revoke", about(foreign.token), nil, event.ForeignToken, 400, "unauthorized_client", "app", nil},
+		"revocation fails":     {dark, "/revoke", about(unrevoked.token), nil, event.StoreUnavailable, 503, "temporarily_unavailable", "app", errDown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newForm(tt.path, tt.body)

@@ -61,11 +61,11 @@ func TestFairQueue(t *testing.T) {
 		"one network":             {9, 99, "a a a", "a a a"},
 		"networks in turn":        {9, 99, "a a a a b b c", "a b c a b a a"},
 		"a line is limited":       {2, 99, "a a a a b b b", "(a) (a) (b) a b a b"},
-		"so are all":              {9, 4, "a a a b b c d e", "(a) (b) (d) (e) a b c a"},
+		"the queue is limited":    {9, 4, "a a a b b c d e", "(a) (b) (d) (e) a b c a"},
 		"a new line has capacity": {9, 8, "a a a a a a a a b b b b c c d", "(a) (a) (a) (a) (b) (b) (c) a b c d a b a a"},
 		"not for the unknown":     {1, 8, "a a b b", "(a) (b) a b"},
 		"going ahead":             {9, 99, "a b A B", "A B a b"},
-		"but for one of four":     {9, 99, "a b a A A A A B B B B", "A B A a B A B b A B a"},
+		"except one of four":      {9, 99, "a b a A A A A B B B B", "A B A a B A B b A B a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := serve(t, newFairQueue(1, tt.perLine, tt.capacity), tt.arrive); got != tt.served {
@@ -137,8 +137,8 @@ func TestFairQueueLeaves(t *testing.T) {
 	})
 }
 
-// A slot that is passed to a waiter while it leaves is not lost. Never do more callers run
-// than there are slots.
+// A slot that is passed to a waiter while it leaves is not lost. There are never more running
+// callers than slots.
 func TestFairQueueConcurrently(t *testing.T) {
 	q := newFairQueue(3, 5, 50)
 	var mu sync.Mutex
@@ -169,8 +169,8 @@ func TestFairQueueConcurrently(t *testing.T) {
 	}
 }
 
-// Callers with one key share a call, which outlives the first of them and ends with
-// the last.
+// Callers with the same key share a call. It goes on when the first caller leaves, and ends
+// with the last.
 func TestSharedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g sharedCalls[string]

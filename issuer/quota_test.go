@@ -46,7 +46,7 @@ func TestRevokeFlood(t *testing.T) {
 			t.Errorf("%d are answered at once, want all but %d", got, maxWrites)
 		}
 		done := make(chan int, 1)
-		go func() { // another client waits for nothing but the store
+		go func() { // another client waits for the store alone
 			w := httptest.NewRecorder()
 			s.issuer.Handler().ServeHTTP(w, newForm("/revoke", form("client_id", "other", "client_secret", secret, "token", theirs.token)))
 			done <- w.Code
@@ -97,7 +97,7 @@ func TestRevokeLimit(t *testing.T) {
 		time.Sleep(followPromise)
 		here.wantBody(t, here.postTo("/revoke", about(old.token)), "{}") // the last one
 		if here.revoked(t, kept) || !here.revoked(t, old) {
-			t.Error("not this token alone is revoked")
+			t.Error("another token is revoked, or this one is not")
 		}
 		time.Sleep(followPromise)
 		if got := there.issuer.Status().Revocations; got != 2*maxRevocations-1 {
@@ -118,12 +118,12 @@ func TestRevokeLimit(t *testing.T) {
 			}
 		}
 		// The entries that the cut-off covers no longer count. The client's next revocation
-		// is one of a single token again.
+		// is again of a single token.
 		for _, s := range []*service{here, there} {
 			alone, sibling := s.wantToken(t, s.post(appForm)), s.wantToken(t, s.post(appForm))
 			s.wantBody(t, s.postTo("/revoke", about(alone.token)), "{}")
 			if !s.revoked(t, alone) || s.revoked(t, sibling) {
-				t.Error("not this token alone is revoked")
+				t.Error("another token is revoked, or this one is not")
 			}
 			time.Sleep(followPromise)
 			if got := s.issuer.Status().Revocations; s.revoked(t, sibling) || got != maxRevocations+1 {

@@ -77,7 +77,7 @@ func TestFormQuirks(t *testing.T) {
 		status  int
 	}{
 		"charset":               {onWire("1.1", "/token", "Content-Type: application/x-www-form-urlencoded;charset=UTF-8", appForm), 200},
-		"charset of no value":   {onWire("1.1", "/token", "Content-Type: application/x-www-form-urlencoded; charset", appForm), 200},
+		"charset without value": {onWire("1.1", "/token", "Content-Type: application/x-www-form-urlencoded; charset", appForm), 200},
 		"capitals":              {onWire("1.1", "/token", "Content-Type: APPLICATION/X-WWW-FORM-URLENCODED; CHARSET=utf-8", appForm), 200},
 		"trailing semicolon":    {onWire("1.1", "/token", "Content-Type: application/x-www-form-urlencoded;", appForm), 200},
 		"scope empty":           {onWire("1.1", "/token", "", appForm+"&scope="), 200},
@@ -98,7 +98,7 @@ func TestFormQuirks(t *testing.T) {
 		"basic with two spaces": {onWire("1.1", "/token", "Authorization: Basic  "+basicApp, "grant_type=client_credentials"), 200},
 		"client_id in both":     {onWire("1.1", "/token", "Authorization: Basic "+basicApp, "grant_type=client_credentials&client_id=app&client_secret="), 200},
 		"client_id empty":       {onWire("1.1", "/token", "Authorization: Basic "+basicApp, "grant_type=client_credentials&client_id="), 200},
-		"a query of no meaning": {onWire("1.1", "/token?api-version=1&audience=x", "", appForm), 200},
+		"unknown query":         {onWire("1.1", "/token?api-version=1&audience=x", "", appForm), 200},
 		"chunked":               {chunked(appForm), 200},
 		"grant_type empty":      {onWire("1.1", "/token", "Authorization: Basic "+basicApp, "grant_type="), 400},
 		"token empty":           {onWire("1.1", "/revoke", "", appForm+"&token="), 400},
@@ -106,7 +106,7 @@ func TestFormQuirks(t *testing.T) {
 		"multipart":             {onWire("1.1", "/token", "Content-Type: multipart/form-data; boundary=x", appForm), 400},
 		"two scopes":            {onWire("1.1", "/token", "", appForm+"&scope=orders:read&scope=orders:write"), 400},
 		"newline at the end":    {onWire("1.1", "/token", "", appForm+"%0D%0A"), 401},
-		"both ways":             {onWire("1.1", "/token", "Authorization: Basic cmVwb3J0ZXI6eA==", appForm), 400},
+		"header and form":       {onWire("1.1", "/token", "Authorization: Basic cmVwb3J0ZXI6eA==", appForm), 400},
 	} {
 		if got := wire(t, s.app, c.request); got != c.status {
 			t.Errorf("%s: %d, want %d", name, got, c.status)
@@ -279,7 +279,8 @@ func TestIntrospectTellsOperator(t *testing.T) {
 	}
 }
 
-// A probe must take an issuer that New did not make out of service.
+// Ready of an issuer that New did not make returns ErrUnavailable, so a probe takes it out of
+// service.
 func TestReadyOfAZeroIssuer(t *testing.T) {
 	for _, i := range []*Issuer{nil, {}} {
 		if err := i.Ready(t.Context()); !errors.Is(err, errNotMade) || !errors.Is(err, jwks.ErrUnavailable) {

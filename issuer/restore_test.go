@@ -62,7 +62,7 @@ func TestRestoredOlder(t *testing.T) {
 				if writtenSince {
 					put(t, backup, registry.Change{Kind: registry.TokenRevoked, TokenID: "new"})
 				}
-				for range 10 { // through all of it, what is known counts
+				for range 10 { // known revocations count all the time
 					for _, s := range []*service{a, b} {
 						if !s.revoked(t, one) || !s.revoked(t, cutOff) || s.revoked(t, kept) {
 							t.Fatal("a replica has lost a revocation that it knew")
@@ -213,7 +213,7 @@ func TestRestoredInAnOutage(t *testing.T) {
 	})
 }
 
-// A feed whose last entry was replaced or covered by a later one was not set back.
+// A feed whose last entry was replaced or covered by a later one does not count as set back.
 func TestNotRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}

@@ -20,7 +20,7 @@ import (
 )
 
 // With a real database: revocations that a database which was set back lacks are written
-// to it again. A database that was not set back is never taken for one. This needs
+// to it again. A database that was not set back is never mistaken for one that was. This needs
 // SQLite, which takes minutes to build; TestRestoredOlder is the same with a Memory.
 func TestRestoredDatabase(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "issuer.db")

@@ -33,27 +33,27 @@ func badTokens(t *testing.T, s *service) map[string]string {
 	parts := strings.Split(good, ".")
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`))
 	return map[string]string{
-		"garbage":            "x",
-		"a secret":           appSecret,
-		"dots":               strings.Repeat(".", 60<<10),
-		"long":               strings.Repeat("x", 60<<10),
-		"not UTF-8":          "\xff.\xff.\xff",
-		"two parts":          parts[0] + "." + parts[1],
-		"no signature":       parts[0] + "." + parts[1] + ".",
-		"other signature":    good[:len(good)-4] + "AAAA",
-		"none":               none + "." + parts[1] + ".",
-		"none, signed":       none + "." + parts[1] + "." + parts[2],
-		"white space":        " " + good,
-		"padding":            good + "=",
-		"expired":            sign("at+jwt", claims(now-1)),
-		"expires now":        sign("at+jwt", claims(now)),
-		"other type":         sign("JWT", claims(now+60)),
-		"without expiry":     sign("at+jwt", fmt.Sprintf(`{"iss":%q,"client_id":"app","jti":"a","aud":%q}`, testIssuer, ordersAPI)),
-		"expiry of text":     sign("at+jwt", strings.Replace(claims(now+60), fmt.Sprint(now+60), `"x"`, 1)),
-		"no claims":          sign("at+jwt", "{}"),
-		"no JSON":            sign("at+jwt", "x"),
-		"other issuer":       elsewhere.wantToken(t, elsewhere.post(appForm)).token,
-		"other issuer's key": impostor.wantToken(t, impostor.post(appForm)).token,
+		"garbage":             "x",
+		"a secret":            appSecret,
+		"dots":                strings.Repeat(".", 60<<10),
+		"long":                strings.Repeat("x", 60<<10),
+		"not UTF-8":           "\xff.\xff.\xff",
+		"two parts":           parts[0] + "." + parts[1],
+		"no signature":        parts[0] + "." + parts[1] + ".",
+		"other signature":     good[:len(good)-4] + "AAAA",
+		"none":                none + "." + parts[1] + ".",
+		"none, signed":        none + "." + parts[1] + "." + parts[2],
+		"white space":         " " + good,
+		"padding":             good + "=",
+		"expired":             sign("at+jwt", claims(now-1)),
+		"expires now":         sign("at+jwt", claims(now)),
+		"other type":          sign("JWT", claims(now+60)),
+		"without expiry":      sign("at+jwt", fmt.Sprintf(`{"iss":%q,"client_id":"app","jti":"a","aud":%q}`, testIssuer, ordersAPI)),
+		"expiry not a number": sign("at+jwt", strings.Replace(claims(now+60), fmt.Sprint(now+60), `"x"`, 1)),
+		"no claims":           sign("at+jwt", "{}"),
+		"not JSON":            sign("at+jwt", "x"),
+		"other issuer":        elsewhere.wantToken(t, elsewhere.post(appForm)).token,
+		"other issuer's key":  impostor.wantToken(t, impostor.post(appForm)).token,
 	}
 }
 
@@ -116,7 +116,7 @@ func TestRevokeEndpoint(t *testing.T) {
 			t.Errorf("%d writes for a token that nobody can take", got-writes)
 		}
 
-		// The entry goes when no verifier can take the token any more.
+		// The entry is dropped when no verifier can accept the token any more.
 		time.Sleep(2 * sweepEvery)
 		if got := s.issuer.Status().Revocations; got != 1 { // the cut-off of the client
 			t.Errorf("%d live revocations, want the cut-off", got)
@@ -162,24 +162,24 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 			status                           int
 			code, description                string
 		}{
-			"no token":           {body: "client_id=app&client_secret=" + appSecret, status: 400, code: "invalid_request", description: "token is missing"},
-			"empty token":        {body: about(""), status: 400, code: "invalid_request", description: "token is missing"},
-			"empty":              {status: 400, code: "invalid_request", description: "token is missing"},
-			"GET":                {method: "GET", status: 405, code: "invalid_request", description: "this endpoint takes POST"},
-			"GET with a token":   {method: "GET", query: "?token=" + g.token, status: 405, code: "invalid_request", description: "this endpoint takes POST"},
-			"PUT":                {method: "PUT", body: about(g.token), status: 405, code: "invalid_request", description: "this endpoint takes POST"},
-			"token in the URL":   {query: "?token=" + g.token, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
-			"secret in the URL":  {query: "?client_secret=" + appSecret, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
-			"token twice":        {body: about(g.token) + "&token=x", status: 400, code: "invalid_request", description: "a parameter is repeated"},
-			"JSON":               {contentType: "application/json", body: `{"token":"x"}`, status: 400, code: "invalid_request", description: "Content-Type must be application/x-www-form-urlencoded"},
-			"no credentials":     {body: form("token", g.token), status: 401, code: "invalid_client", description: "client authentication is missing"},
-			"the token as such":  {body: form("token", g.token), header: []string{"Authorization", "Bearer " + g.token}, status: 401, code: "invalid_client", description: "the Authorization header must use the Basic scheme"},
-			"wrong secret":       {body: about(g.token) + "&x=", header: []string{"Authorization", basic("app", "x")}, status: 400, code: "invalid_request", description: "more than one client authentication"},
-			"wrong secret, form": {body: form("client_id", "app", "client_secret", appSecret+"x", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
-			"wrong, header":      {body: form("token", g.token), header: []string{"Authorization", basic("app", "x")}, status: 401, code: "invalid_client", description: "client authentication failed"},
-			"unknown client":     {body: form("client_id", "nobody", "client_secret", appSecret, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
-			"an assertion":       {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
-			"too large":          {body: about(strings.Repeat("x", maxRequest)), status: 413, code: "invalid_request", description: "the request is larger than 64 KiB"},
+			"no token":            {body: "client_id=app&client_secret=" + appSecret, status: 400, code: "invalid_request", description: "token is missing"},
+			"empty token":         {body: about(""), status: 400, code: "invalid_request", description: "token is missing"},
+			"empty":               {status: 400, code: "invalid_request", description: "token is missing"},
+			"GET":                 {method: "GET", status: 405, code: "invalid_request", description: "this endpoint takes POST"},
+			"GET with a token":    {method: "GET", query: "?token=" + g.token, status: 405, code: "invalid_request", description: "this endpoint takes POST"},
+			"PUT":                 {method: "PUT", body: about(g.token), status: 405, code: "invalid_request", description: "this endpoint takes POST"},
+			"token in the URL":    {query: "?token=" + g.token, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
+			"secret in the URL":   {query: "?client_secret=" + appSecret, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
+			"token twice":         {body: about(g.token) + "&token=x", status: 400, code: "invalid_request", description: "a parameter is repeated"},
+			"JSON":                {contentType: "application/json", body: `{"token":"x"}`, status: 400, code: "invalid_request", description: "Content-Type must be application/x-www-form-urlencoded"},
+			"no credentials":      {body: form("token", g.token), status: 401, code: "invalid_client", description: "client authentication is missing"},
+			"the token as Bearer": {body: form("token", g.token), header: []string{"Authorization", "Bearer " + g.token}, status: 401, code: "invalid_client", description: "the Authorization header must use the Basic scheme"},
+			"wrong secret":        {body: about(g.token) + "&x=", header: []string{"Authorization", basic("app", "x")}, status: 400, code: "invalid_request", description: "more than one client authentication"},
+			"wrong secret, form":  {body: form("client_id", "app", "client_secret", appSecret+"x", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"wrong, header":       {body: form("token", g.token), header: []string{"Authorization", basic("app", "x")}, status: 401, code: "invalid_client", description: "client authentication failed"},
+			"unknown client":      {body: form("client_id", "nobody", "client_secret", appSecret, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"an assertion":        {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"too large":           {body: about(strings.Repeat("x", maxRequest)), status: 413, code: "invalid_request", description: "the request is larger than 64 KiB"},
 		} {
 			t.Run(path+" "+name, func(t *testing.T) {
 				if tt.method == "" {

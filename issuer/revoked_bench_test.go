@@ -12,8 +12,8 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// BenchmarkRevoked is what a guard pays for each request, of a token that is not
-// revoked, as the set grows: one core, and all of them with the same hot token.
+// BenchmarkRevoked measures the check of a valid token, as a guard does it for each request,
+// as the set grows: on one core, and on all cores with the same token.
 func BenchmarkRevoked(b *testing.B) {
 	for _, n := range []int{0, 1_000_000} {
 		var before, after runtime.MemStats
@@ -52,8 +52,8 @@ func BenchmarkRevoked(b *testing.B) {
 	}
 }
 
-// BenchmarkRevokedStall is how long a look-up waits at the worst while a million
-// revocations, of tokens and of clients, are swept without a pause.
+// BenchmarkRevokedStall measures the longest wait of a look-up while a million revocations
+// of tokens and of clients are swept without a pause.
 func BenchmarkRevokedStall(b *testing.B) {
 	for _, sweeping := range []bool{false, true} {
 		b.Run(fmt.Sprintf("sweeping=%v", sweeping), func(b *testing.B) {

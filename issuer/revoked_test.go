@@ -67,8 +67,8 @@ func cutOff(t *testing.T, store registry.Store, c registry.Change) int64 {
 	return sequence
 }
 
-// The process that revokes knows at once; another one with the same store within
-// 2 s.
+// A revocation counts at once in the process that writes it, and within 2 s in others with
+// the same store.
 func TestRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore(t, app())
@@ -77,7 +77,7 @@ func TestRevoked(t *testing.T) {
 		for _, i := range []*Issuer{here, there} {
 			wantRevoked(t, i, "a", "app", now, false)
 		}
-		for n := range 20 { // wherever in its round the other one is
+		for n := range 20 { // at different moments between two polls of the other
 			time.Sleep(time.Duration(n) * 97 * time.Millisecond)
 			jti := strconv.Itoa(n)
 			revokeToken(t, here, jti, now.Add(time.Hour))
@@ -99,9 +99,9 @@ func TestCutOffs(t *testing.T) {
 	const stolen, other = "0123456789abcdef", "fedcba9876543210"
 	for _, tt := range map[string]struct {
 		change       registry.Change
-		ofClient     bool // the client's tokens are revoked that it did not get with the secret
-		ofOthers     bool // and those of other clients
-		withoutAForm bool // and a jti of another form
+		ofClient     bool // also the client's tokens from other secrets
+		ofOthers     bool // also tokens of other clients
+		withoutAForm bool // also tokens whose jti has another form
 	}{
 		"client": {registry.CutOff("app"), true, false, true},
 		"secret": {registry.Change{Kind: registry.SecretCutOff, ClientID: "app", SecretID: stolen}, false, false, false},
@@ -152,7 +152,7 @@ func TestCutOffs(t *testing.T) {
 func TestRevokeVerbs(t *testing.T) {
 	for name, tt := range map[string]struct {
 		revoke          func(ctx context.Context, i *Issuer, g *granted, secretID string) error
-		others, another bool // the client's other secret's tokens; another client's
+		others, another bool // also tokens from its other secret; of another client
 	}{
 		"token": {func(ctx context.Context, i *Issuer, g *granted, _ string) error {
 			return i.RevokeToken(ctx, g.claims.ID, time.Time{})
@@ -195,7 +195,7 @@ func TestRevokeVerbs(t *testing.T) {
 					}
 				}
 				check(here, before, true)
-				check(here, grants(here), false) // the replica that revoked grants good ones at once
+				check(here, grants(here), false) // the replica that revoked grants valid tokens at once
 				time.Sleep(followPromise)
 				check(there, before, true)
 				after := grants(there)
@@ -369,7 +369,7 @@ func TestCutOffUntil(t *testing.T) {
 			begun := time.Now()
 			cutOff(t, store, c)
 			wantRevoked(t, i, newTokenID(tokenID{1, secretTag("a")}), "app", begun, true)
-			if err := i.Close(); err != nil { // three months of polls would take a while
+			if err := i.Close(); err != nil { // three months of polls would take long
 				t.Fatal(err)
 			}
 			time.Sleep(registry.CutOffLifetime - time.Minute)

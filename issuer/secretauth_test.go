@@ -28,16 +28,16 @@ func TestUnknownClientLikeWrongSecret(t *testing.T) {
 		hashes     int
 		cause      error
 	}{
-		"wrong secret":            {"chosen", "secret457", 1, errWrongSecret},
-		"unknown client":          {"nobody", "secret457", 1, errUnknownClient},
-		"right secret of another": {"nobody", "secret456", 1, errUnknownClient},
-		"client with a generated": {"app", "secret456", 1, errWrongSecret},
-		"client without":          {"keyless", "secret456", 1, errWrongSecret},
-		"generated, wrong":        {"app", other, 0, errWrongSecret},
-		"generated, forged":       {"app", forged, 0, errWrongSecret},
-		"generated, unknown":      {"nobody", appSecret, 0, errUnknownClient},
-		"generated, imported":     {"chosen", appSecret, 0, errWrongSecret},
-		"generated, without":      {"keyless", appSecret, 0, errWrongSecret},
+		"wrong secret":                    {"chosen", "secret457", 1, errWrongSecret},
+		"unknown client":                  {"nobody", "secret457", 1, errUnknownClient},
+		"secret of another client":        {"nobody", "secret456", 1, errUnknownClient},
+		"client with generated one":       {"app", "secret456", 1, errWrongSecret},
+		"client without secret":           {"keyless", "secret456", 1, errWrongSecret},
+		"generated, wrong":                {"app", other, 0, errWrongSecret},
+		"generated, forged":               {"app", forged, 0, errWrongSecret},
+		"generated, unknown":              {"nobody", appSecret, 0, errUnknownClient},
+		"generated, client with imported": {"chosen", appSecret, 0, errWrongSecret},
+		"generated, client without":       {"keyless", appSecret, 0, errWrongSecret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var inForm, inHeader *httptest.ResponseRecorder

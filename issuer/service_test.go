@@ -43,8 +43,8 @@ type service struct {
 	compared comparisons
 }
 
-// newService starts an issuer. It fills in what the config leaves out. Without a store,
-// the store has the clients, or app if there are none.
+// newService starts an issuer, with defaults for empty fields of the config. The default
+// store has the clients, or app if there are none.
 func newService(tb testing.TB, c Config, clients ...registry.Client) *service {
 	tb.Helper()
 	s := &service{app: echo.New(), keys: c.Keys}

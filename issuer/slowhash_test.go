@@ -65,7 +65,7 @@ func TestSlowHashCached(t *testing.T) {
 		s.put(t, store, chosenClient(t, "changed"))
 		ask("old one after a change", "secret456", 401, 1)
 		ask("new one", "changed", 200, 1)
-		s.put(t, store, chosenClient(t, "changed")) // the same, hashed anew
+		s.put(t, store, chosenClient(t, "changed")) // the same secret with a new hash
 		ask("other hash of it", "changed", 200, 1)
 		ask("other hash of it", "changed", 200, 0)
 

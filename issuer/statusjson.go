@@ -1,20 +1,17 @@
 package issuer
 
-import "encoding/json"
+import (
+	"encoding/json"
 
-// MarshalJSON writes errors as texts, and leaves out nil errors. The texts may name hosts
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// MarshalJSON writes errors as their texts, and omits nil errors. The texts name hosts
 // and paths: show them to operators only.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	return json.Marshal(struct {
 		plain
 		FollowError, ClockError, RecordError string `json:",omitempty"`
-	}{plain(s), errorText(s.FollowError), errorText(s.ClockError), errorText(s.RecordError)})
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
+	}{plain(s), event.Text(s.FollowError), event.Text(s.ClockError), event.Text(s.RecordError)})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// What was written before Sync counts when it returns: cut-offs, and changed records.
+// Cut-offs and changed records that were written before Sync count when it returns.
 func TestSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}
@@ -58,7 +58,7 @@ func TestSync(t *testing.T) {
 	})
 }
 
-// Any number of callers of Sync share polls, and delay the follower by one poll at most.
+// All callers of Sync share polls, and delay the follower by at most one poll.
 func TestSyncFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &watched{Memory: newStore(t, app())}

@@ -24,8 +24,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// The usual case over real HTTP: a client with a chosen secret, by form; and each way to
-// get it wrong.
+// The usual case over real HTTP: a client with a chosen secret, by form. Then each error in
+// such a request.
 func TestTutorial(t *testing.T) {
 	secret, err := registry.HashSecret("secret456")
 	if err != nil {
@@ -46,9 +46,9 @@ func TestTutorial(t *testing.T) {
 		method, query, contentType, body string
 		status                           int
 		header                           http.Header // beside those of every answer
-		answer                           string      // "" is a token
+		answer                           string      // "" means a token
 	}{
-		"as it should be": {body: good, status: 200},
+		"valid": {body: good, status: 200},
 		"wrong secret": {
 			body: "client_id=myapp123&client_secret=secret457&grant_type=client_credentials", status: 401,
 			answer: `{"error":"invalid_client","error_description":"client authentication failed"}`,
@@ -243,8 +243,8 @@ func TestTokenLifetime(t *testing.T) {
 		"the issuer's":          {Config{TokenTTL: time.Minute}, 0, 60},
 		"the client's, shorter": {Config{}, time.Minute, 60},
 		"the client's, longer":  {Config{}, 30 * time.Minute, 1800},
-		"cut at an hour":        {Config{}, 24 * time.Hour, 3600},
-		"cut by the issuer":     {Config{TokenTTL: time.Minute, MaxTokenTTL: 90 * time.Second}, time.Hour, 90},
+		"at most an hour":       {Config{}, 24 * time.Hour, 3600},
+		"at most MaxTokenTTL":   {Config{TokenTTL: time.Minute, MaxTokenTTL: 90 * time.Second}, time.Hour, 90},
 		"long for all":          {Config{TokenTTL: 2 * time.Hour}, 0, 7200},
 		"long for one":          {Config{MaxTokenTTL: 2 * time.Hour}, 2 * time.Hour, 7200},
 	} {

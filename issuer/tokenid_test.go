@@ -54,7 +54,7 @@ func TestSecretTag(t *testing.T) {
 	}
 }
 
-// FuzzTokenID checks that a jti that is parsed is the only text of its value.
+// FuzzTokenID checks that a value has only one jti that is parsed.
 func FuzzTokenID(f *testing.F) {
 	seeded(f, []string{"", newTokenID(tokenID{1, 2}), newTokenID(tokenID{math.MaxInt64, math.MaxUint32}), "AAAAAAAAAAAAAAAAAAAAAA"}, func(s string) { f.Add(s) })
 	f.Fuzz(func(t *testing.T, jti string) {

@@ -81,7 +81,7 @@ func TestSecretsUsed(t *testing.T) {
 		time.Sleep(time.Hour)
 		want() // nothing new, so nothing to write
 
-		// A token that was refused for its scope is a use of the secret all the same.
+		// A refused scope is still a use of the secret.
 		s.wantStatus(t, s.post(appForm+"&scope=nothing"), 400)
 		if err := s.issuer.Close(); err != nil {
 			t.Fatal(err)
@@ -149,7 +149,7 @@ func TestUsesBounded(t *testing.T) {
 		t.Errorf("%d are kept", len(u.last))
 	}
 	begun := time.Now()
-	u.note("c0", "s", time.Now()) // one that is known has room
+	u.note("c0", "s", time.Now()) // a secret that is already counted fits
 	if err := u.flush(t.Context()); err == nil {
 		t.Error("no error")
 	}

@@ -131,7 +131,7 @@ func (s *surface) visit(where string, typ types.Type) {
 			s.visit(where+"[…]", arg)
 		}
 		if pkg := t.Obj().Pkg(); pkg == nil || !strings.HasPrefix(pkg.Path(), module) && !strings.HasPrefix(pkg.Path(), jwx) {
-			return // what others export is theirs
+			return // another module
 		}
 		for method := range t.Methods() {
 			if method.Exported() {

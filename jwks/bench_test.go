@@ -10,7 +10,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// BenchmarkSourceKey is what every request with a cached token costs in the source.
+// BenchmarkSourceKey measures the call of Key for a request with a cached token.
 func BenchmarkSourceKey(b *testing.B) {
 	opened := sure(Open(b.Context(), &shelf{}, Policy{}))
 	defer opened.Close()
@@ -41,8 +41,8 @@ func BenchmarkSourceKey(b *testing.B) {
 	})
 }
 
-// BenchmarkReaderStall is the longest that a reader waits, at p99.99, while keys
-// rotate, sets are refreshed and the JWKS document is remade all the time.
+// BenchmarkReaderStall measures the longest wait of a reader (p99.99) while keys rotate,
+// sets are refreshed and the JWKS document is rebuilt all the time.
 func BenchmarkReaderStall(b *testing.B) {
 	store := &shelf{}
 	r := sure(Open(b.Context(), store, Policy{}))

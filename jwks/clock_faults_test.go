@@ -50,7 +50,7 @@ func TestClockProblemDuringAnOutage(t *testing.T) {
 		synctest.Wait()
 		for _, e := range heard.take() {
 			if e.Reason == event.ClockOff {
-				t.Errorf("the problem was told again: %v", e.Err)
+				t.Errorf("the problem was reported again: %v", e.Err)
 			}
 		}
 		if p := r.Status().Problems; len(p) != 1 || p[0].Reason != event.ClockOff || !p[0].Since.Equal(since) || !strings.Contains(p[0].Err.Error(), "future") {

@@ -100,7 +100,7 @@ func TestClockJumps(t *testing.T) {
 						t.Errorf("%+v", e)
 					}
 					if err := r.Ready(t.Context()); (err == nil) != (off == 2*time.Hour) || errors.Is(err, ErrUnavailable) {
-						t.Errorf("Ready: %v", err) // two hours that passed endanger no key
+						t.Errorf("Ready: %v", err) // a jump of two hours is no problem for any key
 					}
 					if p := r.Status().Problems; len(p) != 1 || p[0].Reason != event.ClockOff {
 						t.Errorf("%+v", p)
@@ -243,7 +243,7 @@ func TestStateFromTheFuture(t *testing.T) {
 		kid := signedBy(t, r)
 		time.Sleep(time.Hour)
 		kids := publishedBy(t, r)
-		ahead := sure(openSkewed(t.Context(), store, r.Policy(), 20*time.Hour)) // more, and it would doubt its clock
+		ahead := sure(openSkewed(t.Context(), store, r.Policy(), 20*time.Hour)) // with more it would not trust its clock
 		defer ahead.Close()
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -263,10 +263,10 @@ func TestStateFromTheFuture(t *testing.T) {
 		generation := r.Status().Generation
 		time.Sleep(time.Hour)
 		if got := r.Status().Generation; got > generation+2 {
-			t.Errorf("they write over each other: %d generations in an hour", got-generation)
+			t.Errorf("they overwrite each other: %d generations in an hour", got-generation)
 		}
 		if p := ahead.Status().Problems; len(p) != 1 || p[0].Reason != event.ClockOff {
-			t.Errorf("the replica that is ahead does not notice: %+v", p)
+			t.Errorf("the replica that is ahead reports nothing: %+v", p)
 		}
 		if err := ahead.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -283,7 +283,7 @@ func TestStateFromTheFuture(t *testing.T) {
 // and reports it. That ends when the clock has run steadily for a day, at once with a
 // store's clock, and by Adopt.
 func TestStartOnAStateFromTheFuture(t *testing.T) {
-	for _, end := range []string{"by itself", "store's clock", "Adopt"} {
+	for _, end := range []string{"steady clock", "store's clock", "Adopt"} {
 		t.Run(end, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				shelf := &shelf{}
@@ -305,7 +305,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 					}
 					time.Sleep(5 * time.Minute)
 					if string(shelf.get()) != string(before) {
-						t.Error("it was written over")
+						t.Error("the state was overwritten")
 					}
 				}
 				switch end {
@@ -313,7 +313,7 @@ func TestStartOnAStateFromTheFuture(t *testing.T) {
 					if err := r.Adopt(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-				case "by itself":
+				case "steady clock":
 					for range 25 {
 						time.Sleep(time.Hour)
 						if got := signedBy(t, r); got != kid {
@@ -372,7 +372,7 @@ func TestSuspend(t *testing.T) {
 		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Sign: %v", err)
 		}
-		r.clock.skew.Store(int64(-4 * time.Hour)) // a clock that goes back makes nothing younger
+		r.clock.skew.Store(int64(-4 * time.Hour)) // a clock that goes back makes the snapshot no younger
 		time.Sleep(2 * time.Hour)
 		if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Sign: %v", err)

@@ -30,7 +30,7 @@ func siteOf(documents map[string]string) *site {
 			http.NotFound(w, req)
 			return
 		}
-		w.Header().Set("ETag", `"1"`) // of every document: it must not be sent for another
+		w.Header().Set("ETag", `"1"`) // the same for all: it must not be sent for another document
 		if req.Header.Get("If-None-Match") == `"1"` {
 			w.WriteHeader(http.StatusNotModified)
 			return
@@ -91,7 +91,7 @@ func TestNewIssuerRemote(t *testing.T) {
 		{"jwks_uri missing", "https://auth.example.com", map[string]string{
 			"https://auth.example.com" + oauth: `{"issuer":"https://auth.example.com"}`,
 		}, nil, "no jwks_uri"},
-		{"jwks_uri no string", "https://auth.example.com", map[string]string{
+		{"jwks_uri not a string", "https://auth.example.com", map[string]string{
 			"https://auth.example.com" + oauth: `{"issuer":"https://auth.example.com","jwks_uri":["` + keys + `"]}`,
 		}, nil, "no jwks_uri"},
 		{"jwks_uri over http", "https://auth.example.com", map[string]string{
@@ -113,7 +113,7 @@ func TestNewIssuerRemote(t *testing.T) {
 		{"http", "http://auth.example.com", nil, []string{}, "InsecureHTTP"},
 		{"query", "https://auth.example.com?a=b", nil, []string{}, "write it without"},
 		{"fragment", "https://auth.example.com#", nil, []string{}, "write it without"},
-		{"no URL", "auth.example.com", nil, []string{}, "write https://"},
+		{"not a URL", "auth.example.com", nil, []string{}, "write https://"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestNewIssuerRemote(t *testing.T) {
 				r := NewIssuerRemote(test.issuer, RemoteConfig{Client: &http.Client{Transport: s}})
 				defer r.Close()
 				if s.hits.Load() != 0 {
-					t.Error("not lazy")
+					t.Error("New sent a request")
 				}
 				_, err := r.Key(t.Context(), "k0", "")
 				if test.says == "" && err != nil {
@@ -200,7 +200,7 @@ func TestDiscoverAgain(t *testing.T) {
 		synctest.Wait()
 		mustNotWait(t, r, "k0")
 		wantErr(t, r, "k1", ErrUnknownKey)
-		if got := take(); got != "[M 1 1]" { // the last for the key it lacks
+		if got := take(); got != "[M 1 1]" { // the last one is for the key that the set lacks
 			t.Fatal(got)
 		}
 	})

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A store is set back to a state with nothing but dropped keys, and later states follow
-// that one. The replica that stayed up writes its own keys over them.
+// A store is set back to a state with dropped keys only, and newer states are written after
+// it. The replica that stayed up overwrites them with its own keys.
 func TestForkOfDroppedKeys(t *testing.T) {
 	for _, ahead := range []int64{-1, 0, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestStartOnDroppedKeys(t *testing.T) {
 
 // The same by calls of the API alone: a backup is restored while the replica with the
 // newer state cannot reach the store, another replica starts on it, and its operator
-// calls Reclaim. A correct clock is not doubted because of that.
+// calls Reclaim. No correct clock is reported as wrong.
 func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -106,7 +106,7 @@ func TestDroppedStayDroppedAfterReclaim(t *testing.T) {
 }
 
 // A replica that was cut off writes its newer generation over a fork that was
-// written later. No other replica takes its own clock for wrong.
+// written later. No other replica reports its own clock as wrong.
 func TestWriteBackOverALaterFork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -161,7 +161,7 @@ func TestSaveThatFailsAfterWriting(t *testing.T) {
 
 func TestSealedLabelNotUTF8(t *testing.T) {
 	if _, err := Sealed(&shelf{}, "a\xff", kek(1)); err == nil {
-		t.Error("a label that is not UTF-8 was taken")
+		t.Error("a label that is not UTF-8 was accepted")
 	}
 	for _, label := range []string{"a\nb", "a\x00", "<&>\u2028", "\ufffd"} {
 		store := sure(Sealed(&shelf{}, label, kek(1)))

@@ -17,7 +17,7 @@ const pinned = `{"keys":[
 ]}`
 
 // An API that cannot reach its issuer has pinned keys. Entries that cannot be used are
-// skipped: look at them once, at the start.
+// skipped: print them once, at the start.
 func ExampleNewFixed() {
 	set, err := jose.ParseSet([]byte(pinned), nil)
 	if err != nil {

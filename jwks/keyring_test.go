@@ -159,7 +159,7 @@ func TestStoreAway(t *testing.T) {
 			_, _ = r.Key(t.Context(), kid, "")
 		}
 		if store.loads-loads > 1 {
-			t.Errorf("%d reads of a store that is away, in no time", store.loads-loads)
+			t.Errorf("%d reads of a store that is away, at the same moment", store.loads-loads)
 		}
 		store.fail(nil)
 		time.Sleep(time.Second)
@@ -255,7 +255,7 @@ func TestStoreHangsAfterSuspend(t *testing.T) {
 }
 
 func TestKeyringClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which fails when a goroutine is left
+	synctest.Test(t, func(t *testing.T) { // fails if a goroutine is left
 		store := &shelf{}
 		unused := sure(Open(t.Context(), store, Policy{}))
 		if err := errors.Join(unused.Close(), unused.Close()); err != nil {
@@ -327,7 +327,7 @@ func TestKeyringKeyIsCurrent(t *testing.T) {
 		mustFind(t, r, key)
 		time.Sleep(time.Nanosecond)
 		if found, err := r.Key(t.Context(), key.ID(), ""); found != nil || !errors.Is(err, ErrUnavailable) {
-			t.Errorf("after the hour in which a snapshot is believed: %v, %v", found, err)
+			t.Errorf("after the hour in which a snapshot is trusted: %v, %v", found, err)
 		}
 		store.fail(nil)
 		time.Sleep(time.Second)

@@ -30,7 +30,7 @@ func opened(t *testing.T, store KeyStore, policy Policy) *Keyring {
 	return r
 }
 
-// setClock sets the wall clock of a replica off by that much.
+// setClock makes the wall clock of a replica wrong by off.
 func setClock(r *Keyring, off time.Duration) { r.clock.skew.Store(int64(off)) }
 
 // openSkewed is Open for a replica whose clock is off.

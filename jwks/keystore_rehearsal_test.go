@@ -4,7 +4,7 @@ package jwks
 
 import "testing"
 
-func TestOpenRottenEverywhere(t *testing.T) {
+func TestOpenDamagedAtEachByte(t *testing.T) {
 	openRotten(t, map[string]int{"ES256": 1 << 20, "EdDSA": 1 << 20, "RS256": 1 << 20})
 }
 

@@ -70,7 +70,7 @@ func TestFileNew(t *testing.T) {
 		t.Errorf("%q, %v", blob, err)
 	}
 	if saved, err := store.Save(ctx, []byte("other"), []byte("a")); saved || err != nil {
-		t.Errorf("saved over what is not there: %t, %v", saved, err)
+		t.Errorf("replaced a blob that is not stored: %t, %v", saved, err)
 	}
 	if saved, err := store.Save(ctx, nil, []byte("a")); !saved || err != nil {
 		t.Fatalf("%t, %v", saved, err)
@@ -91,7 +91,7 @@ func TestFileNew(t *testing.T) {
 			t.Errorf("%s has the mode %v", info.Name(), info.Mode())
 		}
 		if name := entry.Name(); name != "keys.json" && name != "keys.json.lock" {
-			t.Errorf("%s was left behind", name)
+			t.Errorf("the file %s is left", name)
 		}
 	}
 }
@@ -230,7 +230,7 @@ func TestFileKilledWriter(t *testing.T) {
 		if err := writer.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.ReadFull(says, make([]byte, 1+i%2)); err != nil { // it writes, for the first time or the second
+		if _, err := io.ReadFull(says, make([]byte, 1+i%2)); err != nil { // the first or the second write has begun
 			t.Fatal(err)
 		}
 		time.Sleep(time.Duration(i) * 3 * time.Millisecond)
@@ -256,7 +256,7 @@ func TestFileKilledWriter(t *testing.T) {
 	}
 	t.Logf("20 writers killed, %d had written, %d left something behind", written, leftovers)
 	if written == 0 {
-		t.Error("none had written anything")
+		t.Error("no writer had written anything")
 	}
 }
 
@@ -279,7 +279,7 @@ func TestFileConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 	if blob := sure(File(path).Load(t.Context())); string(blob) != "220" {
-		t.Errorf("%s of 220 steps are left", blob)
+		t.Errorf("%s of 220 steps were kept", blob)
 	}
 }
 
@@ -335,13 +335,13 @@ func secretsOf(t *testing.T, blob []byte) (secrets []string) {
 		}
 	}
 	if len(secrets) == 0 || len(secrets) < len(f.Keys) {
-		t.Fatal("no secrets")
+		t.Fatal("the state has no private members")
 	}
 	return secrets
 }
 
-// Anything stored that is not a whole state is left as it is, and the error says what
-// to do. Each prefix of a state is tried.
+// A stored blob that is not a complete state is not changed, and the error says what to
+// do. Each prefix of a state is tried.
 func TestOpenDamaged(t *testing.T) {
 	path, otherPath := keyFile(t), keyFile(t)
 	for _, path := range []string{path, otherPath} {
@@ -426,23 +426,23 @@ func TestOpenDamaged(t *testing.T) {
 		}
 	}
 	if len(damaged) < 500 {
-		t.Errorf("only %d", len(damaged))
+		t.Errorf("only %d cases", len(damaged))
 	}
-	// The unchanged state still opens, so the changes were what was refused.
+	// The unchanged state opens, so each refusal above is for its change.
 	if err := os.WriteFile(path, []byte(change(func(map[string]any) {})), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sure(Open(t.Context(), File(path), Policy{})).Close()
 }
 
-// A byte that rots is found when the keyring is opened, unless it says nothing
-// about a key: a keyring that opens signs what its published keys verify. With the
-// tag rehearsal, TestOpenRottenEverywhere changes each byte.
-func TestOpenRotten(t *testing.T) {
+// A changed byte of the key file is found at Open, unless no key depends on it: what an
+// opened keyring signs, its published keys verify. With the tag rehearsal,
+// TestOpenDamagedAtEachByte changes each byte.
+func TestOpenDamagedByte(t *testing.T) {
 	openRotten(t, map[string]int{"ES256": 200, "EdDSA": 200, "RS256": 100})
 }
 
-// openRotten changes so many bytes of the key file, one at a time, for each algorithm.
+// openRotten changes that many bytes of the key file, one at a time, for each algorithm.
 func openRotten(t *testing.T, changes map[string]int) {
 	t.Helper()
 	for alg, most := range changes {

@@ -62,7 +62,7 @@ func TestHungCallsOfOtherKinds(t *testing.T) {
 	}
 }
 
-// NewSigner that returns the same key again, such as that of an alias.
+// NewSigner returns the same key again, as a KMS does for an alias.
 func TestNewSignerOfTheSameKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vault := newKMS()
@@ -71,7 +71,7 @@ func TestNewSignerOfTheSameKey(t *testing.T) {
 		always := policy
 		always.NewSigner = func(context.Context, string) (crypto.Signer, string, error) { return same, "alias/m2m", nil }
 		if r, err := Open(t.Context(), &shelf{}, always); r != nil || err == nil || !strings.Contains(err.Error(), "alias") {
-			t.Errorf("it opened: %v", err)
+			t.Errorf("Open: %v, want an error that names the alias", err)
 		}
 
 		var last crypto.Signer
@@ -103,7 +103,7 @@ func TestNewSignerOfTheSameKey(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		repeats = true // now of a key that was dropped
+		repeats = true // now it returns a dropped key
 		for range 40 {
 			time.Sleep(day)
 			mustStayDropped(t, r, kid)
@@ -119,7 +119,7 @@ func TestSignerOfWrongSignatures(t *testing.T) {
 	for alg, key := range testKeys() {
 		signer := wrongSigner{key.private.Public(), otherKeys()[alg].private}
 		if alg[:2] != "ES" && alg[:2] != "Ed" && alg != "RS256" {
-			continue // NewKeyring has one algorithm a kind of key
+			continue // NewKeyring uses one algorithm for each type of key
 		}
 		r := sure(NewKeyring(signer))
 		if token, err := r.Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "signature") {
@@ -128,8 +128,8 @@ func TestSignerOfWrongSignatures(t *testing.T) {
 	}
 }
 
-// BenchmarkSignElsewhere is what a signer that is kept elsewhere costs beside its own
-// time: a goroutine and the check of each signature.
+// BenchmarkSignElsewhere measures what Sign adds for a signer that is kept elsewhere: a
+// goroutine and the check of each signature.
 func BenchmarkSignElsewhere(b *testing.B) {
 	for _, alg := range []string{"ES256", "RS256", "Ed25519"} {
 		key := testKeys()[alg]

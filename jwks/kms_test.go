@@ -32,7 +32,7 @@ func (k *kms) wait() error {
 	if hangs != nil {
 		k.hung++
 		k.mu.Unlock()
-		<-hangs // the context does not end it
+		<-hangs // it ignores the context
 		k.mu.Lock()
 		k.hung--
 	}

@@ -134,7 +134,7 @@ func TestForkedStore(t *testing.T) {
 			settled := store.get()
 			time.Sleep(5 * time.Minute)
 			if after := sure(readState(store.get(), nil)); after.Generation > stored.Generation+1 {
-				t.Errorf("it goes on writing: %d after %d, %s", after.Generation, stored.Generation, settled)
+				t.Errorf("it still writes: %d after %d, %s", after.Generation, stored.Generation, settled)
 			}
 		})
 	}
@@ -211,7 +211,7 @@ func TestForeignState(t *testing.T) {
 				t.Errorf("%s signs", kid)
 			}
 			if _, err := r.Key(t.Context(), forged, ""); !errors.Is(err, ErrUnknownKey) {
-				t.Errorf("the other's key: %v", err)
+				t.Errorf("the other keyring's key: %v", err)
 			}
 			if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.StateForeign {
 				t.Errorf("%+v", e)
@@ -228,7 +228,7 @@ func TestForeignState(t *testing.T) {
 				t.Errorf("four days later %s signs", kid)
 			}
 			if !bytes.Equal(store.get(), foreign) {
-				t.Error("the other's keys were written over")
+				t.Error("the other keyring's keys were overwritten")
 			}
 			want := map[string]string{"Adopt": forged, "Reclaim": next}[verb]
 			call := map[string]func() error{"Adopt": func() error { return r.Adopt(t.Context()) }, "Reclaim": func() error { return r.Reclaim(t.Context()) }}[verb]
@@ -252,8 +252,8 @@ func TestForeignState(t *testing.T) {
 	}
 }
 
-// Formats from before the first release are refused, with the reason.
-func TestStateOfBeforeTheFirstRelease(t *testing.T) {
+// Formats from before the first release are refused, and the error says why.
+func TestStateFromBeforeTheFirstRelease(t *testing.T) {
 	store, under := &shelf{}, &shelf{}
 	sure(Open(t.Context(), store, Policy{})).Close()
 	store.put(bytes.Replace(store.get(), []byte(`"m2m_keys": 2`), []byte(`"m2m_keys": 1`), 1))
@@ -266,7 +266,7 @@ func TestStateOfBeforeTheFirstRelease(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if saved, err := sealed.Save(t.Context(), []byte("plain"), []byte("new")); saved || err == nil {
-		t.Errorf("it was written over: %v", err)
+		t.Errorf("the state was overwritten: %v", err)
 	}
 }
 
@@ -284,8 +284,8 @@ func TestStateOfANewerRelease(t *testing.T) {
 	}
 }
 
-// A store that is damaged while a keyring runs is not written over. Once what is
-// damaged was removed, the keyring writes its own back.
+// A state that is damaged while a keyring runs is not overwritten. When it has been
+// removed, the keyring writes its own state.
 func TestStoreDamagedWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var heard listener

@@ -15,8 +15,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// TestMain fails the run when goroutines are left behind. A process that a test
-// started does its work and ends here.
+// TestMain fails the run when goroutines are left. A process that a test started does its
+// work here and exits.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		if err := roles[role](os.Args[1:]); err != nil {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // most tests observe nothing, and make much go wrong
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // most tests have no observer, and cause many failures
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
@@ -51,8 +51,8 @@ type testKey struct {
 
 func (k testKey) id() string { return k.Key().ID() }
 
-// Each algorithm has a key, and another that is in no key set. RSA keys take long
-// to make: the six RSA algorithms share one, and so do their others.
+// Each algorithm has a test key, and another key that is in no key set. RSA keys take
+// long to make, so all RSA algorithms share one of each.
 var (
 	testKeys  = sync.OnceValue(makeTestKeys)
 	otherKeys = sync.OnceValue(makeTestKeys)

@@ -15,9 +15,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// A NewSigner that fails stops no other write: the key that has stopped signing is
-// removed, and a replica that starts does not find an old state and doubt its clock. A
-// NewSigner that makes a key before it fails makes few of them.
+// A NewSigner that fails does not stop other writes: the key that no longer signs is
+// removed, and a replica that starts finds a recent state and trusts its clock. A NewSigner
+// that makes a key before it fails makes few keys.
 func TestNewSignerFailsForWeeks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

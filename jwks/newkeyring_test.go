@@ -13,8 +13,7 @@ import (
 	"testing"
 )
 
-// vault is a crypto.Signer as of a KMS: a type of its own, that gives nothing
-// but signatures.
+// vault is a crypto.Signer like that of a KMS: its own type, which only signs.
 type vault struct {
 	inner crypto.Signer
 	calls atomic.Int32
@@ -58,7 +57,7 @@ func TestNewKeyringWithVault(t *testing.T) {
 			}
 		}
 	}
-	// An ECDSA signer answers in ASN.1, which is taken apart here.
+	// The answer of an ECDSA signer is ASN.1, and must be valid.
 	for _, reply := range [][]byte{{}, make([]byte, 64), {0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01}, []byte("signature")} {
 		if token, err := sure(NewKeyring(&vault{inner: testKeys()["ES256"].private, reply: reply})).Sign(t.Context(), "at+jwt", []byte("{}")); token != "" || err == nil {
 			t.Errorf("%x became %q", reply, token)
@@ -95,17 +94,17 @@ func TestNewKeyring(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 	if err := r.Rotate(t.Context()); err == nil {
-		t.Error("it rotated")
+		t.Error("a keyring of fixed signers rotated")
 	}
 	if err := errors.Join(r.Close(), r.Close()); err != nil {
 		t.Error(err)
 	}
-	if kid := signedBy(t, r); kid != want[0] { // needs no Close, and none harms it
+	if kid := signedBy(t, r); kid != want[0] { // Close does nothing here
 		t.Errorf("after Close: %s", kid)
 	}
 }
 
-// strange is a signer of a key that no algorithm is for.
+// strange is a signer whose key has no algorithm.
 type strange struct {
 	crypto.Signer
 	public crypto.PublicKey

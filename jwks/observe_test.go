@@ -19,9 +19,9 @@ func TestObserveRotation(t *testing.T) {
 		time.Sleep(29 * 24 * time.Hour)
 		synctest.Wait()
 		if events := heard.take(); len(events) != 0 {
-			t.Fatalf("nothing has happened: %+v", events)
+			t.Fatalf("events without a change: %+v", events)
 		}
-		time.Sleep(25 * time.Hour) // its turn is over
+		time.Sleep(25 * time.Hour) // RotateEvery is over
 		synctest.Wait()
 		second := signedBy(t, r)
 		if e := heard.one(t); e.Op != event.OpRotateKey || e.KeyID != second || second == first || e.Reason != "" || e.Err != nil {
@@ -77,7 +77,7 @@ func TestObserveNoKeySigns(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		if err := r.Rotate(t.Context()); err == nil {
-			t.Fatal("there was nothing to drop")
+			t.Fatal("Rotate dropped no key")
 		}
 		if e := heard.one(t); e.Reason != event.KeysUnavailable {
 			t.Errorf("%+v", e)
@@ -118,12 +118,12 @@ func TestObserveFetch(t *testing.T) {
 		_ = r.Close()
 		wantErr(t, r, "k0", ErrUnavailable)
 		if events := heard.take(); len(events) != 0 {
-			t.Errorf("no fetch, and yet %+v", events)
+			t.Errorf("events without a fetch: %+v", events)
 		}
 	})
 }
 
-// The URL is the issuer's until its metadata has named the set's.
+// The URL of an event is the issuer's until the metadata has named that of the set.
 func TestObserveFetchOfAnIssuer(t *testing.T) {
 	const issuer, keys = "https://auth.example.com", "https://keys.example.net/set"
 	synctest.Test(t, func(t *testing.T) {

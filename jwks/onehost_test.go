@@ -28,7 +28,7 @@ func TestClockOfOneHostJumps(t *testing.T) {
 					t.Errorf("%s signs, %q are published", got, publishedBy(t, r))
 				}
 				if err := r.Ready(t.Context()); err == nil && off < 0 {
-					t.Error("Ready does not tell")
+					t.Error("Ready does not report it")
 				}
 				store.skew.Store(0)
 				setClock(r, 0)

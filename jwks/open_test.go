@@ -55,7 +55,7 @@ func TestOpenTogether(t *testing.T) {
 				}
 				defer r.Close()
 			}
-			// The last to open may have announced what the first has not read.
+			// The last one to open may have announced a key that the first one has not read.
 			last := opened(t, shared, Policy{})
 			kids := publishedBy(t, last)
 			if len(kids) != 2 {

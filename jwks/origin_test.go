@@ -22,7 +22,7 @@ import (
 
 const setURL = "https://auth.example.com/jwks.json"
 
-// sure is for what fails only when the test itself is broken.
+// sure returns the value. An error means that the test itself is broken.
 func sure[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -30,8 +30,8 @@ func sure[T any](value T, err error) T {
 	return value
 }
 
-// jwkPool are key pairs enough for every test here; making one takes longer
-// than the tests.
+// jwkPool has enough key pairs for all tests here. They share it, because making a pair
+// takes long.
 var jwkPool = sync.OnceValue(func() (pool [8]*ecdsa.PublicKey) {
 	for i := range pool {
 		pool[i] = &sure(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)).PublicKey
@@ -148,7 +148,7 @@ func mustKey(t *testing.T, r *Remote, kid string) *jose.Key {
 	return key
 }
 
-// mustNotWait is mustKey, in no time.
+// mustNotWait is mustKey for a call that must not wait.
 func mustNotWait(t *testing.T, r *Remote, kid string) *jose.Key {
 	t.Helper()
 	start := time.Now()

@@ -45,7 +45,7 @@ func TestFileOfOtherGroup(t *testing.T) {
 	}
 }
 
-// A backup job opens the file to everybody, or a deployment makes it a link, while a
+// A backup job makes the file readable by all users, or a deployment makes it a link, while a
 // keyring runs. It still signs, reports the fault and writes nothing.
 func TestFileExposedWhileRunning(t *testing.T) {
 	for name, change := range map[string]func(path string) (undo func() error, err error){
@@ -82,7 +82,7 @@ func TestFileExposedWhileRunning(t *testing.T) {
 					t.Errorf("%s: Ready: %v", name, err)
 				}
 				if again, err := Open(t.Context(), store, Policy{}); again != nil || err == nil {
-					t.Errorf("%s: another keyring opened it", name)
+					t.Errorf("%s: another keyring opened the file", name)
 				}
 				if err := undo(); err != nil {
 					t.Fatal(err)
@@ -97,8 +97,8 @@ func TestFileExposedWhileRunning(t *testing.T) {
 	}
 }
 
-// The directory may be a link that is turned to another one, as Kubernetes does
-// with ..data.
+// The directory may be a link that is then changed to another directory, as Kubernetes
+// does with ..data.
 func TestFileInALinkedDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -172,7 +172,7 @@ func TestFileUnreadableWhileRunning(t *testing.T) {
 					t.Errorf("%+v", e)
 				}
 				if err := r.Ready(t.Context()); err == nil {
-					t.Error("Ready is silent")
+					t.Error("Ready reports nothing")
 				}
 				time.Sleep(10 * time.Minute)
 				if _, err := r.Sign(t.Context(), "at+jwt", nil); !errors.Is(err, ErrUnavailable) {

@@ -23,7 +23,7 @@ func TestPolicyDefaults(t *testing.T) {
 			Policy{Algorithm: "EdDSA", RotateEvery: 10 * time.Second, Announce: 4 * time.Second, Retain: 5 * time.Second, MaxAge: 2 * time.Second},
 			policyOf("EdDSA", 10*time.Second, 4*time.Second, 5*time.Second, 2*time.Second, time.Second, 400*time.Millisecond),
 		},
-		{ // each at its bound
+		{ // each field at its bound
 			Policy{RotateEvery: 10 * time.Second, Announce: 10 * time.Second, Retain: 320 * time.Second, MaxAge: 7 * time.Second, Poll: 2 * time.Second, Skew: time.Second},
 			policyOf("ES256", 10*time.Second, 10*time.Second, 320*time.Second, 7*time.Second, 2*time.Second, time.Second),
 		},
@@ -68,12 +68,12 @@ func TestPolicyRefuses(t *testing.T) {
 		{"Skew too long", Policy{Skew: day}, "Policy.Announce"},
 		{"RotateEvery too short", Policy{RotateEvery: day - 1}, "Policy.RotateEvery is 23h59m59.999999999s: write at least Announce = 24h0m0s"},
 		{"Retain too long", Policy{Retain: 33 * 30 * day}, "Policy.Retain is 23760h0m0s: with RotateEvery = 720h0m0s that publishes too many keys; write at most 23040h0m0s"},
-		{"MaxAge for ever", Policy{MaxAge: forever}, "Policy.MaxAge"},
-		{"Poll for ever", Policy{Poll: forever}, "Policy.Poll"},
-		{"Skew for ever", Policy{Skew: forever}, "Policy.Skew"},
-		{"Retain for ever", Policy{Retain: forever}, "Policy.Retain"},
-		{"all for ever", Policy{RotateEvery: forever, Announce: forever, Retain: forever, MaxAge: forever, Poll: forever, Skew: forever}, "Policy."},
-		{"half of for ever", Policy{RotateEvery: forever, Announce: forever, MaxAge: forever / 2, Poll: forever / 2, Skew: forever / 2}, "Policy."},
+		{"MaxAge forever", Policy{MaxAge: forever}, "Policy.MaxAge"},
+		{"Poll forever", Policy{Poll: forever}, "Policy.Poll"},
+		{"Skew forever", Policy{Skew: forever}, "Policy.Skew"},
+		{"Retain forever", Policy{Retain: forever}, "Policy.Retain"},
+		{"all forever", Policy{RotateEvery: forever, Announce: forever, Retain: forever, MaxAge: forever, Poll: forever, Skew: forever}, "Policy."},
+		{"half of forever", Policy{RotateEvery: forever, Announce: forever, MaxAge: forever / 2, Poll: forever / 2, Skew: forever / 2}, "Policy."},
 	} {
 		_, err := tt.policy.withDefaults()
 		if err == nil || !strings.HasPrefix(err.Error(), "jwks: Policy.") || !strings.Contains(err.Error(), tt.want) {

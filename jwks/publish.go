@@ -26,7 +26,6 @@ func (r *Keyring) maxAge(s *snapshot) time.Duration {
 // signing or retained. ETag and If-None-Match (RFC 9110, section 13) save the body.
 // Cache-Control follows the timetable. Browsers of any origin may read the set. The
 // answer is 503 while the keyring cannot vouch for its keys.
-// section 13]: https://www.rfc-editor.org/rfc/rfc9110#section-13
 func (r *Keyring) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	h := w.Header()
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {

@@ -46,7 +46,7 @@ func TestPublish(t *testing.T) {
 		t.Errorf("%s: %v", w.Body, err)
 	}
 	if again := get(t, r).Header().Get("ETag"); again != etag {
-		t.Error("the ETag changed on its own")
+		t.Error("the ETag changed, and the set did not")
 	}
 	if other := get(t, sure(NewKeyring(testKeys()["ES256"].private))).Header().Get("ETag"); other == etag {
 		t.Error("two sets have one ETag")
@@ -185,12 +185,12 @@ func TestPublishStoreAway(t *testing.T) {
 		store.fail(nil)
 		time.Sleep(time.Minute)
 		if w := get(t, r); w.Code != http.StatusOK || maxAgeOf(t, w) != p.MaxAge {
-			t.Errorf("back again: %d %v", w.Code, w.Header())
+			t.Errorf("the store is back: %d %v", w.Code, w.Header())
 		}
 	})
 }
 
-// What is published is what a Remote takes.
+// A Remote reads what a keyring publishes.
 func TestPublishToRemote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := opened(t, &shelf{}, Policy{Poll: time.Hour})

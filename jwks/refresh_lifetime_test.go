@@ -16,7 +16,7 @@ func TestRemoteETag(t *testing.T) {
 		etag, full := `"1"`, 0
 		o.handle(func(w http.ResponseWriter, req *http.Request) {
 			if req.Header.Get("If-None-Match") == etag {
-				w.WriteHeader(http.StatusNotModified) // without Cache-Control: the last one stays in force
+				w.WriteHeader(http.StatusNotModified) // without Cache-Control: the last one stays valid
 				return
 			}
 			full++
@@ -103,7 +103,7 @@ func TestRemoteRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, r := remoteOf(t, "", RemoteConfig{})
 		o.down.Store(true)
-		for i, seconds := range []int{1, 2, 4, 5, 5, 5, 5} { // there is nothing to serve meanwhile
+		for i, seconds := range []int{1, 2, 4, 5, 5, 5, 5} { // no set is held
 			most := time.Duration(seconds) * time.Second
 			wantErr(t, r, "k0", ErrUnavailable)
 			o.wantHits(t, uint64(i)+1)
@@ -122,7 +122,7 @@ func TestRemoteRetries(t *testing.T) {
 		o.serve(numbered(0))
 		mustKey(t, r, "k0")
 
-		o.down.Store(true) // after a success the delays start anew
+		o.down.Store(true) // after a success the delays start from the first again
 		time.Sleep(5 * time.Minute)
 		mustKey(t, r, "k0")
 		if wait := time.Until(r.Status().NextRefresh); wait > time.Second {
@@ -134,7 +134,7 @@ func TestRemoteRetries(t *testing.T) {
 		delays[retryDelay(1, longestRetry, nil)] = true
 	}
 	if len(delays) < 2 {
-		t.Error("verifiers that failed together try again together")
+		t.Error("verifiers that failed together retry together")
 	}
 	for value, want := range map[string]time.Duration{
 		"20": 20 * time.Second, "3600": time.Minute, "99999999999999999999": time.Minute,

@@ -60,7 +60,7 @@ func TestRemoteUnknownKeys(t *testing.T) {
 				wantErr(t, r, "k1", ErrUnknownKey)
 			}
 			time.Sleep(time.Second)
-			wantErr(t, r, "forged", ErrUnknownKey) // the forgery's fetch brings the answer for all
+			wantErr(t, r, "forged", ErrUnknownKey) // the fetch for the forged key is for all
 			mustNotWait(t, r, "k1")
 			o.wantHits(t, 3)
 		})
@@ -78,11 +78,11 @@ func TestRemoteUnknownKeys(t *testing.T) {
 			go func() { _ = r.Ready(t.Context()) }()
 			time.Sleep(200 * time.Millisecond)
 			published.Store(numbered(0, 1))
-			mustKey(t, r, "k1") // not in the answer under way: asks again
+			mustKey(t, r, "k1") // not in the answer under way: fetches again
 			o.wantHits(t, 2)
 		})
 	})
-	t.Run("the empty key id asks for nothing", func(t *testing.T) {
+	t.Run("the empty key id causes no fetch", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			for range 10 {
@@ -90,10 +90,10 @@ func TestRemoteUnknownKeys(t *testing.T) {
 			}
 			o.wantHits(t, 1)
 			wantErr(t, r, "forged", ErrUnknownKey)
-			o.wantHits(t, 2) // the budget was whole
+			o.wantHits(t, 2) // the limit was not used
 		})
 	})
-	t.Run("past caches", func(t *testing.T) {
+	t.Run("no HTTP cache answers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			var sent []string
@@ -122,7 +122,7 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				wantErr(t, r, "forged", ErrUnavailable) // it may be a new key
+				wantErr(t, r, "forged", ErrUnavailable) // it could be a new key
 			}()
 			synctest.Wait()
 			mustNotWait(t, r, "k0")
@@ -142,7 +142,7 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 		o.wantHits(t, 11)
 		after := r.Status()
 		if !after.NextRefresh.Equal(before.NextRefresh) || !after.ExpiresAt.Equal(before.ExpiresAt) || !after.Fresh {
-			t.Fatalf("the schedule moved: from %+v to %+v", before, after)
+			t.Fatalf("the schedule changed: from %+v to %+v", before, after)
 		}
 
 		// A refresh that is due while a forgery's fetch hangs uses that fetch.
@@ -160,8 +160,8 @@ func TestRemoteUnknownKeysDuringOutage(t *testing.T) {
 	})
 }
 
-// One call a second for two hours: of a healthy issuer, and of one that stops
-// answering. No call may wait, and the set must serve to the second.
+// One call a second for two hours, with a healthy issuer and with one that stops
+// answering. No call may wait, and the set must serve for exactly its lifetime.
 func TestRemoteKnownKeyNeverWaits(t *testing.T) {
 	t.Run("refreshes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestRemoteKnownKeyNeverWaits(t *testing.T) {
 				time.Sleep(time.Second - time.Nanosecond)
 				mustNotWait(t, r, "k0")
 				time.Sleep(time.Nanosecond)
-				wantErr(t, r, "k0", ErrUnavailable) // not a nanosecond more
+				wantErr(t, r, "k0", ErrUnavailable) // not a nanosecond longer
 				wantErr(t, r, "forged", ErrUnavailable)
 
 				// The issuer answers again: the same key has the same pointer.
@@ -285,7 +285,7 @@ func TestRemoteIdle(t *testing.T) {
 			o.wantHits(t, 3)
 		})
 	})
-	t.Run("for ever", func(t *testing.T) {
+	t.Run("without end", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			mustKey(t, r, "k0")

@@ -15,6 +15,7 @@ import (
 // Servers that are broken, slow or hostile, over real connections: each costs one fetch
 // and no more than the timeout, and a set that is held still serves.
 func TestRemoteOfHostileServers(t *testing.T) {
+	t.Parallel()
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		t.Error("a redirect to another host was followed")
 		_, _ = io.WriteString(w, numbered(1))
@@ -106,7 +107,7 @@ func TestRemoteOfHostileServers(t *testing.T) {
 			defer server.Close()
 			config := RemoteConfig{Timeout: time.Minute}
 			if test.says == "deadline exceeded" {
-				config.Timeout = 500 * time.Millisecond
+				config.Timeout = 2 * time.Second
 			}
 			r := NewRemote(server.URL, config)
 			defer r.Close()
@@ -120,7 +121,8 @@ func TestRemoteOfHostileServers(t *testing.T) {
 
 			// The same for a Remote that holds a set.
 			good.Store(true)
-			holds := NewRemote(server.URL, RemoteConfig{Timeout: time.Minute, Cooldown: time.Nanosecond})
+			config.Cooldown = time.Nanosecond
+			holds := NewRemote(server.URL, config)
 			defer holds.Close()
 			key := mustKey(t, holds, "k0")
 			good.Store(false)

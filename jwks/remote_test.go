@@ -47,7 +47,7 @@ func TestRemoteRefusesConfiguration(t *testing.T) {
 				t.Errorf("%q %+v: %v, want ErrUnavailable that says %q", test.url, test.config, err, test.says)
 			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("%v tells a secret", err)
+				t.Errorf("%v contains a secret", err)
 			}
 		}
 		if err := r.Status().LastError; !errors.Is(err, ErrUnavailable) {
@@ -88,7 +88,7 @@ func TestRemoteOfOneKidForTwoAlgorithms(t *testing.T) {
 				t.Errorf("%q: %v, %v", alg, key, err)
 			}
 		}
-		o.wantHits(t, 2) // one in a Cooldown
+		o.wantHits(t, 2) // one for each Cooldown
 	})
 }
 
@@ -142,7 +142,7 @@ func TestRemoteCancelledCaller(t *testing.T) {
 		o.delay.Store(int64(2 * time.Second))
 		ctx, cancel := context.WithCancel(t.Context())
 		var all sync.WaitGroup
-		all.Go(func() { // the one who starts the fetch
+		all.Go(func() { // the caller that starts the fetch
 			if _, err := r.Key(ctx, "k0", ""); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnavailable) {
 				t.Errorf("cancelled caller: %v", err)
 			}
@@ -168,7 +168,7 @@ func TestRemoteCancelledCaller(t *testing.T) {
 		all.Wait()
 		o.wantHits(t, 1)
 	})
-	t.Run("alone", func(t *testing.T) { // even so the answer is kept
+	t.Run("alone", func(t *testing.T) { // the answer is still kept
 		synctest.Test(t, func(t *testing.T) {
 			o, r := remoteOf(t, numbered(0), RemoteConfig{})
 			o.delay.Store(int64(2 * time.Second))
@@ -244,7 +244,7 @@ func TestRemoteClose(t *testing.T) {
 			synctest.Wait()
 			o.wantHits(t, 2)
 			_ = r.Close()
-			wantErr(t, r, "k0", ErrUnavailable) // and not the set that was held
+			wantErr(t, r, "k0", ErrUnavailable) // not from the held set
 			time.Sleep(time.Hour)
 			wantErr(t, r, "k0", ErrUnavailable)
 			o.wantHits(t, 2)
@@ -298,7 +298,7 @@ func TestRemoteClose(t *testing.T) {
 	})
 }
 
-// noFetchGoroutines fails the test if a fetch or a client's connection lives.
+// noFetchGoroutines fails the test if a fetch or a connection of the client is still there.
 func noFetchGoroutines(t *testing.T) {
 	t.Helper()
 	var stacks string
@@ -325,7 +325,7 @@ func TestRemoteKeyDoesNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	r.mu.Lock() // and needs no lock
+	r.mu.Lock() // it needs no lock
 	defer r.mu.Unlock()
 	mustKey(t, r, "k1")
 }

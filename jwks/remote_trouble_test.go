@@ -81,7 +81,7 @@ func TestRemoteStatusNamesSkippedKeys(t *testing.T) {
 			t.Errorf("%v", s)
 		}
 		if _, err := r.Key(t.Context(), "too-new", ""); !strings.Contains(err.Error(), "RS999") {
-			t.Errorf("a token by a key that is skipped: %v", err)
+			t.Errorf("a token of a skipped key: %v", err)
 		}
 		_ = r.Close()
 	}
@@ -98,7 +98,7 @@ func TestFixedOfUnusableKeys(t *testing.T) {
 	}
 	both := NewFixed(sure(jose.ParseSet([]byte(setOf(jwkOf(1, map[string]any{"kid": "a", "alg": "RS999"}), jwkOf(0, map[string]any{"kid": "b"}))), nil)))
 	if _, err := both.Key(t.Context(), "a", "ES256"); !errors.Is(err, ErrUnknownKey) || !strings.Contains(err.Error(), "RS999") {
-		t.Errorf("a token by a key that is skipped: %v", err)
+		t.Errorf("a token of a skipped key: %v", err)
 	}
 	if err := NewFixed(sure(jose.ParseSet([]byte(numbered(0)), nil))).Ready(t.Context()); err != nil {
 		t.Errorf("Ready: %v", err)
@@ -125,21 +125,21 @@ func suspend(r *Remote, d time.Duration) {
 	}
 }
 
-// A machine that slept for two hours does not trust the set that it held, nor say
-// that it is fresh. This is on the real clock, for the fake one is never suspended.
+// After a suspend of two hours the held set is not trusted, and Status does not call it
+// fresh. This runs on the real clock, because the fake clock is never suspended.
 func TestRemoteAfterSuspend(t *testing.T) {
 	t.Run("a dropped key", func(t *testing.T) {
 		o, r := remoteOf(t, numbered(0), RemoteConfig{})
 		mustKey(t, r, "k0")
 		suspend(r, 2*time.Hour)
 		if r.Status().Fresh {
-			t.Error("the set is called fresh")
+			t.Error("Status says that the set is fresh")
 		}
 		o.serve(numbered(1), "Cache-Control", "max-age=600")
 		wantErr(t, r, "k0", ErrUnknownKey)
 		mustKey(t, r, "k1")
 		if !r.Status().Fresh {
-			t.Error("the new set is not fresh")
+			t.Error("Status does not say that the new set is fresh")
 		}
 	})
 	t.Run("within MaxStale, the issuer away", func(t *testing.T) {
@@ -181,7 +181,7 @@ func logged(t *testing.T) func() string {
 	}
 }
 
-// Without an observer, the log hears of changes, and not of each fetch.
+// Without an observer, changes are logged, and not each fetch.
 func TestRemoteLogsChanges(t *testing.T) {
 	log := logged(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestRemoteLogsChanges(t *testing.T) {
 	})
 }
 
-// An observer hears once of entries that are skipped.
+// An observer gets one event about skipped entries.
 func TestRemoteObservesSkippedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var listener listener

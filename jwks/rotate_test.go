@@ -86,7 +86,7 @@ func TestRotate(t *testing.T) {
 		if sure(readState(store.get(), nil)).index(dropped) >= 0 {
 			t.Error("the dropped key is still stored")
 		}
-		time.Sleep(r.Policy().Poll) // until then others may not know
+		time.Sleep(r.Policy().Poll) // after which other replicas have read it
 		if _, err := other.Key(t.Context(), dropped, ""); !errors.Is(err, ErrUnknownKey) {
 			t.Errorf("another replica: %v", err)
 		}
@@ -94,7 +94,7 @@ func TestRotate(t *testing.T) {
 			t.Errorf("another replica signs with %s", kid)
 		}
 
-		// Again at once: verifiers may not have the key that is next now.
+		// Rotate again at once: verifiers may not have the new next key.
 		fresh := publishedBy(t, r)[1]
 		if err := r.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestRotate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if kid := signedBy(t, r); kid != fresh || slices.Contains(publishedBy(t, r), second) {
-			t.Errorf("%s signs until the new key can", kid)
+			t.Errorf("%s signs before the new key may", kid)
 		}
 	})
 }
@@ -206,7 +206,7 @@ func TestRotateTogether(t *testing.T) {
 	}
 }
 
-// A Rotate whose key is dropped by another replica's in the same moment.
+// Another replica calls Rotate right after the write of this one. Only one key is dropped.
 func TestRotateWithin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &shelf{}
@@ -287,11 +287,11 @@ func TestShorterRotateEvery(t *testing.T) {
 		before := signedBy(t, r)
 		time.Sleep(7*24*time.Hour - time.Minute)
 		if kid := signedBy(t, r); kid != before {
-			t.Error("it rotated too early")
+			t.Error("the key rotated too early")
 		}
 		time.Sleep(2 * time.Minute)
 		if kid := signedBy(t, r); kid == before {
-			t.Error("it did not rotate")
+			t.Error("the key did not rotate")
 		}
 	})
 }

@@ -11,8 +11,8 @@ const day = 24 * time.Hour
 
 var origin0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// at is a moment some days after the start, from when the keys of these tables
-// count; list makes keys that sign at such moments, NaN being one without times.
+// at returns the moment that many days after the start of these tables. list makes keys
+// that sign at such moments. NaN is a key without times.
 func at(days float64) time.Time { return origin0.Add(time.Duration(days * float64(day))) }
 
 func list(days ...float64) []times {
@@ -94,7 +94,7 @@ func TestNextDue(t *testing.T) {
 		{list(0, 30), 100, true},
 		{list(0, 30, 60), 30, false},
 		{list(new0), 0, false},
-		{list(0, new0), 100, false}, // it is there, and has yet to get its times
+		{list(0, new0), 100, false}, // the next key exists, without times yet
 	} {
 		if got := nextDue(tt.keys, testPolicy, at(tt.now)); got != tt.want {
 			t.Errorf("%v at %v: %t", tt.keys, tt.now, got)
@@ -148,7 +148,7 @@ func TestDropAt(t *testing.T) {
 		given := slices.Clone(tt.keys)
 		dropped, rest := dropAt(tt.keys, testPolicy, at(tt.now))
 		if dropped < 0 && tt.dropped < 0 {
-			continue // nothing is done with the rest
+			continue // rest is not used then
 		}
 		if dropped != tt.dropped || len(rest) != len(tt.signs) {
 			t.Errorf("%s: dropped %d, left %v", tt.name, dropped, rest)
@@ -160,7 +160,7 @@ func TestDropAt(t *testing.T) {
 			}
 		}
 		if !slices.Equal(tt.keys, given) {
-			t.Errorf("%s: it changed what it was given", tt.name)
+			t.Errorf("%s: the argument was changed", tt.name)
 		}
 	}
 }
@@ -177,7 +177,7 @@ func TestChangesAt(t *testing.T) {
 		{list(0, 30), 0, 29},              //
 		{list(0, 30), 29, 31},             // the first is gone
 		{list(0, 30), 30.9, 31},           //
-		{list(0, 30), 31, math.NaN()},     // all of it is over
+		{list(0, 30), 31, math.NaN()},     // no change is left
 		{list(0, 30, 60), 29.5, 31},       //
 		{list(0, 30, 60), 31, 59},         //
 		{list(0, 30, new0), 29, 31},       //

@@ -48,7 +48,7 @@ func TestSealed(t *testing.T) {
 		t.Errorf("%q, %v", blob, err)
 	}
 	if saved, err := store.Save(ctx, []byte("a"), []byte("b")); saved || err != nil {
-		t.Errorf("saved over nothing: %t, %v", saved, err)
+		t.Errorf("replaced a blob that is not stored: %t, %v", saved, err)
 	}
 	plain := []byte(strings.Repeat("secret ", 100))
 	if saved, err := store.Save(ctx, nil, plain); !saved || err != nil {
@@ -70,12 +70,11 @@ func TestSealed(t *testing.T) {
 		t.Errorf("%t, %v", saved, err)
 	}
 	if bytes.Equal(first, under.get()) {
-		t.Error("the same blob sealed twice is the same: the nonce is not random")
+		t.Error("the same blob sealed twice gives the same bytes: the nonce is not random")
 	}
 }
 
-// Nothing of a private key is in what a sealed file holds, and a keyring works
-// over it.
+// A sealed file has no part of a private key in the clear, and a keyring works with it.
 func TestSealedFile(t *testing.T) {
 	path := keyFile(t)
 	store := sure(Sealed(File(path), "issuer", kek(1)))
@@ -99,9 +98,8 @@ func TestSealedFile(t *testing.T) {
 	}
 }
 
-// A sealed blob that was changed anywhere, cut anywhere, sealed under another
-// key, or is not sealed at all is an error that says what to do; what is stored
-// stays.
+// A sealed blob that was changed or cut short, that was sealed under another key, or that
+// is not sealed is an error that says what to do. The stored blob is not changed.
 func TestSealedDamaged(t *testing.T) {
 	under := &shelf{}
 	store := sure(Sealed(under, "issuer", kek(1)))
@@ -138,14 +136,14 @@ func TestSealedDamaged(t *testing.T) {
 			}
 		}
 		if r, err := Open(t.Context(), store, Policy{}); r != nil || err == nil {
-			t.Fatalf("%q: opened", name)
+			t.Fatalf("%q: Open succeeded", name)
 		}
 		if under.saves != saves || !bytes.Equal(under.get(), blob) {
-			t.Fatalf("%q: was written over", name)
+			t.Fatalf("%q: the blob was overwritten", name)
 		}
 	}
 	if len(damaged) < 1000 {
-		t.Errorf("only %d", len(damaged))
+		t.Errorf("only %d cases", len(damaged))
 	}
 }
 
@@ -159,18 +157,18 @@ func TestSealedKeyRotation(t *testing.T) {
 		_, err := sure(Sealed(readOnly{under}, "issuer", kek(key))).Load(ctx)
 		return err == nil
 	}
-	// A store with the new key second does not seal the blob anew.
+	// A store with the new key second does not reseal the blob.
 	behind := sure(Sealed(under, "issuer", kek(1), kek(2)))
 	if blob, err := behind.Load(ctx); string(blob) != "a" || err != nil || !opens(1) {
 		t.Fatalf("%q, %v", blob, err)
 	}
-	// A store with the new key first seals it anew, once.
+	// A store with the new key first reseals it once.
 	first := sure(Sealed(under, "issuer", kek(2), kek(1)))
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil {
 		t.Fatalf("%q, %v", blob, err)
 	}
 	if opens(1) || !opens(2) {
-		t.Fatal("it was not sealed anew")
+		t.Fatal("the blob was not resealed")
 	}
 	sealed := under.get()
 	if blob, err := first.Load(ctx); string(blob) != "a" || err != nil || !bytes.Equal(under.get(), sealed) {
@@ -203,7 +201,7 @@ func TestSealedConcurrently(t *testing.T) {
 	for i := range 4 {
 		store := sure(Sealed(File(path), "issuer", kek(1), kek(2)))
 		if i%2 == 1 {
-			store = sure(Sealed(File(path), "issuer", kek(2), kek(1))) // as while one key replaces the other
+			store = sure(Sealed(File(path), "issuer", kek(2), kek(1))) // as during the change of the key-encryption key
 		}
 		wg.Go(func() {
 			if err := countUp(store, 10); err != nil {
@@ -213,15 +211,14 @@ func TestSealedConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 	if blob := sure(sure(Sealed(File(path), "issuer", kek(1), kek(2))).Load(t.Context())); string(blob) != "40" {
-		t.Errorf("%s of 40 steps are left", blob)
+		t.Errorf("%s of 40 steps were kept", blob)
 	}
 }
 
-// What was sealed for another keyring is not opened, whatever the keys: under
-// another label, or, with the label, under a key-encryption key that is not here. A
-// keyring that runs goes on with its own keys, for as long as it has any, and
-// Reclaim ends it. So it is with an older state of its own under a key-encryption
-// key that was given up.
+// A blob of another keyring is not opened: one with another label, or one with the same
+// label under a key-encryption key that this keyring lacks. A running keyring uses its own
+// keys as long as it has any. Reclaim ends that. The same holds for its own older
+// state under a key-encryption key that is no longer in use.
 func TestSealedLabel(t *testing.T) {
 	for _, name := range []string{"label", "label changed", "key-encryption key", "old key-encryption key"} {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +238,7 @@ func TestSealedLabel(t *testing.T) {
 						t.Fatal(err)
 					}
 					blob = elsewhere.get()
-					time.Sleep(7 * time.Hour) // the state goes on
+					time.Sleep(7 * time.Hour) // newer states are written
 				case "key-encryption key":
 					sure(Open(t.Context(), sure(Sealed(elsewhere, "production", kek(2))), Policy{})).Close()
 					blob = elsewhere.get()
@@ -268,7 +265,7 @@ func TestSealedLabel(t *testing.T) {
 					t.Errorf("Rotate: %v", err)
 				}
 				if err := r.Adopt(t.Context()); err == nil {
-					t.Error("it was adopted")
+					t.Error("the foreign state was adopted")
 				}
 				if again, err := Open(t.Context(), store, Policy{}); again != nil || err == nil || name == "label" && !strings.Contains(err.Error(), `"staging"`) {
 					t.Errorf("Open: %v", err)
@@ -278,7 +275,7 @@ func TestSealedLabel(t *testing.T) {
 					t.Errorf("a month later %s signs", got)
 				}
 				if !bytes.Equal(under.get(), blob) {
-					t.Error("it was written over")
+					t.Error("the foreign state was overwritten")
 				}
 				if err := r.Reclaim(t.Context()); err != nil {
 					t.Fatal(err)
@@ -296,13 +293,13 @@ func TestSealedLabel(t *testing.T) {
 	}
 	for _, label := range []string{"", strings.Repeat("x", 2000)} {
 		if _, err := Sealed(&shelf{}, label, kek(1)); err == nil {
-			t.Error("it has no label")
+			t.Error("the blob has no label")
 		}
 	}
 }
 
 // A state that a newer replica sealed under a key-encryption key that this one lacks
-// may hold a Rotate. It is not treated as another keyring's: this replica stops in time.
+// may hold a Rotate. It is not treated as another keyring's: this replica stops signing in time.
 func TestSealedNewerUnderAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		under := &shelf{}
@@ -318,7 +315,7 @@ func TestSealedNewerUnderAnotherKey(t *testing.T) {
 			t.Errorf("Sign: %v", err)
 		}
 		if err := r.Reclaim(t.Context()); err == nil {
-			t.Error("the Rotate was written over")
+			t.Error("the Rotate was overwritten")
 		}
 	})
 }

@@ -151,9 +151,9 @@ func TestKMSFailsWhileRunning(t *testing.T) {
 				vault.set(gone, nil)
 			}
 			for range 5 {
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // less than the signer may take
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // less than the timeout of a signer
 				if _, err := r.Sign(ctx, "at+jwt", nil); err == nil {
-					t.Error("it signed")
+					t.Error("Sign succeeded")
 				}
 				cancel()
 			}
@@ -254,7 +254,7 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 			var calls atomic.Int64
 			policy.NewSigner = func(ctx context.Context, alg string) (crypto.Signer, string, error) {
 				calls.Add(1)
-				time.Sleep(tt.takes) // whatever the context says
+				time.Sleep(tt.takes) // it ignores the context
 				signer, reference, err := vault.newSigner(ctx, alg)
 				if tt.fails {
 					err = errors.New("no answer")
@@ -285,7 +285,7 @@ func TestKMSSlowToMakeKeys(t *testing.T) {
 				told = told || e.Reason == event.KeysNotWritten
 			}
 			if told != tt.told {
-				t.Errorf("%s: keys_not_written was told: %t", name, told)
+				t.Errorf("%s: keys_not_written was reported: %t", name, told)
 			}
 		})
 	}

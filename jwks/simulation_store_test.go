@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// simulatedStore is the store itself. It never fails, and checks that what is
-// written is one history.
+// simulatedStore is the store itself. It never fails, and checks that all writes form one
+// history.
 type simulatedStore struct {
 	mu     sync.Mutex
 	blob   []byte
-	read   *state   // the last that was saved
-	stored []string // kids in the order in which they first came
+	read   *state   // the last saved state
+	stored []string // kids in the order of their first save
 	older  [][]byte // the states before this one, the newest last
 
 	policy  Policy
@@ -51,7 +51,7 @@ func (s *simulatedStore) save(old, blob []byte) (bool, error) {
 	if bytes.Equal(old, blob) { // a proof that it can be written
 		return true, nil
 	}
-	next, err := readState(blob, s.read) // what was read once takes long to read again
+	next, err := readState(blob, s.read) // readState reuses the keys of the last state
 	if err != nil {
 		return false, err
 	}
@@ -92,8 +92,8 @@ func (s *simulatedStore) setBack(r *rand.Rand) []byte {
 	return s.blob
 }
 
-// noteDropped marks a key that was removed though it signed and its retention
-// was not over: that was an emergency.
+// noteDropped marks a key that was removed after it had signed and before its retention
+// was over, as Rotate does.
 func (s *simulatedStore) noteDropped(before, after *state) {
 	now := time.Now().Add(s.policy.Skew)
 	gone := goneAt(before.times(), s.policy, now)
@@ -108,7 +108,7 @@ func (s *simulatedStore) noteDropped(before, after *state) {
 	}
 }
 
-// replicaStore is the store as one replica reaches it.
+// replicaStore is the store as one replica sees it.
 type replicaStore struct {
 	shared *simulatedStore
 	slow   time.Duration

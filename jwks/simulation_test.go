@@ -35,11 +35,11 @@ func TestRotationSimulation(t *testing.T) {
 // some of them, cannot be written or is set back, clocks that jump, emergency
 // rotations and changes of algorithm.
 //
-// It keeps every set that any replica published, for as long as a verifier that
-// obeys its max-age could hold it, and so plays the unluckiest verifier: every token
-// that has not expired must verify with every one of them.
+// It keeps each set that any replica published for as long as a verifier that obeys its
+// max-age could hold it. Each token that has not expired must verify with each of these
+// sets.
 //
-// Every eighth seed runs the default policy, through that many turns of RotateEvery.
+// Each eighth seed runs the default policy, for that many periods of RotateEvery.
 func simulate(t *testing.T, defaultTurns int, seeds []uint64) {
 	if *simulationSeed != 0 {
 		seeds = []uint64{*simulationSeed}
@@ -100,7 +100,7 @@ type simulation struct {
 	alive    map[string]time.Time   // kid → when the last token it signed expires
 	signers  map[string]bool
 	counts   simulated
-	troubled time.Time // until when the store's troubles may show
+	troubled time.Time // until this time the faults of the store may show
 }
 
 type verifierSet struct {
@@ -130,7 +130,7 @@ func newSimulation(t *testing.T, seed uint64, defaultTurns int) *simulation {
 		p := Policy{MaxAge: between(2*time.Second, 20*time.Minute)}
 		p.Poll = max(time.Second, between(p.MaxAge/4, p.MaxAge))
 		p.Skew = max(time.Second, between(p.MaxAge/100, p.MaxAge/2))
-		p.Announce = p.MaxAge + p.Poll + p.Skew // as tight as may be
+		p.Announce = p.MaxAge + p.Poll + p.Skew // the shortest that is allowed
 		if r.IntN(2) == 0 {
 			p.Announce += between(0, 10*p.MaxAge)
 		}
@@ -203,12 +203,12 @@ func (s *simulation) trouble() {
 		s.open(r, s.rand.Uint64())
 		return
 	}
-	// Some four troubles a rotation, however long that is.
+	// About four faults in each rotation, whatever its length.
 	if s.rand.Float64() > 4*float64(s.step)/float64(s.policy.RotateEvery) {
 		return
 	}
 	switch s.rand.IntN(9) {
-	case 0: // a crash: whatever it was doing at the store may or may not have happened
+	case 0: // a crash: a write under way may have succeeded or not
 		s.counts.crashes++
 		r.store.dead.Store(true)
 		go r.Close()
@@ -223,12 +223,12 @@ func (s *simulation) trouble() {
 		s.rotate(r)
 	case 4:
 		s.changeAlgorithm(r)
-	case 6: // it reads the store, and cannot write it; nothing else may show
+	case 6: // it can read the store and not write it
 		s.counts.readOnly++
 		r.store.full.Store(time.Now().Add(time.Duration(s.rand.Int64N(int64(s.policy.RotateEvery)))).UnixNano())
 	case 7:
 		s.setBack(r)
-	case 8: // its clock jumps, and jumps back before it is believed
+	case 8: // its clock jumps, and jumps back before it is trusted
 		s.counts.jumps++
 		off := time.Duration(s.rand.Int64N(int64(20*s.policy.RotateEvery))) + 2*max(s.policy.Skew, time.Second)
 		if s.rand.IntN(2) == 0 {
@@ -302,7 +302,7 @@ func (s *simulation) rotate(r *simulatedReplica) {
 
 // changeAlgorithm restarts a replica with another policy.
 func (s *simulation) changeAlgorithm(r *simulatedReplica) {
-	algs := []string{"ES256", "EdDSA", "Ed25519"} // the quick ones
+	algs := []string{"ES256", "EdDSA", "Ed25519"} // those whose keys are made quickly
 	s.policy.Algorithm = algs[s.rand.IntN(len(algs))]
 	r.Close()
 	s.open(r, s.rand.Uint64())
@@ -373,7 +373,7 @@ func (s *simulation) sign() {
 		}
 		s.counts.tokens++
 		s.signers[kid] = true
-		// By the slowest clock, where the token lives longest.
+		// By the slowest clock, for which the token is valid longest.
 		s.alive[kid] = later(s.alive[kid], time.Now().Add(r.skew+s.ttl))
 	}
 }

@@ -14,7 +14,7 @@ func (s KeyringStatus) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		plain
 		WriteError string `json:",omitempty"`
-	}{plain(s), errorText(s.WriteError)})
+	}{plain(s), event.Text(s.WriteError)})
 }
 
 // MarshalJSON writes the error as its text.
@@ -23,7 +23,7 @@ func (p KeyringProblem) MarshalJSON() ([]byte, error) {
 		Reason event.Reason
 		Since  time.Time
 		Err    string
-	}{p.Reason, p.Since, errorText(p.Err)})
+	}{p.Reason, p.Since, event.Text(p.Err)})
 }
 
 // MarshalJSON writes errors as their texts, and omits nil errors. The texts name hosts
@@ -33,18 +33,11 @@ func (s RemoteStatus) MarshalJSON() ([]byte, error) {
 	type skipped struct{ KeyID, Err string }
 	var entries []skipped
 	for _, e := range s.Skipped {
-		entries = append(entries, skipped{e.KeyID, errorText(e.Err)})
+		entries = append(entries, skipped{e.KeyID, event.Text(e.Err)})
 	}
 	return json.Marshal(struct {
 		plain
 		Skipped   []skipped
 		LastError string `json:",omitempty"`
-	}{plain(s), entries, errorText(s.LastError)})
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
+	}{plain(s), entries, event.Text(s.LastError)})
 }

@@ -16,7 +16,7 @@ import (
 type shelf struct {
 	mu    sync.Mutex
 	blob  []byte
-	err   error // the answer to everything, if set
+	err   error // the answer to each call, if set
 	full  error // the answer to Save, if set
 	loads int
 	saves int
@@ -128,7 +128,7 @@ func (h *hangingSave) Save(ctx context.Context, old, blob []byte) (bool, error) 
 	return h.shelf.Save(ctx, old, blob)
 }
 
-// interrupted is a shelf that lets something happen after its next Save.
+// interrupted is a shelf that calls a func after its next Save.
 type interrupted struct {
 	*shelf
 	saved func()
@@ -143,7 +143,7 @@ func (i *interrupted) Save(ctx context.Context, old, blob []byte) (bool, error) 
 	return saved, err
 }
 
-// cutOff is a store that one replica cannot reach now and then.
+// cutOff is a store that one replica cannot reach at times.
 type cutOff struct {
 	*shelf
 	away atomic.Bool
@@ -165,7 +165,7 @@ func (c *cutOff) Save(ctx context.Context, old, blob []byte) (bool, error) {
 	return c.shelf.Save(ctx, old, blob)
 }
 
-// savesAndFails saves, and then says that it could not.
+// savesAndFails saves, and then returns an error.
 type savesAndFails struct {
 	*shelf
 	fails, blind bool

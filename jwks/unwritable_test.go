@@ -43,7 +43,7 @@ func TestKeyStoreThatCannotBeWritten(t *testing.T) {
 			time.Sleep(2 * time.Hour)
 		}
 		if told == 0 || told > 12*time.Hour {
-			t.Errorf("Ready told after %v", told)
+			t.Errorf("Ready reported it after %v", told)
 		}
 		if err := r.Ready(t.Context()); !errors.Is(err, errReadOnly) || errors.Is(err, ErrUnavailable) {
 			t.Errorf("Ready: %v", err)

@@ -17,12 +17,15 @@ const (
 
 // NetworkKey is the key of a context value that says for which network a
 // [Source] is asked: a string, such as "203.0.113.0/24". A [Remote] reads it when a
-// call has to wait for a fetch, and shares its places among networks by it. Without
+// call has to wait for a fetch, and shares its slots among networks by it. Without
 // the value, or with an empty one, only the bound over all calls applies.
 //
-// The guard of package middleware sets it. It is for guards of your own:
+// The guard of package middleware sets it. A guard of your own gets the network from
+// the address of the caller with [fetch.HostOf] and [fetch.NetworkOf]:
 //
-//	ctx = context.WithValue(ctx, jwks.NetworkKey{}, network)
+//	if host, ok := fetch.HostOf(r.RemoteAddr); ok {
+//		ctx = context.WithValue(ctx, jwks.NetworkKey{}, fetch.NetworkOf(host).String())
+//	}
 type NetworkKey struct{}
 
 func networkOf(ctx context.Context) string {

@@ -70,7 +70,7 @@ func TestRemoteUnknownKeysThatWait(t *testing.T) {
 			synctest.Wait()
 			var f forgeries
 			f.ask(t.Context(), t, r, 1000)
-			wantErr(t, r, "k1", ErrUnavailable) // and not ErrUnknownKey: its token is good
+			wantErr(t, r, "k1", ErrUnavailable) // not ErrUnknownKey: its token is valid
 			first.Wait()
 			mustNotWait(t, r, "k1")
 			f.all.Wait()
@@ -153,7 +153,7 @@ func TestRemoteNetworksShareTheSlots(t *testing.T) {
 			for n := range 20 {
 				f.askFrom(t, r, fmt.Sprintf("10.0.%d.0/24", n), 100)
 			}
-			f.ask(t.Context(), t, r, 100) // of a network that is not known
+			f.ask(t.Context(), t, r, 100) // of an unknown network
 			var good sync.WaitGroup
 			for n := range 10 {
 				good.Go(func() {
@@ -226,7 +226,7 @@ func TestRemoteUnknownKeysOfASlowSet(t *testing.T) {
 		if time.Since(start) != longestWait || r.Status().Waiting != 0 {
 			t.Errorf("took %v, %d wait", time.Since(start), r.Status().Waiting)
 		}
-		time.Sleep(4 * time.Second) // the fetch went on
+		time.Sleep(4 * time.Second) // the fetch has ended
 		mustNotWait(t, r, "k1")
 		o.wantHits(t, 2)
 	})

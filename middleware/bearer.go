@@ -77,7 +77,8 @@ type Config struct {
 	Leeway time.Duration
 
 	// Realm is the realm of the challenge (RFC 9110, section 11.5), printable
-	// ASCII. Default "api" where the challenge has nothing else to say, else none.
+	// ASCII. Default: realm="api" when no token was sent; left out when the challenge
+	// carries an error.
 	Realm string
 
 	// MaxTokenBytes bounds the length of a token, with any further spaces before
@@ -102,8 +103,8 @@ type Config struct {
 	// A request that is let in is reported when its handler has returned, because a
 	// guard further in may still refuse it. Guards of two Bearers report one event each,
 	// and so does a Handler behind a Require. Observe also gets event.OpConfig (see
-	// ClientIP). For the fetches of keys, write
-	// Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{Observe: …}). Default none.
+	// ClientIP) and, if Keys is nil, event.OpFetch for each fetch of the keys, in the
+	// goroutine of the fetch. Default none.
 	Observe func(ctx context.Context, e Event)
 
 	// Quiet turns the log off. Without Observe, these changes are logged to
@@ -173,7 +174,7 @@ func New(c Config) (*Bearer, error) {
 		b.introspector = i
 	}
 	if b.keys == nil {
-		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{Quiet: c.Quiet || c.Observe != nil})
+		remote := jwks.NewIssuerRemote(b.issuer, jwks.RemoteConfig{Observe: c.Observe, Quiet: c.Quiet})
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
 			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}

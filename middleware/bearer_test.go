@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
@@ -56,6 +58,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // Keys nil: found through the issuer's metadata, and the middleware is the same.
+// Observe gets the fetch.
 func TestNewDiscoversKeys(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	mux := http.NewServeMux()
@@ -67,9 +70,17 @@ func TestNewDiscoversKeys(t *testing.T) {
 	})
 	mux.Handle("/keys", keys)
 
-	a := newAPI(t, Config{Issuer: issuer.URL})
+	var fetches atomic.Int64
+	a := newAPI(t, Config{Issuer: issuer.URL, Observe: func(_ context.Context, e Event) {
+		if e.Op == event.OpFetch && e.URL == issuer.URL+"/keys" && e.Err == nil {
+			fetches.Add(1)
+		}
+	}})
 	token := sign(t, keys, payload(map[string]string{"iss": `"` + issuer.URL + `"`}))
 	a.wantServed(t, token)
+	if got := fetches.Load(); got != 1 {
+		t.Errorf("Observe got %d fetches, want 1", got)
+	}
 	for range 2 {
 		if err := a.auth.Close(); err != nil {
 			t.Error(err)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// RFC 6750 §3. TRAPS: quotes in challenge values are escaped.
+// RFC 6750, section 3. TRAPS: quotes in challenge values are escaped.
 func TestChallenge(t *testing.T) {
 	for name, tt := range map[string]struct {
 		realm string

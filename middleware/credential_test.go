@@ -7,7 +7,7 @@ import (
 )
 
 // TRAPS: optional auth (CVE-2021-21378); two tokens, the first valid one wins
-// (echo-jwt). RFC 6750 §2 and §3.1.
+// (echo-jwt). RFC 6750, sections 2 and 3.1.
 func TestCredential(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	good := goodToken(t, keys)

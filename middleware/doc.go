@@ -86,8 +86,8 @@
 // So Require goes last in a group. When other middleware follows it (gzip, a logger, a
 // proxy), or a group with middleware is made from the guarded one, or the app has its own
 // RouteNotFound, there may be something to protect: unknown paths, wrong methods and
-// OPTIONS are then 401 without a token. So it is under e.Use(auth.Require()) when the app
-// has set handlers of its own.
+// OPTIONS are then 401 without a token. The same holds under e.Use(auth.Require()) when
+// the app has set handlers of its own.
 //
 //	e.Group("/v1", middleware.Gzip(), auth.Require()) // GET /v1/nope: 404
 //	e.Group("/v1", auth.Require(), middleware.Gzip()) // GET /v1/nope: 401

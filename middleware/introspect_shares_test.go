@@ -268,7 +268,7 @@ func TestIntrospectionAnswerReplaced(t *testing.T) {
 }
 
 // After a flood the cache is as small as before.
-func TestIntrospectionMemoryComesBack(t *testing.T) {
+func TestIntrospectionCacheShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAnswers()
 		put := func(n int) {

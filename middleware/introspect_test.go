@@ -185,10 +185,17 @@ func TestIntrospectMisconfigured(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for scheme, accepted := range map[string]bool{"http": true, "ftp": false} {
+		c := good
+		c.Endpoint, c.InsecureHTTP = scheme+"://auth.example.com/introspect", true
+		if _, err := New(Config{Issuer: testIssuer, Audience: testAudience, Keys: keys, Introspection: &c}); (err == nil) != accepted {
+			t.Errorf("InsecureHTTP, %s: %v", scheme, err)
+		}
+	}
 }
 
-// The guard asks about the token it was sent, about no token that is not valid, and
-// goes by the answer.
+// The guard asks about the token it was sent, but not about an invalid one. The answer
+// decides.
 func TestIntrospection(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	var presented, answer atomic.Pointer[string]

@@ -54,6 +54,6 @@ func (b *Bearer) network(r *http.Request, extract addressOf) string {
 }
 
 var (
-	errProxyUnknown = errors.New("middleware: a proxy forwards requests, and where they come from is not known: bounds per network are off for them; set Config.ClientIP, or Echo's IPExtractor")
-	errNoClientIP   = errors.New("middleware: where requests come from is not known: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address: bounds per network are off for them; set Config.ClientIP to a func that returns one")
+	errProxyUnknown = errors.New("middleware: a proxy forwards requests, and the addresses of the callers are not known, so limits per network are off for these requests: set Config.ClientIP, or Echo's IPExtractor if you use Echo")
+	errNoClientIP   = errors.New("middleware: Config.ClientIP, Echo's IPExtractor or the connection gave no IP address, so limits per network are off for these requests: set Config.ClientIP to a func that returns one")
 )

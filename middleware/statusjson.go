@@ -1,20 +1,17 @@
 package middleware
 
-import "encoding/json"
+import (
+	"encoding/json"
 
-// MarshalJSON writes errors as their texts, and leaves out those that are nil.
-// Texts name hosts and paths: they are for operators.
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// MarshalJSON writes errors as their texts, and omits nil errors. The texts name hosts
+// and paths: show them to operators only.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	return json.Marshal(struct {
 		plain
 		Keys, Revocations string `json:",omitempty"`
-	}{plain(s), errorText(s.Keys), errorText(s.Revocations)})
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
+	}{plain(s), event.Text(s.Keys), event.Text(s.Revocations)})
 }

@@ -51,9 +51,9 @@ func TestFloodLeavesTokensInUse(t *testing.T) {
 	})
 }
 
-// Nothing is kept but what counts: not the request that a token came in, nor a
-// token that takes much room.
-func TestRoomOfAToken(t *testing.T) {
+// A cached token keeps neither its request nor the decoded payload alive. A long token is
+// not cached.
+func TestCachedTokenKeepsLittle(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	a := caching(t, Config{Keys: keys})
 	long := strings.Repeat("x", 4000)
@@ -107,7 +107,7 @@ func goodTokens(tb testing.TB, keys *jwks.Keyring, prefix string, n, clients int
 	return list
 }
 
-// One client takes a quarter of the cache at the most, however much room there is.
+// One client takes a quarter of the cache at most, however much room there is.
 func TestShareOfOneClient(t *testing.T) {
 	keys := newKeyring(t, edKey)
 	a := caching(t, Config{Keys: keys, CacheSize: 40})
@@ -149,7 +149,7 @@ func TestExpiredMakesRoom(t *testing.T) {
 	})
 }
 
-// Many at once, on few slots: for the race detector.
+// Many goroutines on few slots: for the race detector.
 func TestCacheAtOnce(t *testing.T) {
 	keys := newKeyring(t, edKey)
 	a := caching(t, Config{Keys: keys, CacheSize: 50, Observe: func(context.Context, Event) {}})

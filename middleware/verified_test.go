@@ -251,7 +251,7 @@ func TestRefusedIsNotCached(t *testing.T) {
 
 // It is the exact text that was verified. Another spelling of the token is
 // another token, and one that differs in any byte is not found.
-func TestHitIsToTheLetter(t *testing.T) {
+func TestHitNeedsTheExactText(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	a := caching(t, Config{Keys: keys})
 	token := goodToken(t, keys)
@@ -338,8 +338,7 @@ func TestCacheOff(t *testing.T) {
 	}
 }
 
-// What a request carried besides the token is not kept alive by it, and what the
-// token says survives the move.
+// A cached token is a copy: it does not keep the request in memory, and says the same.
 func TestCachedSaysTheSame(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	on, off := caching(t, Config{Keys: keys}), newAPI(t, Config{Keys: keys, CacheSize: -1})

@@ -220,7 +220,7 @@ func swapCase(s string) string {
 }
 
 // TRAPS: crit unknown, empty, known; b64. (CVE-2025-59420, CVE-2026-35042)
-// And typ: RFC 9068 §4 takes at+jwt alone, so no ID token, logout token or client
+// And typ: RFC 9068, section 4, takes at+jwt alone, so no ID token, logout token or client
 // assertion passes for an access token.
 func TestForgedHeaders(t *testing.T) {
 	keys := newKeyring(t, ecKey)

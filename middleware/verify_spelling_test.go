@@ -71,8 +71,8 @@ func decode(tb testing.TB, part string) string {
 	return string(plain)
 }
 
-// TRAPS: (r, n−s) is as good a signature as (r, s), so nothing may go by a
-// token's bytes: what is revoked is (iss, jti), in either spelling.
+// TRAPS: (r, n−s) is as good a signature as (r, s), so nothing may depend on
+// a token's bytes: what is revoked is (iss, jti), in either spelling.
 func TestForgedMirroredSignature(t *testing.T) {
 	revoked := map[string]bool{}
 	keys := newKeyring(t, ecKey)

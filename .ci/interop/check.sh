@@ -36,7 +36,7 @@ granted() {
   has "$what: a token" body '"access_token": *"[^"]+\.[^"]+\.[^"]+"'
 }
 
-# refused WHAT STATUS ERROR CURL-ARGUMENTS…: the token endpoint refuses, with an RFC 6749 §5.2 error.
+# refused WHAT STATUS ERROR CURL-ARGUMENTS…: the token endpoint refuses, with an RFC 6749, section 5.2 error.
 refused() {
   local what=$1 status=$2 error=$3
   shift 3

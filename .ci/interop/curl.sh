@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl: the tutorial as it stands in the README, then every way to be refused.
+# curl: the session of the README, then every way to be refused.
 set -euo pipefail
 : "${ISSUER:?}" "${CLIENT_ID:?}" "${CLIENT_SECRET:?}" "${CLIENT2_ID:?}" "${CLIENT2_SECRET:?}"
 . "$(dirname "$0")/check.sh"
@@ -15,12 +15,12 @@ call "POST /v1/orders creates" 201 "$ISSUER/v1/orders" -H "Authorization: Bearer
   -H "Content-Type: application/json" -d '{"item":"tea","quantity":1}'
 call "no token: 401" 401 "$ISSUER/v1/orders"
 has "no token: a bare Bearer challenge" head '^www-authenticate: Bearer'
-lacks "no token: no error code (RFC 6750 §3.1)" head 'error='
+lacks "no token: no error code (RFC 6750, section 3.1)" head 'error='
 call "garbage token: 401" 401 "$ISSUER/v1/orders" -H "Authorization: Bearer ${token}x"
 has "garbage token: invalid_token" head '^www-authenticate: Bearer.*error="invalid_token"'
 call "no token, unknown path: 404" 404 "$ISSUER/v1/nowhere"
 
-# Granted: what a token answer holds (RFC 6749 §5.1).
+# Granted: what a token answer holds (RFC 6749, section 5.1).
 form=(-d grant_type=client_credentials)
 post=(-d "client_id=$CLIENT_ID" -d "client_secret=$CLIENT_SECRET")
 basic=(-u "$CLIENT_ID:$CLIENT_SECRET")
@@ -32,7 +32,7 @@ granted "client_secret_basic (curl -u)" "${form[@]}" "${basic[@]}"
 granted "a scope asked for" "${form[@]}" "${basic[@]}" -d scope=orders:read
 has "only the scope asked for" body '"scope": *"orders:read"'
 
-# Refused (RFC 6749 §5.2).
+# Refused (RFC 6749, section 5.2).
 refused "wrong secret" 401 invalid_client "${form[@]}" -d "client_id=$CLIENT_ID" -d client_secret=wrong
 keep
 refused "unknown client" 401 invalid_client "${form[@]}" -d client_id=nobody -d "client_secret=$CLIENT_SECRET"

@@ -1,6 +1,6 @@
 module github.com/echo-m2m/m2m/example/bench
 
-go 1.26.4
+go 1.26.0
 
 require (
 	github.com/MicahParks/keyfunc/v3 v3.9.1

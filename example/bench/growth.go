@@ -12,7 +12,7 @@ const (
 )
 
 func growth(ctx context.Context, b *bench) error {
-	b.heading("Growth", "What becomes of a request when there is much to remember. EdDSA, real tokens through the real middleware.")
+	b.heading("Growth", "What a request costs when many tokens are cached or revoked. EdDSA, real tokens through the real middleware.")
 	for _, part := range []func(context.Context, *bench) error{verdictGrowth, revocationGrowth, clientGrowth} {
 		if err := part(ctx, b); err != nil {
 			return err

@@ -1,6 +1,6 @@
 // Package doctor checks the configuration of an issuer, an API, or both, before
-// callers find what is wrong. [Check] is all there is to it: it asks, in plain
-// words, what each program of example asks for its flag -doctor.
+// callers find what is wrong. [Check] is the only entry point. Each program of example
+// calls it for the flag -doctor.
 //
 // It serves nothing and changes nothing. It reads the store of clients and that of
 // keys, fetches the issuer's published documents as a verifier does, and calls the

@@ -318,7 +318,7 @@ func TestGood(t *testing.T) {
 			t.Errorf("%s is not reported", check)
 		}
 	}
-	if !strings.Contains(written(t, r), "0 wrong, 0 not checked, 0 notes") || r.Status() != doctor.StatusGood {
+	if !strings.Contains(written(t, r), "wrong: 0, not checked: 0, notes: 0, ok: ") || r.Status() != doctor.StatusGood {
 		t.Errorf("status %d:\n%s", r.Status(), written(t, r))
 	}
 	if after, err := os.ReadFile(w.keyFile); err != nil || string(after) != string(before) {

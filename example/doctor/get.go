@@ -67,9 +67,13 @@ func (c *check) clock(m metadata) {
 		return
 	}
 	if age, err := strconv.Atoi(m.answer.header.Get("Age")); err == nil { // a cache answered
+		if age < 0 || age > manySeconds {
+			c.add(Unchecked, "clock", fmt.Sprintf("The issuer's answer has an Age of %d s, so the clocks cannot be compared.", age), "Have no cache in front of the issuer that keeps its metadata for so long.")
+			return
+		}
 		date = date.Add(time.Duration(age) * time.Second)
 	}
-	// Date has whole seconds, cut off.
+	// Date holds whole seconds, rounded down.
 	off := m.answer.at.Sub(date.Add(500 * time.Millisecond))
 	uncertain := m.answer.within + 500*time.Millisecond
 	least := max(0, off.Abs()-uncertain)

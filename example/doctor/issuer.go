@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -134,6 +135,11 @@ func (c *check) tokenEndpoint(ctx context.Context, m metadata) {
 		c.add(Wrong, "issuer", fmt.Sprintf("The token endpoint %s does not answer: %v.", endpoint, err), "Have the proxy pass it on.")
 	case a.status == http.StatusNotFound || a.status >= 500:
 		c.add(Wrong, "issuer", fmt.Sprintf("The token endpoint %s answers %d.", endpoint, a.status), "Have the proxy pass it on, with its path unchanged.")
+	case a.status < 400:
+		c.add(Wrong, "issuer", fmt.Sprintf("The token endpoint %s answers %d to a GET, which a token endpoint refuses.", endpoint, a.status),
+			"Is it a page of the proxy, or a redirect? Have the proxy pass it on, with its path unchanged.")
+	case !slices.Contains([]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusMethodNotAllowed}, a.status):
+		c.add(Unchecked, "issuer", fmt.Sprintf("The token endpoint %s answers %d, as something in front of it may.", endpoint, a.status), "Get a token from this machine.")
 	default:
 		c.goodf("issuer", "The token endpoint %s answers.", endpoint)
 	}

@@ -91,7 +91,7 @@ func (c *check) caching(a *answer) {
 		policy = int(cmp.Or(c.Policy.MaxAge, 5*time.Minute) / time.Second)
 	}
 	switch {
-	case noStore || noCache || stated && err == nil && seconds == 0:
+	case noStore || noCache || stated && err == nil && seconds <= 0:
 		c.add(Wrong, "keys", fmt.Sprintf("The key set may not be cached (Cache-Control: %s), so many verifiers fetch it for each token.", a.header.Get("Cache-Control")),
 			"Leave the header as the issuer sends it: remove the line of the proxy that replaces it.")
 	case !stated || err != nil:

@@ -3,13 +3,15 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 )
 
 // Severity says how bad a finding is.
 type Severity int
 
-// The severities. The zero Severity is Unchecked, so that nothing passes for good by
-// mistake.
+// The severities. The zero Severity is Unchecked, so one that was not set never reads as
+// "all is well".
 const (
 	Unchecked Severity = iota // it could not be found out
 	Good                      // all is well
@@ -64,11 +66,31 @@ func (r Report) Status() int {
 	}
 }
 
+// maxShown is how many characters of a text WriteTo writes.
+const maxShown = 1000
+
+// shown is a text without control characters and line ends: an address that was asked
+// may have sent it.
+func shown(text string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range text {
+		if n++; n > maxShown {
+			return b.String() + "…"
+		}
+		if !unicode.IsPrint(r) {
+			r = '\ufffd'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
 // WriteTo writes the report for people, and a last line with the counts.
 func (r Report) WriteTo(w io.Writer) (int64, error) {
 	var written int64
 	for _, f := range r.Findings {
-		n, err := fmt.Fprintf(w, "%-11s  %-10s  %s\n", f.Severity, f.Check, f.Text)
+		n, err := fmt.Fprintf(w, "%-11s  %-10s  %s\n", f.Severity, f.Check, shown(f.Text))
 		written += int64(n)
 		if err == nil && f.Do != "" {
 			n, err = fmt.Fprintf(w, "%-11s  %-10s  -> %s\n", "", "", f.Do)
@@ -78,7 +100,7 @@ func (r Report) WriteTo(w io.Writer) (int64, error) {
 			return written, err
 		}
 	}
-	n, err := fmt.Fprintf(w, "\n%d wrong, %d not checked, %d notes, %d ok\n", r.count(Wrong), r.count(Unchecked), r.count(Notice), r.count(Good))
+	n, err := fmt.Fprintf(w, "\nwrong: %d, not checked: %d, notes: %d, ok: %d\n", r.count(Wrong), r.count(Unchecked), r.count(Notice), r.count(Good))
 	return written + int64(n), err
 }
 

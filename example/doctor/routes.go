@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,7 +26,11 @@ import (
 // routes calls each route of the app without a token, which must be 401, and with a
 // token that has no scope, to learn which scopes it wants.
 func (c *check) routes(ctx context.Context) scopes {
-	if c.App == nil || len(c.Audiences) == 0 {
+	if c.App == nil {
+		return nil
+	}
+	if len(c.Audiences) == 0 {
+		c.add(Unchecked, "routes", "Without an audience no token can be made for them.", "Set Audiences, to those of the guards.")
 		return nil
 	}
 	app, token, end, err := c.throwaway(ctx)
@@ -34,12 +39,24 @@ func (c *check) routes(ctx context.Context) scopes {
 		return nil
 	}
 	defer end()
+	ctx, cancel := context.WithTimeout(ctx, routesTimeout)
+	defer cancel()
 	wanted, open, guarded := scopes{}, 0, 0
 	for _, route := range slices.SortedFunc(slices.Values(app.Routes()), byPath) {
 		if strings.Contains(route.Method, "_") || c.isPublic(route.Path) { // Echo's catch-all of a group has a method of its own
 			continue
 		}
-		w := call(ctx, app, route, "")
+		if ctx.Err() != nil {
+			c.add(Unchecked, "routes", fmt.Sprintf("%s %s, and those behind it, were not called: there was no time left.", route.Method, route.Path), "Look for a handler that does not end.")
+			return wanted
+		}
+		w, err := call(ctx, app, route, "")
+		if err != nil {
+			open++
+			c.add(Wrong, "routes", fmt.Sprintf("%s %s %v without a token.", route.Method, route.Path, err),
+				"Put Require before it, or name it in Public if it is for everybody.")
+			continue
+		}
 		if w.Code != http.StatusUnauthorized {
 			open++
 			c.add(Wrong, "routes", fmt.Sprintf("%s %s answers %d without a token.", route.Method, route.Path, w.Code),
@@ -47,13 +64,16 @@ func (c *check) routes(ctx context.Context) scopes {
 			continue
 		}
 		guarded++
-		if w := call(ctx, app, route, token); w.Code == http.StatusForbidden {
+		if w, err := call(ctx, app, route, token); err == nil && w.Code == http.StatusForbidden {
 			for _, scope := range challenged(w.Header().Get("WWW-Authenticate")) {
 				wanted[scope] = fmt.Sprintf("%s %s wants", route.Method, route.Path)
 			}
 		}
 	}
-	if open == 0 {
+	switch {
+	case open+guarded == 0:
+		c.add(Unchecked, "routes", "The app has none that wants a token.", "Does App add its routes? Name nothing in Public that wants a token.")
+	case open == 0:
 		c.goodf("routes", "%d %s %s a token.", guarded, plural(guarded, "route", "routes"), plural(guarded, "wants", "want"))
 	}
 	return wanted
@@ -126,19 +146,43 @@ func (c *check) isPublic(path string) bool {
 
 var parameter = regexp.MustCompile(`:[^/]+|\*`)
 
-// call calls a route as a client would.
-func call(ctx context.Context, app *echo.Echo, route *echo.Route, token string) *httptest.ResponseRecorder {
+const (
+	routeTimeout  = 3 * time.Second // of a route
+	routesTimeout = 15 * time.Second
+)
+
+// call calls a route as a client would. The error says, behind the route's name, why
+// there is no answer.
+func call(ctx context.Context, app *echo.Echo, route *echo.Route, token string) (*httptest.ResponseRecorder, error) {
 	path := parameter.ReplaceAllString(route.Path, "x")
 	if path == "" {
 		path = "/"
 	}
+	ctx, cancel := context.WithTimeout(ctx, routeTimeout)
+	defer cancel()
 	r := httptest.NewRequestWithContext(ctx, route.Method, path, nil)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
-	app.ServeHTTP(w, r)
-	return w
+	ended := make(chan error, 1)
+	go func() {
+		err := errors.New("ends its goroutine")
+		defer func() {
+			if what := recover(); what != nil {
+				err = fmt.Errorf("panics (%.200v)", what)
+			}
+			ended <- err
+		}()
+		app.ServeHTTP(w, r)
+		err = nil
+	}()
+	select {
+	case err := <-ended:
+		return w, err
+	case <-ctx.Done():
+		return nil, errors.New("does not answer in time")
+	}
 }
 
 var scopeParameter = regexp.MustCompile(`scope="([^"]*)"`)

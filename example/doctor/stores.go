@@ -40,6 +40,12 @@ func (c *check) stores(ctx context.Context, wanted scopes) {
 		}
 		c.store(ctx, store)
 	}
+	if err == nil && store == nil {
+		c.add(Unchecked, "store", "Setup.Open returned none.", "Return the store of clients, or leave Open out.")
+	}
+	if err == nil && keyStore == nil {
+		c.add(Unchecked, "timetable", "Setup.Open returned no store of keys.", "Return it, or leave Open out.")
+	}
 	clients, listed := c.list(ctx, store, err)
 	if listed {
 		c.clients(clients, wanted)
@@ -73,6 +79,12 @@ func (c *check) store(ctx context.Context, store registry.Manager) {
 }
 
 func (c *check) sqlStatus(s sqlstore.Status, ready bool) {
+	for _, fault := range []error{s.Damaged, s.FileError, s.WriteError} {
+		if fault != nil && ready { // or else Ready has said it
+			ready = false
+			c.add(Wrong, "store", fmt.Sprintf("%s is at fault: %v.", s.Dialect, fault), "See .github/docs/faults.md.")
+		}
+	}
 	switch {
 	case s.Schema > s.Release:
 		c.add(Notice, "store", fmt.Sprintf("%s has tables of version %d, and this release knows version %d. It can work with them.", s.Dialect, s.Schema, s.Release),
@@ -85,6 +97,10 @@ func (c *check) sqlStatus(s sqlstore.Status, ready bool) {
 	}
 	if s.Dialect == "SQLite" && s.ClockOffset.Abs() > registry.MaxClockSkew {
 		c.add(Notice, "clock", fmt.Sprintf("The clock has moved by %v since the database was last written, or nothing was written for a day. Nothing that expired by that is deleted for a day.", s.ClockOffset.Round(time.Second)),
+			"Nothing, if the clock is right now.")
+	}
+	if s.DatabaseClockJump.Abs() > registry.MaxClockSkew {
+		c.add(Notice, "clock", fmt.Sprintf("The database's clock has jumped by %v within a day. Nothing that expired by that is deleted for a day.", s.DatabaseClockJump.Round(time.Second)),
 			"Nothing, if the clock is right now.")
 	}
 	if s.Ahead > time.Minute {

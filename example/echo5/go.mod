@@ -1,6 +1,6 @@
 module github.com/echo-m2m/m2m/example/echo5
 
-go 1.26.4
+go 1.26.0
 
 require (
 	github.com/echo-m2m/m2m v0.0.0

@@ -22,7 +22,7 @@ type Demo struct {
 	Known       bool   // they were made before, or by another replica at the same time
 }
 
-// Clients makes the clients of the environment what it says they are:
+// Clients registers the clients that the environment names, or updates their records:
 //
 //   - those of CLIENTS, a path to a JSON array of records in the form of package
 //     admin; one without a client_secret keeps the secrets that it has;
@@ -30,7 +30,7 @@ type Demo struct {
 //     with CLIENT2_SECRET, which may read them.
 //
 // A client that names no audience is for audience. A client that was disabled
-// stays disabled: a restart undoes no decision of an operator's. A client that the
+// stays disabled: a restart undoes no decision of an operator. A client that the
 // environment no longer names stays too: delete it with ./example/clients.
 //
 // If the environment names none and the store has none, Clients makes the client

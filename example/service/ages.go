@@ -15,7 +15,7 @@ import (
 // the keyring is opened.
 func CompareAges(ctx context.Context, store *sqlstore.Store, keys jwks.KeyStore) error {
 	if store.Status().New {
-		log.Print("the tables of this issuer were made: unless it is its first start, a setting (DATABASE_URL, ISSUER_NAME, DATA_DIR) names another place, or the database was lost")
+		log.Print("a new database was made. If this is not the first start, check DATABASE_URL, ISSUER_NAME and DATA_DIR, or restore the database")
 	}
 	blob, err := keys.Load(ctx)
 	if err != nil {

@@ -45,7 +45,7 @@ KEY_ENCRYPTION_KEY beside DATABASE_URL:
   JWKS_URL, JWKS_COOLDOWN, JWKS_MAX_STALE
                                    of the API: where keys are
   INTROSPECTION_URL, INTROSPECTION_ID, INTROSPECTION_SECRET, INTROSPECTION_CACHE
-                                   of the API: whom to ask about revoked tokens
+                                   of the API: where to ask whether a token was revoked
 
 SIGUSR1 makes an issuer drop its signing key. SIGUSR2 makes it write its keys over those of another keyring
 in the key store. .github/docs/settings.md says more. Manage clients with ./example/clients.

@@ -85,7 +85,8 @@ func Load(issuer string) (Settings, error) {
 	return s, err
 }
 
-// LoadToCheck is Load for -doctor: it logs nothing later, and tells out what is wrong.
+// LoadToCheck is Load for -doctor. It writes to out which settings are wrong. Observe of
+// the result logs nothing.
 func LoadToCheck(out io.Writer, issuer string) (Settings, bool) {
 	s, err := Load(issuer)
 	if err != nil {

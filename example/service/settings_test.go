@@ -37,6 +37,28 @@ func TestKeyEncryptionKeys(t *testing.T) {
 	}
 }
 
+// TestLimits reads FAILED_ATTEMPTS and MAX_GRANT_RATE. 0 is no limit.
+func TestLimits(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "5": 5, "0": -1} {
+		t.Setenv("FAILED_ATTEMPTS", text)
+		t.Setenv("MAX_GRANT_RATE", text)
+		set, err := Load("http://127.0.0.1:8080")
+		if err != nil || set.FailedAttempts != want || set.MaxGrantRate != want {
+			t.Errorf("%q: %d and %d, %v, want %d", text, set.FailedAttempts, set.MaxGrantRate, err, want)
+		}
+	}
+	for _, name := range []string{"FAILED_ATTEMPTS", "MAX_GRANT_RATE"} {
+		for _, text := range []string{"-1", "many", "1.5"} {
+			t.Run(name+"="+text, func(t *testing.T) {
+				t.Setenv(name, text)
+				if _, err := Load("http://127.0.0.1:8080"); err == nil || !strings.Contains(err.Error(), name) {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+	}
+}
+
 // TestKeyEncryptionKeyIsNotDerived plays an attacker with a copy of the database and
 // its URL: nothing computed from them opens the signing keys.
 func TestKeyEncryptionKeyIsNotDerived(t *testing.T) {

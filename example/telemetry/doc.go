@@ -20,8 +20,7 @@
 //
 //	err = tele.Collect(telemetry.Sources{Issuer: iss, Store: store, Bearer: auth})
 //
-// A bearer.Config whose Keys are nil fetches them unobserved: write
-// Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{Observe: tele.Observe}).
+// A bearer.Config whose Keys are nil reports the fetches of keys too.
 //
 // # Labels
 //

@@ -38,8 +38,8 @@ var (
 	keyringNextSigns      = state("m2m.keyring.next.signs.timestamp", "s", "When the next key takes over.")
 	keyringRotationStops  = state("m2m.keyring.rotation.stops.timestamp", "s", "When keys stop to rotate if nothing can be written until then.")
 	keyringRead           = state("m2m.keyring.read.timestamp", "s", "When the key store was last read.")
-	keyringPublishedUntil = state("m2m.keyring.published.until.timestamp", "s", "Until when keys are published if the key store cannot be read.")
-	keyringSignsUntil     = state("m2m.keyring.signs.until.timestamp", "s", "Until when tokens are signed if the key store cannot be read.")
+	keyringPublishedUntil = state("m2m.keyring.published.until.timestamp", "s", "The time until which keys are published if the key store cannot be read.")
+	keyringSignsUntil     = state("m2m.keyring.signs.until.timestamp", "s", "The time until which tokens are signed if the key store cannot be read.")
 )
 
 // Counters and gauges of bearer.Status.

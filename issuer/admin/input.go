@@ -110,7 +110,8 @@ func plain(err error) string {
 var errNullElement = errors.New("it holds null: leave that out")
 
 // exact checks the names of members against those of the type, at every level. It also
-// checks that integers are whole numbers, and that lists and maps hold no null.
+// checks that integers are whole numbers, and that lists, their objects and maps hold no
+// null.
 func exact(value []byte, t reflect.Type) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -131,6 +132,16 @@ func exact(value []byte, t reflect.Type) error {
 			if err := exact(element, t.Elem()); err != nil {
 				return err
 			}
+			if t.Elem().Kind() != reflect.Struct {
+				continue
+			}
+			members, err := object(element)
+			if err != nil {
+				return err
+			}
+			if err := noNull(members); err != nil {
+				return err
+			}
 		}
 		return nil
 	case t.Kind() == reflect.Struct && !strings.HasPrefix(text, `"`), t.Kind() == reflect.Map:
@@ -145,12 +156,7 @@ func exact(value []byte, t reflect.Type) error {
 		return err
 	}
 	if t.Kind() == reflect.Map {
-		for name, member := range members {
-			if string(member) == "null" {
-				return fmt.Errorf("%.64q: %w", name, errNullElement)
-			}
-		}
-		return nil
+		return noNull(members)
 	}
 	fields := fieldsOf(t)
 	for name, member := range members {
@@ -160,6 +166,16 @@ func exact(value []byte, t reflect.Type) error {
 		}
 		if err := exact(member, field); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// noNull returns an error that names a member which is null.
+func noNull(members map[string]json.RawMessage) error {
+	for name, member := range members {
+		if string(member) == "null" {
+			return fmt.Errorf("%.64q: %w", name, errNullElement)
 		}
 	}
 	return nil

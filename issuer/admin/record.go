@@ -154,7 +154,7 @@ func (r record) client() (registry.Client, *refusal) {
 	if r.Scope != "" {
 		scopes, err := registry.ParseScope(r.Scope)
 		if err != nil {
-			return registry.Client{}, invalidMetadata("scope is not a list of scopes with one space between")
+			return registry.Client{}, invalidMetadata("scope is not a list of scopes separated by single spaces")
 		}
 		c.Scopes = scopes
 	}

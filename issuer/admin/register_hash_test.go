@@ -36,7 +36,7 @@ func TestRegisterHash(t *testing.T) {
 		"only with client_secret_hash": body("other", secret.ID, ""),
 		"it is a secret":               body("other", plain, secret.Hash),
 		"damaged":                      body("other", secret.ID, "sha256:00"),
-		"no hash for a secret":         body("other", "", secret.Hash),
+		"too fast to protect a secret": body("other", "", secret.Hash),
 	} {
 		if said, _ := o.do("POST", "/console/clients", doc, http.StatusBadRequest)["error_description"].(string); !strings.Contains(said, says) {
 			t.Errorf("it says %q, want %q", said, says)

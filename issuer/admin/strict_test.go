@@ -111,6 +111,16 @@ func TestPutWhatGetGave(t *testing.T) {
 		secret, _ := secrets[0].(map[string]any)
 		secret["label"] = "renamed"
 	}), 400)
+	for _, member := range []string{"label", "expires_at", "last_used_at"} {
+		got := o.do("PUT", base+"/rt", text(func(m map[string]any) {
+			secrets, _ := m["secrets"].([]any)
+			secret, _ := secrets[0].(map[string]any)
+			secret[member] = nil
+		}), 400)
+		if description := fmt.Sprint(got["error_description"]); !strings.Contains(description, "secrets") || !strings.Contains(description, member) {
+			t.Errorf("null for %s of a secret: %v", member, got)
+		}
+	}
 	o.do("PUT", base+"/rt", text(func(map[string]any) {}), 200)
 	if _, status := o.token("rt", fmt.Sprint(registered["client_secret"])); status != 200 {
 		t.Errorf("the secret: %d", status)

@@ -23,7 +23,7 @@ var beyondSchema = regexp.MustCompile(`names something twice` + // scopes in one
 	`|at most \d+ bytes|values of at most \d+|1 to 1024 bytes of printable` + // bytes, not characters
 	`|UTF-8 without NUL` +
 	`|is not the one in the URL|a PUT does not change` + // depends on the record
-	`|the hash|bcrypt|a plain SHA-256` + // the form of a hash, and its cost
+	`|the hash|the argon2id hash|bcrypt|a plain SHA-256` + // the form of a hash, and its cost
 	`|Content-Type`)
 
 // conforms checks a request to the API and its answer against the document.

@@ -10,7 +10,7 @@ func TestChangeValidate(t *testing.T) {
 	later := time.Now().Add(time.Hour)
 	for name, tt := range map[string]struct {
 		change Change
-		field  string // "" is fine
+		field  string // "" if valid
 	}{
 		"token":                 {Change{Kind: TokenRevoked, TokenID: "a", ExpiresAt: later}, ""},
 		"token of a client":     {Change{Kind: TokenRevoked, TokenID: "a", ClientID: "c", ExpiresAt: later}, ""},
@@ -25,15 +25,15 @@ func TestChangeValidate(t *testing.T) {
 		"nothing":               {Change{}, "Kind"},
 		"token without jti":     {Change{Kind: TokenRevoked, ClientID: "c", ExpiresAt: later}, "TokenID"},
 		"token of a secret":     {Change{Kind: TokenRevoked, TokenID: "a", ClientID: "c", SecretID: "s", ExpiresAt: later}, "SecretID"},
-		"cut-off of nobody":     {Change{Kind: ClientCutOff}, "ClientID"},
+		"cut-off, no client":    {Change{Kind: ClientCutOff}, "ClientID"},
 		"cut-off of a token":    {Change{Kind: ClientCutOff, ClientID: "c", TokenID: "a"}, "TokenID"},
 		"cut-off with a secret": {Change{Kind: ClientCutOff, ClientID: "c", SecretID: "s"}, "SecretID"},
-		"secret of nobody":      {Change{Kind: SecretCutOff, SecretID: "s"}, "ClientID"},
+		"secret, no client":     {Change{Kind: SecretCutOff, SecretID: "s"}, "ClientID"},
 		"no secret":             {Change{Kind: SecretCutOff, ClientID: "c"}, "SecretID"},
 		"all of a client":       {Change{Kind: AllCutOff, ClientID: "c"}, "ClientID"},
 		"all of a secret":       {Change{Kind: AllCutOff, SecretID: "s"}, "SecretID"},
 		"change with a token":   {Change{Kind: ClientChanged, ClientID: "c", TokenID: "a"}, "TokenID"},
-		"change of nobody":      {Change{Kind: ClientChanged}, "ClientID"},
+		"change, no client":     {Change{Kind: ClientChanged}, "ClientID"},
 		"without expiry":        {Change{Kind: TokenRevoked, TokenID: "a"}, "ExpiresAt"},
 		"too long":              {Change{Kind: TokenRevoked, TokenID: strings.Repeat("x", 513), ExpiresAt: later}, "TokenID"},
 		"NUL":                   {Change{Kind: TokenRevoked, TokenID: "\x00", ExpiresAt: later}, "TokenID"},

@@ -49,7 +49,7 @@ type Client struct {
 	TokenTTL time.Duration `json:"token_ttl,omitempty"`
 
 	// Introspects are the audiences whose tokens the client may introspect
-	// (RFC 7662), beside those that have its ID as audience; "*" stands for all.
+	// (RFC 7662), beside those that have its ID as audience; "*" means all.
 	Introspects []string `json:"introspects,omitempty"`
 
 	// Metadata belongs to the app, such as a tenant: at most 32 entries, with keys

@@ -12,10 +12,10 @@ import (
 func TestValidate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*Client)
-		field  string // "" is fine
+		field  string // "" if valid
 	}{
-		"as it should be":     {func(*Client) {}, ""},
-		"hard id":             {func(c *Client) { c.ID = hard()[len(hard())-1] }, ""},
+		"valid client":        {func(*Client) {}, ""},
+		"special characters":  {func(c *Client) { c.ID = hard()[len(hard())-1] }, ""},
 		"longest id":          {func(c *Client) { c.ID = strings.Repeat("a", 256) }, ""},
 		"without anything":    {func(c *Client) { *c = Client{ID: "a"} }, ""},
 		"basic":               {func(c *Client) { c.AuthMethod = "client_secret_basic" }, ""},
@@ -32,12 +32,12 @@ func TestValidate(t *testing.T) {
 		"secret of a dot":     {func(c *Client) { c.Secrets = []Secret{{ID: ".", Hash: appStored.Hash}} }, "Client.Secrets[0].ID"},
 		"secret of two dots":  {func(c *Client) { c.Secrets = []Secret{{ID: "..", Hash: appStored.Hash}} }, "Client.Secrets[0].ID"},
 		"method none":         {func(c *Client) { c.AuthMethod = "none" }, "Client.AuthMethod"},
-		"method not yet":      {func(c *Client) { c.AuthMethod = "private_key_jwt" }, "Client.AuthMethod"},
+		"method unsupported":  {func(c *Client) { c.AuthMethod = "private_key_jwt" }, "Client.AuthMethod"},
 		"empty scope":         {func(c *Client) { c.Scopes = []string{""} }, "Client.Scopes"},
 		"two scopes in one":   {func(c *Client) { c.Scopes = []string{"a b"} }, "Client.Scopes"},
 		"scope with quote":    {func(c *Client) { c.Scopes = []string{`a"`} }, "Client.Scopes"},
 		"empty audience":      {func(c *Client) { c.Audiences = []string{""} }, "Client.Audiences"},
-		"default not its":     {func(c *Client) { c.DefaultAudience = billingAPI }, "Client.DefaultAudience"},
+		"default not listed":  {func(c *Client) { c.DefaultAudience = billingAPI }, "Client.DefaultAudience"},
 		"negative TTL":        {func(c *Client) { c.TokenTTL = -time.Second }, "Client.TokenTTL"},
 		"TTL with a fraction": {func(c *Client) { c.TokenTTL = 900 }, "Client.TokenTTL"},
 		"damaged secret":      {func(c *Client) { c.Secrets = []Secret{appStored, {ID: "x"}} }, "Client.Secrets[1]"},
@@ -85,7 +85,7 @@ func TestClone(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	if (*Client)(nil).Clone() != nil {
-		t.Error("a copy of nil")
+		t.Error("the copy of nil is not nil")
 	}
 }
 

@@ -52,7 +52,7 @@ func TestEnsureByFifty(t *testing.T) {
 	group.Wait()
 	c, err := m.Client(t.Context(), "app")
 	if err != nil || len(told) != 1 || !c.Secrets[0].Matches(told[0]) {
-		t.Errorf("%d were told a secret, %v", len(told), err)
+		t.Errorf("%d callers got a secret, %v", len(told), err)
 	}
 }
 

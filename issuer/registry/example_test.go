@@ -22,7 +22,7 @@ func ExampleGenerateSecret() {
 	// sha256: false
 }
 
-// A client that another system knew keeps its secret: its hash is imported. The issuer
+// A client of another system keeps its secret: its hash is imported. The issuer
 // grants tokens for it with Config.ImportedSecrets.
 func ExampleImportSecret() {
 	secret, err := registry.ImportSecret("$2b$10$F0Nd9OwfdBEQoVPNBQEtIOaX5Rb2aTIwVkz8yxDT3J8E6.Qg3GS3W")
@@ -94,7 +94,7 @@ func ExampleMemory_RotateSecret() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// 2. Until the old secret expires, LastUsedAt tells whether somebody still uses it.
+	// 2. Until the old secret expires, LastUsedAt tells whether it is still used.
 	client, err := store.Client(ctx, "reporter")
 	if err != nil {
 		log.Fatal(err)

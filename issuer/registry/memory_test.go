@@ -14,7 +14,7 @@ import (
 
 func TestMemory(t *testing.T) {
 	if _, err := NewMemory(app(), Client{ID: "other"}, app()); err == nil || !strings.Contains(err.Error(), `"app"`) {
-		t.Errorf("two of one id: %v", err)
+		t.Errorf("two clients with one id: %v", err)
 	}
 	if m, err := NewMemory(Client{}); m != nil || err == nil || !strings.Contains(err.Error(), "Client.ID") {
 		t.Errorf("%v, %v", m, err)
@@ -26,13 +26,13 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%q: %v, %v", id, c, err)
 		}
 	}
-	// What the caller does with its copy afterwards changes nothing.
+	// Later changes to the caller's copy do not change the store.
 	mine.Scopes[0], mine.Audiences[0], mine.Secrets[0].Hash = "x", "x", "x"
 	got, err := m.Client(t.Context(), "app")
 	if err != nil || got.Scopes[0] != "orders:read" || got.Audiences[0] != ordersAPI || got.Secrets[0] != appStored {
 		t.Errorf("%+v, %v", got, err)
 	}
-	// A client that was given out does not change when it is replaced.
+	// A returned client does not change when the stored one is replaced.
 	next := app()
 	next.Scopes = []string{"next"}
 	if err := m.Put(next); err != nil || got.Scopes[0] != "orders:read" {
@@ -42,7 +42,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := m.Put(Client{ID: "app", TokenTTL: -1}); err == nil {
-		t.Error("a client that is wrong replaces one that is not")
+		t.Error("an invalid client replaces a valid one")
 	}
 }
 
@@ -62,7 +62,7 @@ func TestMemoryPutIsInTheFeed(t *testing.T) {
 		if err != nil || len(page.Changes) != 1 || page.End != page.Changes[0].Sequence {
 			t.Fatalf("%+v, %v", page, err)
 		}
-		// A later process, whose feed is a new one, has greater sequences.
+		// The new feed of a later process has greater sequences.
 		if c := page.Changes[0]; c.Kind != ClientChanged || c.ClientID != "app" || c.Sequence < before || c.Sequence <= read {
 			t.Errorf("%+v", c)
 		}
@@ -158,7 +158,7 @@ func TestMemorySweep(t *testing.T) {
 		if _, err := m.Revoke(t.Context(), last); err != nil {
 			t.Fatal(err)
 		}
-		// b has expired and is still kept, should the clock go back.
+		// b has expired, and is kept in case the clock goes back.
 		if page, err := m.Changes(t.Context(), 0); err != nil || len(page.Changes) != 1 || len(m.feed.entries) != 2 {
 			t.Errorf("%d changes, %d kept, %v", len(page.Changes), len(m.feed.entries), err)
 		}
@@ -198,7 +198,7 @@ func TestMemoryReplaces(t *testing.T) {
 		t.Errorf("%v, %v, want %v", kinds, err, want)
 	}
 	if got := len(m.feed.entries) + len(m.feed.latest) + cap(m.feed.entries); got > 200 {
-		t.Errorf("%d entries, %d names, room for %d", len(m.feed.entries), len(m.feed.latest), cap(m.feed.entries))
+		t.Errorf("%d entries, %d names, capacity %d", len(m.feed.entries), len(m.feed.latest), cap(m.feed.entries))
 	}
 }
 

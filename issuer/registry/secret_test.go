@@ -21,7 +21,7 @@ func TestGenerateSecret(t *testing.T) {
 			t.Fatalf("%s has not the form %s", plain, form)
 		}
 		if seen[plain] || seen[stored.ID] {
-			t.Fatal("one secret twice")
+			t.Fatal("the same secret was generated twice")
 		}
 		seen[plain], seen[stored.ID] = true, true
 		id, ok := SecretID(plain)
@@ -29,10 +29,10 @@ func TestGenerateSecret(t *testing.T) {
 			t.Errorf("id %q, stored %q", id, stored.ID)
 		}
 		if stored.Hash != fastHash(plain) || !stored.matchesFast(plain) || stored.Validate() != nil || !stored.Generated() {
-			t.Errorf("%+v is not the secret's", stored)
+			t.Errorf("%+v does not match the secret", stored)
 		}
 		if strings.Contains(stored.Hash, plain) || stored.matchesFast(plain+"x") || stored.matchesFast("") {
-			t.Errorf("%+v takes others", stored)
+			t.Errorf("%+v matches other secrets", stored)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func TestSecretChecksum(t *testing.T) {
 	wrong := func(s string) {
 		t.Helper()
 		if id, ok := SecretID(s); s != plain && (ok || id != "") {
-			t.Errorf("%s passes for %s", s, plain)
+			t.Errorf("%s has a valid checksum, as %s has", s, plain)
 		}
 	}
 	for n := range len(plain) {
@@ -72,7 +72,7 @@ func TestHashSecret(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		if !s.matchesSlow(plain) || s.matchesSlow(plain+"x") || s.matchesSlow("") || s.matchesFast(plain) {
-			t.Errorf("%q does not match itself alone", plain)
+			t.Errorf("the hash of %q must match it alone", plain)
 		}
 		if again, err := ImportSecret(s.Hash); err != nil || again.Hash != s.Hash {
 			t.Errorf("its own hash is refused: %v", err)
@@ -86,7 +86,7 @@ func TestHashSecret(t *testing.T) {
 		}
 	}
 
-	// One of our own form keeps its id, and needs no slow hash.
+	// A generated secret keeps its id, and needs no slow hash.
 	hashes := slowHashesIn(func() {
 		if s, err := HashSecret(appSecret); err != nil || s != appStored {
 			t.Errorf("%+v, %v, want %+v", s, err, appStored)
@@ -116,49 +116,49 @@ func TestImportSecret(t *testing.T) {
 		}
 	}
 	for name, hash := range map[string]string{
-		"empty":              "",
-		"a plain secret":     "secret456",
-		"a generated one":    appSecret,
-		"sha256":             fastHash("secret456"),
-		"sha256 alone":       "sha256:",
-		"bare hex":           fastHash("secret456")[len(fastPrefix):],
-		"md5-crypt":          "$1$12345678$" + body,
-		"sha512-crypt":       "$6$rounds=5000$" + body + body,
-		"argon2i":            "$argon2i$v=19$m=19456,t=2,p=1" + tail,
-		"argon2d":            "$argon2d$v=19$m=19456,t=2,p=1" + tail,
-		"old version":        "$argon2id$v=16$m=19456,t=2,p=1" + tail,
-		"no version":         "$argon2id$m=19456,t=2,p=1" + tail,
-		"no salt":            "$argon2id$v=19$m=19456,t=2,p=1$$" + sum,
-		"no hash":            "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$",
-		"short hash":         "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$MTIz",
-		"bad base64":         "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$!" + sum,
-		"one part more":      "$argon2id$v=19$m=19456,t=2,p=1" + tail + "$",
-		"one part less":      "$argon2id$v=19$m=19456,t=2,p=1$" + salt,
-		"other order":        "$argon2id$v=19$t=2,m=19456,p=1" + tail,
-		"more parameters":    "$argon2id$v=19$m=19456,t=2,p=1,x=1" + tail,
-		"memory":             "$argon2id$v=19$m=262145,t=1,p=1" + tail,
-		"all memory":         "$argon2id$v=19$m=4294967295,t=1,p=1" + tail,
-		"more than all":      "$argon2id$v=19$m=4294967297,t=1,p=1" + tail,
-		"no memory":          "$argon2id$v=19$m=7,t=1,p=1" + tail,
-		"little for lanes":   "$argon2id$v=19$m=15,t=1,p=2" + tail,
-		"negative memory":    "$argon2id$v=19$m=-1,t=1,p=1" + tail,
-		"passes":             "$argon2id$v=19$m=64,t=17,p=1" + tail,
-		"no passes":          "$argon2id$v=19$m=64,t=0,p=1" + tail,
-		"lanes":              "$argon2id$v=19$m=262144,t=1,p=17" + tail,
-		"no lanes":           "$argon2id$v=19$m=64,t=1,p=0" + tail,
-		"more lanes":         "$argon2id$v=19$m=64,t=1,p=257" + tail,
-		"bcrypt cost":        "$2b$15$" + body,
-		"bcrypt cost 31":     "$2b$31$" + body,
-		"bcrypt cost 3":      "$2b$03$" + body,
-		"bcrypt cost letter": "$2b$xx$" + body,
-		"bcrypt short":       "$2b$10$" + body[1:],
-		"bcrypt long":        "$2b$10$" + body + "x",
-		"bcrypt junk":        "$2b$10$" + strings.Repeat(" ", 53),
-		"bcrypt $2x$":        "$2x$10$" + body,
-		"bcrypt $2$":         "$2$10$" + body + "x",
-		"space before":       " $2b$10$" + body,
-		"line end":           "$argon2id$v=19$m=19456,t=2,p=1" + tail + "\n",
-		"spaced parameter":   "$argon2id$v=19$m= 19456,t=2,p=1" + tail,
+		"empty":                "",
+		"a plain secret":       "secret456",
+		"a generated secret":   appSecret,
+		"sha256":               fastHash("secret456"),
+		"sha256 alone":         "sha256:",
+		"bare hex":             fastHash("secret456")[len(fastPrefix):],
+		"md5-crypt":            "$1$12345678$" + body,
+		"sha512-crypt":         "$6$rounds=5000$" + body + body,
+		"argon2i":              "$argon2i$v=19$m=19456,t=2,p=1" + tail,
+		"argon2d":              "$argon2d$v=19$m=19456,t=2,p=1" + tail,
+		"old version":          "$argon2id$v=16$m=19456,t=2,p=1" + tail,
+		"no version":           "$argon2id$m=19456,t=2,p=1" + tail,
+		"no salt":              "$argon2id$v=19$m=19456,t=2,p=1$$" + sum,
+		"no hash":              "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$",
+		"short hash":           "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$MTIz",
+		"bad base64":           "$argon2id$v=19$m=19456,t=2,p=1$" + salt + "$!" + sum,
+		"one part more":        "$argon2id$v=19$m=19456,t=2,p=1" + tail + "$",
+		"one part less":        "$argon2id$v=19$m=19456,t=2,p=1$" + salt,
+		"other order":          "$argon2id$v=19$t=2,m=19456,p=1" + tail,
+		"more parameters":      "$argon2id$v=19$m=19456,t=2,p=1,x=1" + tail,
+		"memory":               "$argon2id$v=19$m=262145,t=1,p=1" + tail,
+		"all memory":           "$argon2id$v=19$m=4294967295,t=1,p=1" + tail,
+		"memory over 32 bits":  "$argon2id$v=19$m=4294967297,t=1,p=1" + tail,
+		"no memory":            "$argon2id$v=19$m=7,t=1,p=1" + tail,
+		"too little for lanes": "$argon2id$v=19$m=15,t=1,p=2" + tail,
+		"negative memory":      "$argon2id$v=19$m=-1,t=1,p=1" + tail,
+		"passes":               "$argon2id$v=19$m=64,t=17,p=1" + tail,
+		"no passes":            "$argon2id$v=19$m=64,t=0,p=1" + tail,
+		"lanes":                "$argon2id$v=19$m=262144,t=1,p=17" + tail,
+		"no lanes":             "$argon2id$v=19$m=64,t=1,p=0" + tail,
+		"more lanes":           "$argon2id$v=19$m=64,t=1,p=257" + tail,
+		"bcrypt cost":          "$2b$15$" + body,
+		"bcrypt cost 31":       "$2b$31$" + body,
+		"bcrypt cost 3":        "$2b$03$" + body,
+		"bcrypt cost letter":   "$2b$xx$" + body,
+		"bcrypt short":         "$2b$10$" + body[1:],
+		"bcrypt long":          "$2b$10$" + body + "x",
+		"bcrypt junk":          "$2b$10$" + strings.Repeat(" ", 53),
+		"bcrypt $2x$":          "$2x$10$" + body,
+		"bcrypt $2$":           "$2$10$" + body + "x",
+		"space before":         " $2b$10$" + body,
+		"line end":             "$argon2id$v=19$m=19456,t=2,p=1" + tail + "\n",
+		"spaced parameter":     "$argon2id$v=19$m= 19456,t=2,p=1" + tail,
 	} {
 		s, err := ImportSecret(hash)
 		if err == nil || s != (Secret{}) {
@@ -186,7 +186,7 @@ func TestBcrypt(t *testing.T) {
 		}
 		for _, other := range []string{plain + "x", plain + plain, plain[1:], ""} {
 			if s.matchesSlow(other) {
-				t.Errorf("%q passes for %q", other, plain)
+				t.Errorf("%q matches the hash of %q", other, plain)
 			}
 		}
 		if s.matchesSlow(plain) != matches {
@@ -209,7 +209,7 @@ func TestDamagedHash(t *testing.T) {
 			t.Errorf("%q: Validate gives %v", hash, err)
 		}
 		if _, err := NewMemory(c); err == nil {
-			t.Errorf("%q: the memory store takes it", hash)
+			t.Errorf("%q: the memory store accepts it", hash)
 		}
 	}
 	if err := (&Secret{Hash: appStored.Hash}).Validate(); err == nil {
@@ -287,6 +287,6 @@ func TestMatchesDamagedHash(t *testing.T) {
 		}
 	}
 	if !stored.Matches(plain) || stored.Matches(plain+"x") {
-		t.Error("the hash of a secret does not tell it from another")
+		t.Error("the hash of one secret matches another")
 	}
 }

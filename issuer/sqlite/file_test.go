@@ -39,7 +39,7 @@ func refused(t *testing.T, store *sqlstore.Store, want string) {
 
 // A file that is moved or replaced while it is open is an error, never a new file. When
 // it is back the store works again.
-func TestFileIsWhatItWas(t *testing.T) {
+func TestFileMovedOrReplaced(t *testing.T) {
 	t.Parallel()
 	move := func(from, to string) {
 		if err := os.Rename(from, to); err != nil {

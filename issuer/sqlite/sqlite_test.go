@@ -46,7 +46,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// Nobody else can read any of the files, with any umask.
+// No other user can read any of the files, with any umask.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "m2m.db")
@@ -125,7 +125,7 @@ func TestOddPaths(t *testing.T) {
 	t.Chdir(t.TempDir())
 	open(t, "relative.db")
 	if !exists("relative.db") {
-		t.Error("a relative path leads elsewhere")
+		t.Error("a relative path opens another file")
 	}
 }
 
@@ -225,7 +225,7 @@ func TestReadersAndWriters(t *testing.T) {
 	defer cancel()
 	var group sync.WaitGroup
 	for range 20 {
-		group.Go(func() { // they queue in this process, and the first for the other
+		group.Go(func() { // they queue in this process, and the first waits for the open transaction
 			if _, err := store.Once(ctx, "s", "i", time.Now().Add(time.Hour)); err == nil {
 				t.Error("a second writer wrote")
 			}

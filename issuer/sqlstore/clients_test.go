@@ -78,7 +78,7 @@ func TestRegister(t *testing.T) {
 		store := d.open(t)
 		before := end(t, store)
 		register(t, store, registry.Client{ID: "c", Name: "first"})
-		announced(t, store, before, "c") // a replica may remember that there was none
+		announced(t, store, before, "c") // a replica may have cached that there is none
 		if _, err := store.Register(t.Context(), registry.Client{ID: "c", Name: "second"}); !errors.Is(err, registry.ErrConflict) {
 			t.Errorf("the same id again: %v, want registry.ErrConflict", err)
 		}
@@ -106,7 +106,7 @@ func TestRegister(t *testing.T) {
 			}
 		}
 		if _, err := store.Client(t.Context(), "x"); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("a client that was refused is there: %v", err)
+			t.Errorf("a refused client was stored: %v", err)
 		}
 	})
 }
@@ -128,7 +128,7 @@ func TestRegisterOfOneIDByFifty(t *testing.T) {
 		}
 		group.Wait()
 		if won.Load() != 1 {
-			t.Errorf("%d have registered it", won.Load())
+			t.Errorf("%d callers registered it, want 1", won.Load())
 		}
 	})
 }
@@ -152,17 +152,17 @@ func TestUpdate(t *testing.T) {
 			}
 		}
 		if _, err := store.Update(t.Context(), registry.Client{ID: "nobody", Version: 1}); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("of a client that is not there: %v, want registry.ErrNotFound", err)
+			t.Errorf("of an unknown client: %v, want registry.ErrNotFound", err)
 		}
 		if _, err := store.Update(t.Context(), registry.Client{ID: "c", Version: 2, TokenTTL: time.Millisecond}); err == nil {
-			t.Error("a client that is not valid was taken")
+			t.Error("an invalid client was accepted")
 		}
 		if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{}); err != nil {
 			t.Fatal(err)
 		}
 		updated.Name = "after a rotation"
 		if updated, err = store.Update(t.Context(), updated); err != nil || updated.Name != "after a rotation" || len(updated.Secrets) != 1 {
-			t.Errorf("a rotation got in the way: %+v, %v", updated, err)
+			t.Errorf("an update after a rotation: %+v, %v", updated, err)
 		}
 	})
 }
@@ -240,7 +240,7 @@ func TestDelete(t *testing.T) {
 			t.Errorf("the cut-off is %+v", cut)
 		}
 		if _, err := store.Client(t.Context(), "c"); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("still there: %v", err)
+			t.Errorf("a deleted client is read: %v", err)
 		}
 		for _, id := range []string{"c", "nobody", "\x00", ""} {
 			if err := store.Delete(t.Context(), id); !errors.Is(err, registry.ErrNotFound) {
@@ -254,7 +254,7 @@ func TestDelete(t *testing.T) {
 			t.Errorf("the new client has the secrets of the old: %+v, %v", read, err)
 		}
 		if other, err := store.Client(t.Context(), "d"); err != nil || len(other.Secrets) != 1 {
-			t.Errorf("another client: %+v, %v", other, err)
+			t.Errorf("another client was changed: %+v, %v", other, err)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func TestDatabaseClockWrongForAMoment(t *testing.T) {
 				once := func(store *sqlstore.Store) {
 					t.Helper()
 					if first, err := store.Once(t.Context(), "dpop", "proof", until); err == nil && first {
-						t.Error("a replayed proof is taken")
+						t.Error("a replayed proof is accepted")
 					}
 				}
 				if first, err := store.Once(t.Context(), "dpop", "proof", until); err != nil || !first {
@@ -123,14 +123,14 @@ func TestDatabaseClockSteadyForADay(t *testing.T) {
 	}
 	for _, s := range []*sqlstore.Store{store, other} {
 		if off := s.Status().DatabaseClockJump - 40*day; off.Abs() > time.Minute {
-			t.Errorf("the jump of 40 days is %v away", off)
+			t.Errorf("the jump is %v away from 40 days", off)
 		}
 	}
 	store.PassDay()
 	if store.Sweep(); count(t, d.raw(t), "m2m_feed WHERE token_id = 'old'") != 0 {
-		t.Error("the clock is not believed after a day")
+		t.Error("the clock is not trusted after a day")
 	}
 	if jump := store.Status().DatabaseClockJump; jump != 0 {
-		t.Errorf("the clock is believed, and has jumped by %v", jump)
+		t.Errorf("the clock is trusted, and still has a jump of %v", jump)
 	}
 }

@@ -13,10 +13,10 @@ const (
 	UsesInOne   = usesInOne
 )
 
-// Sweep removes what has expired, now.
+// Sweep deletes expired rows now.
 func (s *Store) Sweep() { s.sweep() }
 
-// WaitForSweep waits for the one that a write has started.
+// WaitForSweep waits for a sweep that a write has started.
 func (s *Store) WaitForSweep() { s.sweeper.done.Wait() }
 
 // OpenWith opens a store as a release would that has one more migration.
@@ -28,13 +28,13 @@ func OpenWith(ctx context.Context, c Config, statements ...string) (*Store, erro
 	return open(ctx, c, append(steps, statements))
 }
 
-// Statements gives each version's.
+// Statements returns the statements of each version.
 func Statements() ([][]string, error) { return readMigrations() }
 
 // SQL is a statement in the store's dialect.
 func (s *Store) SQL(query string) string { return s.sql(query) }
 
-// Pools are the store's connections.
+// Pools returns the pools of the store's connections.
 func (s *Store) Pools() map[string]*sql.DB {
 	return map[string]*sql.DB{"requests": s.requests.db, "operator": s.operator.db, "follower": s.follower.db}
 }

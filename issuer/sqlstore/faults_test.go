@@ -74,7 +74,7 @@ func TestFull(t *testing.T) {
 	if _, err := store.Client(t.Context(), "c"); err != nil {
 		t.Errorf("a read: %v", err)
 	}
-	for range 3 { // asking does not mend it
+	for range 3 { // asking does not clear it
 		if err := store.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "disk is full") {
 			t.Errorf("Ready: %v", err)
 		}
@@ -84,10 +84,10 @@ func TestFull(t *testing.T) {
 	}
 	roomy := d.open(t)
 	if n := count(t, d.raw(t), "m2m_clients WHERE id LIKE 'full-%'"); n != kept {
-		t.Errorf("%d clients, and %d were acknowledged", n, kept)
+		t.Errorf("%d clients are stored, and %d were acknowledged", n, kept)
 	}
 	if err := roomy.Ready(t.Context()); err != nil {
-		t.Errorf("with room: %v", err)
+		t.Errorf("with space again: %v", err)
 	}
 }
 
@@ -129,7 +129,7 @@ func TestCorrupted(t *testing.T) {
 	for i := range clients {
 		_, err := store.Client(t.Context(), fmt.Sprint("c-", i))
 		if errors.Is(err, registry.ErrNotFound) {
-			t.Fatalf("client %d was reported as none", i)
+			t.Fatalf("client %d was reported as not found", i)
 		}
 		if err != nil {
 			damaged++
@@ -142,12 +142,12 @@ func TestCorrupted(t *testing.T) {
 		t.Error("nothing was damaged, so nothing is tested")
 	}
 	if s := store.Status(); s.LastError == nil {
-		t.Error("Status does not tell")
+		t.Error("Status does not report the damage")
 	}
 }
 
 // Ready reports a database that is down or hangs within the caller's timeout, and Status at
-// once. Neither does when it is back.
+// once. When it is back neither has an error.
 func TestReadyInAnOutage(t *testing.T) {
 	t.Parallel()
 	d := postgres(t)
@@ -194,13 +194,13 @@ func TestReadyInAnOutage(t *testing.T) {
 func TestZeroStatus(t *testing.T) {
 	for _, store := range []*sqlstore.Store{nil, {}} {
 		if err := store.Ready(t.Context()); err == nil {
-			t.Error("ready")
+			t.Error("the zero Store is ready")
 		}
 		if s := store.Status(); s.LastError == nil {
 			t.Errorf("%+v", s)
 		}
 		if err := store.Migrate(t.Context()); err == nil {
-			t.Error("migrated")
+			t.Error("the zero Store was migrated")
 		}
 	}
 }

@@ -56,7 +56,7 @@ func TestFeedOfExpired(t *testing.T) {
 		const expired = 2*sqlstore.MaxPage + 3
 		insertFeed(t, d.raw(t), 1, expired, time.Now().Add(-time.Hour))
 		if page, err := store.Changes(t.Context(), expired-1); err != nil || len(page.Changes) != 0 || page.More || page.End != expired {
-			t.Errorf("the last alone: %+v, %v", page, err)
+			t.Errorf("the last change alone: %+v, %v", page, err)
 		}
 		live := revoke(t, store, token("live", time.Now().Add(time.Hour)))
 		var since int64
@@ -99,7 +99,7 @@ func TestFeedSetBack(t *testing.T) {
 		if page, err := store.Changes(t.Context(), last); err != nil || page.End >= last {
 			t.Errorf("set back: %+v, %v, want an end before %d", page, err, last)
 		}
-		// Set back by more than is then written: what is written has new numbers.
+		// The feed was set back by more entries than are written now. These get new sequences.
 		sequence := revoke(t, store, token("new", time.Now().Add(time.Hour)))
 		if page, err := store.Changes(t.Context(), last); err != nil || len(page.Changes) != 1 || page.Changes[0].TokenID != "new" || page.Changes[0].Sequence != sequence {
 			t.Errorf("a follower that was at %d gets %+v, %v", last, page, err)
@@ -136,7 +136,7 @@ func TestRevokeRefuses(t *testing.T) {
 }
 
 // A repeated revocation that adds nothing keeps its sequence, which Revoke returns.
-func TestRevokeAgainReturnsThePlace(t *testing.T) {
+func TestRevokeAgainKeepsTheSequence(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		later := time.Now().Add(time.Hour)
@@ -215,8 +215,8 @@ func TestSweep(t *testing.T) {
 		store.Sweep()
 		for table, want := range map[string]int{"m2m_feed": 5, "m2m_once": 5, "m2m_secrets": 3} {
 			got := count(t, db, table)
-			// The writes above have begun a sweep of their own, which may be removing
-			// what this one left to it.
+			// The writes above have also started a sweep, which may still be deleting
+			// rows.
 			for deadline := time.Now().Add(30 * time.Second); got > want && time.Now().Before(deadline); got = count(t, db, table) {
 				time.Sleep(10 * time.Millisecond)
 			}

@@ -29,7 +29,7 @@ func TestKeyStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		if state, err := keys.Load(t.Context()); state != nil || err != nil {
-			t.Errorf("Load of nothing: %q, %v", state, err)
+			t.Errorf("Load of an empty store: %q, %v", state, err)
 		}
 		save := func(want bool, old, blob string) {
 			t.Helper()
@@ -88,7 +88,7 @@ func TestKeyStoreByFifty(t *testing.T) {
 			}
 			group.Wait()
 			if won.Load() != 1 {
-				t.Errorf("round %d: %d have replaced it", round, won.Load())
+				t.Errorf("round %d: %d callers replaced it, want 1", round, won.Load())
 			}
 			if old, err = keys.Load(t.Context()); err != nil {
 				t.Fatal(err)

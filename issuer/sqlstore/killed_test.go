@@ -80,7 +80,7 @@ func killed(t *testing.T, d database, round int) int {
 		acknowledged = append(acknowledged, strings.Fields(output.Text()))
 	}
 	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Fatalf("the writer ended by itself: %v", err)
+		t.Fatalf("the writer ended before it was killed: %v", err)
 	}
 	store, err := d.connect(t.Context())
 	if err != nil {

@@ -26,7 +26,7 @@ func TestList(t *testing.T) {
 	onBoth(t, func(t *testing.T, d database) {
 		store := d.open(t)
 		if page, err := store.List(t.Context(), registry.Query{}); err != nil || len(page) != 0 {
-			t.Errorf("of nothing: %v, %v", page, err)
+			t.Errorf("of an empty store: %v, %v", page, err)
 		}
 		_, secret := registry.GenerateSecret()
 		named := map[string]string{
@@ -38,7 +38,7 @@ func TestList(t *testing.T) {
 			register(t, store, registry.Client{ID: id, Name: name, Secrets: []registry.Secret{secret, other}})
 			ids = append(ids, id)
 		}
-		slices.Sort(ids) // by bytes, on both
+		slices.Sort(ids) // by bytes, in both databases
 		for limit := range len(ids) + 1 {
 			var got []string
 			q := registry.Query{Limit: limit + 1}
@@ -82,7 +82,7 @@ func TestList(t *testing.T) {
 			t.Errorf("search after a page: %+v, %v", page, err)
 		}
 		if page, err := store.List(t.Context(), registry.Query{After: "\xff"}); err != nil || len(page) != 0 {
-			t.Errorf("after what is no id: %+v, %v", page, err)
+			t.Errorf("after an invalid id: %+v, %v", page, err)
 		}
 	})
 }

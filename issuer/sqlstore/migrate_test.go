@@ -83,7 +83,7 @@ func TestMigrationKeepsClients(t *testing.T) {
 		if want := "7 client cut off cut, 8 client changed changed, 9 token revoked jti, "; err != nil || got != want {
 			t.Errorf("the feed: %s, %v, want %s", got, err, want)
 		}
-		register(t, old, registry.Client{ID: "old"}) // the older release works on
+		register(t, old, registry.Client{ID: "old"}) // the older release still works
 		for _, id := range []string{"000000", "old"} {
 			if c, err := store.Client(t.Context(), id); err != nil || c.Version != 1 || c.Metadata != nil {
 				t.Errorf("%s: %+v, %v", id, c, err)

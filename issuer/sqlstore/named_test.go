@@ -53,7 +53,7 @@ func TestNamed(t *testing.T) {
 				t.Fatal(err)
 			}
 			if saved, err := keys.Save(t.Context(), nil, []byte("state")); err != nil || !saved {
-				t.Errorf("%q: the keys of another issuer are in the way: %v, %v", issuerNames[i], saved, err)
+				t.Errorf("%q: the keys of another issuer are found: %v, %v", issuerNames[i], saved, err)
 			}
 		}
 		if err := stores[0].Delete(t.Context(), "c"); err != nil {

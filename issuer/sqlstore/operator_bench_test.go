@@ -44,7 +44,7 @@ func BenchmarkOperatorWrite(b *testing.B) {
 				flood.Go(func() {
 					for k := 0; !done.Load(); k++ {
 						c := token(fmt.Sprintf("%d-%d", n, k), time.Now().Add(time.Hour))
-						if k%2 == 1 { // it has too many
+						if k%2 == 1 { // what the issuer writes after too many revocations
 							c = registry.CutOff("flooding")
 						}
 						if _, err := store.Revoke(b.Context(), c); err != nil {

@@ -22,7 +22,7 @@ type wire struct {
 	hung   bool
 	cut    bool
 	conns  []net.Conn
-	epoch  int // connections of an earlier one are dead, and nobody is told
+	epoch  int // connections of an earlier epoch are dead, and neither side notices
 	done   sync.WaitGroup
 }
 

@@ -57,18 +57,18 @@ func TestReadyWithoutANumber(t *testing.T) {
 				}
 			}
 			if again, err := store.Client(t.Context(), name); err != nil || again.Version != 1 {
-				t.Errorf("%s: written without a number: %+v, %v", name, again, err)
+				t.Errorf("%s: written without a last sequence: %+v, %v", name, again, err)
 			}
 			if _, err := store.Client(t.Context(), "new"); !errors.Is(err, registry.ErrNotFound) {
-				t.Errorf("%s: written without a number: %v", name, err)
+				t.Errorf("%s: written without a last sequence: %v", name, err)
 			}
 			mustExec(t, d.raw(t), "DELETE FROM m2m_feed_seq")
 			mustExec(t, d.raw(t), "INSERT INTO m2m_feed_seq (id, seq) VALUES (1, 1)")
 			if err := store.Ready(t.Context()); err != nil {
-				t.Errorf("%s: mended: %v", name, err)
+				t.Errorf("%s: repaired: %v", name, err)
 			}
 			if s := store.Status(); s.WriteError != nil {
-				t.Errorf("%s: mended: %+v", name, s)
+				t.Errorf("%s: repaired: %+v", name, s)
 			}
 		}
 	})
@@ -112,7 +112,7 @@ func TestReadyAfterAFailedWrite(t *testing.T) {
 		}
 		mend()
 		if err := store.Ready(t.Context()); err != nil || store.Status().WriteError != nil {
-			t.Errorf("%s: mended: %v, %v", table, err, store.Status().WriteError)
+			t.Errorf("%s: repaired: %v, %v", table, err, store.Status().WriteError)
 		}
 	}
 	for table, want := range map[string]int{"m2m_feed WHERE token_id = ''": 0, "m2m_once WHERE length(digest) < 32": 0} {

@@ -22,9 +22,9 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 )
 
-// BenchmarkTokenScale is POST /token with a thousand and with a million clients
-// in the database: warm, the same client again and again, and cold, another one
-// each time.
+// BenchmarkTokenScale measures POST /token with a thousand and with a million clients
+// in the database: always for the same client (warm), and for another client each time
+// (cold).
 //
 //	go test ./issuer/sqlstore -run '^$' -bench TokenScale
 func BenchmarkTokenScale(b *testing.B) {
@@ -54,7 +54,7 @@ func BenchmarkTokenScale(b *testing.B) {
 	}
 }
 
-// BenchmarkFollow is how long a replica takes to load a million revocations.
+// BenchmarkFollow measures how long a replica takes to load a million revocations.
 func BenchmarkFollow(b *testing.B) {
 	const live = 1_000_000
 	for _, kind := range []string{"SQLite", "PostgreSQL"} {
@@ -73,7 +73,7 @@ func BenchmarkFollow(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				// A request waits 3 s for the first look; then it is told to come again.
+				// A request waits 3 s for the first poll. Then it is answered 503.
 				revoked, err := false, errors.New("not asked yet")
 				for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
 					revoked, err = iss.Revoked(b.Context(), "a-token-of-22-chars-1", "client", time.Now())

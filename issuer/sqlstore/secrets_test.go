@@ -51,13 +51,13 @@ func TestAddAndRemoveSecret(t *testing.T) {
 			t.Errorf("got %+v, %v", c, err)
 		}
 		if c.Version != 1 {
-			t.Errorf("version %d: secrets have no part in it", c.Version)
+			t.Errorf("version %d, want 1: adding a secret does not change it", c.Version)
 		}
 		if err := store.AddSecret(t.Context(), "c", chosen); !errors.Is(err, registry.ErrConflict) {
-			t.Errorf("the same again: %v, want registry.ErrConflict", err)
+			t.Errorf("the same secret again: %v, want registry.ErrConflict", err)
 		}
 		if err := store.AddSecret(t.Context(), "nobody", chosen); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("to nobody: %v, want registry.ErrNotFound", err)
+			t.Errorf("to an unknown client: %v, want registry.ErrNotFound", err)
 		}
 		if err := store.AddSecret(t.Context(), "c", registry.Secret{ID: "x", Hash: "plain"}); err == nil || errors.Is(err, registry.ErrConflict) {
 			t.Errorf("no hash: %v", err)
@@ -136,7 +136,7 @@ func TestRotateSecret(t *testing.T) {
 			t.Fatalf("got %+v, %v, want three secrets", c, err)
 		}
 		if left := time.Until(c.Secrets[0].ExpiresAt); left > time.Minute || left < 50*time.Second {
-			t.Errorf("a secret that was to expire in a minute now does in %v", left)
+			t.Errorf("a secret that was to expire in a minute now expires in %v", left)
 		}
 		old, ok := secretOf(t, store, "c", first)
 		if left := time.Until(old.ExpiresAt); !ok || old.Label != "first" || left > time.Hour || left < 59*time.Minute {
@@ -160,10 +160,10 @@ func TestRotateSecret(t *testing.T) {
 			t.Errorf("after a rotation without overlap: %+v, %v", c, err)
 		}
 		if _, ok := secretOf(t, store, "c", last); !ok {
-			t.Error("the new secret is not the one in force")
+			t.Error("the new secret is not valid")
 		}
 		if _, err := store.RotateSecret(t.Context(), "nobody", registry.Rotation{}); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("of nobody: %v, want registry.ErrNotFound", err)
+			t.Errorf("of an unknown client: %v, want registry.ErrNotFound", err)
 		}
 		for _, wrong := range []func() (string, error){
 			func() (string, error) {
@@ -203,14 +203,14 @@ func TestRotateSecretByFifty(t *testing.T) {
 		for _, plain := range told {
 			secret, ok := secretOf(t, stores[0], "c", plain)
 			if !ok {
-				t.Error("a secret that somebody was told is not in force")
+				t.Error("a returned secret is not valid")
 			}
 			if secret.ExpiresAt.IsZero() {
 				lasting++
 			}
 		}
 		if len(told) != 50 || lasting != 1 {
-			t.Errorf("%d secrets, %d without an end: want 50 and 1", len(told), lasting)
+			t.Errorf("%d secrets, %d without expiry: want 50 and 1", len(told), lasting)
 		}
 	})
 }

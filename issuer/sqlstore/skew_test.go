@@ -147,7 +147,7 @@ func TestClockJumps(t *testing.T) {
 
 			store.ShiftClock(by)
 			c, err := store.Client(ctx, "c")
-			want := 1 // the other has expired, whatever a clock says that went back
+			want := 1 // the other has expired, also for a clock that went back
 			if by > 0 {
 				want = 0
 			}
@@ -177,7 +177,7 @@ func TestClockJumps(t *testing.T) {
 			once()
 			revokedIn(t, store, "before")
 			if next := revoke(t, store, registry.CutOff("c")); next <= number {
-				t.Errorf("number %d after %d", next, number)
+				t.Errorf("sequence %d after %d", next, number)
 			}
 			revokedIn(t, store, "during")
 			used := time.Now()
@@ -185,7 +185,7 @@ func TestClockJumps(t *testing.T) {
 				t.Error(err)
 			}
 			if c, err = store.Client(ctx, "c"); err != nil || c.Secrets[0].LastUsedAt.Sub(used).Abs() > time.Second {
-				t.Errorf("the time of use that lay ahead is in the way: %+v, %v", c, err)
+				t.Errorf("a time of use in the future hides the real one: %+v, %v", c, err)
 			}
 			if off := store.Status().ClockOffset; off != 0 {
 				t.Errorf("the clock is right again, and its offset %v", off)
@@ -206,7 +206,7 @@ func TestClockSteadyForADay(t *testing.T) {
 	}
 	store.PassDay()
 	if store.Sweep(); count(t, d.raw(t), "m2m_feed WHERE token_id = 'old'") != 0 {
-		t.Error("the clock is not believed after a day")
+		t.Error("the clock is not trusted after a day")
 	}
 }
 
@@ -253,7 +253,7 @@ func TestClockJumpedWhileStopped(t *testing.T) {
 				if start == 2 {
 					store.PassDay()
 					if store.Sweep(); count(t, d.raw(t), "m2m_feed WHERE token_id = 'jti-1'") != 0 {
-						t.Error("a day later the clock is not believed")
+						t.Error("a day later the clock is not trusted")
 					}
 				}
 				if err := store.Close(); err != nil {

@@ -1,20 +1,17 @@
 package sqlstore
 
-import "encoding/json"
+import (
+	"encoding/json"
 
-// MarshalJSON writes errors as texts and leaves out those that are nil. The texts name
-// hosts and paths, so they are for operators only.
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// MarshalJSON writes errors as their texts, and omits nil errors. The texts name hosts
+// and paths: show them to operators only.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	return json.Marshal(struct {
 		plain
 		LastError, WriteError, FileError string `json:",omitempty"`
-	}{plain(s), text(s.LastError), text(s.WriteError), text(s.FileError)})
-}
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
+	}{plain(s), event.Text(s.LastError), event.Text(s.WriteError), event.Text(s.FileError)})
 }

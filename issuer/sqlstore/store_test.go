@@ -123,10 +123,10 @@ func TestDeadlines(t *testing.T) {
 			t.Fatal(err)
 		}
 		if first, err := store.Once(t.Context(), "s", "i", time.Now().Add(time.Hour)); err != nil || !first {
-			t.Errorf("after the lock has gone: %v, %v", first, err)
+			t.Errorf("after the lock is released: %v, %v", first, err)
 		}
 		if _, err := store.RotateSecret(t.Context(), "c", registry.Rotation{}); err != nil {
-			t.Errorf("after the lock has gone: %v", err)
+			t.Errorf("after the lock is released: %v", err)
 		}
 	})
 }

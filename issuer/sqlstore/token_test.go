@@ -186,7 +186,7 @@ func BenchmarkToken(b *testing.B) {
 		for name, store := range stores {
 			begun := time.Now()
 			bench(name, store)
-			// What is read now and then is read however many tokens there are.
+			// Some reads are periodic: their number does not depend on the number of tokens.
 			if most := 2 + int64(time.Since(begun)/(10*time.Second))*2; store.reads.Swap(0) > most {
 				b.Errorf("%s: the client was read more than %d times", name, most)
 			}
@@ -223,7 +223,7 @@ func TestTokenAllocations(t *testing.T) {
 	for _, c := range contestants(t) {
 		p := newEndpoint(t, c.signer, memory(t))
 		floor := testing.AllocsPerRun(50, func() { c.floor(t) })
-		if n := testing.AllocsPerRun(50, func() { p.ask(t) }); n > floor+32 { // of which the race detector makes some
+		if n := testing.AllocsPerRun(50, func() { p.ask(t) }); n > floor+32 { // the race detector adds some
 			t.Errorf("%s: %v allocations, %v of them the signature's", c.alg, n, floor)
 		}
 	}

@@ -45,7 +45,7 @@ func TestSecretsUsed(t *testing.T) {
 			t.Errorf("got %+v, %v", other.Secrets, err)
 		}
 		if after := end(t, store); after != before {
-			t.Error("that a secret was used is no news for the feed")
+			t.Error("the use of a secret was written to the feed")
 		}
 	})
 }

@@ -119,7 +119,7 @@ func TestSilentFailover(t *testing.T) {
 	d.source = source.String()
 	store := d.open(t)
 	register(t, store, registry.Client{ID: "c"})
-	for name, db := range store.Pools() { // a busy moment has filled them
+	for name, db := range store.Pools() { // fill the pools
 		var busy sync.WaitGroup
 		for range db.Stats().MaxOpenConnections {
 			busy.Go(func() {
@@ -135,7 +135,7 @@ func TestSilentFailover(t *testing.T) {
 			}
 		}
 	}
-	time.Sleep(1100 * time.Millisecond) // after which the driver asks the connection before its use
+	time.Sleep(1100 * time.Millisecond) // the driver pings a connection before use if it was idle for 1 s
 	w.lose()
 	var pools sync.WaitGroup
 	for name, call := range map[string]func(context.Context) error{

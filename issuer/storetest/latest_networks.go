@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -8,26 +9,26 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// latestNetworks: the latest networks of all clients are listed, the latest first.
+// latestNetworks: the list has the networks of all clients, the latest first, up to the
+// limit. Networks older than registry.NetworkLifetime are not in it.
 func latestNetworks(t *testing.T, open opener) {
 	store := open(t, registry.Client{ID: "c"}, registry.Client{ID: oddID})
 	recorder, ok1 := store.(registry.NetworkRecorder)
 	lister, ok2 := store.(registry.NetworkLister)
 	if !ok1 || !ok2 {
-		t.Skip("the store is no registry.NetworkLister")
+		t.Skip("the store is not both a registry.NetworkRecorder and a registry.NetworkLister")
 	}
-	want := func(limit int, want ...registry.ClientNetwork) {
+	lists := func(limit int, want ...registry.ClientNetwork) {
 		t.Helper()
 		got, err := lister.LatestNetworks(t.Context(), limit)
-		same := len(got) == len(want)
-		for n := range got {
-			same = same && got[n].ClientID == want[n].ClientID && got[n].Network == want[n].Network && got[n].At.Sub(want[n].At).Abs() < time.Second
-		}
+		same := slices.EqualFunc(got, want, func(a, b registry.ClientNetwork) bool {
+			return a.ClientID == b.ClientID && a.Network == b.Network && a.At.Sub(b.At).Abs() < time.Second
+		})
 		if err != nil || !same {
 			t.Errorf("LatestNetworks(%d) = %v, %v, want %v", limit, got, err, want)
 		}
 	}
-	want(10)
+	lists(10)
 	now := time.Now()
 	var all []registry.ClientNetwork
 	for n := range 6 {
@@ -41,7 +42,7 @@ func latestNetworks(t *testing.T, open opener) {
 	if err := recorder.Succeeded(t.Context(), append([]registry.ClientNetwork{old}, all...)); err != nil {
 		t.Fatal(err)
 	}
-	want(10, all...)
-	want(3, all[:3]...)
-	want(0)
+	lists(10, all...)
+	lists(3, all[:3]...)
+	lists(0)
 }

@@ -70,7 +70,7 @@ func managerRegister(t *testing.T, m registry.Manager) {
 		t.Errorf("the same id again: %v, want registry.ErrConflict", err)
 	}
 	if _, err := m.Register(t.Context(), registry.Client{ID: "x", TokenTTL: -1}); err == nil || errors.Is(err, registry.ErrConflict) {
-		t.Errorf("a client that is not valid: %v", err)
+		t.Errorf("an invalid client: %v", err)
 	}
 	if read, err := m.Client(t.Context(), oddID); err != nil || read.Name != given.Name {
 		t.Errorf("a refused registration changed the client: %+v, %v", read, err)
@@ -80,7 +80,7 @@ func managerRegister(t *testing.T, m registry.Manager) {
 // managerList: pages are in order of ids, whatever their size.
 func managerList(t *testing.T, m registry.Manager) {
 	if page, err := m.List(t.Context(), registry.Query{}); err != nil || len(page) != 0 {
-		t.Errorf("of nothing: %v, %v", page, err)
+		t.Errorf("of an empty store: %v, %v", page, err)
 	}
 	ids := []string{"B", "a%b", "aXb", "a_b", "b", "c", oddID}
 	slices.Sort(ids)
@@ -147,7 +147,7 @@ func managerUpdate(t *testing.T, m registry.Manager) {
 		}
 	}
 	if _, err := m.Update(t.Context(), registry.Client{ID: "nobody", Version: 1}); !errors.Is(err, registry.ErrNotFound) {
-		t.Errorf("of a client that is not there: %v, want registry.ErrNotFound", err)
+		t.Errorf("of an unknown client: %v, want registry.ErrNotFound", err)
 	}
 }
 
@@ -184,7 +184,7 @@ func managerDelete(t *testing.T, m registry.Manager) {
 		t.Errorf("the feed says %+v, want a cut-off", cut)
 	}
 	if _, err := m.Client(t.Context(), "c"); !errors.Is(err, registry.ErrNotFound) {
-		t.Errorf("still there: %v", err)
+		t.Errorf("a deleted client is read: %v", err)
 	}
 	for _, id := range []string{"c", "nobody", ""} {
 		if err := m.Delete(t.Context(), id); !errors.Is(err, registry.ErrNotFound) {

@@ -23,13 +23,13 @@ func managerSecrets(t *testing.T, m registry.Manager) {
 		t.Errorf("read %+v, %v", c, err)
 	}
 	if err := m.AddSecret(t.Context(), "c", secret); !errors.Is(err, registry.ErrConflict) {
-		t.Errorf("the same again: %v, want registry.ErrConflict", err)
+		t.Errorf("the same secret again: %v, want registry.ErrConflict", err)
 	}
 	if err := m.AddSecret(t.Context(), "nobody", secret); !errors.Is(err, registry.ErrNotFound) {
-		t.Errorf("to nobody: %v, want registry.ErrNotFound", err)
+		t.Errorf("to an unknown client: %v, want registry.ErrNotFound", err)
 	}
 	if err := m.AddSecret(t.Context(), "c", registry.Secret{ID: "x", Hash: "plain"}); err == nil {
-		t.Error("a secret without a hash was taken")
+		t.Error("a secret without a hash was accepted")
 	}
 	announces(t, m, "c", func() error { return m.RemoveSecret(t.Context(), "c", secret.ID, false) })
 	for _, ids := range [][2]string{{"c", secret.ID}, {"nobody", secret.ID}, {"c", ""}} {
@@ -110,10 +110,10 @@ func managerRotate(t *testing.T, m registry.Manager) {
 		return err
 	})
 	if old, ok := inForce(t, m, first); !ok || old.Label != "first" || time.Until(old.ExpiresAt) > time.Hour || time.Until(old.ExpiresAt) < 50*time.Minute {
-		t.Errorf("the old secret: %+v, in force %v", old, ok)
+		t.Errorf("the old secret: %+v, valid %v", old, ok)
 	}
 	if fresh, ok := inForce(t, m, second); !ok || fresh.Label != "second" || !fresh.ExpiresAt.IsZero() {
-		t.Errorf("the new secret: %+v, in force %v", fresh, ok)
+		t.Errorf("the new secret: %+v, valid %v", fresh, ok)
 	}
 	if _, err := m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: 10 * time.Hour}); err != nil {
 		t.Fatal(err)
@@ -127,11 +127,11 @@ func managerRotate(t *testing.T, m registry.Manager) {
 	}
 	for plain, want := range map[string]bool{first: false, second: false, last: true} {
 		if _, ok := inForce(t, m, plain); ok != want {
-			t.Errorf("after a rotation without overlap: in force %v, want %v", ok, want)
+			t.Errorf("after a rotation without overlap: valid %v, want %v", ok, want)
 		}
 	}
 	if _, err := m.RotateSecret(t.Context(), "nobody", registry.Rotation{}); !errors.Is(err, registry.ErrNotFound) {
-		t.Errorf("of nobody: %v, want registry.ErrNotFound", err)
+		t.Errorf("of an unknown client: %v, want registry.ErrNotFound", err)
 	}
 	if plain, err := m.RotateSecret(t.Context(), "c", registry.Rotation{Overlap: -time.Second}); err == nil || plain != "" {
 		t.Errorf("a negative overlap: %q, %v", plain, err)

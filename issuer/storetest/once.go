@@ -100,7 +100,7 @@ func contextDone(t *testing.T, open opener) {
 	}
 	first, err := store.Once(done, "scope", "id", until)
 	if err != nil && first {
-		t.Errorf("Once = true, %v: neither known nor refused", err)
+		t.Errorf("Once = true, %v: an error and a true answer", err)
 	}
 	if second, errSecond := store.Once(t.Context(), "scope", "id", until); errSecond != nil || (first && second) {
 		t.Errorf("Once = %v, %v, after it was %v", second, errSecond, first)
@@ -108,7 +108,7 @@ func contextDone(t *testing.T, open opener) {
 	_, err = store.Revoke(done, token("jti", until))
 	page, errFeed := store.Changes(done, 0)
 	if errors.Is(err, registry.ErrNotFound) || errors.Is(errFeed, registry.ErrNotFound) {
-		t.Errorf("not found: %v, %v", err, errFeed)
+		t.Errorf("an error that says not found: %v, %v", err, errFeed)
 	}
 	inFeed := false
 	for _, c := range follow(t, store, 0) {

@@ -171,3 +171,12 @@ func Reasons() []Reason {
 		KeySkipped, KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
 	}
 }
+
+// Text returns the text of an error, or "" for nil. The JSON of the Status types of this
+// module has errors in this form.
+func Text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -37,5 +38,14 @@ func TestReasonsIsComplete(t *testing.T) {
 	}
 	if sorted := slices.Sorted(slices.Values(declared)); len(slices.Compact(sorted)) != len(declared) {
 		t.Errorf("a Reason is declared twice: %q", sorted)
+	}
+}
+
+func TestText(t *testing.T) {
+	if got := event.Text(nil); got != "" {
+		t.Errorf("the text of nil is %q", got)
+	}
+	if got := event.Text(errors.New("the store is away")); got != "the store is away" {
+		t.Errorf("the text is %q", got)
 	}
 }

@@ -99,12 +99,12 @@ func TestAlgorithmFits(t *testing.T) {
 	}
 }
 
-// Signatures have their algorithm's length whatever r and s are, and verify with
-// the standard library's other way and with jwx; and jwx's verify here.
+// A signature always has the length of its algorithm, whatever r and s are. It verifies
+// with jwx and with the standard library alone. Signatures of jwx verify here.
 func TestAlgorithmSigns(t *testing.T) {
 	for alg, size := range map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64, "Ed25519": 64, "RS256": 256, "RS384": 256, "RS512": 256, "PS256": 256, "PS384": 256, "PS512": 256} {
 		k := testKeys()[alg]
-		shortFound := false // r or s begins with a zero, which one signature in 128 does
+		shortFound := false // r or s begins with a zero, as in one signature of 128
 		for i := 0; i < 8 || (k.key.alg.kind == 'E' && !shortFound && i < 2000); i++ {
 			input := []byte{byte(i), byte(i >> 8)}
 			signature, err := k.key.alg.sign(k.private, input)
@@ -116,23 +116,23 @@ func TestAlgorithmSigns(t *testing.T) {
 			}
 			short := signature[0] == 0 && signature[1] < 0x80 || signature[size/2] == 0 && signature[size/2+1] < 0x80
 			if i >= 8 && !short {
-				continue // to verify takes far longer than to sign
+				continue // verifying takes far longer than signing
 			}
 			shortFound = shortFound || short
 			if err := k.key.alg.verify(k.key.Public(), input, signature); err != nil {
 				t.Fatalf("%s: %x: %v", alg, signature, err)
 			}
 			if !standardVerify(k.key.alg, k.key.Public(), input, signature) {
-				t.Fatalf("%s: %x: the standard library says no", alg, signature)
+				t.Fatalf("%s: %x: the standard library refuses it", alg, signature)
 			}
 			if err := jwxVerify(alg, input, signature, k.key.Public()); err != nil {
-				t.Fatalf("%s: %x: jwx says %v", alg, signature, err)
+				t.Fatalf("%s: %x: jwx refuses it: %v", alg, signature, err)
 			}
 			if theirs := jwxSign(alg, input, k.private); k.key.alg.verify(k.key.Public(), input, theirs) != nil {
 				t.Fatalf("%s: %x of jwx does not verify", alg, theirs)
 			}
 			if err := k.key.alg.verify(k.key.Public(), append(input, 0), signature); err == nil {
-				t.Fatalf("%s: verified something else", alg)
+				t.Fatalf("%s: another message verified", alg)
 			}
 			if err := k.key.alg.verify(otherKeys()[alg].key.Public(), input, signature); err == nil {
 				t.Fatalf("%s: verified with another key", alg)
@@ -141,7 +141,7 @@ func TestAlgorithmSigns(t *testing.T) {
 	}
 }
 
-// derSigner is a signer elsewhere that answers whatever it wants.
+// derSigner is a crypto.Signer that returns any bytes, as one of a KMS could.
 type derSigner struct {
 	crypto.Signer
 	answer []byte
@@ -163,14 +163,14 @@ func TestSignerAnswers(t *testing.T) {
 		{"large", der(large, large), slices.Concat([]byte{0x80}, make([]byte, 31), []byte{0x80}, make([]byte, 31))},
 		{"nothing", nil, nil},
 		{"empty", []byte{}, nil},
-		{"no ASN.1", make([]byte, 64), nil},
+		{"not ASN.1", make([]byte, 64), nil},
 		{"negative", der(big.NewInt(-1), small), nil},
 		{"too long", der(new(big.Int).Lsh(large, 1), small), nil},
-		{"more behind", append(der(small, small), 0), nil},
+		{"trailing byte", append(der(small, small), 0), nil},
 		{"three numbers", sure(asn1.Marshal([]int{1, 1, 1})), nil},
 		{"one number", sure(asn1.Marshal([]int{1})), nil},
 		{"not minimal", []byte{0x30, 0x07, 0x02, 0x02, 0, 1, 0x02, 0x01, 1}, nil},
-		{"cut off", der(large, large)[:40], nil},
+		{"cut short", der(large, large)[:40], nil},
 	} {
 		signature, err := k.key.alg.sign(derSigner{k.private, tt.answer}, []byte("a"))
 		if (err == nil) != (tt.want != nil) || !bytes.Equal(signature, tt.want) {
@@ -185,13 +185,13 @@ func TestSignerAnswers(t *testing.T) {
 	}
 }
 
-// toASN1 writes what encoding/asn1 does, for every length of r with every one of s.
+// toASN1 writes the same bytes as encoding/asn1, for all pairs of lengths of r and s.
 func TestASN1(t *testing.T) {
 	for _, name := range []string{"ES256", "ES384", "ES512"} {
 		a := algorithms[name]
 		size := a.scalarSize()
 		number := func(bits int) *big.Int { return new(big.Int).Lsh(big.NewInt(1), uint(bits)) }
-		lengths := []int{0, 1, 6, 7} // in bits, less one: those about a byte's end count
+		lengths := []int{0, 1, 6, 7} // in bits, less one: around the end of each byte
 		for bits := 15; bits < 8*size; bits += 8 {
 			lengths = append(lengths, bits-1, bits)
 		}
@@ -212,7 +212,7 @@ func TestASN1(t *testing.T) {
 	}
 }
 
-// standardVerify is what the standard library alone does.
+// standardVerify verifies with the standard library alone.
 func standardVerify(a *algorithm, public crypto.PublicKey, input, signature []byte) bool {
 	hash := map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[a.name[2:]]
 	sum := func() []byte {
@@ -239,8 +239,8 @@ func standardVerify(a *algorithm, public crypto.PublicKey, input, signature []by
 	return false
 }
 
-// The salt of a PSS signature is as long as its hash, and no other length is
-// taken (RFC 7518 §3.5).
+// The salt of a PSS signature is as long as its hash. Any other length is refused
+// (RFC 7518, section 3.5).
 func TestPSSSalt(t *testing.T) {
 	k := testKeys()["PS256"]
 	sum := sha256.Sum256([]byte("a"))
@@ -254,7 +254,7 @@ func TestPSSSalt(t *testing.T) {
 		}
 	}
 	if err := k.key.alg.verify(testKeys()["ES256"].key.Public(), []byte("a"), make([]byte, 256)); err == nil {
-		t.Error("PSS with an EC key")
+		t.Error("an EC key verified a PSS signature")
 	}
 }
 

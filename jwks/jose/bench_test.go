@@ -44,8 +44,8 @@ func BenchmarkParseObject(b *testing.B) {
 	}
 }
 
-// floorVerify is what no verifier can do without: base64 and the signature, by
-// the standard library.
+// floorVerify does what every verifier must do: it decodes base64 and checks the
+// signature, with the standard library.
 func floorVerify(public crypto.PublicKey, token string) bool {
 	dot := strings.LastIndexByte(token, '.')
 	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
@@ -72,7 +72,7 @@ func floorVerify(public crypto.PublicKey, token string) bool {
 	return false
 }
 
-// BenchmarkVerify is Parse, Verify and ParseObject, beside its floor.
+// BenchmarkVerify measures Parse, Verify and ParseObject, beside the floor.
 func BenchmarkVerify(b *testing.B) {
 	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
 		k := testKeys()[alg]
@@ -93,7 +93,7 @@ func BenchmarkVerify(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if !floorVerify(k.key.Public(), token) {
-					b.Fatal("no")
+					b.Fatal("the signature was refused")
 				}
 			}
 		})
@@ -115,7 +115,7 @@ func BenchmarkSign(b *testing.B) {
 	}
 }
 
-// BenchmarkJunk is what a request costs that carries no token.
+// BenchmarkJunk measures requests whose credential is not a token.
 func BenchmarkJunk(b *testing.B) {
 	for _, bb := range []struct{ name, junk string }{
 		{"letters", strings.Repeat("a", 8<<10)},

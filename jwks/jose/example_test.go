@@ -2,6 +2,7 @@ package jose_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -102,6 +103,34 @@ func ExampleParseObject() {
 	// Output:
 	// reporter 2027-01-15 08:00:00 +0000 UTC
 	// jose: the JSON object is refused: members have unique names, "client_id" is there twice (at byte 43)
+}
+
+// A private key signs a token. Its public half, as a key set, is what a verifier needs.
+func ExampleNewSigner() {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jose.NewSigner(private, "") // the default for this key: EdDSA
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := signer.Sign("at+jwt", []byte(`{"sub":"reporter"}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	set, err := jose.NewSet(signer.Key())
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	parsed, err := jose.Parse(token, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	payload, err := parsed.Verify(set.Find(parsed.KeyID(), parsed.Algorithm()))
+	fmt.Println(parsed.Algorithm(), payload, err)
+	// Output: EdDSA {"sub":"reporter"} <nil>
 }
 
 // A key that is kept as a JWK.

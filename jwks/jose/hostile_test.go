@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// hostileHeaders are headers almost as long as may be, each of which makes another
-// part of the reader work.
+// hostileHeaders are headers of almost the maximum length. Each makes another part of
+// the reader do the most work.
 func hostileHeaders() map[string]string {
 	const size = maxHeader - 64
 	fill := func(unit string) string { return strings.Repeat(unit, size/len(unit)) }
@@ -50,8 +50,8 @@ func hostileToken(members string) string {
 	return encode(`{"alg":"ES256"`+members+`}`) + ".e30.AAAA"
 }
 
-// A forger must not be able to make a header cost more than a signature: it has few
-// members and values, and a length.
+// The cost of a forged header is bounded, because its length and its numbers of members
+// and values are.
 func TestHeaderBounds(t *testing.T) {
 	members := func(n int) string {
 		var doc strings.Builder
@@ -74,8 +74,8 @@ func TestHeaderBounds(t *testing.T) {
 		"65 values":              {values(63), false},
 		"65 values, deep":        {`,"x":` + strings.Repeat(`[{"":0,"":`, 15) + values(30)[5:] + strings.Repeat(`}]`, 15), false},
 		"a certificate chain":    {`,"x5c":["` + strings.Repeat("M", 1800) + `","` + strings.Repeat("M", 1800) + `"]`, true},
-		"as long as may be":      {`,"x":"` + strings.Repeat("x", within) + `"`, true},
-		"longer by a byte":       {`,"x":"` + strings.Repeat("x", within+1) + `"`, false},
+		"maximum length":         {`,"x":"` + strings.Repeat("x", within) + `"`, true},
+		"one byte more":          {`,"x":"` + strings.Repeat("x", within+1) + `"`, false},
 		"an escaped name of 62":  {`,"` + strings.Repeat(`\u0061`, 10) + "aa" + `":0`, true},
 		"an escaped name of 63":  {`,"` + strings.Repeat(`\u0061`, 10) + "aaa" + `":0`, false},
 		"a long name, unescaped": {`,"` + strings.Repeat("a", 500) + `":0`, true},
@@ -90,13 +90,13 @@ func TestHeaderBounds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Refused at the bound, not at the end.
+	// The reader stops at the bound and does not read to the end.
 	if allocs := testing.AllocsPerRun(100, func() { _, _ = Parse(hostileToken(members(16)), 0) }); allocs > 40 {
 		t.Errorf("%v allocations", allocs)
 	}
 }
 
-// The search for duplicate names does not get dearer with each member.
+// BenchmarkManyMembers shows that the search for duplicate names takes linear time.
 func BenchmarkManyMembers(b *testing.B) {
 	for _, n := range []int{8, 16, 32, 64, 128, 256} {
 		var doc strings.Builder
@@ -115,8 +115,8 @@ func BenchmarkManyMembers(b *testing.B) {
 	}
 }
 
-// BenchmarkHostileHeader is the time that a header takes, as the median ratio to one
-// RS256 check, the cheapest of all, in pairs.
+// BenchmarkHostileHeader measures a header against one RS256 check, the cheapest of all.
+// It reports the median ratio of pairs.
 func BenchmarkHostileHeader(b *testing.B) {
 	good, public := benchmarkToken("RS256"), testKeys()["RS256"].key.Public()
 	timed := func(f func()) float64 {

@@ -27,6 +27,6 @@ func TestImports(t *testing.T) {
 		}
 	}
 	if !found {
-		t.Error("nothing imports jwx: this test has lost its object")
+		t.Error("nothing imports jwx, so this test checks nothing")
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// Beside jwk.go this is the only file that knows jwx: as the counterpart that
-// signatures are checked with.
+// This file and jwk.go are the only ones that import jwx. Here jwx is the counterpart
+// for signatures.
 
 func jwxName(alg string) jwa.SignatureAlgorithm {
 	if alg == "Ed25519" {

@@ -106,8 +106,8 @@ func (t *JWS) Verify(k *Key) (payload string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("jose: token signature: %w", err)
 	}
-	if err := k.alg.verify(k.public, token[:t.signature-1], signature); err != nil {
-		return "", fmt.Errorf("jose: signature: %w", err)
+	if err := k.Verify(token[:t.signature-1], signature); err != nil {
+		return "", err
 	}
 	decoded, err := base64url.AppendDecode(token[len(token):], token[t.payload:t.signature-1])
 	if err != nil {

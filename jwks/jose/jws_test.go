@@ -19,8 +19,8 @@ func pad(part string) string { return part + strings.Repeat("=", (4-len(part)%4)
 
 func standard(part string) string { return strings.NewReplacer("-", "+", "_", "/").Replace(part) }
 
-// One token has one spelling. Each of these has a valid signature, so nothing
-// but its form can be the reason to refuse it.
+// One token has one spelling. The signature of each of these is valid, so it is refused
+// for its form alone.
 func TestParseSpelling(t *testing.T) {
 	k := testKeys()["ES256"]
 	// Every part ends in unused bits and holds a character of the URL alphabet.
@@ -33,7 +33,7 @@ func TestParseSpelling(t *testing.T) {
 	}
 	for _, part := range []string{header, payload, signature} {
 		if len(part)%4 == 0 || respell(part) == part || standard(part) == part {
-			t.Fatalf("%s shows nothing", part)
+			t.Fatalf("%s has no other spelling, so nothing is tested", part)
 		}
 	}
 	if _, err := accept(header+"."+payload+"."+signature, k.key); err != nil {
@@ -42,7 +42,7 @@ func TestParseSpelling(t *testing.T) {
 
 	spellings := map[string]func(string) string{
 		"padded":            pad,
-		"one = too many":    func(s string) string { return s + "=" },
+		"padding":           func(s string) string { return s + "=" },
 		"standard alphabet": standard,
 		"trailing bits":     respell,
 		"one character off": func(s string) string { return s[:len(s)-len(s)%4+1] },
@@ -89,8 +89,8 @@ func TestParseForm(t *testing.T) {
 		"no payload":         h + ".." + s,
 		"no header":          "." + p + "." + s,
 		"only a payload":     "." + p + ".",
-		"dot before":         "." + token,
-		"dot after":          token + ".",
+		"leading dot":        "." + token,
+		"trailing dot":       token + ".",
 		"four parts":         token + "." + s,
 		"five parts, JWE":    encode(`{"alg":"dir","enc":"A128GCM"}`) + ".a.b.c.d",
 		"five parts":         token + "." + h + "." + p,
@@ -146,7 +146,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// What is no token costs the same few allocations however long it is.
+// Junk costs the same few allocations, whatever its length.
 func TestParseJunkIsCheap(t *testing.T) {
 	for name, unit := range map[string]string{"dots": ".", "letters": "a", "three parts of nothing": "a.b.", "braces": "{"} {
 		junk := strings.Repeat(unit, (1<<20)/len(unit))
@@ -182,7 +182,7 @@ func TestParseHeader(t *testing.T) {
 		{"number", `1`, false},
 		{"empty object", `{}`, false},
 		{"cut short", `{"alg":"ES256"`, false},
-		{"comma at the end", `{"alg":"ES256",}`, false},
+		{"trailing comma", `{"alg":"ES256",}`, false},
 		{"trailing object", `{"alg":"ES256"}{}`, false},
 		{"trailing bracket", `{"alg":"ES256"}}`, false},
 		{"trailing NUL", "{\"alg\":\"ES256\"}\x00", false},
@@ -197,7 +197,7 @@ func TestParseHeader(t *testing.T) {
 		{"surrogates reversed", `{"alg":"ES256","x":"\udc00\ud800"}`, false},
 		{"surrogate and letter", `{"alg":"ES256","x":"\ud800\u0061"}`, false},
 		{"control byte", "{\"alg\":\"ES256\",\"x\":\"\x01\"}", false},
-		{"deep enough", `{"alg":"ES256","x":` + deep(maxDepth) + `}`, true},
+		{"deepest", `{"alg":"ES256","x":` + deep(maxDepth) + `}`, true},
 		{"too deep", `{"alg":"ES256","x":` + deep(maxDepth+1) + `}`, false},
 		{"far too deep", `{"alg":"ES256","x":` + deep(4000) + `}`, false},
 
@@ -326,7 +326,7 @@ func TestVerifyAllocations(t *testing.T) {
 				t.Fatal("no claims")
 			}
 		}); n > most {
-			t.Errorf("%s: %v allocations, want %v at the most", alg, n, most)
+			t.Errorf("%s: %v allocations, want at most %v", alg, n, most)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// HMAC with the public key, in each of its forms, as the secret.
+// An HMAC whose secret is the public key, in any form, is refused.
 func TestSymmetryConfusion(t *testing.T) {
 	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
 		k := testKeys()[alg]
@@ -65,13 +65,13 @@ func TestVerifyAlgorithm(t *testing.T) {
 	}
 }
 
-// The header's alg must be the key's, however good the signature is.
-func TestVerifyHoldsTheHeaderAgainstTheKey(t *testing.T) {
+// The alg of the header must be the key's, even if the signature is valid.
+func TestVerifyComparesHeaderAndKey(t *testing.T) {
 	for keyAlg, k := range testKeys() {
 		for tokenAlg := range algorithms {
 			_, err := accept(compact(t, encode(`{"alg":"`+tokenAlg+`"}`), encode(`{}`), k), k.key)
 			if ok := algorithms[keyAlg].named(tokenAlg); (err == nil) != ok {
-				t.Errorf("a good signature of an %s key under the header %s: %v", keyAlg, tokenAlg, err)
+				t.Errorf("a valid signature of an %s key with the header %s: %v", keyAlg, tokenAlg, err)
 			}
 		}
 	}
@@ -142,7 +142,7 @@ func TestVerifySignatureForm(t *testing.T) {
 		ok        bool
 	}{
 		{"as signed", signature, true},
-		{"(r, n-s)", slices.Concat(r, other), true}, // why nothing identifies a token by its bytes
+		{"(r, n-s)", slices.Concat(r, other), true}, // so the bytes of a token do not identify it
 		{"DER", der, false},
 		{"one byte short", signature[:63], false},
 		{"one byte long", append(slices.Clone(signature), 0), false},
@@ -182,6 +182,28 @@ func TestVerifyWithoutKey(t *testing.T) {
 	}
 }
 
+// TestKeyVerify checks signatures of messages that are no tokens.
+func TestKeyVerify(t *testing.T) {
+	for alg, k := range testKeys() {
+		message := []byte("not a token")
+		signature := sure(k.key.alg.sign(k.private, message))
+		if err := k.key.Verify(message, signature); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+		for name, err := range map[string]error{
+			"another message": k.key.Verify([]byte("not a  token"), signature),
+			"another key":     otherKeys()[alg].key.Verify(message, signature),
+			"no signature":    k.key.Verify(message, nil),
+			"the zero key":    new(Key).Verify(message, signature),
+			"a nil key":       (*Key)(nil).Verify(message, signature),
+		} {
+			if err == nil {
+				t.Errorf("%s: verified with %s", alg, name)
+			}
+		}
+	}
+}
+
 func TestSignRefusesTyp(t *testing.T) {
 	k := testKeys()["ES256"]
 	for typ, ok := range map[string]bool{
@@ -203,8 +225,8 @@ func TestSignRefusesTyp(t *testing.T) {
 	}
 }
 
-// What is accepted is canonical: its parts, decoded and encoded again, are the
-// token byte for byte; and another key never verifies it.
+// An accepted token is canonical: its parts, decoded and encoded again, are the same
+// bytes. Another key never verifies it.
 func FuzzParse(f *testing.F) {
 	k := fuzzKey()
 	good := compact(f, encode(`{"alg":"EdDSA","kid":"a","typ":"at+jwt"}`), encode(`{"sub":"a"}`), k)

@@ -85,6 +85,21 @@ func (k *Key) Public() crypto.PublicKey {
 	return k.public
 }
 
+// Verify checks a signature of a message with the algorithm of the key. The signature
+// has the form that JWS gives it (RFC 7518, section 3): an ECDSA signature is R and S
+// with fixed lengths, not ASN.1. The zero Key verifies nothing.
+//
+// For a token use [Parse] and [JWS.Verify], which check its form too.
+func (k *Key) Verify(message, signature []byte) error {
+	if !k.valid() {
+		return errors.New("jose: no key to verify with")
+	}
+	if err := k.alg.verify(k.public, message, signature); err != nil {
+		return fmt.Errorf("jose: signature: %w", err)
+	}
+	return nil
+}
+
 // Equal reports whether both have the same id, the same algorithm and the same
 // public key. EdDSA and Ed25519 count as two algorithms here.
 func (k *Key) Equal(other *Key) bool {

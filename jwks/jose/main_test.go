@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// sure is for what fails only when the test itself is broken.
+// sure returns the value. An error means that the test itself is broken.
 func sure[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -16,8 +16,8 @@ func sure[T any](value T, err error) T {
 	return value
 }
 
-// Each algorithm has a key, and another that is in no key set. RSA keys take long
-// to make: the six RSA algorithms share one, and so do their others.
+// Each algorithm has a test key, and another key that is in no key set. RSA keys take
+// long to make, so all RSA algorithms share one of each.
 var (
 	testKeys  = sync.OnceValue(makeTestKeys)
 	otherKeys = sync.OnceValue(makeTestKeys)
@@ -43,7 +43,7 @@ func makeTestKeys() map[string]*Signer {
 	return keys
 }
 
-// fuzzKey signs the same every time, so that a corpus stays valid.
+// fuzzKey is the same key in each run, so that a corpus stays valid.
 func fuzzKey() *Signer {
 	return sure(NewSigner(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), "EdDSA"))
 }
@@ -55,8 +55,7 @@ func published(keys ...*Key) []byte {
 
 func encode(part string) string { return base64.RawURLEncoding.EncodeToString([]byte(part)) }
 
-// compact signs the bytes of two encoded parts, whatever they are, as a verifier
-// sees them that takes the parts as received.
+// compact signs two encoded parts as they are, even if they are not canonical.
 func compact(tb testing.TB, header, payload string, k *Signer) string {
 	tb.Helper()
 	input := header + "." + payload

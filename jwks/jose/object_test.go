@@ -21,9 +21,9 @@ var objects = []struct {
 	{`{"a":"\"\\\/\b\f\n\r\t\u00e9"}`, true},
 	{`{"a":"\uD83D\uDE00"}`, true},
 	{"{\"a\":\"\x7f\u2028\ufffd\U0010ffff\"}", true},
-	{`{"a":{"x":1,"x":2}}`, true}, // only the top level is ours to judge
+	{`{"a":{"x":1,"x":2}}`, true}, // only names of the top level must be unique
 	{`{"a":0,"A":0}`, true},
-	{`{"e\u0301":0,"é":0}`, true}, // names are compared by code point (RFC 7515 §5.3)
+	{`{"e\u0301":0,"é":0}`, true}, // names are compared by code point (RFC 7515, section 5.3)
 	{`{"a":1E5,"b":0,"c":-0,"d":0.0,"e":10}`, true},
 	{`{"a":` + strings.Repeat("9", 1000) + `}`, true},
 
@@ -120,9 +120,9 @@ func TestParseObject(t *testing.T) {
 			t.Errorf("%q: an error and a value", tt.doc)
 		}
 		if tt.ok && !json.Valid([]byte(tt.doc)) {
-			t.Errorf("%q: encoding/json does not agree", tt.doc)
+			t.Errorf("%q: encoding/json refuses it", tt.doc)
 		}
-		// Cut anywhere, it is no object any more.
+		// Each proper prefix is refused.
 		for i := range strings.TrimRight(tt.doc, " \n") {
 			if _, err := ParseObject(tt.doc[:i]); tt.ok && err == nil {
 				t.Errorf("%q is accepted", tt.doc[:i])
@@ -176,7 +176,7 @@ func TestObjectHasAndRaw(t *testing.T) {
 	}
 	for _, name := range []string{"", "S", "x", `\u0065`, "s\x00"} {
 		if raw, ok := c.Raw(name); ok || len(raw) != 0 || c.Has(name) {
-			t.Errorf("%q is there: %q", name, raw)
+			t.Errorf("%q is a member: %q", name, raw)
 		}
 	}
 	var zero Object
@@ -321,7 +321,7 @@ func TestObjectTime(t *testing.T) {
 	}
 }
 
-// An object with more members than most is read like any other.
+// An object with many members is read like a small one.
 func TestObjectOfMany(t *testing.T) {
 	few := len(Object{}.few)
 	for _, n := range []int{few - 1, few, few + 1, 2*few + 1, few + indexed - 1, few + indexed, few + indexed + 1, 100, maxMembers} {
@@ -336,7 +336,7 @@ func TestObjectOfMany(t *testing.T) {
 			}
 		}
 		if c.Has("m") || c.Has(fmt.Sprintf("m%d", n)) {
-			t.Errorf("of %d members, there is one more", n)
+			t.Errorf("of %d members, one that is not there is found", n)
 		}
 		for _, twice := range []int{0, few - 1, few, few + indexed - 1, few + indexed, n - 1} {
 			if twice >= n || n == maxMembers {
@@ -349,8 +349,8 @@ func TestObjectOfMany(t *testing.T) {
 	}
 }
 
-// What ParseObject accepts, encoding/json accepts and reads the same; and what
-// encoding/json writes of it, ParseObject accepts.
+// encoding/json reads what ParseObject accepts, with the same result. ParseObject accepts
+// what encoding/json then writes.
 func FuzzObject(f *testing.F) {
 	if len(objects) == 0 {
 		f.Fatal("no seeds")
@@ -418,7 +418,7 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// What is wrong with a document is said in words of its own.
+// The error says what is wrong with the document.
 func TestParseObjectSaysWhatIsWrong(t *testing.T) {
 	many := "{"
 	for i := range maxMembers + 1 {
@@ -445,8 +445,8 @@ func TestParseObjectSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// encoding/json takes a member for a field whose name differs in case. So two such
-// members are an error, and not the last one's victory.
+// encoding/json matches members to fields whatever the case of letters. So two members
+// that differ in case alone are an error: the last one must not win.
 func TestUnmarshalOfNamesThatDifferInCase(t *testing.T) {
 	for _, doc := range []string{`{"admin":false,"Admin":true}`, `{"admin":false,"x":1,"ADMIN":true}`, `{"s":1,"\u017f":2}`, `{"k":1,"\u212a":2}`} {
 		object := sure(ParseObject(doc))
@@ -454,7 +454,7 @@ func TestUnmarshalOfNamesThatDifferInCase(t *testing.T) {
 		if err := object.Unmarshal(&v); err == nil || !strings.Contains(err.Error(), "case") || v.Admin {
 			t.Errorf("%s: %v, %+v", doc, err, v)
 		}
-		var members map[string]json.RawMessage // where each keeps its own name
+		var members map[string]json.RawMessage // in a map each keeps its own name
 		if err := object.Unmarshal(&members); err != nil || len(members) < 2 {
 			t.Errorf("%s: %v, %v", doc, members, err)
 		}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The sentence of an entry that was skipped says what is wrong with it.
+// The error of a skipped entry says what is wrong with it.
 func TestSkippedSaysWhy(t *testing.T) {
 	for says, changes := range map[string]map[string]any{
 		"RS999":              {"alg": "RS999"},
@@ -48,7 +48,7 @@ func parseSetOf(t *testing.T, n int) {
 	if allocations := testing.AllocsPerRun(100, func() { again.Find(last, "EdDSA") }); allocations != 0 {
 		t.Errorf("Find allocates %v times", allocations)
 	}
-	// The same id again and again, and always another key: none of them is meant.
+	// Different keys have the same id: all of them are skipped.
 	other := string(sure(json.Marshal(otherKeys()["EdDSA"].key.jwk())))
 	same := strings.Repeat(strings.Replace(one, "KID", "k", 1)+","+strings.Replace(other, otherKeys()["EdDSA"].key.ID(), "k", 1)+",", n/2)
 	if s := sure(ParseSet([]byte(`{"keys":[`+same+one+`]}`), nil)); s.Len() != 1 || s.Find("KID", "EdDSA") == nil {
@@ -56,8 +56,8 @@ func parseSetOf(t *testing.T, n int) {
 	}
 }
 
-// FuzzParseSetNeighbour: a good key beside anything that is JSON stays usable. Only
-// another key with the same id and algorithm costs it.
+// FuzzParseSetNeighbour: a valid key stays usable beside any JSON value. The exception is
+// another key with the same id and algorithm.
 func FuzzParseSetNeighbour(f *testing.F) {
 	good := fuzzKey().key
 	entry := strings.TrimSuffix(strings.TrimPrefix(string(published(good)), `{"keys":[`), `]}`)
@@ -88,14 +88,14 @@ func FuzzParseSetNeighbour(f *testing.F) {
 				t.Fatal(err)
 			}
 			if key := s.Find(good.id, good.alg.name); !key.Equal(good) {
-				t.Fatalf("%s: the good key is lost: skipped %v", document, s.Skipped())
+				t.Fatalf("%s: the valid key is lost: skipped %v", document, s.Skipped())
 			}
 		}
 	})
 }
 
-// A neighbour deeper than encoding/json reads, and deeper than a stack has room for,
-// costs the good key nothing.
+// A valid key stays usable beside a value that is nested too deep for encoding/json and
+// for recursion.
 func TestDeepNeighbour(t *testing.T) {
 	good := testKeys()["ES256"].key
 	entry := strings.TrimSuffix(strings.TrimPrefix(string(published(good)), `{"keys":[`), `]}`)
@@ -117,7 +117,7 @@ func TestDeepNeighbour(t *testing.T) {
 	}
 }
 
-// FuzzSkip: what can be skipped is what encoding/json calls valid.
+// FuzzSkip: a value can be skipped if and only if encoding/json calls it valid.
 func FuzzSkip(f *testing.F) {
 	for _, seed := range []string{
 		``, ` `, `1`, `-`, `01`, `1.`, `1e+`, `-0.5E-7`, `"`, `"\`, `"\u12"`, `"\ud800"`, `"\ud800\u0041"`, `"\udc00\ud800"`, `"\x"`, "\"\x01\"", "\"\xff\"", `true`, `tru`, `nullx`,
@@ -140,15 +140,15 @@ func FuzzSkip(f *testing.F) {
 func TestNewSet(t *testing.T) {
 	key, again := testKeys()["ES256"].key, sure(NewKey(testKeys()["ES256"].key.public, "", ""))
 	if set := sure(NewSet(key, again, key)); set.Len() != 1 || set.Find(key.ID(), "ES256") != key {
-		t.Errorf("one key thrice is %d keys", set.Len())
+		t.Errorf("the same key three times is %d keys", set.Len())
 	}
 	other := sure(NewKey(otherKeys()["ES256"].key.public, "", key.ID()))
 	if set, err := NewSet(key, other); set != nil || err == nil {
-		t.Error("two keys with one id and one algorithm")
+		t.Error("two keys with the same id and algorithm were accepted")
 	}
 }
 
-// A skipped entry is named, with the reason.
+// Skipped returns the kid of each skipped entry, and the reason.
 func TestSkipped(t *testing.T) {
 	long := strings.Repeat("k", maxKeyID+10)
 	set := sure(ParseSet(sure(json.Marshal(map[string]any{"keys": []any{

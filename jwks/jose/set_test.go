@@ -20,8 +20,8 @@ func (k *Key) jwk() map[string]any {
 	return set.Keys[0]
 }
 
-// publicMembers is a test key's JWK with further members, or with them changed;
-// nil takes one away.
+// publicMembers returns the JWK of a test key with these members added or changed. nil
+// removes a member.
 func publicMembers(alg string, changes map[string]any) map[string]any {
 	key := testKeys()[alg].key.jwk()
 	maps.Copy(key, changes)
@@ -48,8 +48,8 @@ func TestParseKey(t *testing.T) {
 		maps.DeleteFunc(key, func(_ string, v any) bool { return v == nil })
 		return key
 	}
-	// A JSON object's last member: encoding/json takes the last of those it takes
-	// for one.
+	// also adds a last member: of several members that encoding/json takes for the same
+	// field, the last one wins.
 	also := func(key map[string]any, member string) json.RawMessage {
 		text := sure(json.Marshal(key))
 		return append(text[:len(text)-1], ","+member+"}"...)
@@ -92,7 +92,7 @@ func TestParseKey(t *testing.T) {
 		{"kid a number", publicMembers("ES256", map[string]any{"kid": 1}), ""},
 
 		{"oct", map[string]any{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kid": "1"}, ""},
-		{"oct with an alg of ours", map[string]any{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "alg": "ES256"}, ""},
+		{"oct with alg ES256", map[string]any{"kty": "oct", "k": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "alg": "ES256"}, ""},
 		{"k in an EC key", publicMembers("ES256", map[string]any{"k": "AAAA"}), ""},
 		{"private EC", publicMembers("ES256", map[string]any{"d": "AAAA"}), ""},
 		{"private Ed25519", publicMembers("EdDSA", map[string]any{"d": base64.RawURLEncoding.EncodeToString(make([]byte, 32))}), ""},
@@ -109,8 +109,8 @@ func TestParseKey(t *testing.T) {
 		{"k an object", publicMembers("RS256", map[string]any{"k": map[string]any{"a": 1}}), ""},
 		{"d false", publicMembers("RS256", map[string]any{"d": false}), ""},
 		{"as .NET writes it", publicMembers("RS256", map[string]any{"key_ops": []any{}, "oth": []any{}, "x5c": []any{}, "d": null, "k": "", "crv": null}), "RS256"},
-		{"all that may be left out, null", publicMembers("ES256", map[string]any{"use": null, "key_ops": null, "alg": null, "kid": null, "x5c": null, "x5t": null, "d": null}), "ES256"},
-		{"all that may be left out, an empty object", also(publicMembers("ES256", map[string]any{"use": nil, "alg": nil, "kid": nil}), `"use":{ },"alg":{},"kid":{},"key_ops":{},"oth":[ ]`), "ES256"},
+		{"all optional members null", publicMembers("ES256", map[string]any{"use": null, "key_ops": null, "alg": null, "kid": null, "x5c": null, "x5t": null, "d": null}), "ES256"},
+		{"all optional members empty objects or arrays", also(publicMembers("ES256", map[string]any{"use": nil, "alg": nil, "kid": nil}), `"use":{ },"alg":{},"kid":{},"key_ops":{},"oth":[ ]`), "ES256"},
 		{"n and e null in an EC key", publicMembers("ES256", map[string]any{"n": null, "e": null}), "ES256"},
 		{"malformed certificates", publicMembers("ES256", map[string]any{"x5c": 7, "x5t": []int{1}, "x5u": "no URL", "x5t#S256": "nonsense"}), "ES256"},
 		{"x null", publicMembers("ES256", map[string]any{"x": null}), ""},
@@ -151,7 +151,7 @@ func TestParseKey(t *testing.T) {
 		{"x missing", publicMembers("ES256", map[string]any{"x": nil}), ""},
 		{"x empty", publicMembers("ES256", map[string]any{"x": ""}), ""},
 		{"x a number", publicMembers("ES256", map[string]any{"x": 1}), ""},
-		{"curve of another", publicMembers("ES256", map[string]any{"crv": "P-384"}), ""},
+		{"crv of another curve", publicMembers("ES256", map[string]any{"crv": "P-384"}), ""},
 		{"curve secp256k1", publicMembers("ES256", map[string]any{"crv": "secp256k1", "alg": "ES256K"}), ""},
 		{"curve unknown", publicMembers("ES256", map[string]any{"crv": "P-257"}), ""},
 		{"X25519", map[string]any{"kty": "OKP", "crv": "X25519", "x": raw(okp)["x"]}, ""},
@@ -162,7 +162,7 @@ func TestParseKey(t *testing.T) {
 		{"kty unknown", publicMembers("ES256", map[string]any{"kty": "AKP"}), ""},
 		{"kty missing", publicMembers("ES256", map[string]any{"kty": nil}), ""},
 		{"kty in lower case", publicMembers("ES256", map[string]any{"kty": "ec"}), ""},
-		{"kty of another", publicMembers("ES256", map[string]any{"kty": "RSA"}), ""},
+		{"kty of another type", publicMembers("ES256", map[string]any{"kty": "RSA"}), ""},
 		{"nothing", map[string]any{}, ""},
 		{"array", []string{}, ""},
 		{"null", nil, ""},
@@ -184,11 +184,11 @@ func TestParseKey(t *testing.T) {
 // The examples of the RFCs.
 func TestThumbprint(t *testing.T) {
 	for jwk, want := range map[string]string{
-		// RFC 7638 §3.1
+		// RFC 7638, section 3.1
 		`{"kty":"RSA","alg":"RS256","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB"}`: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
 		// RFC 8037 Appendix A.3
 		`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
-		// its members are what counts
+		// other members and their order do not matter
 		`{"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","use":"sig","alg":"Ed25519","crv":"Ed25519","kty":"OKP"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
 	} {
 		key, _, err := parseKey(jwk)
@@ -205,7 +205,7 @@ func TestThumbprint(t *testing.T) {
 	}
 	key, _, err := parseKey(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"mine"}`)
 	if err != nil || key.ID() != "mine" {
-		t.Errorf("a key's own kid became %s", key.ID())
+		t.Errorf("the kid of the JWK became %s", key.ID())
 	}
 }
 
@@ -233,18 +233,18 @@ func TestParseSet(t *testing.T) {
 		{"one", set(named("ES256", "a")), []string{"a"}, 0},
 		{"of every type", set(named("ES256", "a"), named("RS256", "b"), named("EdDSA", "c")), []string{"a", "b", "c"}, 0},
 		{"other members", `{"x":{"keys":1},"keys":[],"iss":"https://a"}`, []string{}, 0},
-		{"useless among good ones", set(
+		{"unusable keys among usable ones", set(
 			named("ES256", "a"), map[string]any{"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}, named("RS256", "b"),
 			map[string]any{"kty": "oct", "k": "AAAA", "kid": "c"}, map[string]any{}, nil, 1, "x", []any{}), []string{"a", "b"}, 7},
-		{"only useless", set(map[string]any{"kty": "oct", "k": "AAAA"}), []string{}, 1},
+		{"only an unusable key", set(map[string]any{"kty": "oct", "k": "AAAA"}), []string{}, 1},
 		{"kid twice, two keys", set(named("ES256", "a"), other("ES256", "a"), named("EdDSA", "b")), []string{"b"}, 2},
 		{"kid twice, two algorithms", set(named("RS256", "a"), named("RS512", "a"), named("ES256", "a")), []string{"a", "a", "a"}, 0},
-		{"kid thrice, one of them again", set(named("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{"a", "a"}, 0},
+		{"kid three times, one key twice", set(named("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{"a", "a"}, 0},
 		{"one key twice", set(named("ES256", "a"), named("ES256", "a")), []string{"a"}, 0},
 		{"one key by both names of its algorithm", set(named("EdDSA", "a"), with(named("EdDSA", "a"), "alg", "Ed25519")), []string{"a"}, 0},
-		{"kid thrice", set(named("ES256", "a"), other("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{"a"}, 2},
+		{"kid three times", set(named("ES256", "a"), other("ES256", "a"), named("RS256", "a"), named("ES256", "a")), []string{"a"}, 2},
 		{"two keys by both names of an algorithm", set(named("EdDSA", "a"), with(other("EdDSA", "a"), "alg", "Ed25519")), []string{}, 2},
-		{"kid of a useless key", set(named("ES256", "a"), map[string]any{"kty": "oct", "k": "AAAA", "kid": "a"}), []string{"a"}, 1},
+		{"kid of an unusable key", set(named("ES256", "a"), map[string]any{"kty": "oct", "k": "AAAA", "kid": "a"}), []string{"a"}, 1},
 		{"duplicate member in a key", `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"a","kid":"b"}]}`, []string{}, 1},
 		{"no kid", set(publicMembers("ES256", map[string]any{"kid": nil})), []string{testKeys()["ES256"].key.ID()}, 0},
 		{"kid empty", set(named("ES256", "")), []string{testKeys()["ES256"].key.ID()}, 0},
@@ -347,12 +347,12 @@ func TestParseSetKeepsPointers(t *testing.T) {
 			t.Errorf("%s: pointer kept is not %t", tt.name, tt.same)
 		}
 		if last := sure(ParseSet(document(tt.changes), next)); last.Find(tt.kid, "") != next.Find(tt.kid, "") {
-			t.Errorf("%s: the pointer did not last", tt.name)
+			t.Errorf("%s: the next refresh changed the pointer", tt.name)
 		}
 	}
 	gone := sure(ParseSet([]byte(`{"keys":[]}`), first))
 	if back := sure(ParseSet(document(nil), gone)); back.Find(kid, "") == first.Find(kid, "") {
-		t.Error("a key that was gone came back with its old pointer")
+		t.Error("a key that was removed came back with its old pointer")
 	}
 }
 
@@ -386,15 +386,15 @@ func TestPublicSet(t *testing.T) {
 		}
 	}
 	if again := published(keys...); string(again) != string(document) {
-		t.Error("the same keys give another document, and so another ETag")
+		t.Error("the same keys give another document")
 	}
 	if empty := published(); string(empty) != `{"keys":[]}` {
-		t.Errorf("no keys are %s", empty)
+		t.Errorf("the empty set is %s", empty)
 	}
 }
 
-// The width of an EC coordinate is its curve's (RFC 7518 §6.2.1.2), leading
-// zeros included.
+// An EC coordinate has the full width of its curve, leading zeros included (RFC 7518,
+// section 6.2.1.2).
 func TestPublicSetCoordinates(t *testing.T) {
 	widths := map[string]int{"ES256": 43, "ES384": 64, "ES512": 88}
 	for alg, width := range widths {
@@ -454,7 +454,7 @@ func FuzzParseSet(f *testing.F) {
 				t.Fatal(err)
 			}
 			if err := key.alg.verify(key.Public(), nil, make([]byte, ed25519.SignatureSize)); err == nil {
-				t.Fatal("zeros are a signature")
+				t.Fatal("a signature of zeros was accepted")
 			}
 			keys = append(keys, key)
 		}
@@ -470,7 +470,7 @@ func FuzzParseSet(f *testing.F) {
 	})
 }
 
-// One kid may name keys of several algorithms. EdDSA and Ed25519 are one of them.
+// One kid may name keys of several algorithms. EdDSA and Ed25519 are the same algorithm.
 func TestFind(t *testing.T) {
 	named := func(alg string) *Key { return sure(NewKey(testKeys()[alg].key.public, alg, "a")) }
 	rs256, rs512, ed := named("RS256"), named("RS512"), named("EdDSA")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A private key read back from its JWK signs what the first one verifies.
+// A private key that is read from its JWK makes signatures that the first key verifies.
 func TestSignerRoundTrip(t *testing.T) {
 	for _, alg := range Algorithms() {
 		first := testKeys()[alg]
@@ -21,7 +21,7 @@ func TestSignerRoundTrip(t *testing.T) {
 	}
 }
 
-// What cannot sign for its public half is refused, and no error quotes it.
+// A private key that does not fit its public key is refused. No error quotes it.
 func TestParseSignerRefuses(t *testing.T) {
 	raw := sure(testKeys()["ES256"].MarshalPrivate())
 	with := func(name string, value any) []byte {

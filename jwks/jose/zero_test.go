@@ -16,7 +16,7 @@ func TestZeroValues(t *testing.T) {
 			t.Errorf("%+v", k)
 		}
 		if _, err := NewSet(good.key, k); err == nil {
-			t.Error("in a set")
+			t.Error("a set has a zero key")
 		}
 	}
 	for _, s := range []*Signer{nil, {}} {
@@ -56,7 +56,7 @@ func TestZeroValues(t *testing.T) {
 			t.Error("an empty object has members")
 		}
 		if err := o.Unmarshal(&struct{}{}); err == nil {
-			t.Error("decoded")
+			t.Error("an empty object was decoded")
 		}
 	}
 	if private, err := Generate("HS256"); private != nil || err == nil {

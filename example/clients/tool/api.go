@@ -34,7 +34,10 @@ func openAPI(ctx context.Context, base string, getenv func(string) string) (Stor
 	if err != nil {
 		return Storage{}, errors.New("the URL of the admin API is no URL")
 	}
-	if err := fetcher.CheckURL(a.base); err != nil || u.RawQuery != "" {
+	if strings.ContainsAny(base, "?#") {
+		return Storage{}, errors.New("the URL of the admin API: write it without a query and a fragment")
+	}
+	if err := fetcher.CheckURL(a.base); err != nil {
 		return Storage{}, fmt.Errorf("the URL of the admin API: write https, or http on the loopback, such as http://127.0.0.1:8080/admin: %w", err)
 	}
 	if a.issuer == "" {
@@ -91,14 +94,26 @@ func (a *apiClients) call(ctx context.Context, method, path string, body, answer
 		case status == http.StatusUnauthorized && a.id != "" && !again:
 			a.token = ""
 			continue
-		case status < 300 && answer != nil:
-			return unmarshal(content, answer)
 		case status < 300:
-			return nil
+			return read(content, answer)
 		}
 		return without(refused(status, content), a.token, a.secret)
 	}
 }
+
+// read reads an answer. An answer that is no JSON object is a failure also where nothing
+// is read from it: a page of a proxy must not pass for a change that was made.
+func read(content []byte, answer any) error {
+	if answer == nil {
+		answer = &struct{}{}
+	}
+	if err := unmarshal(content, answer); err != nil {
+		return fmt.Errorf("%w: %w", errNotAdmin, err)
+	}
+	return nil
+}
+
+var errNotAdmin = errors.New("the answer is not one of the admin API")
 
 func (a *apiClients) request(ctx context.Context, method, path string, doc []byte) (status int, content []byte, err error) {
 	r, err := http.NewRequestWithContext(ctx, method, a.base+path, bytes.NewReader(doc))
@@ -129,7 +144,7 @@ func refused(status int, content []byte) error {
 		if !ok {
 			field, problem = "the request", e.Description
 		}
-		return &registry.InvalidError{Field: field, Problem: problem}
+		return &registry.InvalidError{Field: dash(field), Problem: dash(problem)}
 	}
 	text := refusal(status, content)
 	switch status {

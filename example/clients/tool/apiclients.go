@@ -3,6 +3,7 @@ package tool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,11 +46,20 @@ func (a *apiClients) Client(ctx context.Context, id string) (*registry.Client, e
 	if !registry.ValidID(id) { // and so it is no path that a server would clean
 		return nil, registry.ErrNotFound
 	}
+	return a.one(ctx, http.MethodGet, pathOf(id), nil, id)
+}
+
+// one makes a request whose answer is the client of that id.
+func (a *apiClients) one(ctx context.Context, method, path string, body any, id string) (*registry.Client, error) {
 	var r record
-	if err := a.call(ctx, http.MethodGet, pathOf(id), nil, &r); err != nil {
+	if err := a.call(ctx, method, path, body, &r); err != nil {
 		return nil, err
 	}
-	return fromAPI(&r)
+	c, err := fromAPI(&r)
+	if err != nil || c.ID != id {
+		return nil, fmt.Errorf("%w: it does not have the client %q", errNotAdmin, id)
+	}
+	return c, nil
 }
 
 func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Client, error) {
@@ -65,6 +75,9 @@ func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Cli
 	}
 	if err := a.call(ctx, http.MethodGet, "/clients?"+values.Encode(), nil, &page); err != nil {
 		return nil, err
+	}
+	if page.Clients == nil { // and so it does not say that there are none
+		return nil, fmt.Errorf("%w: it has no clients", errNotAdmin)
 	}
 	clients := make([]registry.Client, 0, len(page.Clients))
 	for n := range page.Clients {
@@ -88,24 +101,34 @@ type registration struct {
 // Register adds a client with its secrets: one in the same step, and more one by one.
 // A client has no more than one, but for those of export -hashes. The API would
 // generate a secret for a client without one, so that is refused.
+//
+// With a new client the API takes neither a label nor an end of its secret. A client
+// whose first secret has one is added with a secret that nobody knows. It is then
+// removed; a run that is killed before leaves it there, unused.
 func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
 	if len(c.Secrets) == 0 {
 		return registry.Client{}, errors.New("through the admin API a client is added with a secret")
 	}
-	first := c.Secrets[0]
+	first, more := c.Secrets[0], c.Secrets[1:]
+	plain := first.Label == "" && first.ExpiresAt.IsZero()
+	if !plain {
+		_, first = registry.GenerateSecret()
+		more = c.Secrets
+	}
 	sent := registration{record: settings(&c), SecretID: first.ID, SecretHash: first.Hash}
-	var r record
-	if err := a.call(ctx, http.MethodPost, "/clients", sent, &r); err != nil {
-		return registry.Client{}, err
-	}
-	for _, more := range c.Secrets[1:] {
-		if err := a.AddSecret(ctx, c.ID, more); err != nil {
-			return registry.Client{}, err
-		}
-	}
-	stored, err := fromAPI(&r)
+	stored, err := a.one(ctx, http.MethodPost, "/clients", sent, c.ID)
 	if err != nil {
 		return registry.Client{}, err
+	}
+	for n, secret := range more {
+		if err := a.AddSecret(ctx, c.ID, secret); err != nil {
+			return registry.Client{}, err
+		}
+		if n == 0 && !plain {
+			if err := a.RemoveSecret(ctx, c.ID, first.ID, false); err != nil {
+				return registry.Client{}, err
+			}
+		}
 	}
 	return *stored, nil
 }
@@ -113,11 +136,7 @@ func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.
 func (a *apiClients) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
 	sent := settings(&c)
 	sent.Version = c.Version
-	var r record
-	if err := a.call(ctx, http.MethodPut, pathOf(c.ID), sent, &r); err != nil {
-		return registry.Client{}, err
-	}
-	stored, err := fromAPI(&r)
+	stored, err := a.one(ctx, http.MethodPut, pathOf(c.ID), sent, c.ID)
 	if err != nil {
 		return registry.Client{}, err
 	}
@@ -154,8 +173,13 @@ func (a *apiClients) RotateSecret(ctx context.Context, id string, r registry.Rot
 	var answer struct {
 		Secret string `json:"client_secret"`
 	}
-	err := a.call(ctx, http.MethodPost, pathOf(id, "secrets"), sent, &answer)
-	return answer.Secret, err
+	if err := a.call(ctx, http.MethodPost, pathOf(id, "secrets"), sent, &answer); err != nil {
+		return "", err
+	}
+	if _, ok := registry.SecretID(answer.Secret); !ok {
+		return "", fmt.Errorf("%w: it has no new secret", errNotAdmin)
+	}
+	return answer.Secret, nil
 }
 
 func (a *apiClients) RemoveSecret(ctx context.Context, id, secretID string, revoke bool) error {
@@ -168,10 +192,10 @@ func (a *apiClients) RemoveSecret(ctx context.Context, id, secretID string, revo
 
 // Revoke revokes the tokens of a client, or of all. The tool makes no other change.
 func (a *apiClients) Revoke(ctx context.Context, c registry.Change) (int64, error) {
-	switch {
-	case c.Kind == registry.ClientCutOff:
+	switch c.Kind {
+	case registry.ClientCutOff:
 		return 0, a.call(ctx, http.MethodPost, pathOf(c.ClientID, "revoke"), nil, nil)
-	case c.Kind == registry.AllCutOff:
+	case registry.AllCutOff:
 		return 0, a.call(ctx, http.MethodPost, "/clients/revoke", nil, nil)
 	}
 	return 0, errors.New("the admin API cannot make this change of the feed")

@@ -23,13 +23,20 @@ type Clients interface {
 
 var _ Clients = registry.Manager(nil)
 
-// all returns all clients, in order of their ids.
+// all returns all clients, in order of their ids. A server that gives a client twice
+// might do so without end.
 func all(ctx context.Context, clients Clients) (found []registry.Client, err error) {
-	q := registry.Query{Limit: 500}
+	q, listed := registry.Query{Limit: 500}, map[string]bool{}
 	for {
 		page, err := clients.List(ctx, q)
 		if err != nil || len(page) == 0 {
 			return found, err
+		}
+		for n := range page {
+			if listed[page[n].ID] {
+				return nil, fmt.Errorf("the list has the client %q twice", page[n].ID)
+			}
+			listed[page[n].ID] = true
 		}
 		found = append(found, page...)
 		q.After = page[len(page)-1].ID

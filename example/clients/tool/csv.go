@@ -142,9 +142,9 @@ func checkHeader(header []string) error {
 		header[n] = strings.TrimSpace(name)
 		switch {
 		case columns[header[n]] == nil:
-			return fmt.Errorf("the first row names the column %q: the columns are %s", name, strings.Join(slices.Sorted(maps.Keys(columns)), ", "))
+			return fmt.Errorf("the first row names the column %.64q: the columns are %s", name, strings.Join(slices.Sorted(maps.Keys(columns)), ", "))
 		case slices.Contains(header[:n], header[n]):
-			return fmt.Errorf("the first row names the column %q twice", name)
+			return fmt.Errorf("the first row names the column %.64q twice", name)
 		}
 	}
 	if !slices.Contains(header, "client_id") {
@@ -159,9 +159,17 @@ func readRow(header, cells []string) row {
 		r.problem = fmt.Sprintf("it has %d cells, and the first row has %d", len(cells), len(header))
 	}
 	for n, cell := range cells[:min(len(cells), len(header))] {
-		if err := columns[header[n]](&r.desired, strings.TrimSpace(cell)); err != nil && r.problem == "" {
+		trimmed := strings.TrimSpace(cell)
+		err := columns[header[n]](&r.desired, trimmed)
+		if header[n] == "client_secret" && trimmed != "" && trimmed != cell {
+			err = errors.New("it has white space around it: write it without, or give the client another secret")
+		}
+		if err != nil && r.problem == "" {
 			r.problem = header[n] + ": " + err.Error()
 		}
+	}
+	if r.problem == "" && slices.EqualFunc(header, cells, func(name, cell string) bool { return name == strings.TrimSpace(cell) }) {
+		r.problem = "the row names the columns again, as where two files were joined"
 	}
 	if r.problem != "" {
 		return r

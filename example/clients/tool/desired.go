@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -33,33 +34,41 @@ func (s *Session) input(path string) (io.ReadCloser, error) {
 	return os.Open(path)
 }
 
-// readDesired reads a JSON array of clients, or the answer of list -json.
-func (s *Session) readDesired(path string) ([]desired, error) {
+// readDesired reads a JSON array of clients, or the answer of list -json, which is a
+// page.
+func (s *Session) readDesired(path string) (clients []desired, isPage bool, err error) {
 	file, err := s.input(path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer file.Close()
 	doc, err := io.ReadAll(file)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	clients, err := parseDesired(bytes.TrimPrefix(doc, []byte("\ufeff")))
+	doc = bytes.TrimSpace(bytes.TrimPrefix(doc, []byte("\ufeff")))
+	clients, err = parseDesired(doc)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, false, fmt.Errorf("%s: %w", path, err)
 	}
-	return clients, nil
+	return clients, bytes.HasPrefix(doc, []byte("{")), nil
+}
+
+// page is the answer of list -json.
+type page struct {
+	Clients []json.RawMessage `json:"clients"`
 }
 
 func parseDesired(doc []byte) ([]desired, error) {
 	var entries []json.RawMessage
-	err := json.Unmarshal(doc, &entries)
-	if err != nil && bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
-		var page struct {
-			Clients []json.RawMessage `json:"clients"`
-		}
-		err = json.Unmarshal(doc, &page)
-		entries = page.Clients
+	list, err := json.RawMessage(doc), error(nil)
+	if bytes.HasPrefix(doc, []byte("{")) {
+		var members map[string]json.RawMessage
+		members, err = strict(doc, reflect.TypeFor[page]())
+		list = orNull(members["clients"])
+	}
+	if err == nil {
+		err = json.Unmarshal(list, &entries)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("it is no JSON array of clients: %w", err)

@@ -32,7 +32,7 @@ func verbs() []Verb {
 
 const overview = `
 clients help VERB tells more, with an example. Flags may come before or after the
-other arguments. -json answers in JSON.
+other arguments. -json answers in JSON. Behind -- an id may begin with a dash.
 
 Where the clients are:
   DATABASE_URL (with ISSUER_NAME)   PostgreSQL

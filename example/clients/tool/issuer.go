@@ -80,10 +80,16 @@ func (g grant) ask(ctx context.Context) (granted, error) {
 		return granted{}, without(fmt.Errorf("%s grants no token: %s", endpoint, refusal(status, body)), g.secret)
 	}
 	var answer granted
-	if err := unmarshal(body, &answer); err != nil || answer.Token == "" || !strings.EqualFold(answer.Type, "Bearer") {
+	if err := unmarshal(body, &answer); err != nil || !isToken(answer.Token) || !strings.EqualFold(answer.Type, "Bearer") {
 		return granted{}, fmt.Errorf("%s: the answer has no bearer token", endpoint)
 	}
 	return answer, nil
+}
+
+// isToken reports whether a text can be sent as a bearer token: it is one word of
+// printable ASCII.
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // maxAnswer bounds an answer: a page of 500 clients of 64 KiB.

@@ -56,8 +56,9 @@ change some, and 1 if it failed. Its JSON is {"changes": [{"action", "client_id"
 }
 
 const fileText = `FILE.json is a JSON array of clients in the form of the admin API, as export and list
--json print them; - is the standard input. A member that is left out is cleared, but
-for "disabled": a client stays disabled until the file says "disabled": false.
+-json print them; - is the standard input. -prune takes no page of list, which may
+leave clients out. A member that is left out is cleared, but for "disabled": a client
+stays disabled until the file says "disabled": false.
 "client_secret" is a secret that the client shall have. A new client without one gets
 a generated secret. Secrets are added and never removed. Clients that the file does
 not name are left alone without -prune.
@@ -65,9 +66,12 @@ not name are left alone without -prune.
 
 // makePlan compares the file with the clients.
 func (s *Session) makePlan(ctx context.Context, path string, prune bool) (*plan, error) {
-	clients, err := s.readDesired(path)
+	clients, page, err := s.readDesired(path)
 	if err != nil {
 		return nil, err
+	}
+	if prune && page {
+		return nil, fmt.Errorf("%s is a page of list, which may leave clients out: with -prune write a JSON array, as export prints it", path)
 	}
 	if prune && len(clients) == 0 {
 		return nil, fmt.Errorf("%s names no client: with -prune all would be deleted", path)
@@ -189,7 +193,7 @@ func (step *planned) String() string {
 		case step.Action == "add":
 			text.WriteString("    " + f.Name + ": " + dash(f.To) + "\n")
 		case f.Name == "secrets":
-			text.WriteString("    secrets: + " + f.To + "\n")
+			text.WriteString("    secrets: + " + dash(f.To) + "\n")
 		default:
 			text.WriteString("    " + f.String() + "\n")
 		}

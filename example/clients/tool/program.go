@@ -86,7 +86,11 @@ func (p Program) run(ctx context.Context, args []string) error {
 		return fmt.Errorf("there is no verb %q; see: clients help", args[0])
 	}
 	verb := all[n]
-	if slices.ContainsFunc(args[1:], isHelpFlag) {
+	options := args[1:]
+	if end := slices.Index(options, "--"); end >= 0 {
+		options = options[:end]
+	}
+	if slices.ContainsFunc(options, isHelpFlag) {
 		return writeHelp(p.Out, all, args[:1])
 	}
 	s := &Session{In: p.In, Out: p.Out, Err: p.Err, Getenv: p.Getenv}
@@ -138,8 +142,13 @@ func isHelp(arg string) bool { return arg == "help" || isHelpFlag(arg) }
 
 func isHelpFlag(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
 
-// parse reads flags and the arguments of a verb, in any order.
+// parse reads flags and the arguments of a verb, in any order. All behind -- are
+// arguments.
 func parse(flags *flag.FlagSet, verb Verb, args []string) (given []string, err error) {
+	var rest []string
+	if end := slices.Index(args, "--"); end >= 0 {
+		args, rest = args[:end], args[end+1:]
+	}
 	for len(args) > 0 {
 		if !strings.HasPrefix(args[0], "-") || args[0] == "-" {
 			given, args = append(given, args[0]), args[1:]
@@ -150,6 +159,7 @@ func parse(flags *flag.FlagSet, verb Verb, args []string) (given []string, err e
 		}
 		args = flags.Args()
 	}
+	given = append(given, rest...)
 	switch {
 	case verb.Optional && len(given) <= len(verb.Takes) && !slices.Contains(given, ""):
 		return given, nil

@@ -29,6 +29,8 @@ type secretsFile struct {
 
 const secretsHeader = "client_id,client_secret\n"
 
+var errNotSecrets = errors.New("it is no file of secrets that this tool has written: name another one")
+
 // openSecrets opens the file, or makes it. One run at a time has it.
 func openSecrets(path string) (*secretsFile, error) {
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
@@ -51,8 +53,13 @@ func (s *secretsFile) open(path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	switch {
+	case !info.Mode().IsRegular():
+		return errNotSecrets
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		return fmt.Errorf("its mode is %o, so others can read the secrets: chmod 600", info.Mode().Perm())
+	case !owned(info):
+		return errors.New("it belongs to another user, who can read the secrets: name another file")
 	}
 	content, err := io.ReadAll(s.file)
 	if err != nil {
@@ -61,6 +68,9 @@ func (s *secretsFile) open(path string) (err error) {
 	end := bytes.LastIndexByte(content, '\n') + 1 // a crash may have cut the last line, whose secret is then used nowhere
 	if s.known, err = parseSecrets(content[:end]); err != nil {
 		return err
+	}
+	if end == 0 && !strings.HasPrefix(secretsHeader, string(content)) {
+		return errNotSecrets
 	}
 	if err := s.file.Truncate(int64(end)); err != nil {
 		return err
@@ -88,7 +98,7 @@ func parseSecrets(content []byte) (map[string]string, error) {
 			continue
 		}
 		if err != nil || len(fields) != 2 || !registry.ValidID(fields[0]) {
-			return nil, errors.New("it is no file of secrets that this tool has written: name another one")
+			return nil, errNotSecrets
 		}
 		if _, ok := registry.SecretID(fields[1]); !ok {
 			return nil, fmt.Errorf("the secret of %q is damaged: name another file", fields[0])

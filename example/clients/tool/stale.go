@@ -26,8 +26,8 @@ The exit status is 2 if there are any. The JSON is {"secrets": [{"client_id",
 		unused := flags.Int("unused", 90, "unused for so many `DAYS`")
 		expiring := flags.Int("expiring", 14, "expires within so many `DAYS`")
 		return func(ctx context.Context, s *Session, _ []string) error {
-			if *unused < 1 || *expiring < 1 {
-				return fmt.Errorf("-unused and -expiring: write 1 day or more; see: clients help stale-secrets")
+			if min(*unused, *expiring) < 1 || max(*unused, *expiring) > maxDays {
+				return fmt.Errorf("-unused and -expiring: write 1 day or more, and %d at most; see: clients help stale-secrets", maxDays)
 			}
 			clients, err := all(ctx, s)
 			if err != nil {
@@ -41,6 +41,8 @@ The exit status is 2 if there are any. The JSON is {"secrets": [{"client_id",
 		}
 	},
 }
+
+const maxDays = 36500 // a time.Duration holds 292 years
 
 func days(n int) time.Duration { return time.Duration(n) * 24 * time.Hour }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
 )
 
 var tokenVerb = Verb{
@@ -93,6 +92,6 @@ func (s *Session) showToken(answer granted, decode bool) error {
 	case decode:
 		return s.answer(claims)
 	}
-	_, err := fmt.Fprintln(s.Out, strings.TrimSpace(answer.Token))
+	_, err := fmt.Fprintln(s.Out, answer.Token)
 	return err
 }

@@ -389,7 +389,7 @@ func TestOwnersGoWithTheirEntries(t *testing.T) {
 	}
 }
 
-// Many at once, on few slots: for the race detector.
+// Many goroutines on few slots: for the race detector.
 func TestAtOnce(t *testing.T) {
 	table := New[string](50)
 	list := keys("a", 120)

@@ -1,6 +1,6 @@
 //go:build rehearsal
 
-package jose
+package wycheproof
 
 import "testing"
 
