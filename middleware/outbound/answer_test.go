@@ -116,6 +116,13 @@ func TestExp(t *testing.T) {
 				return
 			}
 			got := time.Until(token.Expires())
+			offset := test.behind
+			if test.noDate || offset > maxClockOffset {
+				offset = 0
+			}
+			if st := s.Status(); st.ClockOffset != offset {
+				t.Errorf("%s: the clock offset is %v, want %v", name, st.ClockOffset, offset)
+			}
 			if err != nil || got != test.want {
 				t.Errorf("%s: the token lives for %v, %v, want %v", name, got, err, test.want)
 			}

@@ -136,7 +136,7 @@ func (c *cell) left(err error) error {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
 	if failed := cmp.Or(c.backoff.err, c.family.backoff.err); failed != nil {
-		return fmt.Errorf("outbound: waiting for a token: %w; the latest fetch failed: %v", err, failed) //nolint:errorlint // see above
+		return fmt.Errorf("outbound: waiting for a token: %w; the latest fetch failed: %v", err, failed) //nolint:errorlint // or it would be an ErrUnavailable too
 	}
 	return fmt.Errorf("outbound: waiting for a token: %w", err)
 }

@@ -62,7 +62,7 @@ func (e *Error) Unwrap() error {
 // text only, so that it is not taken for the end of the caller's.
 func unavailable(cause error) error {
 	if errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) {
-		return fmt.Errorf("%w: %v", ErrUnavailable, cause) //nolint:errorlint // see above
+		return fmt.Errorf("%w: %v", ErrUnavailable, cause) //nolint:errorlint // as text only
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
 }

@@ -76,7 +76,9 @@ func (c *cell) hold(g *grant) *held {
 		header: "Bearer " + g.token,
 		times:  schedule(g.sent, g.life, c.family.random),
 		scopes: g.scopes,
-		offset: g.offset,
+	}
+	if g.offsetKnown {
+		h.offset = g.offset
 	}
 	if h.scopes == nil {
 		h.scopes = c.want.scopes
