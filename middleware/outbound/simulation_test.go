@@ -179,7 +179,7 @@ func (w *world) judge(t *testing.T, sources, calls, failed int) {
 	for _, n := range w.wrong {
 		tries = max(tries, n)
 	}
-	if tries > 6 || tries == 0 {
+	if tries > 6 || sources >= 500 && tries == 0 {
 		t.Errorf("a source tried a wrong secret %d times", tries)
 	}
 	t.Logf("%d sources, %d calls, %d failed; %.3f token requests per source and refresh; hours 3–6: peak %d, mean %.1f a minute (%.2f); a wrong secret: %d tries of %d sources, at most %d of one",
