@@ -97,6 +97,7 @@ func TestRoomsLink(t *testing.T) {
 		"issuer":                     append([]string{"database/sql"}, drivers...),
 		"middleware":                 append([]string{"database/sql"}, drivers...),
 		"middleware/internal/recent": {echoPkg, jwxPkg, "net/http"},
+		"middleware/outbound":        {echoPkg, module + "/issuer", module + "/middleware/internal", "database/sql", "google.golang.org/grpc"},
 		"example/clients":            {echoPkg},
 	}
 	args := []string{"-f", `{{.ImportPath}} {{join .Deps " "}}`}

@@ -22,6 +22,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
 	bearer "github.com/echo-m2m/m2m/middleware"
+	"github.com/echo-m2m/m2m/middleware/outbound"
 )
 
 // zeroValues has a pointer to the zero value of every exported type.
@@ -97,10 +98,18 @@ var zeroValues = map[string]any{
 	"middleware.Introspection":        new(bearer.Introspection),
 	"middleware.Status":               new(bearer.Status),
 	"middleware.Token":                new(bearer.Token),
+	"middleware/outbound.Config":      new(outbound.Config),
+	"middleware/outbound.Error":       new(outbound.Error),
+	"middleware/outbound.Event":       new(outbound.Event),
+	"middleware/outbound.PerRPC":      new(outbound.PerRPC),
+	"middleware/outbound.SecretFunc":  new(outbound.SecretFunc),
+	"middleware/outbound.Source":      new(outbound.Source),
+	"middleware/outbound.Status":      new(outbound.Status),
+	"middleware/outbound.Token":       new(outbound.Token),
 }
 
 // plainData are types of data, whose methods a nil pointer need not have.
-var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "middleware.Error"}
+var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "middleware.Error", "middleware/outbound.Error"}
 
 // TestZeroValues calls every method of the zero value of every exported type of
 // the library, and of a nil pointer to it, if it is more than data. Whatever they

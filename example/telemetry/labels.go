@@ -49,7 +49,7 @@ var (
 	knownOps = []event.Op{
 		event.OpToken, event.OpRevoke, event.OpIntrospect, event.OpRequest,
 		event.OpRegister, event.OpUpdate, event.OpDelete, event.OpRead, event.OpRotateSecret, event.OpAddSecret, event.OpRemoveSecret, event.OpRevokeClient,
-		event.OpRotateKey, event.OpKeyStore, event.OpFetch, event.OpFollow, event.OpRecord, event.OpConfig,
+		event.OpRotateKey, event.OpKeyStore, event.OpFetch, event.OpFollow, event.OpRecord, event.OpConfig, event.OpFetchToken, event.OpReplay,
 	}
 	knownReasons = event.Reasons()
 

@@ -48,7 +48,7 @@ func levelOf(e *event.Event) slog.Level {
 		return slog.LevelWarn
 	case e.Op == event.OpRevoke:
 		return slog.LevelInfo
-	case classOf(e) == &requests, e.Op == event.OpRead, e.Op == event.OpFetch:
+	case classOf(e) == &requests, e.Op == event.OpRead, e.Op == event.OpFetch, e.Op == event.OpFetchToken:
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

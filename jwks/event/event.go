@@ -73,12 +73,14 @@ const (
 	OpRemoveSecret Op = "admin.remove_secret" // a secret was removed
 	OpRevokeClient Op = "admin.revoke"        // a client's tokens were revoked
 
-	OpRotateKey Op = "key.rotate"   // another key signs now, or the keyring could not change it
-	OpKeyStore  Op = "key.store"    // the key store cannot be read or written, or can again
-	OpFetch     Op = "key.fetch"    // a key set was fetched, or could not be
-	OpFollow    Op = "feed.follow"  // the issuer could not follow its store's changes, or can again; the clock is off; the feed was set back
-	OpRecord    Op = "store.record" // the issuer could not record when secrets were used, and from where, or can again
-	OpConfig    Op = "config"       // the configuration does not fit the requests that arrive; Reason says how
+	OpRotateKey  Op = "key.rotate"   // another key signs now, or the keyring could not change it
+	OpKeyStore   Op = "key.store"    // the key store cannot be read or written, or can again
+	OpFetch      Op = "key.fetch"    // a key set was fetched, or could not be
+	OpFollow     Op = "feed.follow"  // the issuer could not follow its store's changes, or can again; the clock is off; the feed was set back
+	OpRecord     Op = "store.record" // the issuer could not record when secrets were used, and from where, or can again
+	OpFetchToken Op = "token.fetch"  // this program fetched a token for its own requests, or could not
+	OpReplay     Op = "token.replay" // an API refused the token of a request of this program; the request was sent again with another token
+	OpConfig     Op = "config"       // the configuration does not fit the requests that arrive; Reason says how
 )
 
 // Reason says why something was refused or failed. The list is closed: every
@@ -130,6 +132,14 @@ const (
 	Conflict      Reason = "conflict"                // the id is taken, or the record has changed
 )
 
+// Failures of this program as a client.
+const (
+	TokenUnavailable  Reason = "token_unavailable"  // no token could be fetched, and none is held
+	CredentialRefused Reason = "credential_refused" // the authorization server refused the client or its secret
+	SecretUnreadable  Reason = "secret_unreadable"  // the secret of this client could not be read
+	TokenRefused      Reason = "token_refused"      // an API refused a token before its end
+)
+
 // Failures on this side.
 const (
 	Busy                   Reason = "busy"                    // too much of this is under way
@@ -156,6 +166,7 @@ func Reasons() []Reason {
 		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongMethod,
 		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
+		TokenUnavailable, CredentialRefused, SecretUnreadable, TokenRefused,
 		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
 		KeySkipped, KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
 	}

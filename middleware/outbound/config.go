@@ -1,0 +1,172 @@
+package outbound
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/fetch"
+)
+
+// Event is what Config.Observe receives. See package event.
+type Event = event.Event
+
+// Config configures a [Source]. Issuer or TokenURL, ClientID and Secret are required.
+type Config struct {
+	// Issuer is the URL of the authorization server, as in the iss of its tokens. Its
+	// metadata (RFC 8414) names the token endpoint.
+	Issuer string
+
+	// TokenURL is the token endpoint itself, instead of Issuer.
+	TokenURL string
+
+	// ClientID is the id of this client at the authorization server.
+	ClientID string
+
+	// Secret returns the client's secret. It is called for each token request, so a
+	// rotated secret is used at the next one. Use [SecretFile], [SecretEnv], [Secret] or
+	// a func of your own.
+	Secret SecretFunc
+
+	// Method is how the client authenticates: "client_secret_basic", which is the
+	// default, or "client_secret_post" (RFC 6749, section 2.3.1).
+	Method string
+
+	// RawBasic sends id and secret in HTTP Basic as they are. The default is to
+	// form-encode them first, as RFC 6749, section 2.3.1 says. Some servers do not decode
+	// them. It makes no difference for ids and secrets of letters, digits, - and _.
+	RawBasic bool
+
+	// Resources are the APIs that tokens are for (RFC 8707): absolute URIs without a
+	// fragment. Default: none, and the server decides.
+	Resources []string
+
+	// Scopes are asked for. Default: none, and the server decides.
+	Scopes []string
+
+	// Params are more parameters of a token request, such as Auth0's audience. They are
+	// no place for secrets: they show when a Config is printed.
+	Params url.Values
+
+	// Origins are where tokens may be sent, such as "https://api.example.com": scheme,
+	// host and port. Default: the origins of the resources that a Source asks for.
+	// Without any, a Source gives tokens and sends no request.
+	Origins []string
+
+	// HTTP provides the Transport for token requests and for [Source.Client]; its other
+	// fields are not used. Default: a transport of its own for token requests, and
+	// [http.DefaultTransport] for the client.
+	HTTP *http.Client
+
+	// InsecureHTTP allows http to hosts other than the loopback. Then anyone on the
+	// network path can read secrets and tokens.
+	InsecureHTTP bool
+
+	// Timeout bounds one fetch of a token, discovery included. A call that needs a token
+	// also waits for a retry that begins within this time. Default 5 s.
+	Timeout time.Duration
+
+	// Observe receives an event for each fetch (event.OpFetchToken) and for each request
+	// that an API refused and that was sent again (event.OpReplay). It runs in the
+	// goroutine of the fetch or the request, must be safe for concurrent use, and must
+	// not call Close.
+	Observe func(context.Context, Event)
+
+	// Quiet turns the log off. Without Observe, changes go to [log/slog.Default]: fetches
+	// begin to fail, fail in another way, or succeed again.
+	Quiet bool
+}
+
+// The methods of client authentication.
+const (
+	methodBasic = "client_secret_basic"
+	methodPost  = "client_secret_post"
+)
+
+// reserved are the parameters that a token request has from other fields.
+var reserved = []string{
+	"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "resource", "scope",
+}
+
+// withDefaults returns a copy with the defaults filled in.
+func (c Config) withDefaults() Config {
+	c.Method = cmp.Or(c.Method, methodBasic)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.Resources, c.Scopes, c.Origins = slices.Clone(c.Resources), slices.Clone(c.Scopes), slices.Clone(c.Origins)
+	params := url.Values{}
+	for name, values := range c.Params {
+		params[name] = slices.Clone(values)
+	}
+	c.Params = params
+	return c
+}
+
+func (c Config) validate(client *fetch.Client) error {
+	switch {
+	case c.Issuer == "" && c.TokenURL == "":
+		return errors.New("outbound: Config.Issuer is missing: write the authorization server's URL, or set TokenURL")
+	case c.Issuer != "" && c.TokenURL != "":
+		return errors.New("outbound: Config.Issuer and Config.TokenURL are both set: leave one out")
+	case c.ClientID == "":
+		return errors.New("outbound: Config.ClientID is missing")
+	case c.Secret == nil:
+		return errors.New("outbound: Config.Secret is missing: write outbound.SecretFile(path), outbound.SecretEnv(name) or outbound.Secret(text)")
+	case c.Method != methodBasic && c.Method != methodPost:
+		return fmt.Errorf("outbound: Config.Method is %.100q: write %q or %q", c.Method, methodBasic, methodPost)
+	case c.RawBasic && c.Method != methodBasic:
+		return fmt.Errorf("outbound: Config.RawBasic is for %s: leave one of RawBasic and Method out", methodBasic)
+	case c.Timeout < 0:
+		return fmt.Errorf("outbound: Config.Timeout is %v: write a positive duration, or leave it out", c.Timeout)
+	}
+	if c.Issuer != "" {
+		if err := client.CheckIssuer(c.Issuer); err != nil {
+			return fmt.Errorf("outbound: Config.Issuer: %w", err)
+		}
+	} else if err := client.CheckURL(c.TokenURL); err != nil {
+		return fmt.Errorf("outbound: Config.TokenURL: %w", err)
+	}
+	for _, name := range reserved {
+		if c.Params.Has(name) {
+			return fmt.Errorf("outbound: Config.Params has %s: set its own field instead", name)
+		}
+	}
+	for _, resource := range c.Resources {
+		if err := checkResource(resource); err != nil {
+			return fmt.Errorf("outbound: Config.Resources: %w", err)
+		}
+	}
+	for _, scope := range c.Scopes {
+		if err := checkScope(scope); err != nil {
+			return fmt.Errorf("outbound: Config.Scopes: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkResource refuses what is no resource indicator (RFC 8707, section 2).
+func checkResource(resource string) error {
+	u, err := url.Parse(resource)
+	switch {
+	case err != nil:
+		return err
+	case !u.IsAbs() || strings.Contains(resource, "#"):
+		return fmt.Errorf("%.200q is not an absolute URI without a fragment", resource)
+	}
+	return nil
+}
+
+// checkScope refuses what is no scope-token (RFC 6749, section 3.3).
+func checkScope(scope string) error {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
+	if scope == "" || strings.ContainsFunc(scope, bad) {
+		return fmt.Errorf("%.100q is not one scope: write each scope as an element of its own", scope)
+	}
+	return nil
+}

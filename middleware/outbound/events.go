@@ -1,0 +1,72 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// trouble is why the latest fetch failed. Empty after a success.
+type trouble event.Reason
+
+// troubleOf tells what failed. It is called with the lock.
+func (c *cell) troubleOf(err error, now time.Time) trouble {
+	if err == nil {
+		return ""
+	}
+	if _, ok := errors.AsType[secretError](err); ok {
+		return trouble(event.SecretUnreadable)
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		switch {
+		case e.Code == "invalid_scope":
+			return trouble(event.InvalidScope)
+		case e.Code == "invalid_target":
+			return trouble(event.InvalidTarget)
+		case e.Code == "invalid_client", e.Code == "unauthorized_client", e.Status == http.StatusUnauthorized:
+			return trouble(event.CredentialRefused)
+		}
+	}
+	if c.held.Load().usable(now) {
+		return trouble(event.FetchFailed)
+	}
+	return trouble(event.TokenUnavailable)
+}
+
+func (c *cell) event(f *flight, is trouble, err error) Event {
+	e := Event{
+		Op:       event.OpFetchToken,
+		Reason:   event.Reason(is),
+		ClientID: c.family.config.ClientID,
+		Audience: c.want.resources,
+		Scopes:   c.want.scopes,
+		URL:      c.family.fetcher.at(),
+		Duration: time.Since(f.began),
+		Err:      err,
+	}
+	if refused, ok := errors.AsType[*Error](err); ok {
+		e.Status, e.Code = refused.Status, refused.Code
+	}
+	return e
+}
+
+// replayed reports that a request is sent again. It is of one request, so it is not
+// logged.
+func (c *cell) replayed(ctx context.Context, to *url.URL) {
+	c.family.replays.Add(1)
+	if observe := c.family.config.Observe; observe != nil {
+		observe(ctx, Event{
+			Op:       event.OpReplay,
+			Reason:   event.TokenRefused,
+			Status:   http.StatusUnauthorized,
+			Code:     "invalid_token",
+			ClientID: c.family.config.ClientID,
+			Audience: c.want.resources,
+			URL:      originOf(to).String(), // the path may hold secrets of the app
+		})
+	}
+}

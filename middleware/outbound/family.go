@@ -1,0 +1,107 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// family is what a Source shares with those that For made of it: client, credentials,
+// backoff and budget.
+type family struct {
+	config  Config
+	fetcher *fetcher
+	random  func(n time.Duration) time.Duration // in [0, n)
+
+	context func() (context.Context, context.CancelFunc) // of one fetch
+	cancel  context.CancelFunc                           // ends all fetches
+	done    <-chan struct{}                              // closed by Close
+	running sync.WaitGroup
+
+	fetches  atomic.Uint64
+	failures atomic.Uint64
+	replays  atomic.Uint64
+
+	mu      sync.Mutex // guards what follows, and the slow state of all cells
+	closed  bool
+	cells   map[string]*cell
+	backoff backoff // of the server and the client
+	budget  *rate.Limiter
+}
+
+// maxCells bounds the different tokens of a family.
+const maxCells = 1024
+
+var errManyCells = errors.New("outbound: the source has 1024 different tokens in use: ask for fewer different resources and scopes")
+
+func newFamily(c Config, f *fetcher) *family {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &family{
+		config:  c,
+		fetcher: f,
+		random: func(n time.Duration) time.Duration {
+			if n <= 0 {
+				return 0
+			}
+			return rand.N(n) //nolint:gosec // jitter: nothing secret hangs on it
+		},
+		context: func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, c.Timeout) },
+		cancel:  cancel,
+		done:    ctx.Done(),
+		cells:   map[string]*cell{},
+		budget:  rate.NewLimiter(rate.Every(retryEvery), retryBurst),
+	}
+}
+
+// cell returns the cell of what is asked for. Equal wants share one.
+func (f *family) cell(w *want) *cell {
+	key := w.key()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.cells[key]; c != nil && w.refusal == nil {
+		return c
+	}
+	c := &cell{family: f, want: w, replays: rate.NewLimiter(rate.Every(replayEvery), replayBurst)}
+	if w.refusal != nil {
+		return c
+	}
+	if len(f.cells) >= maxCells {
+		f.evict(time.Now())
+	}
+	if len(f.cells) >= maxCells {
+		c.want = &want{refusal: errManyCells}
+		return c
+	}
+	f.cells[key] = c
+	return c
+}
+
+// evict drops the cells without a usable token. A Source that has one still works; it
+// only shares it no longer.
+func (f *family) evict(now time.Time) {
+	for key, c := range f.cells {
+		if c.flight == nil && !c.held.Load().usable(now) {
+			delete(f.cells, key)
+		}
+	}
+}
+
+// close ends everything, and waits for it.
+func (f *family) close() {
+	f.mu.Lock()
+	f.closed = true
+	for _, c := range f.cells {
+		c.held.Store(nil)
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+	}
+	f.mu.Unlock()
+	f.cancel()
+	f.running.Wait()
+}

@@ -1,0 +1,231 @@
+package outbound
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/fetch"
+)
+
+// fetcher sends token requests.
+type fetcher struct {
+	http     *http.Client
+	metadata *fetch.Client
+	config   *Config
+
+	mu      sync.Mutex
+	found   string // the token endpoint, from metadata
+	foundAt time.Time
+}
+
+// rediscover is how long a token endpoint from metadata is used.
+const rediscover = 24 * time.Hour
+
+func newFetcher(c *Config, metadata *fetch.Client) *fetcher {
+	f := &fetcher{metadata: metadata, config: c, http: &http.Client{
+		// A redirect would take the secret along.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if c.HTTP != nil && c.HTTP.Transport != nil {
+		f.http.Transport = c.HTTP.Transport
+	} else {
+		f.http.Transport = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DisableKeepAlives:      true, // fetches are minutes apart
+			MaxResponseHeaderBytes: 64 << 10,
+			ForceAttemptHTTP2:      true,
+		}
+	}
+	return f
+}
+
+// grant is a token with its times.
+type grant struct {
+	*answer
+	sent        time.Time
+	life        time.Duration // from sent on
+	offset      time.Duration // of this clock to the server's
+	offsetKnown bool
+}
+
+// fetch is one token request, discovery included.
+func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
+	secret, err := f.config.Secret(ctx)
+	if err == nil && secret == "" {
+		err = errors.New("outbound: the secret is empty")
+	}
+	if err != nil {
+		return nil, unavailable(secretError{err})
+	}
+	endpoint, err := f.endpoint(ctx)
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("outbound: %w", err))
+	}
+	g, err := f.request(ctx, endpoint, secret, w)
+	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
+		f.expire(endpoint) // it may have moved
+	}
+	return g, err
+}
+
+// endpoint returns the token endpoint.
+func (f *fetcher) endpoint(ctx context.Context) (string, error) {
+	if f.config.TokenURL != "" {
+		return f.config.TokenURL, nil
+	}
+	f.mu.Lock()
+	found, at := f.found, f.foundAt
+	f.mu.Unlock()
+	if found != "" && time.Since(at) < rediscover {
+		return found, nil
+	}
+	metadata, err := f.metadata.Metadata(ctx, f.config.Issuer, "token_endpoint")
+	if err != nil {
+		return "", err
+	}
+	if found, err = metadata.Endpoint("token_endpoint"); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.found, f.foundAt = found, time.Now()
+	return found, nil
+}
+
+// expire makes the next fetch read the metadata again.
+func (f *fetcher) expire(endpoint string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.found == endpoint {
+		f.found = ""
+	}
+}
+
+// at returns the token endpoint, or the issuer until it is found.
+func (f *fetcher) at() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, address := range []string{f.config.TokenURL, f.found} {
+		if address != "" {
+			return address
+		}
+	}
+	return f.config.Issuer
+}
+
+// request is the token request (RFC 6749, section 4.4.2).
+func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want) (*grant, error) {
+	r, err := f.form(ctx, endpoint, secret, w)
+	if err != nil {
+		return nil, err
+	}
+	sent := time.Now()
+	res, err := f.http.Do(r)
+	if err != nil {
+		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, secret)))
+	}
+	defer func() { _ = res.Body.Close() }() // everything needed has been read
+	received := time.Now()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	switch {
+	case res.StatusCode/100 == 3:
+		return nil, unavailable(fmt.Errorf("outbound: the token endpoint redirects (%d), and the secret is not sent elsewhere: set Config.TokenURL to the new address", res.StatusCode))
+	case res.StatusCode != http.StatusOK:
+		e := refusal(res.StatusCode, string(body[:min(len(body), maxAnswer)])) // what could be read of it will do
+		e.retryAfter = retryAfter(res.Header, received)
+		return nil, f.censor(e, secret)
+	case err != nil:
+		return nil, unavailable(fmt.Errorf("outbound: the token endpoint's answer: %w", f.withhold(err, secret)))
+	case len(body) > maxAnswer:
+		return nil, unavailable(fmt.Errorf("outbound: the token endpoint's answer is larger than %d bytes", maxAnswer))
+	}
+	a, err := parseAnswer(strings.TrimPrefix(string(body), "\ufeff"))
+	if errors.Is(err, errNotJSON) {
+		if typ, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); typ == "text/html" {
+			err = errors.New("outbound: the token endpoint's answer is a web page: something else may answer there")
+		}
+		return nil, unavailable(err)
+	}
+	if err != nil {
+		return nil, f.censor(err, secret)
+	}
+	g := &grant{answer: a, sent: sent}
+	g.offset, g.offsetKnown = clockOffset(res.Header, received)
+	if g.life = lifeOf(a, sent, received, g.offset, g.offsetKnown); g.life <= 0 || time.Since(sent) >= g.life {
+		return nil, unavailable(errors.New("outbound: the token had expired when it arrived"))
+	}
+	return g, nil
+}
+
+// form makes the request, with the client's authentication (RFC 6749, section 2.3.1).
+func (f *fetcher) form(ctx context.Context, endpoint, secret string, w *want) (*http.Request, error) {
+	c := f.config
+	form := url.Values{"grant_type": {"client_credentials"}}
+	maps.Copy(form, c.Params)
+	if len(w.scopes) > 0 {
+		form.Set("scope", strings.Join(w.scopes, " "))
+	}
+	if len(w.resources) > 0 {
+		form["resource"] = w.resources
+	}
+	if c.Method == methodPost {
+		form.Set("client_id", c.ClientID)
+		form.Set("client_secret", secret)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, fmt.Errorf("outbound: %w", err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
+	switch {
+	case c.Method == methodPost:
+	case c.RawBasic:
+		r.SetBasicAuth(c.ClientID, secret)
+	default:
+		r.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(secret))
+	}
+	return r, nil
+}
+
+// withhold replaces an error that quotes the secret, as net/http does with parts of a
+// broken answer.
+func (f *fetcher) withhold(err error, secret string) error {
+	if f.quotes(err.Error(), secret) {
+		return errors.New("the cause is withheld: it quotes the secret")
+	}
+	return err
+}
+
+// censor empties the texts of a refusal that quote the secret.
+func (f *fetcher) censor(err error, secret string) error {
+	if e, ok := errors.AsType[*Error](err); ok && (f.quotes(e.Code, secret) || f.quotes(e.Description, secret)) {
+		e.Code, e.Description = "", "withheld: it quotes the secret"
+	}
+	return err
+}
+
+// quotes reports whether a text has the secret in a form in which it is sent.
+func (f *fetcher) quotes(text, secret string) bool {
+	id, escaped := f.config.ClientID, url.QueryEscape(secret)
+	for _, form := range []string{
+		secret, escaped,
+		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
+		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + escaped)),
+	} {
+		if strings.Contains(text, form) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,120 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// flight is one fetch of a token. It belongs to no caller.
+type flight struct {
+	cell  *cell
+	began time.Time
+	done  chan struct{}
+	held  *held // nil if it failed; set before done is closed
+}
+
+// begin starts a flight. It is called with the lock, when none is under way.
+func (c *cell) begin(now time.Time) *flight {
+	f := &flight{cell: c, began: now, done: make(chan struct{})}
+	c.flight = f
+	c.backoff.claim(f, c.family.config.Timeout)
+	c.family.backoff.claim(f, c.family.config.Timeout)
+	c.family.fetches.Add(1)
+	c.family.running.Go(func() { c.fly(f) })
+	return f
+}
+
+// fly runs a flight, in its own goroutine.
+func (c *cell) fly(f *flight) {
+	ctx, cancel := c.family.context()
+	defer cancel()
+	g, err := c.family.fetcher.fetch(ctx, c.want)
+	closed, changed, is := c.land(f, g, err)
+	if !closed {
+		c.report(ctx, f, is, changed, err)
+	}
+}
+
+// land stores the result, and wakes the calls that wait for it.
+func (c *cell) land(f *flight, g *grant, err error) (closed, changed bool, is trouble) {
+	c.family.mu.Lock()
+	defer c.family.mu.Unlock()
+	defer close(f.done)
+	c.flight = nil
+	if c.family.closed {
+		return true, false, is
+	}
+	now := time.Now()
+	c.backoff.ended(f, now)
+	c.family.backoff.ended(f, now)
+	if err == nil {
+		c.family.backoff, c.backoff = backoff{}, backoff{}
+		f.held = c.hold(g)
+		c.held.Store(f.held)
+	} else {
+		c.family.failures.Add(1)
+		failed, b := classify(err), &c.family.backoff
+		if failed.own {
+			b = &c.backoff
+			c.family.backoff = backoff{} // the server answers, and knows the client
+		}
+		b.fail(f.began, now, failed, c.family.budget, c.family.random)
+	}
+	is = c.troubleOf(err, now)
+	changed, c.trouble = c.trouble != is, is
+	c.plan(now)
+	return false, changed, is
+}
+
+func (c *cell) hold(g *grant) *held {
+	h := &held{
+		text:   g.token,
+		header: "Bearer " + g.token,
+		times:  schedule(g.sent, g.life, c.family.random),
+		scopes: g.scopes,
+	}
+	if g.offsetKnown {
+		h.offset = g.offset
+	}
+	if h.scopes == nil {
+		h.scopes = c.want.scopes
+	}
+	return h
+}
+
+// classify tells what an error means for the next try.
+func classify(err error) failure {
+	f := failure{err: err}
+	if _, ok := errors.AsType[*unusableError](err); ok {
+		f.slow, f.own = true, true // a server may have two kinds of tokens
+		return f
+	}
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return f
+	}
+	f.retryAfter = e.retryAfter
+	switch {
+	case errors.Is(e, ErrUnavailable):
+	case e.Status == http.StatusUnauthorized, e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "unsupported_grant_type":
+		f.slow = true // about the client: each further try may lock it out
+	case e.Code != "":
+		f.slow, f.own = true, true // about what was asked for, such as invalid_scope
+	}
+	return f
+}
+
+// report reports a fetch to the observer, or without one a change to the log.
+func (c *cell) report(ctx context.Context, f *flight, is trouble, changed bool, err error) {
+	config := &c.family.config
+	if config.Observe == nil && !changed {
+		return
+	}
+	if background := event.Background(config.Observe, config.Quiet); background != nil {
+		background(ctx, c.event(f, is, err))
+	}
+}

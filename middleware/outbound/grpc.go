@@ -1,0 +1,50 @@
+package outbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// PerRPC gives gRPC the token of a Source for each call. It has the methods of gRPC's
+// credentials.PerRPCCredentials, for grpc.WithPerRPCCredentials. The zero PerRPC gives no
+// token.
+//
+// gRPC does not say that a token was refused, so no call is sent again.
+type PerRPC struct{ source *Source }
+
+// PerRPC returns the Source for gRPC.
+func (s *Source) PerRPC() PerRPC { return PerRPC{s} }
+
+// GetRequestMetadata returns the header with the token. A call to a host and port that is
+// none of the origins gets an error: name it in Config.Origins, such as
+// "https://orders.example.com:50051".
+func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	if p.source.zero() {
+		return nil, errZero
+	}
+	if len(uri) == 0 {
+		return nil, errors.New("outbound: no URI says where the token is to be sent")
+	}
+	for _, text := range uri {
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("outbound: %w", err)
+		}
+		if !p.source.cell.want.origins.allowHost(u) {
+			return nil, p.source.cell.want.origins.refuse(u)
+		}
+	}
+	h, err := p.source.held(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"authorization": h.header}, nil
+}
+
+// RequireTransportSecurity reports whether gRPC must refuse connections without TLS. Only
+// Config.InsecureHTTP turns that off.
+func (p PerRPC) RequireTransportSecurity() bool {
+	return p.source.zero() || !p.source.cell.family.config.InsecureHTTP
+}

@@ -1,0 +1,99 @@
+package outbound
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/fetch"
+)
+
+// origin is scheme, host and port of a URL (RFC 6454, section 4).
+type origin struct{ scheme, host, port string }
+
+func originOf(u *url.URL) origin {
+	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname()), port: u.Port()}
+	if o.port == "" {
+		switch o.scheme {
+		case "https":
+			o.port = "443"
+		case "http":
+			o.port = "80"
+		}
+	}
+	return o
+}
+
+// String returns the origin as a URL. An IPv6 address has its brackets.
+func (o origin) String() string {
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if o.port == "443" && o.scheme == "https" || o.port == "80" && o.scheme == "http" {
+		return o.scheme + "://" + host
+	}
+	return o.scheme + "://" + host + ":" + o.port
+}
+
+// origins are where tokens may be sent.
+type origins []origin
+
+// parseOrigins reads Config.Origins.
+func parseOrigins(given []string, client *fetch.Client) (origins, error) {
+	var all origins
+	for _, text := range given {
+		if err := client.CheckURL(text); err != nil {
+			return nil, fmt.Errorf("outbound: Config.Origins: %w", err)
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("outbound: Config.Origins: %w", err)
+		}
+		if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
+			return nil, fmt.Errorf("outbound: Config.Origins: %.200q has more than scheme, host and port: write %q", text, originOf(u).String())
+		}
+		all = append(all, originOf(u))
+	}
+	return all, nil
+}
+
+// originsOf returns the origins of resources. A resource that is no URL to which a token
+// may be sent, such as a urn, has none.
+func originsOf(resources []string, client *fetch.Client) origins {
+	var all origins
+	for _, resource := range resources {
+		if u, err := url.Parse(resource); err == nil && client.CheckURL(resource) == nil {
+			all = append(all, originOf(u))
+		}
+	}
+	return all
+}
+
+// allow reports whether a request to the URL may carry a token.
+func (all origins) allow(u *url.URL) bool {
+	if u == nil || u.Host == "" {
+		return false
+	}
+	return slices.Contains(all, originOf(u))
+}
+
+// allowHost is allow for gRPC, which does not tell the scheme.
+func (all origins) allowHost(u *url.URL) bool {
+	to := originOf(u)
+	for _, o := range all {
+		if o.host == to.host && o.port == to.port {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse is the error of a request to another origin.
+func (all origins) refuse(u *url.URL) error {
+	if len(all) == 0 {
+		return fmt.Errorf("outbound: no token is sent to %s: no origin is named: set Config.Origins, or Config.Resources with https URLs", originOf(u))
+	}
+	return fmt.Errorf("outbound: no token is sent to %s, but to %v: set Config.Origins", originOf(u), []origin(all))
+}

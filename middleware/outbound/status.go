@@ -1,0 +1,73 @@
+package outbound
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status describes a [Source] at a moment. In JSON, the error is a text.
+type Status struct {
+	ClientID    string        // of the configuration
+	Endpoint    string        // the token endpoint, or the issuer before it was found
+	Valid       bool          // a token is held, and can be used now
+	ObtainedAt  time.Time     // when the held token was asked for; zero without one
+	RefreshAt   time.Time     // when its refresh begins, if it is used
+	UsableUntil time.Time     // the end of its use if no refresh succeeds
+	ExpiresAt   time.Time     // its end
+	NextTry     time.Time     // after failures: the next fetch, at the earliest
+	Failed      int           // fetches that failed in a row
+	LastError   error         // of the latest fetch; nil after a success
+	ClockOffset time.Duration // of this clock to the server's, by its latest Date; 0 if unknown
+	Fetches     uint64        // fetches started, of those that For made too
+	Failures    uint64        // fetches that failed
+	Replays     uint64        // requests that were sent again, with another token
+}
+
+// Status returns the state of the Source, for an operator. It does not fetch;
+// [Source.Ready] does.
+func (s *Source) Status() Status {
+	if s.zero() {
+		return Status{LastError: errZero}
+	}
+	c, f := s.cell, s.cell.family
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	status := Status{
+		ClientID: f.config.ClientID,
+		Endpoint: f.fetcher.at(),
+		Fetches:  f.fetches.Load(),
+		Failures: f.failures.Load(),
+		Replays:  f.replays.Load(),
+	}
+	if h := c.held.Load(); h != nil {
+		status.Valid = h.usable(time.Now())
+		status.ObtainedAt, status.RefreshAt, status.UsableUntil, status.ExpiresAt = h.obtained, h.refresh, h.until, h.expires
+		status.ClockOffset = h.offset
+	}
+	for _, b := range []*backoff{&f.backoff, &c.backoff} {
+		if b.failures > 0 {
+			status.NextTry, status.Failed, status.LastError = b.next, b.failures, b.err
+		}
+	}
+	switch {
+	case c.want.refusal != nil:
+		status.LastError = c.want.refusal
+	case f.closed:
+		status.LastError = ErrClosed
+	}
+	return status
+}
+
+// MarshalJSON writes the error as its text, and leaves it out if it is nil. The text
+// names hosts and paths: it is for operators.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status
+	text := ""
+	if s.LastError != nil {
+		text = s.LastError.Error()
+	}
+	return json.Marshal(struct {
+		plain
+		LastError string `json:",omitempty"`
+	}{plain(s), text})
+}

@@ -1,0 +1,76 @@
+package outbound
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Token is an access token. It prints without its text: [Token.Text] returns that. The
+// zero Token is none.
+type Token struct{ held *held }
+
+// held is a token in hand.
+type held struct {
+	text   string
+	header string // of Authorization
+	times
+	scopes   []string
+	offset   time.Duration
+	use      atomic.Uint32 // unused, used or overdue
+	replaced atomic.Bool   // an API refused the token, and that has caused a fetch
+}
+
+// The states of a held token. A token that is not used is not refreshed.
+const (
+	unused  = iota // since it was fetched
+	used           // since then
+	overdue        // its time to be refreshed came while it was unused
+)
+
+// usable reports whether the token is before the end of its last safe second, by the
+// monotonic clock and by the wall clock. The former does not move while a machine is
+// suspended.
+func (h *held) usable(now time.Time) bool {
+	return h != nil && now.Before(h.until) && now.Round(0).Before(h.until.Round(0))
+}
+
+// Text returns the token as it is sent. Empty for the zero Token.
+func (t Token) Text() string {
+	if t.held == nil {
+		return ""
+	}
+	return t.held.text
+}
+
+// Expires returns the end of the token's life, by the clock here. A Source stops using
+// it up to 5 s before.
+func (t Token) Expires() time.Time {
+	if t.held == nil {
+		return time.Time{}
+	}
+	return t.held.expires
+}
+
+// Scopes returns the scopes that the server granted, or those that were asked for if it
+// did not say.
+func (t Token) Scopes() []string {
+	if t.held == nil {
+		return nil
+	}
+	return slices.Clone(t.held.scopes)
+}
+
+// String tells only when the token expires.
+func (t Token) String() string {
+	if t.held == nil {
+		return "no token"
+	}
+	return "token until " + t.held.expires.Round(0).UTC().Format(time.RFC3339)
+}
+
+// GoString is String, for %#v.
+func (t Token) GoString() string { return t.String() }
+
+// MarshalText is String, for JSON and package slog.
+func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }

@@ -1,0 +1,142 @@
+package outbound
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+)
+
+// Transport returns a RoundTripper that sends requests through base with a token of the
+// Source. A nil base is [http.DefaultTransport].
+//
+//   - A request without a token is never sent: if none can be had, that is the error.
+//   - A request to an origin that is not named is not sent. See Config.Origins.
+//   - A request that has an Authorization header is not sent, because one of the two
+//     credentials would be lost without a word. Delete the header first.
+//   - The request is not changed. The answer's Request is the one that was given, without
+//     the token.
+//   - An answer 401 with a Bearer challenge whose error is invalid_token makes the Source
+//     fetch another token, once for each token that is refused. The request is then sent
+//     once more if it has no body or has GetBody, as requests of [http.NewRequest] mostly
+//     do. If no other token can be had, the 401 is the answer.
+//
+// If APIs go on to refuse tokens, five are replaced at once, and then one each 30 s.
+func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return &transport{source: s, base: base}
+}
+
+// Client returns a client whose requests carry a token of the Source. See
+// [Source.Transport]. It does not follow a redirect to an origin that is not named: that
+// redirect is the answer. Each call returns another client, which may be changed.
+func (s *Source) Client() *http.Client {
+	var base http.RoundTripper
+	if !s.zero() && s.cell.family.config.HTTP != nil {
+		base = s.cell.family.config.HTTP.Transport
+	}
+	return &http.Client{Transport: s.Transport(base), CheckRedirect: s.checkRedirect}
+}
+
+const maxRedirects = 10 // as net/http
+
+func (s *Source) checkRedirect(r *http.Request, via []*http.Request) error {
+	switch {
+	case s.zero() || !s.cell.want.origins.allow(r.URL):
+		return http.ErrUseLastResponse
+	case len(via) >= maxRedirects:
+		return errors.New("outbound: stopped after 10 redirects")
+	}
+	return nil
+}
+
+type transport struct {
+	source *Source
+	base   http.RoundTripper
+}
+
+var errAuthorization = errors.New("outbound: the request has an Authorization header already, so no token is added: delete the header, or use another client")
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	h, err := t.admit(r)
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close() // as a RoundTripper must
+		}
+		return nil, err
+	}
+	res, err := t.send(r, r.Body, h)
+	if err != nil || res.StatusCode != http.StatusUnauthorized || !saysInvalidToken(res.Header) {
+		return res, err
+	}
+	return t.replay(r, res, h)
+}
+
+// admit checks a request, and returns the token for it.
+func (t *transport) admit(r *http.Request) (*held, error) {
+	switch {
+	case t.source.zero():
+		return nil, errZero
+	case r.URL == nil:
+		return nil, errors.New("outbound: the request has no URL")
+	case !t.source.cell.want.origins.allow(r.URL):
+		return nil, t.source.cell.want.origins.refuse(r.URL)
+	case hasAuthorization(r.Header):
+		return nil, errAuthorization
+	}
+	return t.source.held(r.Context())
+}
+
+// hasAuthorization finds the header in any spelling of its name.
+func hasAuthorization(h http.Header) bool {
+	for name := range h {
+		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
+			return true
+		}
+	}
+	return false
+}
+
+// send sends a copy of the request with a token.
+func (t *transport) send(r *http.Request, body io.ReadCloser, h *held) (*http.Response, error) {
+	sent := r.WithContext(r.Context())
+	if sent.Header = maps.Clone(r.Header); sent.Header == nil {
+		sent.Header = http.Header{}
+	}
+	sent.Header["Authorization"] = []string{h.header}
+	sent.Body = body
+	res, err := t.base.RoundTrip(sent)
+	if res != nil {
+		res.Request = r
+	}
+	return res, err
+}
+
+// maxDrain is how much of a refused answer is read, so that its connection can be used
+// again.
+const maxDrain = 4 << 10
+
+// replay sends a request once more, if there is another token and it can be sent again.
+func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*http.Response, error) {
+	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
+	next := t.source.cell.replace(r.Context(), h, replayable)
+	if next == nil || !replayable {
+		return refusal, nil
+	}
+	body := r.Body
+	if r.GetBody != nil && body != nil && body != http.NoBody {
+		again, err := r.GetBody()
+		if err != nil {
+			return refusal, nil //nolint:nilerr // the request cannot be sent again, so the refusal is the answer
+		}
+		body = again
+	}
+	_, _ = io.CopyN(io.Discard, refusal.Body, maxDrain)
+	_ = refusal.Body.Close()
+	t.source.cell.replayed(r.Context(), r.URL)
+	return t.send(r, body, next)
+}

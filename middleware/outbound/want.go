@@ -1,0 +1,29 @@
+package outbound
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// want is what a token is for. It is immutable.
+type want struct {
+	resources []string
+	scopes    []string
+	origins   origins
+	refusal   error // of a resource or scope that cannot be
+}
+
+// key returns an identity of what is asked for. The order does not matter. Each part has
+// its length in front, so no two different lists have one key.
+func (w *want) key() string {
+	var b strings.Builder
+	for _, list := range [][]string{w.resources, w.scopes} {
+		sorted := slices.Compact(slices.Sorted(slices.Values(list)))
+		b.WriteString(strconv.Itoa(len(sorted)) + "[")
+		for _, part := range sorted {
+			b.WriteString(strconv.Itoa(len(part)) + ":" + part)
+		}
+	}
+	return b.String()
+}
