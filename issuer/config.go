@@ -31,7 +31,8 @@ type Config struct {
 	// Store holds the clients and the feed of changes.
 	Store registry.Store
 
-	// TokenTTL is the lifetime of tokens, in whole seconds. Default 15 min.
+	// TokenTTL is the longest lifetime of tokens, in whole seconds. Default 15 min. See
+	// ExactTTL.
 	TokenTTL time.Duration
 
 	// MaxTokenTTL is the upper bound of Client.TokenTTL; longer ones are cut to it. It is
@@ -39,6 +40,11 @@ type Config struct {
 	// 1 h, or less if the keyring's Policy.Retain covers less. A value that Retain does
 	// not cover is refused, because tokens would outlive their key.
 	MaxTokenTTL time.Duration
+
+	// ExactTTL gives every token its whole lifetime. Default: each token's lifetime is
+	// shortened by a random part of up to 5 %, in whole seconds, so that clients that were
+	// started together do not ask for their next tokens together. exp and expires_in agree.
+	ExactTTL bool
 
 	// Resources lists the audiences and the scopes of each. If it is set, a token gets
 	// those of the client's scopes that every audience of the token lists. An audience

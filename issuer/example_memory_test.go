@@ -1,6 +1,7 @@
 package issuer_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +23,7 @@ func ExampleNew() {
 		fmt.Println(err)
 	}
 	// Output:
-	// 200 {"access_token":"…","token_type":"Bearer","expires_in":900,"scope":"orders:read"}
+	// 200 Bearer orders:read
 }
 
 func oneApp() error {
@@ -59,7 +60,13 @@ func oneApp() error {
 	answer := httptest.NewRecorder()
 	e.ServeHTTP(answer, request)
 
-	token := strings.Split(answer.Body.String(), `"`)[3]
-	fmt.Println(answer.Code, strings.Replace(answer.Body.String(), token, "…", 1))
+	var granted struct {
+		Type  string `json:"token_type"`
+		Scope string `json:"scope"`
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &granted); err != nil {
+		return err
+	}
+	fmt.Println(answer.Code, granted.Type, granted.Scope)
 	return nil
 }

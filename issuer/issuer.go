@@ -34,6 +34,7 @@ type Issuer struct {
 	uses      *uses
 	ttl       time.Duration
 	maxTTL    time.Duration
+	exactTTL  bool
 	resources map[string][]string
 	claims    func(context.Context, Grant) (map[string]any, error)
 	clientIP  func(*http.Request) string // nil: the address of the connection
@@ -70,7 +71,7 @@ func New(c Config) (*Issuer, error) {
 	lookups := newLookups()
 	i := &Issuer{
 		url: c.Issuer, at: pathsOf(c.Issuer, c.TokenPath), tokenPath: c.TokenPath, keys: c.Keys, store: c.Store, uses: newUses(c.Store),
-		ttl: c.TokenTTL, maxTTL: maxTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe, notify: event.Background(c.Observe, c.Quiet),
+		ttl: c.TokenTTL, maxTTL: maxTTL, exactTTL: c.ExactTTL, resources: maps.Clone(c.Resources), claims: c.Claims, clientIP: c.ClientIP, observe: c.Observe, notify: event.Background(c.Observe, c.Quiet),
 	}
 	for audience, scopes := range i.resources {
 		i.resources[audience] = slices.Clone(scopes)

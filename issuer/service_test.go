@@ -43,9 +43,16 @@ type service struct {
 	compared comparisons
 }
 
-// newService starts an issuer, with defaults for empty fields of the config. The default
-// store has the clients, or app if there are none.
+// newService is newSpreading with exact lifetimes of tokens.
 func newService(tb testing.TB, c Config, clients ...registry.Client) *service {
+	tb.Helper()
+	c.ExactTTL = true
+	return newSpreading(tb, c, clients...)
+}
+
+// newSpreading starts an issuer, with defaults for empty fields of the config. The default
+// store has the clients, or app if there are none.
+func newSpreading(tb testing.TB, c Config, clients ...registry.Client) *service {
 	tb.Helper()
 	s := &service{app: echo.New(), keys: c.Keys}
 	if c.Issuer == "" {

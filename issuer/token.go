@@ -40,11 +40,7 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ttl := i.ttl
-	if client.TokenTTL > 0 {
-		ttl = min(client.TokenTTL, i.maxTTL)
-	}
-	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(tokenID{q.caller.number, secretTag(q.caller.secretID)}), time.Now().Unix(), int64(ttl / time.Second)}
+	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(tokenID{q.caller.number, secretTag(q.caller.secretID)}), time.Now().Unix(), i.lifetime(client)}
 	var room [512]byte
 	payload, err := i.appendPayload(q.context(), room[:0], &c)
 	if err != nil {

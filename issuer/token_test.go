@@ -233,33 +233,6 @@ func TestTokenID(t *testing.T) {
 	}
 }
 
-func TestTokenLifetime(t *testing.T) {
-	for name, tt := range map[string]struct {
-		config Config
-		client time.Duration
-		want   int64
-	}{
-		"default":               {Config{}, 0, 900},
-		"the issuer's":          {Config{TokenTTL: time.Minute}, 0, 60},
-		"the client's, shorter": {Config{}, time.Minute, 60},
-		"the client's, longer":  {Config{}, 30 * time.Minute, 1800},
-		"at most an hour":       {Config{}, 24 * time.Hour, 3600},
-		"at most MaxTokenTTL":   {Config{TokenTTL: time.Minute, MaxTokenTTL: 90 * time.Second}, time.Hour, 90},
-		"long for all":          {Config{TokenTTL: 2 * time.Hour}, 0, 7200},
-		"long for one":          {Config{MaxTokenTTL: 2 * time.Hour}, 2 * time.Hour, 7200},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := app()
-			c.TokenTTL = tt.client
-			s := newService(t, tt.config, c)
-			g := s.wantToken(t, s.post(appForm))
-			if got := g.claims.Expiry - g.claims.IssuedAt; got != tt.want || g.answer.ExpiresIn != tt.want {
-				t.Errorf("exp - iat = %d, expires_in %d, want %d", got, g.answer.ExpiresIn, tt.want)
-			}
-		})
-	}
-}
-
 // memoryKeys is a jwks.KeyStore.
 type memoryKeys struct{ blob []byte }
 

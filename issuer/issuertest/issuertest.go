@@ -53,12 +53,13 @@ type Issuer struct {
 // tests may run in parallel.
 //
 // configure may set fields of the config, such as TokenTTL, Resources or Claims. Keys and
-// Store are those of the test. If configure sets Config.Issuer, the issuer does not
-// listen: send requests to [Issuer.ServeHTTP], such as in a bubble of testing/synctest,
-// where a network is of no use.
+// Store are those of the test, and lifetimes of tokens are exact (Config.ExactTTL). If
+// configure sets Config.Issuer, the issuer does not listen: send requests to
+// [Issuer.ServeHTTP], such as in a bubble of testing/synctest, where a network is of no
+// use.
 func New(tb testing.TB, configure ...func(*issuer.Config)) *Issuer {
 	tb.Helper()
-	c := issuer.Config{Quiet: true}
+	c := issuer.Config{Quiet: true, ExactTTL: true}
 	for _, set := range configure {
 		set(&c)
 	}
