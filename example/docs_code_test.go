@@ -245,6 +245,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
 	bearer "github.com/echo-m2m/m2m/middleware"
+	"github.com/echo-m2m/m2m/middleware/outbound"
 )
 
 const authURL, apiURL = "https://auth.example.com", "https://api.example.com"
@@ -265,6 +266,7 @@ var (
 	reporter         registry.Client
 	t                *testing.T
 	newApp           func(bearer.Config) http.Handler
+	calls            *outbound.Source
 
 	_ = cmp.Or[string]
 	_ = ecdsa.GenerateKey
@@ -285,6 +287,7 @@ var (
 	_ = jwks.Open
 	_ = event.Reasons
 	_ = bearer.New
+	_ = outbound.New
 	_ = issuertest.New
 	_ = httptest.NewServer
 )
