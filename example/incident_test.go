@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // TestIncident is a bad hour in a minute and a half, by real processes: two
@@ -153,11 +151,6 @@ func newIncident(t *testing.T) *incident {
 	i.api = start(t, "api", "ISSUER="+front, "AUDIENCE="+audience, "JWKS_URL="+i.replicas[0].url+"/.well-known/jwks.json",
 		"INTROSPECTION_URL="+i.replicas[0].url+"/introspect", "INTROSPECTION_ID=the-api", "INTROSPECTION_SECRET="+secret, "INTROSPECTION_CACHE="+incidentCache.String())
 	return i
-}
-
-func generated() string {
-	plain, _ := registry.GenerateSecret()
-	return plain
 }
 
 func (i *incident) signal(p *process, s syscall.Signal) {

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
 // scratch is removed after all tests.
@@ -30,7 +32,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	scratch = append(scratch, dir)
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients", "./testdata/sqlite")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients", "./caller", "./testdata/sqlite")
 	if out, err := build.CombinedOutput(); err != nil {
 		return string(out), err
 	}
@@ -197,4 +199,10 @@ func read(t *testing.T, r *http.Response) (int, string) {
 		t.Fatal(err)
 	}
 	return r.StatusCode, string(body)
+}
+
+// generated returns a secret as the issuer makes them.
+func generated() string {
+	plain, _ := registry.GenerateSecret()
+	return plain
 }
