@@ -50,7 +50,7 @@ func callThroughKills(t *testing.T, lasting time.Duration, ttl string, pause tim
 	defer func() { cancel(); work.Wait() }()
 	var sources []*outbound.Source
 	for range 50 {
-		transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http's own
+		transport := http.DefaultTransport.(*http.Transport).Clone()
 		defer transport.CloseIdleConnections()
 		source, err := outbound.New(outbound.Config{
 			Issuer: issuer.url, ClientID: "worker", Secret: outbound.Secret(secret), Origins: []string{api.url},

@@ -21,5 +21,5 @@ func (i *Issuer) lifetime(client *registry.Client) int64 {
 	if i.exactTTL {
 		return seconds
 	}
-	return seconds - rand.N(seconds/lifetimeSpread+1)
+	return seconds - rand.N(seconds/lifetimeSpread+1) //nolint:gosec // it spreads load, and protects nothing
 }

@@ -97,7 +97,7 @@ func (c *caller) call(ctx context.Context, timeout time.Duration) error {
 		if !ok {
 			return err
 		}
-		delay := wait.after + rand.N(pause)
+		delay := wait.after + rand.N(pause) //nolint:gosec // it spreads load, and protects nothing
 		if time.Since(started)+delay > timeout {
 			return err
 		}

@@ -21,41 +21,41 @@ type diary struct {
 	call string // what was printed of the latest calls
 }
 
-func (d *diary) say(format string, args ...any) {
+func (d *diary) sayf(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.write(format, args...)
+	d.writef(format, args...)
 }
 
-// write is called with the lock.
-func (d *diary) write(format string, args ...any) {
+// writef is called with the lock.
+func (d *diary) writef(format string, args ...any) {
 	_, err := fmt.Fprintf(d.out, time.Now().Format("15:04:05.000 ")+format+"\n", args...)
 	d.err = errors.Join(d.err, err)
 }
 
-// changed prints how a call went, unless the one before went the same way.
-func (d *diary) changed(call, format string, args ...any) {
+// changedf prints how a call went, unless the one before went the same way.
+func (d *diary) changedf(call, format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if call != d.call {
-		d.write(format, args...)
+		d.writef(format, args...)
 	}
 	d.call = call
 }
 
 // ok is called after each call that succeeded.
 func (d *diary) ok(api string, took time.Duration) {
-	d.changed("ok", "GET %s is answered 200, after %v", api, took.Round(time.Millisecond))
+	d.changedf("ok", "GET %s is answered 200, after %v", api, took.Round(time.Millisecond))
 }
 
 // trouble is called before a request is sent again.
 func (d *diary) trouble(err error) {
-	d.changed("trouble", "no answer yet, trying again: %v", err)
+	d.changedf("trouble", "no answer yet, trying again: %v", err)
 }
 
 // failed is called after each call that failed.
 func (d *diary) failed(err error) {
-	d.changed(err.Error(), "FAILED: %v", err)
+	d.changedf(err.Error(), "FAILED: %v", err)
 }
 
 // event is the Observe of the source.
@@ -63,13 +63,13 @@ func (d *diary) event(_ context.Context, e outbound.Event) {
 	took := e.Duration.Round(time.Millisecond)
 	switch {
 	case e.Op == event.OpReplay:
-		d.say("the API refused the token: the request was sent again with another one")
+		d.sayf("the API refused the token: the request was sent again with another one")
 	case e.Err == nil:
-		d.say("got a token from %s, in %v", e.URL, took)
+		d.sayf("got a token from %s, in %v", e.URL, took)
 	case e.Reason == event.FetchFailed:
-		d.say("no new token (%s), the one in hand is used: %v", e.Reason, e.Err)
+		d.sayf("no new token (%s), the one in hand is used: %v", e.Reason, e.Err)
 	default:
-		d.say("no token (%s): %v", e.Reason, e.Err)
+		d.sayf("no token (%s): %v", e.Reason, e.Err)
 	}
 }
 

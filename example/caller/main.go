@@ -54,7 +54,7 @@ func run(args []string, out io.Writer) (failed bool, err error) {
 	}
 	c := &caller{api: set.API, client: source.Client(), diary: d}
 	c.client.Timeout = requestTimeout
-	d.say("calling %s every %v, with tokens of %s for %s", set.API, set.Every, set.Issuer, set.ClientID)
+	d.sayf("calling %s every %v, with tokens of %s for %s", set.API, set.Every, set.Issuer, set.ClientID)
 	var end time.Time
 	if set.For > 0 {
 		end = time.Now().Add(set.For)
