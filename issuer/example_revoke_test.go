@@ -68,7 +68,7 @@ func ExampleIssuer_RevokeClient() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	api := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
+	api := auth.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	call := func(token string) int {
 		r, w := httptest.NewRequest(http.MethodGet, "/orders", http.NoBody), httptest.NewRecorder()
 		r.Header.Set("Authorization", "Bearer "+token)
