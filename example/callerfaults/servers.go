@@ -19,23 +19,29 @@ type tokenEndpoint struct {
 	mu       sync.Mutex
 	answer   map[string]any // members of the answer, besides access_token
 	handler  http.Handler   // answers instead, if set
-	secret   string         // that is right
+	secrets  []string       // that are right
 	hangs    chan struct{}  // requests wait until it is closed, if set
-	arrivals []time.Time    // of each request
+	arrivals []arrival
+}
+
+// arrival is when a request arrived, and for which path.
+type arrival struct {
+	path string
+	at   time.Time
 }
 
 func newTokenEndpoint() *tokenEndpoint {
-	e := &tokenEndpoint{answer: map[string]any{"token_type": "Bearer", "expires_in": 3600}, secret: secret}
+	e := &tokenEndpoint{answer: map[string]any{"token_type": "Bearer", "expires_in": 3600}, secrets: []string{secret}}
 	e.Server = httptest.NewServer(e)
 	return e
 }
 
 func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
-	e.arrivals = append(e.arrivals, time.Now())
+	e.arrivals = append(e.arrivals, arrival{r.URL.Path, time.Now()})
 	answer := map[string]any{"access_token": fmt.Sprintf("token-%d", len(e.arrivals))}
 	maps.Copy(answer, e.answer)
-	hangs, handler, right := e.hangs, e.handler, e.secret
+	hangs, handler, right := e.hangs, e.handler, e.secrets
 	e.mu.Unlock()
 	if hangs != nil {
 		<-hangs
@@ -44,12 +50,17 @@ func (e *tokenEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if given := secretOf(r); given != right {
-		w.WriteHeader(http.StatusUnauthorized)
-		answer = map[string]any{"error": "invalid_client"}
+	status := http.StatusOK
+	if !slices.Contains(right, secretOf(r)) {
+		status, answer = http.StatusUnauthorized, map[string]any{"error": "invalid_client"}
 	}
-	_ = json.NewEncoder(w).Encode(answer) // the client may have gone
+	body, err := json.Marshal(answer)
+	if err != nil {
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client may have gone
 }
 
 // secretOf returns the secret that a request carries in any way.
@@ -68,8 +79,8 @@ func (e *tokenEndpoint) set(change func(e *tokenEndpoint)) {
 	change(e)
 }
 
-// requests returns when each request arrived.
-func (e *tokenEndpoint) requests() []time.Time {
+// requests returns all requests so far.
+func (e *tokenEndpoint) requests() []arrival {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.arrivals)

@@ -62,8 +62,11 @@ func (s *stage) writeSecret(text string) error {
 }
 
 // open makes a client. It is closed with the stage.
-func (s *stage) open(ctx context.Context) (*caller, error) {
-	c, err := s.library.open(ctx, setup{tokenURL: s.auth.URL, api: s.api.URL, secretFile: s.secretFile()})
+func (s *stage) open(ctx context.Context) (*caller, error) { return s.openAt(ctx, "/token") }
+
+// openAt makes a client that uses a path of the token endpoint.
+func (s *stage) openAt(ctx context.Context, path string) (*caller, error) {
+	c, err := s.library.open(ctx, setup{tokenURL: s.auth.URL + path, api: s.api.URL, secretFile: s.secretFile()})
 	if err == nil {
 		s.closers = append(s.closers, c.close)
 	}
