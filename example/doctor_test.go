@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -147,18 +148,19 @@ func contents(t *testing.T, dir string) string {
 // proxy sends requests for paths with a prefix on to a process.
 type proxy struct {
 	url, prefix string
-	to          *url.URL
+	to          atomic.Pointer[url.URL]
 }
 
 func newProxy(t *testing.T, prefix string) *proxy {
 	t.Helper()
 	p := &proxy{prefix: prefix}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, p.prefix) {
+		to := p.to.Load()
+		if to == nil || !strings.HasPrefix(r.URL.Path, p.prefix) {
 			http.NotFound(w, r)
 			return
 		}
-		httputil.NewSingleHostReverseProxy(p.to).ServeHTTP(w, r)
+		httputil.NewSingleHostReverseProxy(to).ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	p.url = server.URL
@@ -167,10 +169,11 @@ func newProxy(t *testing.T, prefix string) *proxy {
 
 func (p *proxy) send(t *testing.T, to string) {
 	t.Helper()
-	var err error
-	if p.to, err = url.Parse(to); err != nil {
+	parsed, err := url.Parse(to)
+	if err != nil {
 		t.Fatal(err)
 	}
+	p.to.Store(parsed)
 }
 
 // onSQLite runs a statement on a database that no process has open.

@@ -175,10 +175,18 @@ func fill(b *testing.B, auth *Bearer, keys *jwks.Keyring, n int) {
 	}
 }
 
+// aMillion is a million, or a hundredth of it with -short.
+func aMillion() int {
+	if testing.Short() {
+		return 10_000
+	}
+	return 1_000_000
+}
+
 // BenchmarkCached is a hit beside many other cached tokens, and the memory of one cached
 // token, its text included.
 func BenchmarkCached(b *testing.B) {
-	for _, n := range []int{1, 1000, 1_000_000} {
+	for _, n := range []int{1, 1000, aMillion()} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			keys := newKeyring(b, edKey)
 			before := heap()
@@ -202,7 +210,7 @@ func BenchmarkCached(b *testing.B) {
 // BenchmarkReaderStall is the longest time of a request with a cached token while
 // another goroutine puts new tokens, each of which evicts one from a full cache.
 func BenchmarkReaderStall(b *testing.B) {
-	for _, n := range []int{defaultCacheSize, 1_000_000} {
+	for _, n := range []int{defaultCacheSize, aMillion()} {
 		for _, churning := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%d/churn=%v", n, churning), func(b *testing.B) {
 				keys := newKeyring(b, edKey)

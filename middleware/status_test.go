@@ -76,7 +76,7 @@ func TestReadyAndStatus(t *testing.T) {
 // a second guard and a token that has no signature to check are neither.
 func TestStatusCountsHitsAndMisses(t *testing.T) {
 	keys := newKeyring(t, ecKey)
-	a := newAPI(t, Config{Keys: keys, CacheSize: 10})
+	a := newAPI(t, Config{Keys: keys, CacheSize: 10, Observe: func(context.Context, Event) {}})
 	token := goodToken(t, keys)
 	want := func(when string, hits, misses uint64) {
 		t.Helper()

@@ -187,10 +187,10 @@ func (a *apiClients) RemoveSecret(ctx context.Context, id, secretID string, revo
 
 // Revoke revokes the tokens of a client, or of all. The tool makes no other change.
 func (a *apiClients) Revoke(ctx context.Context, c registry.Change) (int64, error) {
-	switch c.Kind {
-	case registry.ClientCutOff:
+	if c.Kind == registry.ClientCutOff {
 		return 0, a.call(ctx, http.MethodPost, pathOf(c.ClientID, "revoke"), nil, nil)
-	case registry.AllCutOff:
+	}
+	if c.Kind == registry.AllCutOff {
 		return 0, a.call(ctx, http.MethodPost, "/clients/revoke", nil, nil)
 	}
 	return 0, errors.New("the admin API cannot make this change of the feed")
