@@ -97,7 +97,7 @@ func TestClientsToolStatus(t *testing.T) {
 		{0, "1 unchanged", []string{"plan", file}},
 		{0, "0 added, 0 changed, 0 deleted, 1 unchanged", []string{"apply", file, "-secrets", secrets}},
 		{1, "clients.csv:2: ", []string{"import", rows, "-secrets", secrets}},
-		{1, "0 added, 1 were there and equal, 1 bad", []string{"import", rows, "-secrets", secrets}},
+		{1, "0 added, 1 unchanged, 1 bad", []string{"import", rows, "-secrets", secrets}},
 		{2, "imported", []string{"stale-secrets"}}, // that of CLIENT_SECRET
 		{1, "no such file", []string{"import", filepath.Join(dir, "nothing.csv")}},
 	} {

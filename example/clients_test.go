@@ -78,17 +78,17 @@ func TestClientsTool(t *testing.T) {
 		t.Errorf("where there is no storage: %v, said %s", err, out)
 	}
 	for says, args := range map[string][]string{
-		"clients add ID":          {"help"},
-		"no verb":                 {"frobnicate"},
-		"no such client":          {"show", "nobody"},
-		"list takes no id":        {"list", "billing"},
-		"changed by another call": {"add", "myapp123", "-audience", "https://api.example.com"},
-		"name an -audience":       {"add", "other"},
-		"name one client id":      {"revoke"},
-		"or -all; see":            {"revoke", "myapp123", "-all"},
-		"leave -overlap out":      {"rotate-secret", "myapp123", "-revoke", "-overlap", "1h"},
-		"flag provided but not":   {"add", "other", "-colour", "red"},
-		"Client.Scopes":           {"add", "other", "-audience", "https://a", "-scope", `a"b`},
+		"clients add ID":        {"help"},
+		"no verb":               {"frobnicate"},
+		"no such client":        {"show", "nobody"},
+		"list takes no id":      {"list", "billing"},
+		"the id is taken":       {"add", "myapp123", "-audience", "https://api.example.com"},
+		"name an -audience":     {"add", "other"},
+		"name one client id":    {"revoke"},
+		"or -all; see":          {"revoke", "myapp123", "-all"},
+		"leave -overlap out":    {"rotate-secret", "myapp123", "-revoke", "-overlap", "1h"},
+		"flag provided but not": {"add", "other", "-colour", "red"},
+		"Client.Scopes":         {"add", "other", "-audience", "https://a", "-scope", `a"b`},
 	} {
 		cmd := exec.Command(filepath.Join(binary, "clients"), args...)
 		cmd.Env = env

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -120,5 +121,30 @@ func TestDocsApps(t *testing.T) {
 				t.Errorf("the second start said:\n%s", second.said())
 			}
 		})
+	}
+}
+
+// TestDocsShutdown stops the program of containers-and-mounts.md. It answers /readyz with
+// 503 and still serves, and then it ends without an error.
+func TestDocsShutdown(t *testing.T) {
+	t.Parallel()
+	p := startPage(t, docs+"/containers-and-mounts.md", t.TempDir())
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if status, _ := call(t, http.MethodGet, p.url+path, "", ""); status != http.StatusOK {
+			t.Errorf("%s: %d", path, status)
+		}
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 4*time.Second, "/readyz is 503", func() bool {
+		status, _ := call(t, http.MethodGet, p.url+"/readyz", "", "")
+		return status == http.StatusServiceUnavailable
+	})
+	if status, _ := call(t, http.MethodGet, p.url+"/.well-known/jwks.json", "", ""); status != http.StatusOK {
+		t.Errorf("the key set: %d", status)
+	}
+	if err := p.Wait(); err != nil {
+		t.Errorf("it ended with %v:\n%s", err, p.said())
 	}
 }

@@ -21,6 +21,10 @@ import (
 // example/bench, which has these dependencies, compiles them.
 var ofRivals = regexp.MustCompile(`"github\.com/(auth0/go-jwt-middleware|golang-jwt/jwt|MicahParks/keyfunc)/`)
 
+// ofTelemetry is in blocks of the lines of example/telemetry, a module of its own, whose
+// test finds them in its Example.
+var ofTelemetry = regexp.MustCompile(`\btelemetry\.New\(`)
+
 // pageModule is a module with every Go block of the pages as a package. It requires
 // what this module does.
 type pageModule struct {
@@ -100,7 +104,7 @@ var writePages = sync.OnceValues(func() (map[string]string, error) {
 			}
 			source := b.text
 			switch {
-			case ofRivals.MatchString(source):
+			case ofRivals.MatchString(source), ofTelemetry.MatchString(source):
 				continue
 			case strings.HasPrefix(source, "package app_test"):
 				file = "app_test.go"

@@ -47,7 +47,7 @@ esac
 
 // TestDocsCommands runs the commands of the pages, in order, beside a running issuer on
 // SQLite or PostgreSQL, as each block says. $TOKEN is a token of it. After the last
-// command the issuer must be ready, and a client of before must get a token that works.
+// command the issuer must be ready, and an earlier client must get a token that works.
 // A block of commands that nothing runs is an error.
 func TestDocsCommands(t *testing.T) {
 	t.Parallel()
@@ -154,7 +154,7 @@ func runPage(t *testing.T, kind, script string) {
 		t.Fatalf("%v\n%s\nof\n%s", err, out, script)
 	}
 	// Commands that revoke tokens refuse those that are granted in the 2 s after them.
-	eventually(t, 10*time.Second, "a client of before gets a token that works", func() bool {
+	eventually(t, 10*time.Second, "an earlier client gets a token that works", func() bool {
 		status, _ := call(t, "GET", p.url+"/readyz", "", "")
 		if status != http.StatusOK {
 			return false

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestREADMESession runs the session of the README against the example, and expects
@@ -28,11 +29,16 @@ func TestREADMESession(t *testing.T) {
 	if len(steps) != 3 {
 		t.Fatalf("the session has %d commands", len(steps))
 	}
-	env, ok := strings.CutSuffix(strings.TrimSpace(steps[0]), " go run ./example &")
+	command, listening, _ := strings.Cut(steps[0], "\n")
+	env, ok := strings.CutSuffix(command, " go run ./example")
 	if !ok {
 		t.Fatalf("the first command is %q", steps[0])
 	}
 	p := start(t, "example", strings.Fields(env)...)
+	says, _, _ := strings.Cut(listening, " process")
+	if says = strings.ReplaceAll(says, "http://127.0.0.1:8080", p.url); says == "" || !strings.Contains(p.said(), says) {
+		t.Errorf("the README prints %q, and the example:\n%s", says, p.said())
+	}
 	token := ""
 	for _, step := range steps[1:] {
 		command, want, _ := strings.Cut(step, "\n{")
@@ -49,7 +55,7 @@ func TestREADMESession(t *testing.T) {
 	}
 	tools := 0
 	for _, code := range inlineCode.FindAllString(string(content), -1) {
-		if args, ok := strings.CutPrefix(strings.Trim(code, "`"), "go run ./example/clients "); ok {
+		if args, ok := strings.CutPrefix(strings.Trim(code, "`"), "DATA_DIR=. go tool clients "); ok {
 			tools++
 			clients(t, []string{"DATA_DIR=" + filepath.Join(p.Dir, "data")}, strings.Fields(args)...)
 		}
@@ -77,4 +83,27 @@ func shell(t *testing.T, command string) string {
 		t.Fatalf("%s: %v\n%s", command, err, out)
 	}
 	return string(out)
+}
+
+// TestREADMEThenPlain starts the example with the client of the README's session, and
+// then without one. The second start says how to get a secret of the client.
+func TestREADMEThenPlain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	p := start(t, "example", "DATA_DIR="+dir, "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
+	p.says(t, "Stop with Ctrl-C")
+	p.stop(t)
+	for _, program := range []string{"example", "issuer"} {
+		p := start(t, program, "DATA_DIR="+dir)
+		p.says(t, "Stop with Ctrl-C")
+		for _, says := range []string{"no demo client was made", "\n  go run ./example/clients list\n", "\n  go run ./example/clients rotate-secret ID "} {
+			if !strings.Contains(p.said(), says) {
+				t.Errorf("the second start of %s does not say %q:\n%s", program, says, p.said())
+			}
+		}
+		words := strings.Fields(clients(t, []string{"DATA_DIR=" + dir}, "rotate-secret", "myapp123"))
+		secret := words[len(words)-1]
+		eventually(t, 10*time.Second, "the issuer knows the new secret", func() bool { return p.grants(t, "myapp123", secret) })
+		p.stop(t)
+	}
 }

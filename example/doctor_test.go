@@ -56,6 +56,9 @@ func TestDoctor(t *testing.T) {
 	p := start(t, "example", "DATA_DIR="+dir, "CLIENT_ID=a", "CLIENT_SECRET=b", "CLIENT2_ID=c", "CLIENT2_SECRET=d")
 	env := []string{"DATA_DIR=" + dir, "ADDR=" + strings.TrimPrefix(p.url, "http://")}
 	examined(t, "example", 0, "SQLite answers", env...)
+	if said := p.said(); strings.Count(said, "WARN") != 1 || !strings.Contains(said, "reason=malformed_request status=405") {
+		t.Errorf("doctor.md promises one warning of the token endpoint in the log of the issuer, which has:\n%s", said)
+	}
 	examined(t, "api", 0, "3 routes want a token", "ISSUER="+p.url)
 	examined(t, "api", 1, "names the issuer", "ISSUER="+p.url+"/")
 	examined(t, "example", 2, "TOKEN_TTL", "TOKEN_TTL=soon")

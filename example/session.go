@@ -14,6 +14,8 @@ func session(set service.Settings, demo seed.Demo) string {
 	switch {
 	case demo.Known:
 		return service.NewSecret + set.Kept()
+	case demo.Others:
+		return service.OtherClients + set.Kept()
 	case demo.Secret == "":
 		return set.Kept()
 	}

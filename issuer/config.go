@@ -81,23 +81,10 @@ type Config struct {
 	ImportedSecrets bool
 
 	// FailedAttempts is how many wrong chosen secrets may be tried at a client before the
-	// answer is 429. After that, one attempt per 5 s is let through, shared by all
-	// networks (a /24 of IPv4, a /56 of IPv6) in turn; Retry-After says when the caller's
-	// turn is. One network may try ten times as many, at all clients together, and then
-	// one per 30 s. An attempt counts once its secret was compared, whatever the answer
-	// is, and whether or not the caller waits for it.
-	//
-	// Addresses at which the client has succeeded are exempt: a right secret works there,
-	// unless 10 000 wrong ones came from the same address. From other addresses of the
-	// same network it works until wrong ones have used up a sixth of FailedAttempts. The
-	// latest 16 addresses of a client count. A store that is a registry.NetworkRecorder
-	// keeps them; with any other store a restart loses them.
-	//
-	// Right generated secrets are not limited, with one exception: the client was not
-	// seen for an hour, has never succeeded from this network, and the network has failed
-	// too often.
-	//
-	// Each replica counts for itself. Default 30; negative: no limit.
+	// answer is 429 with Retry-After. One network may try ten times as many, at all clients
+	// together. "Wrong secrets" in the package documentation says who is exempt, and how
+	// attempts go on after that. Each replica counts for itself. Default 30. Negative: no
+	// limit, so an attacker can guess a weak secret.
 	FailedAttempts int
 
 	// MaxGrantRate is how many tokens per second a client may get, with bursts of twice

@@ -10,8 +10,8 @@
 //
 // [New] takes a keyring (package jwks) and a store of clients (package registry).
 // [Issuer.Mount] adds the endpoints to an Echo app; [Issuer.Handler] serves them with
-// net/http. [Issuer.Close] stops the background work. Package issuer/admin manages
-// clients by a JSON API.
+// net/http. [Issuer.Close] stops the background work; the example "Shutdown" is a whole
+// program, with the order of closing. Package issuer/admin manages clients by a JSON API.
 //
 // # What a client sends
 //
@@ -69,6 +69,23 @@
 // The private cause of an error goes to Config.Observe only: one [Event] per request,
 // with a reason from the list in package jwks/event. [Issuer.Status] is a snapshot for
 // metrics, [Issuer.Ready] is for readiness probes.
+//
+// # Wrong secrets
+//
+// After Config.FailedAttempts wrong chosen secrets of a client, one attempt per 5 s is let
+// through, shared by all networks (a /24 of IPv4, a /56 of IPv6) in turn. Retry-After says
+// when the caller's turn is. A network that has tried ten times as many, at all clients
+// together, gets one attempt per 30 s. An attempt counts once its secret was compared,
+// whatever the answer is, and whether or not the caller waits for it.
+//
+// Addresses at which the client has succeeded are exempt: a right secret works there,
+// unless 10 000 wrong ones came from the same address. From other addresses of the same
+// network it works until wrong ones have used up a sixth of FailedAttempts. The latest 16
+// addresses of a client count. A store that is a [registry.NetworkRecorder] keeps them;
+// with any other store a restart loses them.
+//
+// Right generated secrets are not limited, with one exception: the client was not seen for
+// an hour, has never succeeded from this network, and the network has failed too often.
 //
 // # Clocks
 //

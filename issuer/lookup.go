@@ -13,7 +13,7 @@ import (
 type lookups struct {
 	queue   *fairQueue
 	flights sharedCalls[*cachedClient]
-	recent  *bounded[struct{}] // ids that were clients at their last look-up
+	recent  *bounded[struct{}] // ids that were clients at their last lookup
 }
 
 const (

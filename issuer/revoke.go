@@ -15,7 +15,7 @@ const afterExpiry = 5 * time.Minute
 
 // Revoked reports whether a token of this issuer has been revoked: by its jti, or by a
 // cut-off of its client, of its secret, or of all clients. It is the func for
-// Config.Revoked of package middleware in the same process. It is a look-up in memory.
+// Config.Revoked of package middleware in the same process. It is a lookup in memory.
 //
 // What this process revokes counts at once. What another replica revokes counts within
 // 2 s while the store's feed can be read. If it could not be read for

@@ -9,7 +9,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
 
-// revoked is the set of revocations, in memory, so that a guard needs a look-up and never
+// revoked is the set of revocations, in memory, so that a guard needs a lookup and never
 // a query.
 type revoked struct {
 	tokens  *hashTable   // jti → hash of the client that revoked it, 0 if not known

@@ -52,7 +52,7 @@ func BenchmarkRevoked(b *testing.B) {
 	}
 }
 
-// BenchmarkRevokedStall measures the longest wait of a look-up while a million revocations
+// BenchmarkRevokedStall measures the longest wait of a lookup while a million revocations
 // of tokens and of clients are swept without a pause.
 func BenchmarkRevokedStall(b *testing.B) {
 	for _, sweeping := range []bool{false, true} {

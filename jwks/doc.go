@@ -35,8 +35,16 @@
 // refused by Open. The first key of a new keyring signs at once: no verifier holds an
 // older set.
 //
-// If a key may have leaked, call [Keyring.Rotate]. It drops the signing key, and the
-// announced one signs at once.
+// # In an emergency
+//
+// A keyring rotates by itself. Three methods are for operators:
+//
+//   - [Keyring.Rotate], if a key may have leaked: it drops the signing key, and the
+//     announced one signs at once.
+//   - [Keyring.Reclaim], if another keyring's keys were put into the key store by mistake:
+//     it writes the keys of this replica over them.
+//   - [Keyring.Adopt], if they were put there on purpose, or if a wrong clock wrote the
+//     stored timetable: it takes what is stored.
 //
 // # Key stores
 //
@@ -76,7 +84,7 @@
 // writes. A running replica that finds an older generation than its own, such as after
 // a restored backup, or an empty store, writes its own state back. So a key that Rotate
 // dropped does not return while one replica runs. A replica takes nothing of another
-// lineage: it keeps its own keys until you call [Keyring.Adopt] or [Keyring.Reclaim].
+// lineage: it keeps its own keys until you call [Keyring.Reclaim] or [Keyring.Adopt].
 //
 // A replica that starts takes what it finds. After a restore with no replica running,
 // call Rotate if a key was dropped after the backup.

@@ -14,10 +14,10 @@
 //	v1 := e.Group("/v1", auth.Require())                      // any valid token
 //	v1.GET("/orders", list, auth.Require("orders:read"))      // … and this scope
 //
-// Two names do the work. [New] turns a [Config] into a [Bearer], and
-// [Bearer.Require] is the middleware; in a handler, [TokenFrom] returns the token of
-// the caller. Require authenticates and checks scopes in one, so no order of
-// middleware can check a scope of a token that was not verified.
+// Most programs need three names. [New] turns a [Config] into a [Bearer]. [Bearer.Require]
+// is the middleware. In a handler, [TokenFrom] returns the token of the caller. Require
+// authenticates and checks scopes in one, so no order of middleware can check a scope of a
+// token that was not verified.
 //
 // Without Echo, [Bearer.Handler] is the guard and [TokenFromContext] returns the token:
 //
@@ -35,6 +35,15 @@
 //
 // A token with a cnf claim is bound to a key of its client. There is no proof check
 // here yet, so such a token is refused: it is not a plain bearer token.
+//
+// # What is not checked
+//
+//   - Whether a token was revoked, unless [Config.Revoked] or [Config.Introspection] is set.
+//   - Whether a request was sent over TLS. That is for the app or its proxy.
+//   - Whether a scope that a route names exists at the issuer.
+//
+// Tokens that are signed with a shared key (HS256) are refused: each API that can check
+// them could also forge them.
 //
 // # Verified-token cache
 //

@@ -18,7 +18,13 @@ const (
 )
 
 // TokenFrom returns the valid token of this request, or nil when no guard has let
-// it in or a Skipper skipped it. Each call makes one. It also finds the token of a
+// it in or a Skipper skipped it:
+//
+//	func list(c echo.Context) error {
+//		return c.String(http.StatusOK, "orders of "+bearer.TokenFrom(c).ClientID)
+//	}
+//
+// Each call makes one. It also finds the token of a
 // [Bearer.Handler] that was put in by echo.WrapMiddleware. Outside the guarded
 // handler, such as in an ErrorHandler, it is also there if its scopes were refused.
 // A test may give the token itself: [SetToken].
@@ -56,6 +62,12 @@ func SetToken(c echo.Context, t *Token) {
 // Require lets a request in with a valid token that was granted all the scopes;
 // with none named, any valid token. With a scope that cannot exist (RFC 6749,
 // section 3.3: the empty one, or one with a space) it lets no request in.
+//
+//	v1 := e.Group("/v1", auth.Require())                 // any valid token
+//	v1.GET("/orders", list, auth.Require("orders:read")) // and this scope
+//
+// It does NOT check whether the token was revoked, unless [Config.Revoked] or
+// [Config.Introspection] is set.
 //
 // A second Require of the same Bearer on a route, such as a group's and a
 // handler's, verifies the token once. One of another Bearer verifies it anew.

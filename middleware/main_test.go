@@ -308,7 +308,7 @@ var benchSigners = []struct {
 	signer crypto.Signer
 }{{"ES256", ecKey}, {"RS256", rsaKey}, {"EdDSA", edKey}}
 
-// notRevoked is a Config.Revoked that costs what a look-up does, and takes no lock: a
+// notRevoked is a Config.Revoked that costs what a lookup does, and takes no lock: a
 // caller that wrote to one would hide how the rest scales. The issuer's own is measured
 // in example/bench.
 func notRevoked() func(context.Context, string, string, time.Time) (bool, error) {

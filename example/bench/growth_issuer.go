@@ -51,7 +51,7 @@ func withRevocations(ctx context.Context, w *world, n int) (iss *issuer.Issuer, 
 	return iss, (liveHeap() - before) / float64(max(1, n)), err
 }
 
-// revocationGrowth measures the look-up alone, and as part of a cached token.
+// revocationGrowth measures the lookup alone, and as part of a cached token.
 func revocationGrowth(ctx context.Context, b *bench) error {
 	w, err := newWorld("EdDSA")
 	if err != nil {

@@ -155,6 +155,8 @@ func secrets(set service.Settings, demo seed.Demo) string {
 	switch {
 	case demo.Known:
 		return service.NewSecret + set.Kept()
+	case demo.Others:
+		return service.OtherClients + set.Kept()
 	case demo.Secret == "":
 		return set.Kept()
 	}

@@ -20,6 +20,7 @@ type Demo struct {
 	Secret      string // of demo, if it was made just now: shown this once
 	AdminSecret string // of demo-admin, the same
 	Known       bool   // they were made before, or by another replica at the same time
+	Others      bool   // there are clients and none of them is demo, so none was made
 }
 
 // Clients registers the clients that the environment names, or updates their records:
@@ -57,7 +58,7 @@ func Clients(ctx context.Context, store registry.Manager, audience, adminAudienc
 			_, err = store.Client(ctx, demoID)
 		}
 		if errors.Is(err, registry.ErrNotFound) {
-			return Demo{}, nil
+			return Demo{Others: true}, nil
 		}
 		return Demo{Known: err == nil}, err
 	}

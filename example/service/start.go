@@ -27,3 +27,9 @@ const NewSecret = `The client "demo" was made earlier, and its secret cannot be 
   go run ./example/clients rotate-secret demo
   go run ./example/clients rotate-secret demo-admin    # for the admin API
 `
+
+// OtherClients says how to get a secret where there are clients, and none is demo.
+const OtherClients = `There are clients, so no demo client was made. Their secrets cannot be shown again. With the same settings:
+  go run ./example/clients list
+  go run ./example/clients rotate-secret ID    # a new secret, shown once
+`

@@ -1,4 +1,4 @@
-// Package telemetry is an observer for every room of m2m. It passes their events to
+// Package telemetry is an observer for every package of m2m. It passes their events to
 // log/slog, to OpenTelemetry (metrics and traces) and to Prometheus, and it reads
 // their Status whenever metrics are collected. It is a module of its own, so that
 // the library depends on none of these.

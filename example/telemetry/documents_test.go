@@ -148,3 +148,21 @@ func queries(t *testing.T) string {
 	}
 	return strings.Join(all, "\n")
 }
+
+// TestPageCode finds every line of the Go block of telemetry.md in the Example, which is
+// compiled and run.
+func TestPageCode(t *testing.T) {
+	t.Parallel()
+	_, block, _ := strings.Cut(read(t, "../../.github/docs/telemetry.md"), "```go\n")
+	block, _, _ = strings.Cut(block, "```")
+	example, lines := "\n"+read(t, "example_test.go"), 0
+	for line := range strings.Lines(block) {
+		lines++
+		if line != "\n" && !strings.Contains(example, "\n\t"+line) {
+			t.Errorf("the Example lacks this line of telemetry.md: %s", line)
+		}
+	}
+	if lines < 10 {
+		t.Errorf("the block has %d lines", lines)
+	}
+}

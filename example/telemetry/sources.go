@@ -18,7 +18,7 @@ type Sources struct {
 	// "name" of the gauges. Empty is a name too.
 	Name string
 
-	Issuer *issuer.Issuer  // and its keyring
+	Issuer *issuer.Issuer  // its keyring is read through it
 	Bearer *bearer.Bearer  // the guard of an API
 	Remote *jwks.Remote    // where an API's keys come from, if not from the issuer's keyring
 	Store  *sqlstore.Store // of an issuer

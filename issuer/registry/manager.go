@@ -61,11 +61,16 @@ type Manager interface {
 }
 
 // Rotation says how [Manager].RotateSecret replaces the secrets of a client. The
-// zero value removes the other secrets at once and revokes no token. Issuers follow
-// within 2 s, or at once after Sync of the issuer.
+// zero value removes the other secrets at once, so callers that have one fail until they
+// get the new one, and revokes no token. To replace a secret without downtime, set Overlap:
+//
+//	secret, err := store.RotateSecret(ctx, "reports", registry.Rotation{Overlap: 24 * time.Hour})
+//
+// Issuers follow within 2 s, or at once after Sync of the issuer.
 type Rotation struct {
-	// Overlap is how long the other secrets stay valid, unless they expire sooner. 0
-	// removes them at once.
+	// Overlap is how long the other secrets stay valid, unless they expire sooner.
+	// Default 0, which removes them at once. (The admin API and the command line tool
+	// have another default: 24 h.)
 	Overlap time.Duration
 
 	// Label is the label of the new secret.

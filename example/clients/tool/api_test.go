@@ -84,7 +84,7 @@ func TestAPIVerbs(t *testing.T) {
 	b.do("revoke", "a/b c")
 	b.do("revoke", "-all") // the next verb gets a token that is newer
 	b.refused("no such client or secret", "remove-secret", "a/b c", id)
-	b.refused("the id is taken", "add", "a/b c", "-audience", apiURL)
+	b.refused("the id is taken, see: clients show a/b c", "add", "a/b c", "-audience", apiURL)
 	b.refused("token_endpoint_auth_method", "set", "a/b c", "-auth-method", "magic")
 	b.refused("no such client", "show", "nobody")
 	b.do("delete", "a/b c")

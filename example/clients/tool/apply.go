@@ -55,6 +55,9 @@ func (s *Session) apply(ctx context.Context, path, secrets string, prune bool) e
 		switch err := step.do(ctx, s, a); {
 		case err == nil:
 			made.Changes = append(made.Changes, step)
+			if step.Action == "add" || step.want != nil && changesAudiences(step.Fields) {
+				s.warn("clients: "+step.ID, &step.want.client)
+			}
 			if !s.JSON {
 				_, _ = fmt.Fprint(s.Out, step.String()) // the change is made, whether it can be printed or not
 			}

@@ -27,9 +27,13 @@ clients add operator -scope clients:admin -audience http://127.0.0.1:8080/v1   #
 				return errors.New("name an -audience: without one the client gets no token; see: clients help add")
 			}
 			stored, err := s.Register(ctx, c)
+			if errors.Is(err, registry.ErrConflict) {
+				return fmt.Errorf("%s: the id is taken, see: clients show %s", s.Place, c.ID)
+			}
 			if err != nil {
 				return err
 			}
+			s.warn("clients: "+c.ID, &c)
 			answer := recordOf(&stored)
 			answer.Secret = plain
 			return s.say(answer, "client %s was added; its secret is shown this once:\n%s", c.ID, plain)
@@ -78,6 +82,9 @@ func (s *Session) update(ctx context.Context, stored, changed *registry.Client) 
 	now, err := s.Update(ctx, *changed)
 	if err != nil {
 		return err
+	}
+	if changesAudiences(changes) {
+		s.warn("clients: "+now.ID, &now)
 	}
 	lines := []string{"client " + stored.ID + " is changed:"}
 	for _, change := range changes {

@@ -94,7 +94,7 @@ func setHash(d *desired, cell string) error {
 // row is a row of a CSV file.
 type row struct {
 	desired
-	problem string // why it is bad
+	problems []string // why it is bad
 }
 
 // readRows reads a CSV file. Its first row names the columns.
@@ -119,7 +119,7 @@ func readRows(in io.Reader) (header []string, rows []row, err error) {
 		case errors.Is(err, io.EOF):
 			return header, rows, nil
 		case errors.As(err, &syntax):
-			rows = append(rows, row{desired{line: syntax.StartLine}, "it is no CSV: " + syntax.Err.Error()})
+			rows = append(rows, row{desired{line: syntax.StartLine}, []string{"it is no CSV: " + syntax.Err.Error()}})
 			continue
 		case err != nil:
 			return nil, nil, err
@@ -127,10 +127,10 @@ func readRows(in io.Reader) (header []string, rows []row, err error) {
 		line, _ := reader.FieldPos(0)
 		r := readRow(header, cells)
 		r.line = line
-		if first := lines[r.client.ID]; r.problem == "" && first > 0 {
-			r.problem = fmt.Sprintf("client_id is that of line %d", first)
+		if first := lines[r.client.ID]; first > 0 {
+			r.problems = append(r.problems, fmt.Sprintf("client_id is that of line %d", first))
 		}
-		if r.problem == "" {
+		if len(r.problems) == 0 {
 			lines[r.client.ID] = line
 		}
 		rows = append(rows, r)
@@ -156,7 +156,7 @@ func checkHeader(header []string) error {
 func readRow(header, cells []string) row {
 	r := row{desired: desired{keepDisabled: true}}
 	if len(cells) != len(header) {
-		r.problem = fmt.Sprintf("it has %d cells, and the first row has %d", len(cells), len(header))
+		r.problems = append(r.problems, fmt.Sprintf("it has %d cells, and the first row has %d", len(cells), len(header)))
 	}
 	for n, cell := range cells[:min(len(cells), len(header))] {
 		trimmed := strings.TrimSpace(cell)
@@ -164,20 +164,21 @@ func readRow(header, cells []string) row {
 		if header[n] == "client_secret" && trimmed != "" && trimmed != cell {
 			err = errors.New("it has white space around it: write it without, or give the client another secret")
 		}
-		if err != nil && r.problem == "" {
-			r.problem = header[n] + ": " + err.Error()
+		if err != nil {
+			r.problems = append(r.problems, header[n]+": "+err.Error())
 		}
 	}
-	if r.problem == "" && slices.EqualFunc(header, cells, func(name, cell string) bool { return name == strings.TrimSpace(cell) }) {
-		r.problem = "the row names the columns again, as where two files were joined"
-	}
-	if r.problem != "" {
+	switch {
+	case len(cells) != len(header): // what the cells are is not known
 		return r
+	case slices.EqualFunc(header, cells, func(name, cell string) bool { return name == strings.TrimSpace(cell) }):
+		r.problems = []string{"the row names the columns again, as where two files were joined"}
+		return r
+	case r.secret != "" && len(r.client.Secrets) > 0:
+		r.problems = append(r.problems, "client_secret and secret_hash are both there: write one of them")
 	}
-	if r.secret != "" && len(r.client.Secrets) > 0 {
-		r.problem = "client_secret and secret_hash are both there: write one of them"
-	} else if err := r.client.Validate(); err != nil {
-		r.problem = plain(err).Error()
+	if err := r.client.Validate(); err != nil {
+		r.problems = append(r.problems, plain(err).Error())
 	}
 	for n := range r.client.Secrets {
 		r.client.Secrets[n].ID = importedID(r.client.ID, r.client.Secrets[n].Hash)

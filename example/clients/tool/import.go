@@ -26,12 +26,14 @@ A client without client_secret and secret_hash gets a generated secret, which go
 the file that -secrets names, a CSV of mode 0600. The secret is on the disk before the
 client has it.
 
-Good rows go in. Each bad row is named with its line and the reason, and makes the
-exit status 1. A client that is there and equal is skipped, so run the same command
-again after an interruption, or with the bad rows corrected. One that is there and
-differs is a bad row: apply and set change clients. A client that was deleted
-meanwhile gets its secret of -secrets again: name a new file to have a new one. The
-JSON is {"added": N, "unchanged": N, "bad": [{"line", "client_id", "reason"}]}.`,
+Good rows go in. Each bad row is named with its line and what is wrong with it, and
+makes the exit status 1. A client without audiences goes in with a warning: it gets no
+token. A client that is there and equal is skipped, so run the same command again after
+an interruption, or with the bad rows corrected. One that is there and differs is a bad
+row: apply and set change clients. A client that was deleted meanwhile gets its secret
+of -secrets again: name a new file to have a new one.
+
+The JSON is {"added": N, "unchanged": N, "bad": [{"line", "client_id", "reason"}]}.`,
 	Example: "clients import clients.csv -secrets secrets.csv",
 	Setup: func(flags *flag.FlagSet) Action {
 		secrets := flags.String("secrets", "", "`FILE` for generated secrets")
@@ -84,7 +86,7 @@ func (i *importing) run(ctx context.Context, secrets string) error {
 		if err := i.rows(ctx, a, part); err != nil {
 			return fmt.Errorf("%s: stopped after %d of %d rows; run the same command again to finish: %w", i.s.Place, seen, len(rows), err)
 		}
-		if seen += len(part); time.Since(i.progress) > time.Second || seen == len(rows) {
+		if seen += len(part); seen < len(rows) && time.Since(i.progress) > time.Second {
 			i.progress = time.Now()
 			fmt.Fprintf(i.s.Err, "clients: %d of %d rows: %s\n", seen, len(rows), i.summary())
 		}
@@ -101,7 +103,7 @@ func (i *importing) run(ctx context.Context, secrets string) error {
 }
 
 func (i *importing) summary() string {
-	return fmt.Sprintf("%d added, %d were there and equal, %d bad", i.Added, i.Unchanged, len(i.Bad))
+	return fmt.Sprintf("%d added, %d unchanged, %d bad", i.Added, i.Unchanged, len(i.Bad))
 }
 
 // rows adds a chunk of rows.
@@ -109,8 +111,8 @@ func (i *importing) rows(ctx context.Context, a *adder, rows []row) error {
 	var fresh []*desired
 	for n := range rows {
 		r := &rows[n]
-		if r.problem != "" {
-			i.bad(&r.desired, r.problem)
+		if len(r.problems) > 0 {
+			i.bad(&r.desired, strings.Join(r.problems, "; "))
 			continue
 		}
 		stored, err := i.s.Client(ctx, r.client.ID)
@@ -132,6 +134,7 @@ func (i *importing) rows(ctx context.Context, a *adder, rows []row) error {
 		switch err := a.add(ctx, d); {
 		case err == nil:
 			i.Added++
+			i.s.warn(i.at(d), &d.client)
 		case errors.Is(err, registry.ErrConflict): // the last registration of a killed run may have been made late
 			stored, err := i.s.Client(ctx, d.client.ID)
 			if err == nil {
@@ -176,5 +179,10 @@ func (i *importing) compare(d *desired, stored *registry.Client) error {
 
 func (i *importing) bad(d *desired, reason string) {
 	i.Bad = append(i.Bad, badRow{d.line, d.client.ID, reason})
-	fmt.Fprintf(i.s.Err, "%s:%d: %s: %s\n", i.path, d.line, dash(d.client.ID), reason)
+	fmt.Fprintf(i.s.Err, "%s: %s\n", i.at(d), reason)
+}
+
+// at names a row.
+func (i *importing) at(d *desired) string {
+	return fmt.Sprintf("%s:%d: %s", i.path, d.line, dash(d.client.ID))
 }

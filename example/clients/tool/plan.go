@@ -59,7 +59,7 @@ const fileText = `FILE.json is a JSON array of clients in the form of the admin 
 -json print them; - is the standard input. -prune takes no page of list, which may
 leave clients out. A member that is left out is cleared, but for "disabled": a client
 stays disabled until the file says "disabled": false.
-"client_secret" is a secret that the client shall have. A new client without one gets
+"client_secret" is a secret that the client gets. A new client without one gets
 a generated secret. Secrets are added and never removed. Clients that the file does
 not name are left alone without -prune.
 `

@@ -133,7 +133,7 @@ func explain(err error, place, verb string) error {
 	case errors.Is(err, registry.ErrNotFound):
 		return fmt.Errorf("%s: there is no such client", place)
 	case errors.Is(err, registry.ErrConflict):
-		return fmt.Errorf("%s: the id is taken, or the client was changed by another call just now", place)
+		return fmt.Errorf("%s: the client was changed by another call just now: see clients show, and try again", place)
 	}
 	return err
 }

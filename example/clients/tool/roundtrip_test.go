@@ -47,7 +47,7 @@ func TestExportOddTexts(t *testing.T) {
 					got = to.client(c.ID)
 				} else {
 					_, rows, err := readRows(strings.NewReader(out))
-					if err != nil || len(rows) != 1 || rows[0].problem != "" {
+					if err != nil || len(rows) != 1 || len(rows[0].problems) > 0 {
 						t.Errorf("%s %q, %q: %v, %v", field, text, form, rows, err)
 						continue
 					}

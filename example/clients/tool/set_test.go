@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"context"
 	"maps"
 	"reflect"
 	"slices"
@@ -89,4 +90,19 @@ func TestSet(t *testing.T) {
 	b.refused("-clear colour", "set", "a", "-clear", "colour")
 	b.refused("Client.TokenTTL", "set", "a", "-ttl", "1500ms")
 	b.refused("is not in Client.Audiences", "set", "a", "-default-audience", apiURL)
+}
+
+// TestSetConflict refuses a change of a client that another call has changed since it
+// was read.
+func TestSetConflict(t *testing.T) {
+	b := newBench(t, registry.Client{ID: "a"})
+	store := b.clients
+	b.clients = &changing{store, func(ctx context.Context) error {
+		_, err := store.Update(ctx, registry.Client{ID: "a", Name: "theirs", Version: 1})
+		return err
+	}}
+	b.refused("memory: the client was changed by another call just now", "set", "a", "-name", "ours")
+	if c := b.client("a"); c.Name != "theirs" {
+		t.Errorf("the name is %q", c.Name)
+	}
 }

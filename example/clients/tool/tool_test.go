@@ -167,7 +167,7 @@ func TestVerbs(t *testing.T) {
 	if c := b.client("a"); len(c.Secrets) != 2 || !c.Secrets[0].Matches(first) || !c.Secrets[1].Matches(second) {
 		t.Errorf("the secrets are %v", c.Secrets)
 	}
-	b.refused("the id is taken", "add", "a", "-audience", apiURL)
+	b.refused("the id is taken, see: clients show a", "add", "a", "-audience", apiURL)
 	b.refused("name an -audience", "add", "b")
 	b.refused("Client.Scopes", "add", "b", "-audience", apiURL, "-scope", `a"b`)
 	b.refused("there is no such client or secret", "remove-secret", "a", "other")

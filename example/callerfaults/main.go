@@ -1,0 +1,100 @@
+// Command callerfaults puts ten faults of golang.org/x/oauth2/clientcredentials to that
+// package and to middleware/outbound, side by side. Both run with their defaults against
+// servers on the loopback. It prints what happened as a Markdown table, after about 8 s.
+// It ends with status 1 if middleware/outbound has one of the faults.
+//
+//	go run ./example/callerfaults
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+)
+
+func main() {
+	rows, err := compare(context.Background(), oauth2Library, outboundLibrary)
+	if err != nil {
+		log.Fatal(err)
+	}
+	write(os.Stdout, rows, oauth2Library, outboundLibrary)
+	bad := faulty(rows, 1)
+	for _, f := range bad {
+		log.Printf("fault %s: %s: %s", f.number, f.event, outboundLibrary.name)
+	}
+	if len(bad) > 0 {
+		os.Exit(1)
+	}
+}
+
+// row is what happened to each library with one fault.
+type row struct {
+	fault
+	findings []finding
+}
+
+// finding is what a library did, and whether that is the fault.
+type finding struct {
+	text  string
+	fault bool
+}
+
+// compare puts every fault to every library, all at once. Each has servers of its own.
+func compare(ctx context.Context, libraries ...library) ([]row, error) {
+	rows := make([]row, len(faults))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, f := range faults {
+		rows[i] = row{f, make([]finding, len(libraries))}
+		for column, l := range libraries {
+			group.Go(func() error {
+				found, err := put(ctx, f, l)
+				if err != nil {
+					return fmt.Errorf("fault %s, %s, %s: %w", f.number, f.event, l.name, err)
+				}
+				rows[i].findings[column] = found
+				return nil
+			})
+		}
+	}
+	return rows, group.Wait()
+}
+
+// put puts one fault to one library.
+func put(ctx context.Context, f fault, l library) (finding, error) {
+	s, err := newStage(l)
+	if err != nil {
+		return finding{}, err
+	}
+	defer s.close()
+	return f.try(ctx, s)
+}
+
+// faulty returns the faults that a library has.
+func faulty(rows []row, column int) (bad []fault) {
+	for _, r := range rows {
+		if r.findings[column].fault {
+			bad = append(bad, r.fault)
+		}
+	}
+	return bad
+}
+
+// write writes the table.
+func write(out io.Writer, rows []row, libraries ...library) {
+	line, rule := "| | what happens |", "|---|---|"
+	for _, l := range libraries {
+		line, rule = line+" "+l.name+" |", rule+"---|"
+	}
+	fmt.Fprintf(out, "%s\n%s\n", line, rule)
+	for _, r := range rows {
+		fmt.Fprintf(out, "| %s | %s |", r.number, r.event)
+		for _, f := range r.findings {
+			fmt.Fprintf(out, " %s |", f.text)
+		}
+		fmt.Fprintln(out)
+	}
+}
