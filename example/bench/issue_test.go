@@ -69,7 +69,8 @@ func checkGrant(t *testing.T, o *office, g grantor) {
 		t.Errorf("%s: status %d, %s", g.name, w.Code, w.Body)
 		return
 	}
-	if a.ExpiresIn < 899 || a.ExpiresIn > 900 || !strings.EqualFold(a.TokenType, "bearer") {
+	if a.ExpiresIn < 854 || a.ExpiresIn > 900 || // m2m takes up to 5 % off, at random
+		!strings.EqualFold(a.TokenType, "bearer") {
 		t.Errorf("%s: %+v", g.name, a)
 	}
 	parsed, err := jose.Parse(a.AccessToken, 0)
@@ -85,7 +86,7 @@ func checkGrant(t *testing.T, o *office, g grantor) {
 	token := must(jose.ParseObject(payload))
 	subject, _, _ := token.String("sub")
 	expires, _, _ := token.Time("exp")
-	if time.Until(expires).Round(time.Minute) != tokenLifetime {
+	if left := time.Until(expires); left < tokenLifetime*94/100 || left > tokenLifetime+time.Second {
 		t.Errorf("%s: payload %s", g.name, payload)
 	}
 	if g.name == issueGoOAuth {
