@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -32,11 +33,8 @@ func TokenFrom(c echo.Context) *Token {
 	if c == nil {
 		return nil
 	}
-	switch v := c.Get(tokenKey).(type) {
-	case *verified:
+	if v, ok := c.Get(tokenKey).(*verified); ok {
 		return v.token()
-	case *given:
-		return v.token.clone()
 	}
 	if c.Request() == nil {
 		return nil
@@ -44,8 +42,8 @@ func TokenFrom(c echo.Context) *Token {
 	return TokenFromContext(c.Request().Context())
 }
 
-// SetToken gives a request a token, of which [TokenFrom] returns copies. It is for the
-// test of one handler, without its guard:
+// SetToken gives a request a token, as [WithToken] does: [TokenFrom] returns copies of
+// it. It is for the test of one handler, without its guard:
 //
 //	c := echo.New().NewContext(httptest.NewRequest("GET", "/orders", nil), w)
 //	bearer.SetToken(c, &bearer.Token{ClientID: "reporter", Scopes: []string{"orders:read"}})
@@ -54,9 +52,12 @@ func TokenFrom(c echo.Context) *Token {
 // All that [WithToken] says of net/http is true here: nothing is checked, and no guard
 // accepts the token. [EchoOptions.ContextKey] is not set.
 func SetToken(c echo.Context, t *Token) {
-	if c != nil {
-		c.Set(tokenKey, &given{token: t.clone()})
+	if c == nil {
+		return
 	}
+	r := cmp.Or(c.Request(), new(http.Request))
+	c.SetRequest(r.WithContext(WithToken(r.Context(), t)))
+	c.Set(tokenKey, nil) // an outer guard's
 }
 
 // Require lets a request in with a valid token that was granted all the scopes;

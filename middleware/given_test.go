@@ -113,6 +113,11 @@ func TestGivenTokenPassesNoGuard(t *testing.T) {
 	app.GET("/scope", whoEcho, set, auth.Require("admin"))
 	app.GET("/between", whoEcho, auth.Require(), set, auth.Require("admin"))
 	app.GET("/guard-first", whoEcho, auth.Require(), set)
+	wrapped := echo.WrapMiddleware(func(next http.Handler) http.Handler { return auth.Handler(next) })
+	app.GET("/wrapped-last", whoEcho, set, wrapped)
+	app.GET("/wrapped-first", whoEcho, wrapped, set)
+	app.GET("/between-wrapped-and-guard", whoEcho, wrapped, set, auth.Require())
+	app.GET("/between-guard-and-wrapped", whoEcho, auth.Require(), set, wrapped)
 
 	good := "Bearer " + goodToken(t, keys)
 	for name, tt := range map[string]struct {
@@ -129,6 +134,11 @@ func TestGivenTokenPassesNoGuard(t *testing.T) {
 		"Require, scope":   {app, "/scope", 401, 403, ""},
 		"between Requires": {app, "/between", 401, 403, ""},
 		"behind a Require": {app, "/guard-first", 401, 200, "admin"},
+
+		"wrapped Handler":                         {app, "/wrapped-last", 401, 200, "app1"},
+		"behind a wrapped Handler":                {app, "/wrapped-first", 401, 200, "admin"},
+		"between a wrapped Handler and a Require": {app, "/between-wrapped-and-guard", 401, 200, "app1"},
+		"between a Require and a wrapped Handler": {app, "/between-guard-and-wrapped", 401, 200, "app1"},
 	} {
 		if w := ask(tt.in, http.MethodGet, tt.path); w.Code != tt.without {
 			t.Errorf("%s: status %d without a token, want %d", name, w.Code, tt.without)

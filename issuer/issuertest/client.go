@@ -94,10 +94,19 @@ type carrier struct {
 
 // RoundTrip sends the request with the token.
 func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
-	redirected := r.Response != nil && r.Response.Request.URL.Host != r.URL.Host
-	if r.Header.Get("Authorization") == "" && !redirected {
+	if r.Header.Get("Authorization") == "" && !leftHost(r) {
 		r = r.Clone(r.Context())
 		r.Header.Set("Authorization", c.authorization)
 	}
 	return c.base.RoundTrip(r)
+}
+
+// leftHost reports whether the redirects that led to a request have left its first host.
+func leftHost(r *http.Request) bool {
+	for earlier := r.Response; earlier != nil; earlier = earlier.Request.Response {
+		if earlier.Request.URL.Host != r.URL.Host {
+			return true
+		}
+	}
+	return false
 }

@@ -101,10 +101,14 @@ func TestClientRedirect(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	}
-	other := httptest.NewServer(note(http.NotFoundHandler()))
+	other := httptest.NewServer(note(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			http.Redirect(w, r, "/there", http.StatusTemporaryRedirect)
+		}
+	})))
 	t.Cleanup(other.Close)
 	api := httptest.NewServer(note(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, map[string]string{"/": "/here", "/here": other.URL}[r.URL.Path], http.StatusTemporaryRedirect)
+		http.Redirect(w, r, map[string]string{"/": "/here", "/here": other.URL + "/"}[r.URL.Path], http.StatusTemporaryRedirect)
 	})))
 	t.Cleanup(api.Close)
 	answer, err := i.Client(t).Get(api.URL)
@@ -112,7 +116,7 @@ func TestClientRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	if len(got) != 3 || !strings.HasPrefix(got[0], "Bearer ") || got[1] != got[0] || got[2] != "" {
+	if len(got) != 4 || !strings.HasPrefix(got[0], "Bearer ") || got[1] != got[0] || got[2] != "" || got[3] != "" {
 		t.Errorf("Authorization is %q", got)
 	}
 }
