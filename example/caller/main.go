@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// run calls the API until it shall end. It reports whether a call failed.
+// run calls the API until FOR is over or Ctrl-C. It reports whether a call failed.
 func run(args []string, out io.Writer) (failed bool, err error) {
 	if helped, err := service.CallerHelp(args, out); helped || err != nil {
 		return false, err

@@ -23,7 +23,7 @@ func testBadTokens(t *testing.T) {
 	}
 }
 
-// A route refuses every bad token there is.
+// A route refuses every bad token of this package.
 func ExampleFaults() {
 	_ = testBadTokens
 }

@@ -14,7 +14,7 @@ import (
 type Fault struct {
 	Name   string       // for Bad, such as "expired"
 	About  string       // what is wrong, in one sentence
-	Status int          // HTTP status of the guard's answer: 401, or 400 for what is no single token
+	Status int          // HTTP status of the guard's answer: 401, or 400 if it is not one token
 	Reason event.Reason // of the guard's event
 
 	apply func(d *draft, i *Issuer) error
@@ -59,8 +59,8 @@ func with(name, claim, value string, reason event.Reason, about string) Fault {
 	return refused(name, reason, about, func(d *draft) { d.claims.set(claim, value) })
 }
 
-// mistyped is a fault of a token with a claim of this value, which is none that it can
-// have.
+// mistyped is a fault of a token with a claim of this value, which has the wrong type or
+// an impossible value.
 func mistyped(name, claim, value string) Fault {
 	return with(name, claim, value, event.InvalidClaims, claim+" is "+value+".")
 }

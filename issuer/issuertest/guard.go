@@ -21,7 +21,7 @@ var errEnded = errors.New("issuertest: the issuer's test has ended")
 // Bearer returns the config of a guard that trusts this issuer, as one in the same
 // process does: the guard asks for keys and revocations in memory. So rotations and
 // revocations count at its next request. The audience is the API's; "" is
-// "https://api.test".
+// that of the first guard, or "https://api.test".
 func (i *Issuer) Bearer(audience string) bearer.Config {
 	if !i.made(nil) {
 		return bearer.Config{}
@@ -66,8 +66,8 @@ func (i *Issuer) revoked(ctx context.Context, jti, clientID string, issuedAt tim
 
 // Remote returns the config of a guard that trusts this issuer, as an API elsewhere does:
 // it finds the issuer's keys over HTTP, through the metadata, and introspects each token.
-// So the switches Metadata, KeySet and Introspection count. Answers of introspection are
-// not cached for long enough to be seen. The key set is, as always: see
+// So the switches Metadata, KeySet and Introspection count. The cache of
+// introspection holds an answer for 1 ns. The key set is cached as always: see
 // [jwks.Remote].
 func (i *Issuer) Remote(tb testing.TB, audience string) bearer.Config {
 	if !i.made(tb) {

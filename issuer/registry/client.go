@@ -44,7 +44,7 @@ type Client struct {
 	// element of Audiences. With several, such a request is refused.
 	DefaultAudience string `json:"default_audience,omitempty"`
 
-	// TokenTTL is the lifetime of the client's tokens, in whole seconds, at most
+	// TokenTTL is the longest lifetime of the client's tokens, in whole seconds, at most
 	// Config.MaxTokenTTL. Default: Config.TokenTTL.
 	TokenTTL time.Duration `json:"token_ttl,omitempty"`
 
