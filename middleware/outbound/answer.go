@@ -119,7 +119,7 @@ func description(o *jose.Object) string {
 	if err != nil {
 		return ""
 	}
-	return printable(text[:min(len(text), 200)])
+	return printable(text)
 }
 
 // printable leaves out what could break or forge a line of a log.

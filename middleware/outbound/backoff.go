@@ -57,6 +57,9 @@ type failure struct {
 func (b *backoff) fail(began, now time.Time, f failure, budget *rate.Limiter, random func(n time.Duration) time.Duration) {
 	together := b.failures > 0 && began.Before(b.failedAt)
 	if !together {
+		if b.slow != f.slow {
+			b.failures = 0 // the two kinds are counted apart
+		}
 		b.failures++
 		b.failedAt = now
 	}

@@ -207,11 +207,17 @@ func (f *fetcher) withhold(err error, secret string) error {
 	return err
 }
 
-// censor empties the texts of a refusal that quote the secret.
+// censor empties the texts of a refusal that quote the secret, and cuts the description
+// to 200 bytes after that, as a part of a secret is not recognised.
 func (f *fetcher) censor(err error, secret string) error {
-	if e, ok := errors.AsType[*Error](err); ok && (f.quotes(e.Code, secret) || f.quotes(e.Description, secret)) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	if f.quotes(e.Code, secret) || f.quotes(e.Description, secret) {
 		e.Code, e.Description = "", "withheld: it quotes the secret"
 	}
+	e.Description = e.Description[:min(len(e.Description), 200)]
 	return err
 }
 
@@ -219,11 +225,11 @@ func (f *fetcher) censor(err error, secret string) error {
 func (f *fetcher) quotes(text, secret string) bool {
 	id, escaped := f.config.ClientID, url.QueryEscape(secret)
 	for _, form := range []string{
-		secret, escaped,
+		secret, printable(secret), escaped,
 		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
 		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + escaped)),
 	} {
-		if strings.Contains(text, form) {
+		if form != "" && strings.Contains(text, form) {
 			return true
 		}
 	}

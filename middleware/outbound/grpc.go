@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 )
 
 // PerRPC gives gRPC the token of a Source for each call. It has the methods of gRPC's
@@ -44,7 +45,10 @@ func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[stri
 }
 
 // RequireTransportSecurity reports whether gRPC must refuse connections without TLS. Only
-// Config.InsecureHTTP turns that off.
+// Config.InsecureHTTP turns that off, and only if every origin is http.
 func (p PerRPC) RequireTransportSecurity() bool {
-	return p.source.zero() || !p.source.cell.family.config.InsecureHTTP
+	if p.source.zero() || !p.source.cell.family.config.InsecureHTTP {
+		return true
+	}
+	return slices.ContainsFunc(p.source.cell.want.origins, func(o origin) bool { return o.scheme != "http" })
 }

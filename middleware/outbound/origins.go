@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
 )
@@ -12,8 +13,13 @@ import (
 // origin is scheme, host and port of a URL (RFC 6454, section 4).
 type origin struct{ scheme, host, port string }
 
+// originOf returns the origin of a URL. Its host is as written if it is not ASCII: no
+// such host equals another one (see ascii).
 func originOf(u *url.URL) origin {
-	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname()), port: u.Port()}
+	o := origin{scheme: strings.ToLower(u.Scheme), host: u.Hostname(), port: u.Port()}
+	if ascii(o.host) {
+		o.host = strings.ToLower(o.host)
+	}
 	if o.port == "" {
 		switch o.scheme {
 		case "https":
@@ -23,6 +29,13 @@ func originOf(u *url.URL) origin {
 		}
 	}
 	return o
+}
+
+// ascii reports whether a host is ASCII. A token is sent to no other host: net/http maps
+// such a name to an ASCII one by rules of its own (UTS 46), and two names that look alike
+// may differ there.
+func ascii(host string) bool {
+	return !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // String returns the origin as a URL. An IPv6 address has its brackets.
@@ -51,6 +64,9 @@ func parseOrigins(given []string, client *fetch.Client) (origins, error) {
 		if err != nil {
 			return nil, fmt.Errorf("outbound: Config.Origins: %w", err)
 		}
+		if !ascii(u.Hostname()) {
+			return nil, fmt.Errorf("outbound: Config.Origins: the host of %.200q is not ASCII: write its form that begins with xn--", text)
+		}
 		if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" {
 			return nil, fmt.Errorf("outbound: Config.Origins: %.200q has more than scheme, host and port: write %q", text, originOf(u).String())
 		}
@@ -73,7 +89,7 @@ func originsOf(resources []string, client *fetch.Client) origins {
 
 // allow reports whether a request to the URL may carry a token.
 func (all origins) allow(u *url.URL) bool {
-	if u == nil || u.Host == "" {
+	if u == nil || u.Host == "" || !ascii(u.Hostname()) {
 		return false
 	}
 	return slices.Contains(all, originOf(u))
@@ -82,6 +98,9 @@ func (all origins) allow(u *url.URL) bool {
 // allowHost is allow for gRPC, which does not tell the scheme.
 func (all origins) allowHost(u *url.URL) bool {
 	to := originOf(u)
+	if !ascii(to.host) {
+		return false
+	}
 	for _, o := range all {
 		if o.host == to.host && o.port == to.port {
 			return true

@@ -47,7 +47,7 @@ func lifeOf(a *answer, sent, received time.Time, offset time.Duration, offsetKno
 	if !ok {
 		return life
 	}
-	end := exp.Sub(received.Round(0)) + received.Sub(sent)
+	end := min(exp.Sub(received.Round(0)), 2*maxLife) + received.Sub(sent) // the difference saturates, and the sum would overflow
 	if offsetKnown {
 		end += offset // up to a second too much, for Date is in whole seconds
 	}

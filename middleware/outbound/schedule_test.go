@@ -60,6 +60,15 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("the longest slow delay after %d failures is %d s, want %d s", i+1, got, want)
 		}
 	}
+	// The two kinds are counted apart.
+	var both backoff
+	for range 4 {
+		both.fail(now, now, failure{err: fault.err}, rate.NewLimiter(rate.Inf, 1), dice)
+	}
+	both.fail(now, now, fault, rate.NewLimiter(rate.Inf, 1), func(n time.Duration) time.Duration { return n })
+	if got := both.next.Sub(now); got != slowDelay {
+		t.Errorf("the longest delay after the first refusal is %v, want %v", got, slowDelay)
+	}
 	// Full jitter: any delay from 0 on.
 	least, greatest := time.Hour, time.Duration(0)
 	for range 1000 {
@@ -131,5 +140,14 @@ func TestRetryAfterDelaysSlowFailuresToo(t *testing.T) {
 	b.fail(now, now, failure{err: errors.New("x"), slow: true, retryAfter: 10 * time.Minute}, rate.NewLimiter(rate.Inf, 1), dice)
 	if got := b.next.Sub(now); got < 10*time.Minute {
 		t.Errorf("the next try is after %v", got)
+	}
+}
+
+// An exp some thousand years away does not overflow when the answer took time.
+func TestLifeOfAFarExpiry(t *testing.T) {
+	sent := time.Now()
+	a := &answer{token: jwt(time.Unix(99999999999, 0)), stated: true, life: time.Hour}
+	if got := lifeOf(a, sent, sent.Add(time.Second), time.Second, true); got != time.Hour {
+		t.Errorf("the lifetime is %v, want that of expires_in", got)
 	}
 }

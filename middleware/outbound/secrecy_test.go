@@ -48,11 +48,12 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 				answerOf(302, "", "Location", "https://evil.example.com/"+url.QueryEscape(secretText)),
 				answerOf(503, secretText, "Content-Type", secretText),
 				answerOf(200, fmt.Sprintf(`{"error":"x","error_description":%q}`, secretText)),
+				answerOf(400, fmt.Sprintf(`{"error":"x","error_description":%q}`, strings.Repeat("x", 190)+secretText)), // cut within the secret
 				nil, // an error of the transport
 				answerOf(200, `{"access_token":"opaque-token","token_type":"Bearer","expires_in":60}`),
 			}
 		}
-		for i := range 11 {
+		for i := range 12 {
 			auth := roundTrip(func(r *http.Request) (*http.Response, error) {
 				if res := quoting(r)[i]; res != nil {
 					return res, nil
@@ -74,7 +75,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			for err := err; err != nil; err = errors.Unwrap(err) {
 				see(err)
 			}
-			if (err == nil) != (i == 10) {
+			if (err == nil) != (i == 11) {
 				t.Errorf("answer %d: %v", i, err)
 			}
 			res, err := (&http.Client{Transport: s.Transport(&api{})}).Get(testAPI)
@@ -84,7 +85,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			see(err)
 			s.Close()
 		}
-		forbidden := []string{secretText, url.QueryEscape(secretText), "opaque-token"}
+		forbidden := []string{secretText, secretText[:8], url.QueryEscape(secretText), "opaque-token"}
 		for _, id := range []string{"client:" + secretText, "client:" + url.QueryEscape(secretText)} {
 			forbidden = append(forbidden, base64.StdEncoding.EncodeToString([]byte(id)))
 		}

@@ -259,10 +259,6 @@ func TestGRPC(t *testing.T) {
 	if !s.PerRPC().RequireTransportSecurity() {
 		t.Error("tokens are sent without TLS")
 	}
-	open := newSource(t, &server{}, func(c *Config) { c.InsecureHTTP = true })
-	if open.PerRPC().RequireTransportSecurity() {
-		t.Error("InsecureHTTP has no effect")
-	}
 }
 
 func TestOAuth2(t *testing.T) {
