@@ -284,7 +284,7 @@ func TestNumberWhileEvicting(t *testing.T) {
 // interleaving of record, eviction and poll.
 func TestNumberNeverBelow(t *testing.T) {
 	store := newStore(t, app())
-	s := newService(t, Config{Store: store})
+	s := newService(t, Config{Store: store, MaxGrantRate: -1})
 	s.wantToken(t, s.post(appForm))
 	var group sync.WaitGroup
 	stop := make(chan struct{})
