@@ -192,7 +192,8 @@ func (s *service) wantOne(t *testing.T, op event.Op, reason event.Reason) Event 
 	return found[0]
 }
 
-// took returns the only event that f causes.
+// took returns the only event that f causes. Those of background work, which may come in
+// between, are left out.
 func (s *service) took(t *testing.T, f func()) Event {
 	t.Helper()
 	s.mu.Lock()
@@ -201,10 +202,16 @@ func (s *service) took(t *testing.T, f func()) Event {
 	f()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.events = slices.DeleteFunc(s.events, ofBackground)
 	if len(s.events) != 1 {
 		t.Fatalf("%d events, want 1: %+v", len(s.events), s.events)
 	}
 	return s.events[0]
+}
+
+// ofBackground reports whether an event is not of a request.
+func ofBackground(e Event) bool {
+	return e.Op == event.OpFollow || e.Op == event.OpRecord || e.Op == event.OpConfig
 }
 
 // lastEvent returns the last event of a request. Events of background work may come in
@@ -214,7 +221,7 @@ func (s *service) lastEvent(t *testing.T) Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range slices.Backward(s.events) {
-		if e.Op != event.OpFollow && e.Op != event.OpRecord && e.Op != event.OpConfig {
+		if !ofBackground(e) {
 			return e
 		}
 	}
