@@ -45,7 +45,7 @@ func TestGivenToken(t *testing.T) {
 	SetToken(nil, token) // does nothing
 }
 
-// A scope with a space does not exist, so no token has it, whoever wrote the token.
+// A scope with a space does not exist, so no token has it, nor one that a test wrote.
 func TestGivenScopes(t *testing.T) {
 	t.Parallel()
 	token := &Token{Scopes: []string{"a b", "", "c"}}

@@ -13,8 +13,9 @@ import (
 // origin is scheme, host and port of a URL (RFC 6454, section 4).
 type origin struct{ scheme, host, port string }
 
-// originOf returns the origin of a URL. Its host is as written if it is not ASCII: no
-// such host equals another one (see ascii).
+// originOf returns the origin of a URL. A host that is not ASCII stays as written, and so
+// equals no other spelling: net/http maps it by rules of its own (UTS 46), and two names
+// that a lower-case func makes equal may differ there.
 func originOf(u *url.URL) origin {
 	o := origin{scheme: strings.ToLower(u.Scheme), host: u.Hostname(), port: u.Port()}
 	if ascii(o.host) {
@@ -31,9 +32,6 @@ func originOf(u *url.URL) origin {
 	return o
 }
 
-// ascii reports whether a host is ASCII. A token is sent to no other host: net/http maps
-// such a name to an ASCII one by rules of its own (UTS 46), and two names that look alike
-// may differ there.
 func ascii(host string) bool {
 	return !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII })
 }
@@ -89,7 +87,7 @@ func originsOf(resources []string, client *fetch.Client) origins {
 
 // allow reports whether a request to the URL may carry a token.
 func (all origins) allow(u *url.URL) bool {
-	if u == nil || u.Host == "" || !ascii(u.Hostname()) {
+	if u == nil || u.Host == "" {
 		return false
 	}
 	return slices.Contains(all, originOf(u))
@@ -98,9 +96,6 @@ func (all origins) allow(u *url.URL) bool {
 // allowHost is allow for gRPC, which does not tell the scheme.
 func (all origins) allowHost(u *url.URL) bool {
 	to := originOf(u)
-	if !ascii(to.host) {
-		return false
-	}
 	for _, o := range all {
 		if o.host == to.host && o.port == to.port {
 			return true
