@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -11,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -19,20 +19,13 @@ import (
 
 // fetcher sends token requests.
 type fetcher struct {
-	http     *http.Client
-	metadata *fetch.Client
-	config   *Config
-
-	mu      sync.Mutex
-	found   string // the token endpoint, from metadata
-	foundAt time.Time
+	http      *http.Client
+	discovery discovery
+	config    *Config
 }
 
-// rediscover is how long a token endpoint from metadata is used.
-const rediscover = 24 * time.Hour
-
 func newFetcher(c *Config, metadata *fetch.Client) *fetcher {
-	f := &fetcher{metadata: metadata, config: c, http: &http.Client{
+	f := &fetcher{config: c, discovery: discovery{client: metadata, issuer: c.Issuer}, http: &http.Client{
 		// A redirect would take the secret along.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -73,7 +66,7 @@ func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
 	}
 	g, err := f.request(ctx, endpoint, secret, w)
 	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
-		f.expire(endpoint) // it may have moved
+		f.discovery.expire(endpoint)
 	}
 	return g, err
 }
@@ -83,44 +76,12 @@ func (f *fetcher) endpoint(ctx context.Context) (string, error) {
 	if f.config.TokenURL != "" {
 		return f.config.TokenURL, nil
 	}
-	f.mu.Lock()
-	found, at := f.found, f.foundAt
-	f.mu.Unlock()
-	if found != "" && time.Since(at) < rediscover {
-		return found, nil
-	}
-	metadata, err := f.metadata.Metadata(ctx, f.config.Issuer, "token_endpoint")
-	if err != nil {
-		return "", err
-	}
-	if found, err = metadata.Endpoint("token_endpoint"); err != nil {
-		return "", err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.found, f.foundAt = found, time.Now()
-	return found, nil
-}
-
-// expire makes the next fetch read the metadata again.
-func (f *fetcher) expire(endpoint string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.found == endpoint {
-		f.found = ""
-	}
+	return f.discovery.endpoint(ctx)
 }
 
 // at returns the token endpoint, or the issuer until it is found.
 func (f *fetcher) at() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, address := range []string{f.config.TokenURL, f.found} {
-		if address != "" {
-			return address
-		}
-	}
-	return f.config.Issuer
+	return cmp.Or(f.config.TokenURL, f.discovery.known(), f.config.Issuer)
 }
 
 // request is the token request (RFC 6749, section 4.4.2).

@@ -95,6 +95,7 @@ func classify(err error) failure {
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
+		f.retryAfter = metadataRetryAfter(err)
 		return f
 	}
 	f.retryAfter = e.retryAfter
