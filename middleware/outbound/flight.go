@@ -21,8 +21,7 @@ type flight struct {
 func (c *cell) begin(now time.Time) *flight {
 	f := &flight{cell: c, began: now, done: make(chan struct{})}
 	c.flight = f
-	c.backoff.claim(f, c.family.config.Timeout)
-	c.family.backoff.claim(f, c.family.config.Timeout)
+	c.family.begun(f)
 	c.family.fetches.Add(1)
 	c.family.running.Go(func() { c.fly(f) })
 	return f
@@ -49,20 +48,21 @@ func (c *cell) land(f *flight, g *grant, err error) (closed, changed bool, is tr
 		return true, false, is
 	}
 	now := time.Now()
-	c.backoff.ended(f, now)
 	c.family.backoff.ended(f, now)
-	if err == nil {
-		c.family.backoff, c.backoff = backoff{}, backoff{}
+	switch failed := classify(err); {
+	case err == nil:
+		c.family.succeeded(f)
+		c.backoff = backoff{}
 		f.held = c.hold(g)
 		c.held.Store(f.held)
-	} else {
+	case failed.own:
+		c.family.backoff.passed(f.began) // the server answers
+		c.backoff.fail(f.began, now, failed, c.family.budget, c.family.random)
+	default:
+		c.family.failed(f, now, failed)
+	}
+	if err != nil {
 		c.family.failures.Add(1)
-		failed, b := classify(err), &c.family.backoff
-		if failed.own {
-			b = &c.backoff
-			c.family.backoff = backoff{} // the server answers, and knows the client
-		}
-		b.fail(f.began, now, failed, c.family.budget, c.family.random)
 	}
 	is = c.troubleOf(err, now)
 	changed, c.trouble = c.trouble != is, is
