@@ -118,6 +118,9 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 		return nil, unavailable(err)
 	}
 	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			e.retryAfter = retryAfter(res.Header, received)
+		}
 		return nil, f.censor(err, secret)
 	}
 	g := &grant{answer: a, sent: sent}

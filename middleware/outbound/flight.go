@@ -105,6 +105,10 @@ func classify(err error) failure {
 		f.slow = true // about the client: each further try may lock it out
 	case e.Code != "":
 		f.slow, f.own = true, true // about what was asked for, such as invalid_scope
+	case e.Status == http.StatusNotFound, e.Status == http.StatusGone, e.Status == http.StatusMisdirectedRequest:
+		// The endpoint may have moved: the next try reads the metadata again.
+	default:
+		f.slow = true // unexplained, as by a firewall; it may be about the client
 	}
 	return f
 }
