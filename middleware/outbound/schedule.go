@@ -15,7 +15,15 @@ type times struct {
 	obtained time.Time // when it was asked for
 	refresh  time.Time // when a refresh begins
 	until    time.Time // the end of its last safe second
+	wall     time.Time // the same, without a monotonic reading
 	expires  time.Time // its end
+}
+
+// usable reports whether now is before the end of the last safe second, by the monotonic
+// clock and by the wall clock. The former does not move while a machine is suspended, the
+// latter may be set back.
+func (t *times) usable(now time.Time) bool {
+	return now.Before(t.until) && now.Round(0).Before(t.wall)
 }
 
 // schedule plans the life of a token. The refresh begins at a random moment between a
@@ -26,10 +34,12 @@ type times struct {
 // time to arrive.
 func schedule(obtained time.Time, life time.Duration, random func(n time.Duration) time.Duration) times {
 	first, last := life/3, life-min(life/2, longestLead)
+	until := obtained.Add(life - min(life/10, longestSafe))
 	return times{
 		obtained: obtained,
 		refresh:  obtained.Add(first + random(last-first)),
-		until:    obtained.Add(life - min(life/10, longestSafe)),
+		until:    until,
+		wall:     until.Round(0),
 		expires:  obtained.Add(life),
 	}
 }
