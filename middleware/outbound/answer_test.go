@@ -277,7 +277,7 @@ func TestRetryAfterWith200(t *testing.T) {
 
 // firstError is the result of one fetch, without retries.
 func firstError(ctx context.Context, s *Source) (*grant, error) {
-	return s.cell.family.fetcher.fetch(ctx, s.cell.want)
+	return s.cell.family.fetcher.fetch(ctx, s.cell.want, &secretUse{})
 }
 
 // Of an endless answer, little is read.

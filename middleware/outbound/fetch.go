@@ -21,11 +21,12 @@ import (
 type fetcher struct {
 	http      *http.Client
 	discovery discovery
+	secrets   secrets
 	config    *Config
 }
 
 func newFetcher(c *Config, metadata *fetch.Client) *fetcher {
-	f := &fetcher{config: c, discovery: discovery{client: metadata, issuer: c.Issuer}, http: &http.Client{
+	f := &fetcher{config: c, discovery: discovery{client: metadata, issuer: c.Issuer}, secrets: secrets{read: c.Secret}, http: &http.Client{
 		// A redirect would take the secret along.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -51,13 +52,14 @@ type grant struct {
 	offsetKnown bool
 }
 
-// fetch is one token request, discovery included.
-func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
-	secret, err := f.config.Secret(ctx)
-	if err == nil && secret == "" {
-		err = errors.New("outbound: the secret is empty")
-	}
+// fetch is one token request, discovery included. ctx bounds all of it. use tells
+// afterwards which secret was used.
+func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, error) {
+	secret, err := f.secrets.get(ctx, use)
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			err = errors.New(err.Error()) // it is not the end of the caller's context
+		}
 		return nil, unavailable(secretError{err})
 	}
 	endpoint, err := f.endpoint(ctx)
@@ -65,10 +67,26 @@ func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
 		return nil, unavailable(fmt.Errorf("outbound: %w", err))
 	}
 	g, err := f.request(ctx, endpoint, secret, w)
+	if former := use.outcome(secret, err); former != "" {
+		g, err = f.retry(ctx, endpoint, former, w, use, err)
+	}
 	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
 		f.discovery.expire(endpoint)
 	}
 	return g, err
+}
+
+// retry tries the secret that the server accepted before the one that it has refused now.
+// If that fails in any way, the refusal is the result: it is what is retried slowly.
+func (f *fetcher) retry(ctx context.Context, endpoint, former string, w *want, use *secretUse, refusal error) (*grant, error) {
+	use.secret = former
+	g, err := f.request(ctx, endpoint, former, w)
+	use.outcome(former, err)
+	if err != nil {
+		return nil, refusal
+	}
+	use.warning = fmt.Errorf("outbound: the former secret is used, and the latest one was refused: %w", refusal)
+	return g, nil
 }
 
 // endpoint returns the token endpoint.

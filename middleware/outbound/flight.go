@@ -1,8 +1,10 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -31,15 +33,23 @@ func (c *cell) begin(now time.Time) *flight {
 func (c *cell) fly(f *flight) {
 	ctx, cancel := c.family.context()
 	defer cancel()
-	g, err := c.family.fetcher.fetch(ctx, c.want)
-	closed, changed, is := c.land(f, g, err)
-	if !closed {
+	var use secretUse
+	g, err := c.family.fetcher.fetch(ctx, c.want, &use)
+	closed, changed, is := c.land(f, g, err, use.warning)
+	switch {
+	case closed:
+	case err == nil:
+		c.report(ctx, f, is, changed, use.warning)
+	case use.warning == nil:
 		c.report(ctx, f, is, changed, err)
+	default:
+		c.report(ctx, f, is, changed, fmt.Errorf("%w; %w", err, use.warning))
 	}
 }
 
-// land stores the result, and wakes the calls that wait for it.
-func (c *cell) land(f *flight, g *grant, err error) (closed, changed bool, is trouble) {
+// land stores the result, and wakes the calls that wait for it. A warning counts as the
+// trouble of a fetch that succeeded.
+func (c *cell) land(f *flight, g *grant, err, warning error) (closed, changed bool, is trouble) {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
 	defer close(f.done)
@@ -64,7 +74,7 @@ func (c *cell) land(f *flight, g *grant, err error) (closed, changed bool, is tr
 	if err != nil {
 		c.family.failures.Add(1)
 	}
-	is = c.troubleOf(err, now)
+	is = c.troubleOf(cmp.Or(err, warning), now)
 	changed, c.trouble = c.trouble != is, is
 	c.plan(now)
 	return false, changed, is
