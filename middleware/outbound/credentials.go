@@ -42,7 +42,7 @@ func (u *secretUse) outcome(sent string, err error) (former string) {
 		u.file.accept(u.secret)
 		return ""
 	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Code == "invalid_client" {
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == "invalid_client" && !errors.Is(e, ErrUnavailable) {
 		return u.file.refuse(u.secret)
 	}
 	return ""
