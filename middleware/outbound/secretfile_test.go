@@ -59,15 +59,6 @@ func (e *events) last() Event {
 	return e.seen[len(e.seen)-1]
 }
 
-func (e *events) reasons() (all []event.Reason) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, one := range e.seen {
-		all = append(all, one.Reason)
-	}
-	return all
-}
-
 // A secret file that hangs before any token: fetches fail at their timeout, one reader
 // waits, and Close does not.
 func TestSecretFileHangsAtTheStart(t *testing.T) {
