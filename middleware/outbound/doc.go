@@ -17,9 +17,12 @@
 // end, or a tenth of its lifetime if that is less.
 //
 // The lifetime is the shorter one of expires_in and, if the token is a JWT, its exp. It is
-// counted from when the token was asked for. The Date of the answer tells by how much the
-// two clocks differ, up to 24 h. The end of a token that passed while the machine was
-// suspended is noticed within a minute.
+// counted from when the token was asked for. exp is read by the clock here and, with the
+// Date of the answer, by the server's. The earlier end counts; with expires_in, it may be
+// up to 5 min after exp as the clock here reads it. A clock by which a new token has
+// expired already is taken to be wrong, and a token that has expired by both is not used.
+// The end of a token that passed while the machine was suspended is noticed within a
+// minute.
 //
 //   - expires_in is absent or null: exp counts, or 5 min without one.
 //   - It is a number in any spelling, or a string of digits: that many seconds.
@@ -30,15 +33,23 @@
 //
 // A fetch that failed is tried again after a random time of up to 1 s, then 2 s, and so on
 // up to 1 min, within a budget of ten retries at once and ten a minute. Retry-After delays
-// it, up to an hour. There is one try at a time, however many callers and tokens. Calls
-// without a token wait for a try that begins within Config.Timeout. Other calls get the
-// latest error at once.
+// it, up to an hour, also that of the metadata. Calls without a token wait for a try that
+// begins within Config.Timeout. Other calls get the latest error at once.
+//
+// Until the server has given a token, and after failures, there is one try at a time,
+// however many callers and tokens: the other calls wait for its outcome, until their own
+// deadlines.
 //
 // What a retry will not change is tried again after 30 to 60 s, then twice that, up to
 // 5 min: a refused client or secret (invalid_client, unauthorized_client), scope
-// (invalid_scope), resource (invalid_target) or other parameter, and tokens that cannot be
-// used. A refused client delays all tokens of a Source and of those that For made, another
-// refusal only its own. Each try reads the secret anew, so a rotated one is noticed.
+// (invalid_scope), resource (invalid_target) or other parameter, tokens that cannot be
+// used, and 4xx answers without an OAuth error, such as a firewall's 403 (but not 404, 408,
+// 410, 421, 425 and 429). A refused client and an answer without an OAuth error delay all
+// tokens of a Source and of those that For made, another refusal only its own. A fetch that
+// was under way meanwhile does not shorten the delay. Each try reads the secret anew, so a
+// rotated one is noticed.
+//
+// The latest token endpoint is used while the metadata cannot be fetched.
 //
 // When an API refuses a token before its end, another one is fetched and the request is
 // sent again. See [Source.Transport].

@@ -151,3 +151,41 @@ func TestLifeOfAFarExpiry(t *testing.T) {
 		t.Errorf("the lifetime is %v, want that of expires_in", got)
 	}
 }
+
+// However wrong the clocks are, a lifetime is within its bounds, and only a token that has
+// expired by all known clocks has none.
+func TestLifeOfBounds(t *testing.T) {
+	sent := time.Now()
+	between := func(n time.Duration) time.Duration { return rand.N(2*n) - n }
+	for range 5000 {
+		a := &answer{stated: rand.N(2) == 0}
+		most := maxLife
+		if a.stated {
+			a.life = time.Second + rand.N(maxLife)
+			most = a.life
+		}
+		a.token = jwt(sent.Add(between(48 * time.Hour)))
+		exp, _ := expiry(a.token)
+		here, offset, known := exp.Sub(sent.Round(0)), between(maxClockOffset), rand.N(2) == 0
+		there := here
+		if known {
+			there += offset
+		}
+		life := lifeOf(a, sent, sent, offset, known)
+		longest := most
+		switch {
+		case here > 0 && a.stated:
+			longest = min(most, here+longestShift)
+		case here > 0:
+			longest = min(most, here)
+		case !a.stated:
+			longest = assumedLife
+		}
+		if life > longest {
+			t.Fatalf("stated %v, left %v here and %v there: %v, want at most %v", a.life, here, there, life, longest)
+		}
+		if expired := known && here <= 0 && there <= 0; expired != (life <= 0) {
+			t.Fatalf("stated %v, left %v here and %v there: %v", a.life, here, there, life)
+		}
+	}
+}
