@@ -206,7 +206,7 @@ func TestHostileAnswers(t *testing.T) {
 
 // firstError is the result of one fetch, without retries.
 func firstError(ctx context.Context, s *Source) (*grant, error) {
-	return s.cell.family.fetcher.fetch(ctx, s.cell.want)
+	return s.family.fetcher.fetch(ctx, s.want)
 }
 
 // Of an endless answer, little is read.

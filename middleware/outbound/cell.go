@@ -11,13 +11,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// cell has the one token for what is asked for, and keeps it fresh.
+// cell has the one token for what is asked for, and keeps it fresh. The family owns the
+// cells that have a token or fetch one, so there is one for each want, and Close ends all.
 type cell struct {
 	family *family
 	want   *want
 	held   atomic.Pointer[held]
 
 	// What follows is guarded by family.mu.
+	owned   bool // it is in family.cells
 	flight  *flight
 	backoff backoff       // of this want alone
 	timer   *time.Timer   // the next refresh, or the next try of it
@@ -35,10 +37,10 @@ const (
 )
 
 // token returns a token, and waits for it if none is held.
-func (c *cell) token(ctx context.Context) (*held, error) {
+func (s *Source) token(ctx context.Context) (*held, error) {
 	began := time.Now()
 	for {
-		h, f, next, err := c.step(ctx, began)
+		c, h, f, next, err := s.step(ctx, began)
 		switch {
 		case h != nil:
 			return h, nil
@@ -59,18 +61,24 @@ func (c *cell) token(ctx context.Context) (*held, error) {
 	}
 }
 
-// step returns a token, or the flight to wait for, or the time of the next try to wait
-// for, or why there is nothing to wait for.
-func (c *cell) step(ctx context.Context, began time.Time) (*held, *flight, time.Time, error) {
-	c.family.mu.Lock()
-	defer c.family.mu.Unlock()
+// step takes a cell that the family owns, and what it says.
+func (s *Source) step(ctx context.Context, began time.Time) (c *cell, h *held, f *flight, next time.Time, err error) {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
 	now := time.Now()
+	if c, err = s.family.own(s.cell.Load(), now); err != nil {
+		return c, nil, nil, time.Time{}, err
+	}
+	s.cell.Store(c)
+	h, f, next, err = c.step(ctx, began, now)
+	return c, h, f, next, err
+}
+
+// step returns a token, or the flight to wait for, or the time of the next try to wait
+// for, or why there is nothing to wait for. It is called with the lock.
+func (c *cell) step(ctx context.Context, began, now time.Time) (*held, *flight, time.Time, error) {
 	h := c.held.Load()
 	switch {
-	case c.want.refusal != nil:
-		return nil, nil, time.Time{}, c.want.refusal
-	case c.family.closed:
-		return nil, nil, time.Time{}, ErrClosed
 	case h.usable(now):
 		if h.use.Swap(used) == overdue && c.flight == nil {
 			c.plan(now)
@@ -180,6 +188,14 @@ func (c *cell) wake(after time.Duration) {
 		return
 	}
 	c.timer.Reset(after)
+}
+
+// stop drops the token and its refresh. It is called with the lock.
+func (c *cell) stop() {
+	c.held.Store(nil)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 }
 
 // replace returns another token than the one that an API refused, or nil if it cannot be

@@ -58,34 +58,52 @@ func newFamily(c Config, f *fetcher) *family {
 	}
 }
 
-// cell returns the cell of what is asked for. Equal wants share one.
-func (f *family) cell(w *want) *cell {
-	key := w.key()
+// source returns a Source of what is asked for. Equal wants share a cell.
+func (f *family) source(w *want) *Source {
+	s := &Source{family: f, want: w}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c := f.cells[key]; c != nil && w.refusal == nil {
-		return c
+	c := f.cells[w.key()]
+	if c == nil || w.refusal != nil {
+		c = &cell{family: f, want: w, replays: rate.NewLimiter(rate.Every(replayEvery), replayBurst)}
 	}
-	c := &cell{family: f, want: w, replays: rate.NewLimiter(rate.Every(replayEvery), replayBurst)}
-	if w.refusal != nil {
-		return c
-	}
-	if len(f.cells) >= maxCells {
-		f.evict(time.Now())
-	}
-	if len(f.cells) >= maxCells {
-		c.want = &want{refusal: errManyCells}
-		return c
-	}
-	f.cells[key] = c
-	return c
+	s.cell.Store(c)
+	return s
 }
 
-// evict drops the cells without a usable token. A Source that has one still works; it
-// only shares it no longer.
+// own returns the cell that the family owns for a want: the given one, or another that is
+// there for the same. Only such a cell fetches. It is called with the lock.
+func (f *family) own(c *cell, now time.Time) (*cell, error) {
+	switch {
+	case c.want.refusal != nil:
+		return c, c.want.refusal
+	case f.closed:
+		return c, ErrClosed
+	case c.owned:
+		return c, nil
+	}
+	key := c.want.key()
+	if other := f.cells[key]; other != nil {
+		return other, nil
+	}
+	if len(f.cells) >= maxCells {
+		f.evict(now)
+	}
+	if len(f.cells) >= maxCells {
+		return c, errManyCells
+	}
+	c.owned = true
+	f.cells[key] = c
+	return c, nil
+}
+
+// evict drops the cells without a usable token. A Source that has one takes another when
+// it needs a token.
 func (f *family) evict(now time.Time) {
 	for key, c := range f.cells {
 		if c.flight == nil && !c.held.Load().usable(now) {
+			c.owned = false
+			c.stop()
 			delete(f.cells, key)
 		}
 	}
@@ -96,10 +114,7 @@ func (f *family) close() {
 	f.mu.Lock()
 	f.closed = true
 	for _, c := range f.cells {
-		c.held.Store(nil)
-		if c.timer != nil {
-			c.timer.Stop()
-		}
+		c.stop()
 	}
 	f.mu.Unlock()
 	f.cancel()

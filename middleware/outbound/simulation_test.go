@@ -127,7 +127,7 @@ func simulate(t *testing.T, sources int) {
 			dice := rand.New(rand.NewPCG(seed, uint64(i+1)))
 			s := newSource(t, roundTrip(w.auth), func(c *Config) { c.ClientID = fmt.Sprint("client", i) })
 			jitter := rand.New(rand.NewPCG(seed, uint64(i+1+sources)))
-			s.cell.family.random = func(n time.Duration) time.Duration { return time.Duration(jitter.Int64N(max(int64(n), 1))) } // guarded by its lock
+			s.family.random = func(n time.Duration) time.Duration { return time.Duration(jitter.Int64N(max(int64(n), 1))) } // guarded by its lock
 			target := &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: "api.example.com"}, Header: http.Header{}}
 			transport := s.Transport(roundTrip(w.api))
 			all.Go(func() {

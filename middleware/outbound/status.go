@@ -29,7 +29,7 @@ func (s *Source) Status() Status {
 	if s.zero() {
 		return Status{LastError: errZero}
 	}
-	c, f := s.cell, s.cell.family
+	c, f := s.cell.Load(), s.family
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	status := Status{

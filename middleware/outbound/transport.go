@@ -35,8 +35,8 @@ func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 // redirect is the answer. Each call returns another client, which may be changed.
 func (s *Source) Client() *http.Client {
 	var base http.RoundTripper
-	if !s.zero() && s.cell.family.config.HTTP != nil {
-		base = s.cell.family.config.HTTP.Transport
+	if !s.zero() && s.family.config.HTTP != nil {
+		base = s.family.config.HTTP.Transport
 	}
 	return &http.Client{Transport: s.Transport(base), CheckRedirect: s.checkRedirect}
 }
@@ -45,7 +45,7 @@ const maxRedirects = 10 // as net/http
 
 func (s *Source) checkRedirect(r *http.Request, via []*http.Request) error {
 	switch {
-	case s.zero() || !s.cell.want.origins.allow(r.URL):
+	case s.zero() || !s.want.origins.allow(r.URL):
 		return http.ErrUseLastResponse
 	case len(via) >= maxRedirects:
 		return errors.New("outbound: stopped after 10 redirects")
@@ -83,8 +83,8 @@ func (t *transport) admit(r *http.Request) (*held, error) {
 		return nil, errZero
 	case r.URL == nil:
 		return nil, errors.New("outbound: the request has no URL")
-	case !t.source.cell.want.origins.allow(r.URL):
-		return nil, t.source.cell.want.origins.refuse(r.URL)
+	case !t.source.want.origins.allow(r.URL):
+		return nil, t.source.want.origins.refuse(r.URL)
 	case hasAuthorization(r.Header):
 		return nil, errAuthorization
 	}
@@ -123,7 +123,7 @@ const maxDrain = 4 << 10
 // replay sends a request once more, if there is another token and it can be sent again.
 func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*http.Response, error) {
 	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
-	next := t.source.cell.replace(r.Context(), h, replayable)
+	next := t.source.cell.Load().replace(r.Context(), h, replayable)
 	if next == nil || !replayable {
 		return refusal, nil
 	}
@@ -137,6 +137,6 @@ func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*h
 	}
 	_, _ = io.CopyN(io.Discard, refusal.Body, maxDrain)
 	_ = refusal.Body.Close()
-	t.source.cell.replayed(r.Context(), r.URL)
+	t.source.cell.Load().replayed(r.Context(), r.URL)
 	return t.send(r, body, next)
 }
