@@ -34,7 +34,7 @@ func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[stri
 			return nil, fmt.Errorf("outbound: %w", err)
 		}
 		if !p.source.want.origins.allowHost(u) {
-			return nil, p.source.want.origins.refuse(u)
+			return nil, p.source.refuse(u)
 		}
 	}
 	h, err := p.source.held(ctx)

@@ -86,7 +86,7 @@ func (t *transport) admit(r *http.Request) (*held, error) {
 	case r.URL == nil:
 		return nil, errors.New("outbound: the request has no URL")
 	case !t.source.want.origins.allow(r.URL):
-		return nil, t.source.want.origins.refuse(r.URL)
+		return nil, t.source.refuse(r.URL)
 	case hasAuthorization(r.Header):
 		return nil, errAuthorization
 	}
