@@ -77,10 +77,15 @@ type Config struct {
 	// that an API refused and that was sent again (event.OpReplay). It runs in the
 	// goroutine of the fetch or the request, must be safe for concurrent use, and must
 	// not call Close.
+	//
+	// After a fetch, it is called when calls have the token. One that blocks holds up
+	// Close, but no call and no refresh. After a refusal, it holds up that request alone.
+	// A panic is logged with its stack, and the fetch or the request goes on.
 	Observe func(context.Context, Event)
 
 	// Quiet turns the log off. Without Observe, changes go to [log/slog.Default]: fetches
-	// begin to fail, fail in another way, or succeed again.
+	// begin to fail, fail in another way, or succeed again. A panic of Observe, Secret or
+	// HTTP's Transport in a fetch is logged in any case.
 	Quiet bool
 }
 

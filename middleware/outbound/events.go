@@ -59,8 +59,8 @@ func (c *cell) event(f *flight, is trouble, err error) Event {
 // logged.
 func (c *cell) replayed(ctx context.Context, to *url.URL) {
 	c.family.replays.Add(1)
-	if observe := c.family.config.Observe; observe != nil {
-		observe(ctx, Event{
+	if observer := c.family.config.Observe; observer != nil {
+		observe(ctx, observer, Event{
 			Op:       event.OpReplay,
 			Reason:   event.TokenRefused,
 			Status:   http.StatusUnauthorized,

@@ -28,15 +28,20 @@ func (c *cell) begin(now time.Time) *flight {
 	return f
 }
 
-// fly runs a flight, in its own goroutine.
+// fly runs a flight, in its own goroutine. It lands whatever the app's code in it does, or
+// calls would wait for it for ever.
 func (c *cell) fly(f *flight) {
 	ctx, cancel := c.family.context()
 	defer cancel()
-	g, err := c.family.fetcher.fetch(ctx, c.want)
-	closed, changed, is := c.land(f, g, err)
-	if !closed {
-		c.report(ctx, f, is, changed, err)
-	}
+	var g *grant
+	err := errAborted
+	defer func() {
+		caught(ctx, "Config.Secret or the Transport of Config.HTTP", recover())
+		if closed, changed, is := c.land(f, g, err); !closed {
+			c.report(ctx, f, is, changed, err)
+		}
+	}()
+	g, err = c.family.fetcher.fetch(ctx, c.want)
 }
 
 // land stores the result, and wakes the calls that wait for it.
@@ -115,6 +120,6 @@ func (c *cell) report(ctx context.Context, f *flight, is trouble, changed bool, 
 		return
 	}
 	if background := event.Background(config.Observe, config.Quiet); background != nil {
-		background(ctx, c.event(f, is, err))
+		observe(ctx, background, c.event(f, is, err))
 	}
 }
