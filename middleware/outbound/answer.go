@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -35,8 +36,8 @@ func parseAnswer(body string) (*answer, error) {
 	if err != nil {
 		return nil, errNotJSON
 	}
-	if o.Has("error") { // some servers send errors with status 200
-		return nil, &Error{Status: 200, Code: code(&o), Description: description(&o)}
+	if hasError(&o) { // some servers send errors with status 200
+		return nil, refusalOf(http.StatusOK, &o)
 	}
 	a := &answer{}
 	token, _, err := o.String("access_token")
@@ -56,6 +57,16 @@ func parseAnswer(body string) (*answer, error) {
 		a.scopes = strings.Fields(scope)
 	}
 	return a, nil
+}
+
+// hasError reports whether the member error says something. Some servers send all members
+// always, with null, false or an empty text for none.
+func hasError(o *jose.Object) bool {
+	raw, ok := o.Raw("error")
+	if text, _, err := o.String("error"); err == nil && strings.TrimSpace(text) == "" {
+		return false
+	}
+	return ok && string(raw) != "null" && string(raw) != "false"
 }
 
 // isToken reports whether a token fits into an Authorization header: 1*VSCHAR (RFC 6749,
@@ -94,10 +105,15 @@ func lifetime(o *jose.Object) (life time.Duration, stated bool, err error) {
 // refusal reads the body of an answer with another status than 200. The body may be
 // anything, such as a proxy's page.
 func refusal(status int, body string) *Error {
-	e := &Error{Status: status}
-	if o, err := jose.ParseObject(body); err == nil {
-		e.Code, e.Description = code(&o), description(&o)
+	o, err := jose.ParseObject(body)
+	if err != nil {
+		return refusalOf(status, &jose.Object{})
 	}
+	return refusalOf(status, &o)
+}
+
+func refusalOf(status int, o *jose.Object) *Error {
+	e := &Error{Status: status, Code: code(o), Description: description(o)}
 	if status >= 500 || status == 408 || status == 425 || status == 429 || e.Code == "server_error" || e.Code == "temporarily_unavailable" {
 		e.cause = ErrUnavailable
 	}
@@ -108,7 +124,7 @@ func refusal(status int, body string) *Error {
 // is no code counts as missing.
 func code(o *jose.Object) string {
 	text, _, err := o.String("error")
-	if err != nil || len(text) > 100 || printable(text) != text {
+	if text = strings.TrimSpace(text); err != nil || len(text) > 100 || printable(text) != text {
 		return ""
 	}
 	return text

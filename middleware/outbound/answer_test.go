@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // jwt is a token with an exp.
@@ -84,7 +86,19 @@ func TestExp(t *testing.T) {
 		"exp alone":                         {0, hour, 0, false, hour},
 		"exp is shorter":                    {7200, hour, 0, false, hour},
 		"expires_in is shorter":             {600, hour, 0, false, 600 * time.Second},
-		"server's clock is 2 h behind":      {0, hour, 2 * hour, false, hour},
+		"server's clock is 2 h behind":      {0, hour, 2 * hour, false, assumedLife}, // or Date is wrong, and the token has expired
+		"server's clock is 2 min behind":    {0, hour, 2 * time.Minute, false, 58 * time.Minute},
+		"both, 2 min behind":                {3600, hour, 2 * time.Minute, false, hour},
+		"both, 50 min behind":               {3600, hour, 50 * time.Minute, false, 15 * time.Minute},
+		"both, 2 min ahead":                 {3600, hour, -2 * time.Minute, false, hour},
+		"10 h, Date is 20 h behind":         {0, 10 * hour, 20 * hour, false, assumedLife},
+		"10 h, Date is 2 h behind":          {0, 10 * hour, 2 * hour, false, 8 * hour},
+		"long, both, Date is 2 h behind":    {10 * 3600, 10 * hour, 2 * hour, false, 8*hour + longestShift},
+		"Date is 2 h ahead":                 {0, -hour, -2 * hour, false, assumedLife}, // by the clock here, 1 h is left
+		"both, Date is 2 h ahead":           {3600, -hour, -2 * hour, false, hour},
+		"both, less left here":              {7200, -hour, -2 * hour, false, hour},
+		"expired by both clocks":            {3600, -hour, -hour / 2, false, 0},
+		"expired by both, exp alone":        {0, -hour, hour / 2, false, 0},
 		"server's clock is 2 h ahead":       {0, hour, -2 * hour, false, hour},
 		"both, 2 h behind":                  {3600, hour, 2 * hour, false, hour},
 		"no Date, clocks agree":             {0, hour, 0, true, hour},
@@ -141,6 +155,10 @@ func TestHostileAnswers(t *testing.T) {
 	const ok = `"access_token":"t","token_type":"Bearer","expires_in":60`
 	slow := func(err error) bool { return classify(err).slow }
 	unavailable := func(err error) bool { return errors.Is(err, ErrUnavailable) && !slow(err) }
+	unexplained := func(err error) bool { // slow, of all tokens, and not about the credential
+		e, ok := errors.AsType[*Error](err)
+		return ok && e.Code == "" && slow(err) && !classify(err).own && !errors.Is(err, ErrUnavailable)
+	}
 	for name, test := range map[string]struct {
 		status int
 		body   string
@@ -168,6 +186,23 @@ func TestHostileAnswers(t *testing.T) {
 		"no token_type":              {200, `{"access_token":"t","expires_in":60}`, slow, "token_type"},
 		"an error with 200":          {200, `{"error":"invalid_scope"}`, slow, "invalid_scope"},
 		"an error and a token":       {200, `{"error":"no",` + ok + `}`, func(err error) bool { return err != nil }, ""},
+		"a null error and a token":   {200, `{"error":null,` + ok + `}`, nil, ""},
+		"an empty error and a token": {200, `{"error":"","error_description":"",` + ok + `}`, nil, ""},
+		"a blank error and a token":  {200, `{"error":" ",` + ok + `}`, nil, ""},
+		"a false error and a token":  {200, `{"error":false,` + ok + `}`, nil, ""},
+		"a true error and a token":   {200, `{"error":true,` + ok + `}`, unexplained, "without an OAuth error"},
+		"an object as error":         {200, `{"error":{"code":5},` + ok + `}`, unexplained, "without an OAuth error"},
+		"an empty error alone":       {200, `{"error":""}`, slow, "access_token"},
+		"temporarily, with 200":      {200, `{"error":"temporarily_unavailable"}`, unavailable, "temporarily_unavailable"},
+		"server_error with 200":      {200, `{"error":"server_error",` + ok + `}`, unavailable, "server_error"},
+		"invalid_client with 200":    {200, `{"error":"invalid_client"}`, func(err error) bool { return slow(err) && !classify(err).own }, "invalid_client"},
+		"400 without a code":         {400, `bad request`, unexplained, "without an OAuth error"},
+		"400 with a null code":       {400, `{"error":null}`, unexplained, "without an OAuth error"},
+		"400 with a blank code":      {400, `{"error":" "}`, unexplained, "without an OAuth error"},
+		"400 with another error":     {400, `{"error":{"type":"OAuthException"}}`, unexplained, "without an OAuth error"},
+		"403 of a firewall":          {403, "<html>blocked</html>", unexplained, "403"},
+		"405":                        {405, "", unexplained, "405"},
+		"407":                        {407, "", unexplained, "407"},
 		"invalid_client":             {401, `{"error":"invalid_client"}`, slow, "invalid_client"},
 		"401 without JSON":           {401, `no`, slow, "401"},
 		"unauthorized_client":        {400, `{"error":"unauthorized_client"}`, slow, "unauthorized_client"},
@@ -204,9 +239,45 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
+// A refusal without a code is tried slowly, by one, and reported as what it is.
+func TestUnexplainedRefusalIsTriedSlowly(t *testing.T) {
+	for _, status := range []int{400, 403} {
+		synctest.Test(t, func(t *testing.T) {
+			auth := &server{answer: alwaysAnswer(status, "<html>blocked</html>")}
+			s := newSource(t, auth, nil)
+			began := time.Now()
+			for time.Since(began) < 5*time.Minute {
+				for _, err := range together(t, s, 10) {
+					if e, ok := errors.AsType[*Error](err); !ok || e.Status != status || e.Code != "" {
+						t.Fatalf("the error is %v", err)
+					}
+				}
+				time.Sleep(time.Second)
+			}
+			if got := auth.count(); got < 2 || got > 6 {
+				t.Errorf("%d: %d requests in 5 min", status, got)
+			}
+			if is := s.cell.Load().troubleOf(s.Status().LastError, time.Now()); is != trouble(event.TokenUnavailable) {
+				t.Errorf("%d: the reason is %s", status, is)
+			}
+			auth.set(func(s *server) { s.answer = nil })
+			time.Sleep(slowestDelay)
+			wantAny(t, s)
+		})
+	}
+}
+
+// Retry-After of an error with status 200 is kept.
+func TestRetryAfterWith200(t *testing.T) {
+	s := newSource(t, &server{answer: alwaysAnswer(200, `{"error":"temporarily_unavailable"}`, "Retry-After", "600")}, nil)
+	if _, err := firstError(t.Context(), s); classify(err).retryAfter != 10*time.Minute {
+		t.Errorf("%v: the next try is after %v", err, classify(err).retryAfter)
+	}
+}
+
 // firstError is the result of one fetch, without retries.
 func firstError(ctx context.Context, s *Source) (*grant, error) {
-	return s.family.fetcher.fetch(ctx, s.want)
+	return s.family.fetcher.fetch(ctx, s.want, &secretUse{})
 }
 
 // Of an endless answer, little is read.

@@ -165,9 +165,7 @@ func (c *cell) plan(now time.Time) {
 		due = now
 	}
 	for _, b := range []*backoff{&c.backoff, &c.family.backoff} {
-		if b.next.After(due) {
-			due = b.next
-		}
+		due = latest(due, b.earliest(now))
 	}
 	switch {
 	case now.Before(due):

@@ -4,78 +4,97 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
-	"sync"
+	"sync/atomic"
 )
 
 // SecretFunc returns the secret of a client. It is called for each token request, never
-// by two goroutines for one token at once, but by several for several tokens. It must
-// return when its context ends, and its errors must not quote the secret.
+// by two goroutines for one token at once, but by several for several tokens. Its errors
+// must not quote the secret. It should return when its context ends: a fetch does not wait
+// longer, and the func is not called again until it has returned.
 type SecretFunc func(ctx context.Context) (string, error)
 
 // Secret returns a SecretFunc of a secret that does not change.
 func Secret(secret string) SecretFunc {
 	return func(context.Context) (string, error) {
 		if secret == "" {
-			return "", errors.New("outbound: the secret is empty")
+			return "", errEmptySecret
 		}
 		return secret, nil
 	}
 }
 
-// maxSecretFile bounds a file with a secret, in bytes.
-const maxSecretFile = 64 << 10
-
-// SecretFile returns a SecretFunc that reads a file, such as a mounted Kubernetes
-// secret. The file is opened by its path each time, so a swapped symlink is followed.
-// One line break at its end is left out.
-//
-// While the file is missing, unreadable or empty, as in the middle of a change, the last
-// secret that was read is used.
-func SecretFile(path string) SecretFunc {
-	var mu sync.Mutex
-	last := ""
-	return func(context.Context) (string, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		secret, err := readSecret(path)
-		if err == nil {
-			last = secret
-		}
-		if last != "" {
-			return last, nil
-		}
-		return "", err
-	}
+// secretUse is what is known of a secret beside its text. SecretFile finds it in its
+// context and fills it in.
+type secretUse struct {
+	file    *secretFile // where it was read; nil if that wants to know no outcome
+	secret  string      // as the file has it
+	warning error       // it is another secret than the one that was to be used
 }
 
-func readSecret(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+// outcome tells the file whether the server has accepted the secret, and returns a former
+// one to try once, or "".
+func (u *secretUse) outcome(sent string, err error) (former string) {
+	if u.file == nil || sent != u.secret { // or a func of the app has changed it
+		return ""
 	}
-	if !info.Mode().IsRegular() { // opening a pipe could block
-		return "", fmt.Errorf("outbound: secret: %s is not a regular file", path)
+	if err == nil {
+		u.file.accept(u.secret)
+		return ""
 	}
-	file, err := os.Open(path) //nolint:gosec // the path is the app's configuration
-	if err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == "invalid_client" && !errors.Is(e, ErrUnavailable) {
+		return u.file.refuse(u.secret)
 	}
-	defer func() { _ = file.Close() }() // it was only read
-	text, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
-	if err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+	return ""
+}
+
+type secretUseKey struct{}
+
+// secrets calls a SecretFunc.
+type secrets struct {
+	read SecretFunc
+	hung atomic.Int64 // calls that did not return when their contexts ended
+}
+
+var (
+	errEmptySecret = errors.New("outbound: the secret is empty")
+	errHungSecret  = errors.New("outbound: the secret: an earlier call of Config.Secret has not returned yet")
+)
+
+// get returns the secret, or an error as soon as the context ends.
+func (s *secrets) get(ctx context.Context, use *secretUse) (string, error) {
+	if s.hung.Load() > 0 {
+		return "", errHungSecret
 	}
-	secret := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	switch {
-	case secret == "":
-		return "", fmt.Errorf("outbound: secret: %s is empty", path)
-	case len(text) > maxSecretFile:
-		return "", fmt.Errorf("outbound: secret: %s is larger than %d bytes", path, maxSecretFile)
+	type result struct {
+		secret string
+		use    *secretUse
+		err    error
 	}
-	return secret, nil
+	done := make(chan result, 1)
+	go func() {
+		r := result{use: &secretUse{}, err: errAborted} // its own, as nobody may wait for it any more
+		defer func() {
+			caught(ctx, "Config.Secret", recover())
+			done <- r
+		}()
+		r.secret, r.err = s.read(context.WithValue(ctx, secretUseKey{}, r.use))
+	}()
+	select {
+	case r := <-done:
+		if r.err == nil && r.secret == "" {
+			r.err = errEmptySecret
+		}
+		*use = *r.use
+		return r.secret, r.err
+	case <-ctx.Done():
+		s.hung.Add(1)
+		go func() {
+			<-done
+			s.hung.Add(-1)
+		}()
+		return "", fmt.Errorf("outbound: waiting for the secret: %w", ctx.Err())
+	}
 }
 
 // SecretEnv returns a SecretFunc that reads an environment variable of this process.

@@ -41,8 +41,11 @@ func (e *Error) Error() string {
 		return "outbound: no error"
 	}
 	text := fmt.Sprintf("outbound: the authorization server answered %d", e.Status)
-	if e.Code != "" {
+	switch {
+	case e.Code != "":
 		text += " " + e.Code
+	case e.cause == nil:
+		text += " without an OAuth error: something before it may have answered"
 	}
 	if e.Description != "" {
 		text += ": " + e.Description

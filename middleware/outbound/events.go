@@ -22,7 +22,7 @@ func (c *cell) troubleOf(err error, now time.Time) trouble {
 	if _, ok := errors.AsType[secretError](err); ok {
 		return trouble(event.SecretUnreadable)
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && !errors.Is(e, ErrUnavailable) {
 		switch {
 		case e.Code == "invalid_scope":
 			return trouble(event.InvalidScope)

@@ -27,11 +27,12 @@ type family struct {
 	failures atomic.Uint64
 	replays  atomic.Uint64
 
-	mu      sync.Mutex // guards what follows, and the slow state of all cells
-	closed  bool
-	cells   map[string]*cell
-	backoff backoff // of the server and the client
-	budget  *rate.Limiter
+	mu       sync.Mutex // guards what follows, and the slow state of all cells
+	closed   bool
+	cells    map[string]*cell
+	backoff  backoff // of the server and the client
+	accepted bool    // the server gave a token, and has not refused the client since
+	budget   *rate.Limiter
 }
 
 // maxCells bounds the different tokens of a family.
@@ -56,6 +57,29 @@ func newFamily(c Config, f *fetcher) *family {
 		cells:   map[string]*cell{},
 		budget:  rate.NewLimiter(rate.Every(retryEvery), retryBurst),
 	}
+}
+
+// begun notes a new fetch. Until the server has accepted the client, and after failures, it
+// is the only one: a wrong secret is tried once, however many tokens are asked for.
+func (f *family) begun(fl *flight) {
+	if !f.accepted || f.backoff.failures > 0 {
+		f.backoff.claim(fl, f.config.Timeout)
+	}
+}
+
+// succeeded notes that a fetch has succeeded.
+func (f *family) succeeded(fl *flight) {
+	if f.backoff.passed(fl.began) {
+		f.accepted = true
+	}
+}
+
+// failed notes a failure that concerns all tokens.
+func (f *family) failed(fl *flight, now time.Time, why failure) {
+	if why.slow {
+		f.accepted = false
+	}
+	f.backoff.fail(fl.began, now, why, f.budget, f.random)
 }
 
 // source returns a Source of what is asked for. Equal wants share a cell.

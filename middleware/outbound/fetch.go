@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -11,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -19,20 +19,14 @@ import (
 
 // fetcher sends token requests.
 type fetcher struct {
-	http     *http.Client
-	metadata *fetch.Client
-	config   *Config
-
-	mu      sync.Mutex
-	found   string // the token endpoint, from metadata
-	foundAt time.Time
+	http      *http.Client
+	discovery discovery
+	secrets   secrets
+	config    *Config
 }
 
-// rediscover is how long a token endpoint from metadata is used.
-const rediscover = 24 * time.Hour
-
 func newFetcher(c *Config, metadata *fetch.Client) *fetcher {
-	f := &fetcher{metadata: metadata, config: c, http: &http.Client{
+	f := &fetcher{config: c, discovery: discovery{client: metadata, issuer: c.Issuer}, secrets: secrets{read: c.Secret}, http: &http.Client{
 		// A redirect would take the secret along.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -58,13 +52,14 @@ type grant struct {
 	offsetKnown bool
 }
 
-// fetch is one token request, discovery included.
-func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
-	secret, err := f.config.Secret(ctx)
-	if err == nil && secret == "" {
-		err = errors.New("outbound: the secret is empty")
-	}
+// fetch is one token request, discovery included. ctx bounds all of it. use tells
+// afterwards which secret was used.
+func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, error) {
+	secret, err := f.secrets.get(ctx, use)
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			err = errors.New(err.Error()) // it is not the end of the caller's context
+		}
 		return nil, unavailable(secretError{err})
 	}
 	endpoint, err := f.endpoint(ctx)
@@ -72,10 +67,26 @@ func (f *fetcher) fetch(ctx context.Context, w *want) (*grant, error) {
 		return nil, unavailable(fmt.Errorf("outbound: %w", err))
 	}
 	g, err := f.request(ctx, endpoint, secret, w)
+	if former := use.outcome(secret, err); former != "" {
+		g, err = f.retry(ctx, endpoint, former, w, use, err)
+	}
 	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
-		f.expire(endpoint) // it may have moved
+		f.discovery.expire(endpoint)
 	}
 	return g, err
+}
+
+// retry tries the secret that the server accepted before the one that it has refused now.
+// If that fails in any way, the refusal is the result: it is what is retried slowly.
+func (f *fetcher) retry(ctx context.Context, endpoint, former string, w *want, use *secretUse, refusal error) (*grant, error) {
+	use.secret = former
+	g, err := f.request(ctx, endpoint, former, w)
+	use.outcome(former, err)
+	if err != nil {
+		return nil, refusal
+	}
+	use.warning = fmt.Errorf("outbound: the former secret is used, and the latest one was refused: %w", refusal)
+	return g, nil
 }
 
 // endpoint returns the token endpoint.
@@ -83,44 +94,12 @@ func (f *fetcher) endpoint(ctx context.Context) (string, error) {
 	if f.config.TokenURL != "" {
 		return f.config.TokenURL, nil
 	}
-	f.mu.Lock()
-	found, at := f.found, f.foundAt
-	f.mu.Unlock()
-	if found != "" && time.Since(at) < rediscover {
-		return found, nil
-	}
-	metadata, err := f.metadata.Metadata(ctx, f.config.Issuer, "token_endpoint")
-	if err != nil {
-		return "", err
-	}
-	if found, err = metadata.Endpoint("token_endpoint"); err != nil {
-		return "", err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.found, f.foundAt = found, time.Now()
-	return found, nil
-}
-
-// expire makes the next fetch read the metadata again.
-func (f *fetcher) expire(endpoint string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.found == endpoint {
-		f.found = ""
-	}
+	return f.discovery.endpoint(ctx)
 }
 
 // at returns the token endpoint, or the issuer until it is found.
 func (f *fetcher) at() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, address := range []string{f.config.TokenURL, f.found} {
-		if address != "" {
-			return address
-		}
-	}
-	return f.config.Issuer
+	return cmp.Or(f.config.TokenURL, f.discovery.known(), f.config.Issuer)
 }
 
 // request is the token request (RFC 6749, section 4.4.2).
@@ -157,6 +136,9 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 		return nil, unavailable(err)
 	}
 	if err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			e.retryAfter = retryAfter(res.Header, received)
+		}
 		return nil, f.censor(err, secret)
 	}
 	g := &grant{answer: a, sent: sent}

@@ -1,8 +1,10 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -21,8 +23,7 @@ type flight struct {
 func (c *cell) begin(now time.Time) *flight {
 	f := &flight{cell: c, began: now, done: make(chan struct{})}
 	c.flight = f
-	c.backoff.claim(f, c.family.config.Timeout)
-	c.family.backoff.claim(f, c.family.config.Timeout)
+	c.family.begun(f)
 	c.family.fetches.Add(1)
 	c.family.running.Go(func() { c.fly(f) })
 	return f
@@ -33,19 +34,33 @@ func (c *cell) begin(now time.Time) *flight {
 func (c *cell) fly(f *flight) {
 	ctx, cancel := c.family.context()
 	defer cancel()
+	var use secretUse
 	var g *grant
-	err := errAborted
+	err := unavailable(errAborted)
 	defer func() {
-		caught(ctx, "Config.Secret or the Transport of Config.HTTP", recover())
-		if closed, changed, is := c.land(f, g, err); !closed {
-			c.report(ctx, f, is, changed, err)
-		}
+		caught(ctx, "the Transport of Config.HTTP", recover())
+		c.conclude(ctx, f, g, err, use.warning)
 	}()
-	g, err = c.family.fetcher.fetch(ctx, c.want)
+	g, err = c.family.fetcher.fetch(ctx, c.want, &use)
 }
 
-// land stores the result, and wakes the calls that wait for it.
-func (c *cell) land(f *flight, g *grant, err error) (closed, changed bool, is trouble) {
+// conclude lands a flight and reports it.
+func (c *cell) conclude(ctx context.Context, f *flight, g *grant, err, warning error) {
+	closed, changed, is := c.land(f, g, err, warning)
+	switch {
+	case closed:
+	case err == nil:
+		c.report(ctx, f, is, changed, warning)
+	case warning == nil:
+		c.report(ctx, f, is, changed, err)
+	default:
+		c.report(ctx, f, is, changed, fmt.Errorf("%w; %w", err, warning))
+	}
+}
+
+// land stores the result, and wakes the calls that wait for it. A warning counts as the
+// trouble of a fetch that succeeded.
+func (c *cell) land(f *flight, g *grant, err, warning error) (closed, changed bool, is trouble) {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
 	defer close(f.done)
@@ -54,22 +69,23 @@ func (c *cell) land(f *flight, g *grant, err error) (closed, changed bool, is tr
 		return true, false, is
 	}
 	now := time.Now()
-	c.backoff.ended(f, now)
 	c.family.backoff.ended(f, now)
-	if err == nil {
-		c.family.backoff, c.backoff = backoff{}, backoff{}
+	switch failed := classify(err); {
+	case err == nil:
+		c.family.succeeded(f)
+		c.backoff = backoff{}
 		f.held = c.hold(g)
 		c.held.Store(f.held)
-	} else {
-		c.family.failures.Add(1)
-		failed, b := classify(err), &c.family.backoff
-		if failed.own {
-			b = &c.backoff
-			c.family.backoff = backoff{} // the server answers, and knows the client
-		}
-		b.fail(f.began, now, failed, c.family.budget, c.family.random)
+	case failed.own:
+		c.family.backoff.passed(f.began) // the server answers
+		c.backoff.fail(f.began, now, failed, c.family.budget, c.family.random)
+	default:
+		c.family.failed(f, now, failed)
 	}
-	is = c.troubleOf(err, now)
+	if err != nil {
+		c.family.failures.Add(1)
+	}
+	is = c.troubleOf(cmp.Or(err, warning), now)
 	changed, c.trouble = c.trouble != is, is
 	c.plan(now)
 	return false, changed, is
@@ -100,6 +116,7 @@ func classify(err error) failure {
 	}
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
+		f.retryAfter = metadataRetryAfter(err)
 		return f
 	}
 	f.retryAfter = e.retryAfter
@@ -109,6 +126,10 @@ func classify(err error) failure {
 		f.slow = true // about the client: each further try may lock it out
 	case e.Code != "":
 		f.slow, f.own = true, true // about what was asked for, such as invalid_scope
+	case e.Status == http.StatusNotFound, e.Status == http.StatusGone, e.Status == http.StatusMisdirectedRequest:
+		// The endpoint may have moved: the next try reads the metadata again.
+	default:
+		f.slow = true // unexplained, as by a firewall; it may be about the client
 	}
 	return f
 }

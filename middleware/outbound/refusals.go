@@ -39,7 +39,7 @@ func (s *Source) remedy(asked origin) string {
 		return "write a URL with https"
 	case !ascii(asked.host):
 		return "the host is not ASCII: write its form that begins with xn--, in the URL and in Config.Origins"
-	case s.family.fetcher.metadata.CheckURL(asked.String()) == nil:
+	case s.family.fetcher.discovery.client.CheckURL(asked.String()) == nil:
 		return s.write(asked)
 	case asked.scheme == "http":
 		secure := origin{scheme: "https", host: asked.host, port: asked.port}

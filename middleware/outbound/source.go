@@ -67,7 +67,7 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 	if w.refusal != nil {
 		w.refusal = fmt.Errorf("outbound: For: %w", w.refusal)
 	}
-	client := f.fetcher.metadata
+	client := f.fetcher.discovery.client
 	if len(f.config.Origins) > 0 {
 		w.origins, _ = parseOrigins(f.config.Origins, client) // New has checked them
 	} else {

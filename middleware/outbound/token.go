@@ -28,12 +28,8 @@ const (
 	overdue        // its time to be refreshed came while it was unused
 )
 
-// usable reports whether the token is before the end of its last safe second, by the
-// monotonic clock and by the wall clock. The former does not move while a machine is
-// suspended.
-func (h *held) usable(now time.Time) bool {
-	return h != nil && now.Before(h.until) && now.Round(0).Before(h.until.Round(0))
-}
+// usable reports whether there is a token that can be sent now.
+func (h *held) usable(now time.Time) bool { return h != nil && h.times.usable(now) }
 
 // Text returns the token as it is sent. Empty for the zero Token.
 func (t Token) Text() string {
