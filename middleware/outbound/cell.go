@@ -31,6 +31,8 @@ const (
 	replayBurst = 5                // tokens that are replaced at once because an API refused them
 	replayEvery = 30 * time.Second // and one more after each such time
 
+	lastTry = time.Second // before the end of a token, while refreshes fail
+
 	// A machine that was suspended is noticed after this time: timers and the monotonic
 	// clock do not move meanwhile.
 	longestNap = time.Minute
@@ -164,16 +166,35 @@ func (c *cell) plan(now time.Time) {
 	if h.replaced.Load() {
 		due = now
 	}
-	for _, b := range []*backoff{&c.backoff, &c.family.backoff} {
-		due = latest(due, b.earliest(now))
-	}
+	next := c.nextTry(now)
+	due = latest(due, c.beforeTheEnd(h, next))
 	switch {
 	case now.Before(due):
 		c.wake(min(due.Sub(now), longestNap))
 	case h.use.CompareAndSwap(unused, overdue): // the next call begins the refresh
+	case now.Before(next) && !c.family.budget.AllowN(now, 1):
+		c.wake(min(next.Sub(now), longestNap))
 	default:
 		c.begin(now)
 	}
+}
+
+// nextTry returns when the backoffs let a try begin. It is called with the lock.
+func (c *cell) nextTry(now time.Time) time.Time {
+	return latest(c.backoff.earliest(now), c.family.backoff.earliest(now))
+}
+
+// beforeTheEnd returns the time of the next try, brought forward into the last second of
+// the token in hand if its jitter is all that puts it behind that. There is at most one
+// such try, and none while a refusal or a Retry-After holds tries back. It is called with
+// the lock.
+func (c *cell) beforeTheEnd(h *held, next time.Time) time.Time {
+	b := &c.family.backoff
+	last := h.until.Add(-min(lastTry, h.until.Sub(h.obtained)/10))
+	if next.Before(last) || b.probe != nil || !b.failedAt.Before(last) {
+		return next
+	}
+	return latest(last, latest(b.hold, c.backoff.hold))
 }
 
 func (c *cell) wake(after time.Duration) {

@@ -95,6 +95,15 @@ func (f *family) source(w *want) *Source {
 	return s
 }
 
+// shared returns the cell that others have for the same want, if the given one was
+// evicted. It is called with the lock.
+func (f *family) shared(c *cell) *cell {
+	if other := f.cells[c.want.key()]; !c.owned && other != nil {
+		return other
+	}
+	return c
+}
+
 // own returns the cell that the family owns for a want: the given one, or another that is
 // there for the same. Only such a cell fetches. It is called with the lock.
 func (f *family) own(c *cell, now time.Time) (*cell, error) {
@@ -106,8 +115,7 @@ func (f *family) own(c *cell, now time.Time) (*cell, error) {
 	case c.owned:
 		return c, nil
 	}
-	key := c.want.key()
-	if other := f.cells[key]; other != nil {
+	if other := f.shared(c); other != c {
 		return other, nil
 	}
 	if len(f.cells) >= maxCells {
@@ -117,7 +125,7 @@ func (f *family) own(c *cell, now time.Time) (*cell, error) {
 		return c, errManyCells
 	}
 	c.owned = true
-	f.cells[key] = c
+	f.cells[c.want.key()] = c
 	return c, nil
 }
 
