@@ -22,7 +22,8 @@ type plot struct {
 // draw draws a plot. What no client can survive is left out: a token is refused, and there
 // is no other one yet because the issuer is down or the secret is wrong. So nothing but a
 // planned rotation is within 2 min of the outage, which is when all have made a call, or a
-// retry. After a wrong secret it is 6 min: the right one is tried within 5 min.
+// retry. After a wrong secret it is 6 min: the right one is tried within 5 min. While all
+// tokens are younger than 20 min, a wrong secret would be tried by no one.
 //
 // When all tokens or many are refused, all must be replaced at once. That is in the first
 // two hours, and so not in the peaks of hours 3 to 6.
@@ -32,13 +33,13 @@ func draw(seed uint64) plot {
 		first, last = first*int(time.Minute), last*int(time.Minute)
 		return time.Duration(first + dice.IntN(last-first))
 	}
-	const call, retry = 2 * time.Minute, 6 * time.Minute
+	const call, retry, fresh = 2 * time.Minute, 6 * time.Minute, 25 * time.Minute
 	apart := func(at, length, begin, end, before, after time.Duration) bool {
 		return at+length+before < begin || at > end+after
 	}
 	p := plot{outage: between(130, 300)}
 	for {
-		p.wrong = between(10, 345)
+		p.wrong = between(int(fresh/time.Minute), 345)
 		if apart(p.wrong, wrong, p.outage, p.outage+outage, retry, call) {
 			break
 		}
@@ -50,22 +51,29 @@ func draw(seed uint64) plot {
 			}
 		}
 	}
-	refusal := func(last int) time.Duration {
+	refusal := func(last int, before time.Duration) time.Duration {
 		for {
 			at := between(5, last)
-			if apart(at, 0, p.outage, p.outage+outage, call, call) && apart(at, 0, p.wrong, p.wrong+wrong, call, retry) {
+			if apart(at, 0, p.outage, p.outage+outage, call, call) && apart(at, 0, p.wrong, p.wrong+wrong, before, retry) {
 				return at
 			}
 		}
 	}
-	p.emergency, p.many, p.one = refusal(115), refusal(115), refusal(355)
+	p.emergency, p.many, p.one = refusal(115, fresh), refusal(115, call), refusal(355, call)
 	return p
 }
+
+// out reports whether the issuer is down in a minute, or in part of it.
+func (p plot) out(minute int) bool { return during(minute, p.outage, p.outage+outage) }
 
 // calm reports whether no refresh is late in a minute: the outage, or the wrong secret, is
 // over and its refreshes are caught up. The tokens of two thirds of the sources are due for
 // a refresh in an outage of 20 min, and they get theirs in the minute after it.
 func (p plot) calm(minute int) bool {
-	begin, end := time.Duration(minute)*time.Minute, time.Duration(minute+1)*time.Minute
-	return (end <= p.outage || begin >= p.outage+outage+2*time.Minute) && (end <= p.wrong || begin >= p.wrong+wrong+6*time.Minute)
+	return !during(minute, p.outage, p.outage+outage+2*time.Minute) && !during(minute, p.wrong, p.wrong+wrong+6*time.Minute)
+}
+
+func during(minute int, begin, end time.Duration) bool {
+	at := time.Duration(minute) * time.Minute
+	return at < end && at+time.Minute > begin
 }

@@ -179,11 +179,14 @@ func (w *world) judge(t *testing.T, sources, calls, failed int) {
 	peak, sum, minutes, caughtUp := 0, 0, 0, 0
 	for minute := 180; minute < 360; minute++ {
 		n := w.perMin[minute]
-		if !w.plot.calm(minute) {
+		if w.plot.calm(minute) {
+			peak = max(peak, n)
+		} else {
 			caughtUp = max(caughtUp, n)
-			continue
 		}
-		peak, sum, minutes = max(peak, n), sum+n, minutes+1
+		if !w.plot.out(minute) {
+			sum, minutes = sum+n, minutes+1
+		}
 	}
 	mean := float64(sum) / float64(minutes)
 	if sources >= 500 && float64(peak) > 2.5*mean || mean == 0 {
