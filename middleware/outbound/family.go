@@ -129,14 +129,20 @@ func (f *family) own(c *cell, now time.Time) (*cell, error) {
 	return c, nil
 }
 
-// evict drops the cells without a usable token. A Source that has one takes another when
-// it needs a token.
+// evict drops the cells without a usable token. Those that were refused a token stay until
+// they may try again, or they would try too early; if all capacity is theirs, they are
+// dropped too. A Source that has an evicted cell takes another when it needs a token.
 func (f *family) evict(now time.Time) {
-	for key, c := range f.cells {
-		if c.flight == nil && !c.held.Load().usable(now) {
-			c.owned = false
-			c.stop()
-			delete(f.cells, key)
+	for _, refused := range []bool{false, true} {
+		for key, c := range f.cells {
+			if c.flight == nil && !c.held.Load().usable(now) && (refused || c.backoff.ready(now)) {
+				c.owned = false
+				c.stop()
+				delete(f.cells, key)
+			}
+		}
+		if len(f.cells) < maxCells {
+			return
 		}
 	}
 }

@@ -3,6 +3,9 @@ package outbound
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,5 +103,42 @@ func TestCapacityIsFreed(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		wantAny(t, late)
+	})
+}
+
+// A refused scope is tried once per backoff, though its cell could make room for others.
+// Cells that were refused make room if nothing else does.
+func TestEvictionKeepsBackoffs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{life: 1, answer: func(_ *http.Request, form url.Values) *http.Response {
+			if strings.HasPrefix(form.Get("scope"), "bad") {
+				return answerOf(400, `{"error":"invalid_scope"}`)
+			}
+			return nil
+		}}
+		s := newSource(t, auth, nil)
+		wantAny(t, s.For(testAPI, "short"))
+		time.Sleep(3 * time.Second)
+		auth.set(func(s *server) { s.life = 3600 })
+		before := auth.count()
+		for range 20 {
+			if _, err := s.For(testAPI, "bad").Token(t.Context()); err == nil {
+				t.Fatal("a token")
+			}
+		}
+		for i := range maxCells - 1 { // the last one evicts
+			wantAny(t, s.For(testAPI, fmt.Sprint("scope", i)))
+		}
+		if _, err := s.For(testAPI, "bad").Token(t.Context()); err == nil || errors.Is(err, errManyCells) {
+			t.Errorf("a refused scope: %v", err)
+		}
+		if got := auth.count() - before; got != maxCells {
+			t.Errorf("%d requests for %d tokens: a refused scope was tried early", got, maxCells)
+		}
+		time.Sleep(24 * time.Hour)
+		for i := range maxCells {
+			_, _ = s.For(testAPI, fmt.Sprint("bad", i)).Token(t.Context())
+		}
+		wantAny(t, s.For(testAPI, "scope")) // though all capacity is of refused ones
 	})
 }

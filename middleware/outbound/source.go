@@ -47,8 +47,8 @@ func New(c Config) (*Source, error) {
 // that none are asked for.
 //
 // Tokens for the resource may be sent to Config.Origins, or to the resource's own origin
-// if none are set. A resource or a scope that cannot be, and more than 1 024 different
-// tokens in use, are the error of every call.
+// if none are set. A resource or a scope that cannot be is the error of every call. While
+// 1 024 different tokens are in use, so is the want of another one.
 //
 // Close of any of them closes all.
 func (s *Source) For(resource string, scopes ...string) *Source {
