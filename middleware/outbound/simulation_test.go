@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,12 +41,6 @@ type world struct {
 	replaced int            // tokens that a revocation or a dropped key took away
 }
 
-// simToken is what a token says: client.key.number.
-type simToken struct {
-	client      string
-	key, number int
-}
-
 func (w *world) auth(r *http.Request) (*http.Response, error) {
 	client, secret, _ := r.BasicAuth()
 	w.mu.Lock()
@@ -70,18 +65,27 @@ func (w *world) auth(r *http.Request) (*http.Response, error) {
 	return answerOf(200, fmt.Sprintf(`{"access_token":"%s.%d.%d","token_type":"Bearer","expires_in":3600}`, client, w.key, w.granted)), nil
 }
 
+// api reads tokens of the form client.key.number.
 func (w *world) api(r *http.Request) (*http.Response, error) {
-	var t simToken
-	header := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if _, err := fmt.Sscanf(strings.ReplaceAll(header, ".", " "), "%s %d %d", &t.client, &t.key, &t.number); err != nil {
+	parts := strings.Split(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), ".")
+	if len(parts) != 3 {
+		return nil, fmt.Errorf("the token is %q", parts)
+	}
+	client := parts[0]
+	key, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return nil, err
+	}
+	number, err := strconv.Atoi(parts[2])
+	if err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if t.key < w.trusted || t.number <= w.cut[t.client] {
+	if key < w.trusted || number <= w.cut[client] {
 		return answerOf(401, "", "WWW-Authenticate", `Bearer error="invalid_token"`), nil
 	}
-	return answerOf(200, ""), nil
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
