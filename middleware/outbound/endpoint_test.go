@@ -69,7 +69,7 @@ func TestLastEndpointIsKept(t *testing.T) {
 				s := newIssuerSource(t, i)
 				wantToken(t, s, "token-1")
 				i.server.set(func(s *server) {
-					i.document = document
+					i.document, s.takes = document, time.Second // an ended context is noticed
 					failed := false
 					s.answer = func(*http.Request, url.Values) *http.Response {
 						if failed {

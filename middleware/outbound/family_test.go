@@ -199,6 +199,94 @@ func TestLateOutcomesKeepTheRefusal(t *testing.T) {
 	}
 }
 
+// While one try is under way, no other may begin: not after the timeout, if the try takes
+// longer, and not because of a refused scope.
+func TestOneProbe(t *testing.T) {
+	now := time.Now()
+	var b backoff
+	probe := &flight{began: now}
+	b.claim(probe, 5*time.Second)
+	late := now.Add(time.Minute)
+	if b.ready(late) || !b.earliest(late).After(late) {
+		t.Error("another try may begin while the first one takes long")
+	}
+	if !b.passed(now.Add(-time.Second)) || b.ready(now) {
+		t.Error("a refused scope lets another try begin")
+	}
+	b.ended(probe, late)
+	if !b.ready(late) || b.earliest(late).After(late) {
+		t.Error("no other try may begin after the first one")
+	}
+	// A delay that came in the meantime is kept.
+	b.claim(probe, 5*time.Second)
+	b.fail(now.Add(-time.Second), now, failure{err: errors.New("down"), retryAfter: time.Hour}, rate.NewLimiter(rate.Inf, 1), dice)
+	b.ended(probe, late)
+	if b.ready(late) {
+		t.Error("the end of a try ends a Retry-After")
+	}
+}
+
+// A refusal of the client ends what its acceptance allowed, also when a refused scope comes
+// in between.
+func TestRefusalEndsAcceptance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{}
+		s := newSource(t, auth, nil)
+		wantAny(t, s)
+		auth.set(func(s *server) {
+			s.secret, s.takes = "another", time.Second
+			s.answer = func(_ *http.Request, form url.Values) *http.Response {
+				if form.Get("scope") == "bad" {
+					return answerOf(400, `{"error":"invalid_scope"}`)
+				}
+				return nil
+			}
+		})
+		_, _ = s.For(testAPI, "x").Token(t.Context())
+		time.Sleep(slowestDelay)
+		_, _ = s.For(testAPI, "bad").Token(t.Context())
+		before := auth.count()
+		together(t, s, 50)
+		if got := auth.count() - before; got != 1 {
+			t.Errorf("50 tokens made %d requests", got)
+		}
+	})
+}
+
+// A refresh that is due waits for the one try, also if that takes longer than its timeout.
+func TestRefreshWaitsForTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		requests := map[string]int{}
+		var mu sync.Mutex
+		s := newSource(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+			form, err := readForm(r)
+			if err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			requests[form.Get("scope")]++
+			mu.Unlock()
+			switch form.Get("scope") {
+			case "refused":
+				return answerOf(401, `{"error":"invalid_client"}`), nil
+			case "hangs":
+				time.Sleep(time.Hour) // in spite of its context
+			}
+			return answerOf(200, `{"access_token":"t","token_type":"Bearer","expires_in":3600}`), nil
+		}), nil)
+		wantAny(t, s)
+		_, _ = s.For(testAPI, "refused").Token(t.Context())
+		time.Sleep(10 * time.Minute)
+		go func() { _, _ = s.For(testAPI, "hangs").Token(t.Context()) }()
+		time.Sleep(40 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if requests[""] != 1 || requests["hangs"] != 1 {
+			t.Errorf("requests by scope: %v", requests)
+		}
+	})
+}
+
 func TestBackoffHolds(t *testing.T) {
 	none := rate.NewLimiter(rate.Inf, 1)
 	now := time.Now()

@@ -132,9 +132,9 @@ func TestRedirectsCarryNoSecret(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		auth := httptest.NewServer(http.RedirectHandler(other.URL, status))
 		s := newSource(t, nil, func(c *Config) {
-			c.HTTP, c.TokenURL, c.Method, c.Timeout = nil, auth.URL, methodPost, 50*time.Millisecond
+			c.HTTP, c.TokenURL, c.Method = nil, auth.URL, methodPost
 		})
-		_, err := s.Token(t.Context())
+		_, err := firstError(t.Context(), s)
 		wantUnavailable(t, err)
 		if !strings.Contains(err.Error(), "redirects") {
 			t.Errorf("the error %v does not say what is wrong", err)
