@@ -30,9 +30,10 @@
 //
 // A fetch that failed is tried again after a random time of up to 1 s, then 2 s, and so on
 // up to 1 min, within a budget of ten retries at once and ten a minute. Retry-After delays
-// it, up to an hour. There is one try at a time, however many callers and tokens. Calls
-// without a token wait for a try that begins within Config.Timeout. Other calls get the
-// latest error at once.
+// it, up to an hour. There is one try at a time, however many callers and tokens. If the
+// next one would come after the end of the token in hand, one more is made in the token's
+// last second. Calls without a token wait for a try that begins within Config.Timeout.
+// Other calls get the latest error at once.
 //
 // What a retry will not change is tried again after 30 to 60 s, then twice that, up to
 // 5 min: a refused client or secret (invalid_client, unauthorized_client), scope
@@ -50,6 +51,11 @@
 // on the loopback, unless Config.InsecureHTTP allows more. The token endpoint is named, or
 // found through the issuer's metadata (RFC 8414). Its answers have at most 64 KiB, and a
 // token 16 KiB.
+//
+// The addresses that token requests dial are checked as package fetch checks them. Private
+// addresses and the loopback are allowed, because issuers live there. But a token endpoint
+// that metadata names on another host than the issuer's may be at one only if the issuer
+// is too.
 //
 // Tokens and secrets are in no event, no error and no printed form of a type of this
 // package. [Token.Text] is the only way to a token's text, besides the request's header.
