@@ -11,15 +11,26 @@ import (
 	"syscall"
 )
 
+// NewTransport returns the transport that [NewClient] makes if none is given, for other
+// requests to an authorization server. It refuses the addresses that the package comment
+// names. allow may refuse more; nil refuses none. It gets the address that is dialled, which
+// is the proxy's if there is one.
+func NewTransport(allow func(to netip.Addr) error) *http.Transport {
+	return newTransport(&net.Dialer{}, allow)
+}
+
 // newTransport checks each address when it is dialled, after the name is resolved.
 // An earlier check could be evaded by a name that resolves differently the second time.
-func newTransport(dialer *net.Dialer) *http.Transport {
+func newTransport(dialer *net.Dialer, allow func(to netip.Addr) error) *http.Transport {
 	dialer.Control = func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return err
+		if err == nil {
+			err = checkAddress(to.Addr())
 		}
-		return checkAddress(to.Addr())
+		if err == nil && allow != nil {
+			err = allow(to.Addr())
+		}
+		return err
 	}
 	return &http.Transport{
 		// Where only a proxy leads out, Go programs find it in the environment. Then

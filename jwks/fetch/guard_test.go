@@ -144,7 +144,7 @@ func TestClientChecksTheAddressItDials(t *testing.T) {
 			go answerDNS(server, netip.MustParseAddr(address.Load().(string)))
 			return client, nil
 		}}}
-		transport := newTransport(dialer)
+		transport := newTransport(dialer, nil)
 		transport.Proxy = nil // whatever the environment of the test is
 		c := NewClient(&http.Client{Transport: transport}, true)
 		if _, err := c.Get(t.Context(), Request{URL: url}); err != nil {

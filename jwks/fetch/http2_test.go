@@ -25,7 +25,7 @@ func TestClientSpeaksHTTP2(t *testing.T) {
 		server.StartTLS()
 		roots := x509.NewCertPool()
 		roots.AddCert(server.Certificate())
-		transport := newTransport(&net.Dialer{})
+		transport := newTransport(&net.Dialer{}, nil)
 		transport.Proxy = nil // whatever the environment of the test is
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 		c := NewClient(&http.Client{Transport: transport}, false)
@@ -44,7 +44,7 @@ func TestClientSpeaksHTTP2(t *testing.T) {
 
 // The guard is in the dialer, so HTTP/2 does not get round it.
 func TestHTTP2IsGuarded(t *testing.T) {
-	transport := newTransport(&net.Dialer{})
+	transport := newTransport(&net.Dialer{}, nil)
 	transport.Proxy = nil
 	request := httptest.NewRequest(http.MethodGet, "https://169.254.169.254/", http.NoBody)
 	request.RequestURI = ""

@@ -257,7 +257,7 @@ func TestUnexplainedRefusalIsTriedSlowly(t *testing.T) {
 			if got := auth.count(); got < 2 || got > 6 {
 				t.Errorf("%d: %d requests in 5 min", status, got)
 			}
-			if is := s.cell.troubleOf(s.Status().LastError, time.Now()); is != trouble(event.TokenUnavailable) {
+			if is := s.cell.Load().troubleOf(s.Status().LastError, time.Now()); is != trouble(event.TokenUnavailable) {
 				t.Errorf("%d: the reason is %s", status, is)
 			}
 			auth.set(func(s *server) { s.answer = nil })
@@ -277,7 +277,7 @@ func TestRetryAfterWith200(t *testing.T) {
 
 // firstError is the result of one fetch, without retries.
 func firstError(ctx context.Context, s *Source) (*grant, error) {
-	return s.cell.family.fetcher.fetch(ctx, s.cell.want, &secretUse{})
+	return s.family.fetcher.fetch(ctx, s.want, &secretUse{})
 }
 
 // Of an endless answer, little is read.

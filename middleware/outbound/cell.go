@@ -11,13 +11,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// cell has the one token for what is asked for, and keeps it fresh.
+// cell has the one token for what is asked for, and keeps it fresh. The family owns the
+// cells that have a token or fetch one, so there is one for each want, and Close ends all.
 type cell struct {
 	family *family
 	want   *want
 	held   atomic.Pointer[held]
 
 	// What follows is guarded by family.mu.
+	owned   bool // it is in family.cells
 	flight  *flight
 	backoff backoff       // of this want alone
 	timer   *time.Timer   // the next refresh, or the next try of it
@@ -29,16 +31,18 @@ const (
 	replayBurst = 5                // tokens that are replaced at once because an API refused them
 	replayEvery = 30 * time.Second // and one more after each such time
 
+	lastTry = time.Second // before the end of a token, while refreshes fail
+
 	// A machine that was suspended is noticed after this time: timers and the monotonic
 	// clock do not move meanwhile.
 	longestNap = time.Minute
 )
 
 // token returns a token, and waits for it if none is held.
-func (c *cell) token(ctx context.Context) (*held, error) {
+func (s *Source) token(ctx context.Context) (*held, error) {
 	began := time.Now()
 	for {
-		h, f, next, err := c.step(ctx, began)
+		c, h, f, next, err := s.step(ctx, began)
 		switch {
 		case h != nil:
 			return h, nil
@@ -59,18 +63,24 @@ func (c *cell) token(ctx context.Context) (*held, error) {
 	}
 }
 
-// step returns a token, or the flight to wait for, or the time of the next try to wait
-// for, or why there is nothing to wait for.
-func (c *cell) step(ctx context.Context, began time.Time) (*held, *flight, time.Time, error) {
-	c.family.mu.Lock()
-	defer c.family.mu.Unlock()
+// step takes a cell that the family owns, and what it says.
+func (s *Source) step(ctx context.Context, began time.Time) (c *cell, h *held, f *flight, next time.Time, err error) {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
 	now := time.Now()
+	if c, err = s.family.own(s.cell.Load(), now); err != nil {
+		return c, nil, nil, time.Time{}, err
+	}
+	s.cell.Store(c)
+	h, f, next, err = c.step(ctx, began, now)
+	return c, h, f, next, err
+}
+
+// step returns a token, or the flight to wait for, or the time of the next try to wait
+// for, or why there is nothing to wait for. It is called with the lock.
+func (c *cell) step(ctx context.Context, began, now time.Time) (*held, *flight, time.Time, error) {
 	h := c.held.Load()
 	switch {
-	case c.want.refusal != nil:
-		return nil, nil, time.Time{}, c.want.refusal
-	case c.family.closed:
-		return nil, nil, time.Time{}, ErrClosed
 	case h.usable(now):
 		if h.use.Swap(used) == overdue && c.flight == nil {
 			c.plan(now)
@@ -156,16 +166,35 @@ func (c *cell) plan(now time.Time) {
 	if h.replaced.Load() {
 		due = now
 	}
-	for _, b := range []*backoff{&c.backoff, &c.family.backoff} {
-		due = latest(due, b.earliest(now))
-	}
+	next := c.nextTry(now)
+	due = latest(due, c.beforeTheEnd(h, next))
 	switch {
 	case now.Before(due):
 		c.wake(min(due.Sub(now), longestNap))
 	case h.use.CompareAndSwap(unused, overdue): // the next call begins the refresh
+	case now.Before(next) && !c.family.budget.AllowN(now, 1):
+		c.wake(min(next.Sub(now), longestNap))
 	default:
 		c.begin(now)
 	}
+}
+
+// nextTry returns when the backoffs let a try begin. It is called with the lock.
+func (c *cell) nextTry(now time.Time) time.Time {
+	return latest(c.backoff.earliest(now), c.family.backoff.earliest(now))
+}
+
+// beforeTheEnd returns the time of the next try, brought forward into the last second of
+// the token in hand if its jitter is all that puts it behind that. There is at most one
+// such try, and none while a refusal or a Retry-After holds tries back. It is called with
+// the lock.
+func (c *cell) beforeTheEnd(h *held, next time.Time) time.Time {
+	b := &c.family.backoff
+	last := h.until.Add(-min(lastTry, h.until.Sub(h.obtained)/10))
+	if next.Before(last) || b.probe != nil || !b.failedAt.Before(last) {
+		return next
+	}
+	return latest(last, latest(b.hold, c.backoff.hold))
 }
 
 func (c *cell) wake(after time.Duration) {
@@ -178,6 +207,14 @@ func (c *cell) wake(after time.Duration) {
 		return
 	}
 	c.timer.Reset(after)
+}
+
+// stop drops the token and its refresh. It is called with the lock.
+func (c *cell) stop() {
+	c.held.Store(nil)
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 }
 
 // replace returns another token than the one that an API refused, or nil if it cannot be

@@ -21,10 +21,13 @@ type Event = event.Event
 // Config configures a [Source]. Issuer or TokenURL, ClientID and Secret are required.
 type Config struct {
 	// Issuer is the URL of the authorization server, as in the iss of its tokens. Its
-	// metadata (RFC 8414) names the token endpoint.
+	// metadata (RFC 8414) names the token endpoint, which may be on another host. If that
+	// is at a private address or on the loopback, the issuer must be too: an issuer outside
+	// cannot make this program send requests inside.
 	Issuer string
 
-	// TokenURL is the token endpoint itself, instead of Issuer.
+	// TokenURL is the token endpoint itself, instead of Issuer. It may be at a private
+	// address.
 	TokenURL string
 
 	// ClientID is the id of this client at the authorization server.
@@ -62,7 +65,9 @@ type Config struct {
 
 	// HTTP provides the Transport for token requests and for [Source.Client]; its other
 	// fields are not used. Default: a transport of its own for token requests, and
-	// [http.DefaultTransport] for the client.
+	// [http.DefaultTransport] for the client. The former refuses to dial link-local,
+	// multicast, unspecified and cloud metadata addresses, as package fetch does. With a
+	// transport of yours, or a proxy, what resolves the names must refuse them.
 	HTTP *http.Client
 
 	// InsecureHTTP allows http to hosts other than the loopback. Then anyone on the
@@ -77,10 +82,15 @@ type Config struct {
 	// that an API refused and that was sent again (event.OpReplay). It runs in the
 	// goroutine of the fetch or the request, must be safe for concurrent use, and must
 	// not call Close.
+	//
+	// After a fetch, it is called when calls have the token. One that blocks holds up
+	// Close, but no call and no refresh. After a refusal, it holds up that request alone.
+	// A panic is logged with its stack, and the fetch or the request goes on.
 	Observe func(context.Context, Event)
 
 	// Quiet turns the log off. Without Observe, changes go to [log/slog.Default]: fetches
-	// begin to fail, fail in another way, or succeed again.
+	// begin to fail, fail in another way, or succeed again. A panic of Observe, Secret or
+	// HTTP's Transport in a fetch is logged in any case.
 	Quiet bool
 }
 

@@ -78,7 +78,7 @@ func TestOrigins(t *testing.T) {
 	}
 	bare := newSource(t, &server{}, func(c *Config) { c.Resources = nil })
 	wantAny(t, bare)
-	if _, err := bare.Client().Get(testAPI); err == nil || !strings.Contains(err.Error(), "no origin is named") {
+	if _, err := bare.Client().Get(testAPI); err == nil || !strings.Contains(err.Error(), "no origin is allowed") {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -73,9 +73,12 @@ func (s *secrets) get(ctx context.Context, use *secretUse) (string, error) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		r := result{use: &secretUse{}} // its own, as nobody may wait for it any more
+		r := result{use: &secretUse{}, err: errAborted} // its own, as nobody may wait for it any more
+		defer func() {
+			caught(ctx, "Config.Secret", recover())
+			done <- r
+		}()
 		r.secret, r.err = s.read(context.WithValue(ctx, secretUseKey{}, r.use))
-		done <- r
 	}()
 	select {
 	case r := <-done:

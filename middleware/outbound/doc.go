@@ -33,8 +33,9 @@
 //
 // A fetch that failed is tried again after a random time of up to 1 s, then 2 s, and so on
 // up to 1 min, within a budget of ten retries at once and ten a minute. Retry-After delays
-// it, up to an hour, also that of the metadata. Calls without a token wait for a try that
-// begins within Config.Timeout. Other calls get the latest error at once.
+// it, up to an hour, also that of the metadata. If the next try would come after the end of
+// the token in hand, one more is made in the token's last second. Calls without a token wait
+// for a try that begins within Config.Timeout. Other calls get the latest error at once.
 //
 // Until the server has given a token, and after failures, there is one try at a time,
 // however many callers and tokens: the other calls wait for its outcome, until their own
@@ -61,6 +62,11 @@
 // on the loopback, unless Config.InsecureHTTP allows more. The token endpoint is named, or
 // found through the issuer's metadata (RFC 8414). Its answers have at most 64 KiB, and a
 // token 16 KiB.
+//
+// The addresses that token requests dial are checked as package fetch checks them. Private
+// addresses and the loopback are allowed, because issuers live there. But a token endpoint
+// that metadata names on another host than the issuer's may be at one only if the issuer
+// is too.
 //
 // Tokens and secrets are in no event, no error and no printed form of a type of this
 // package. [Token.Text] is the only way to a token's text, besides the request's header.

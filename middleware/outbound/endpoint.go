@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -20,6 +21,8 @@ const (
 type discovery struct {
 	client *fetch.Client
 	issuer string
+
+	inside atomic.Bool // the issuer was at an address inside the network when it named the endpoint
 
 	mu    sync.Mutex
 	found string    // the token endpoint, once it is known
@@ -60,10 +63,12 @@ func (d *discovery) endpoint(ctx context.Context) (string, error) {
 }
 
 func (d *discovery) poll(ctx context.Context) (string, error) {
-	metadata, err := d.client.Metadata(ctx, d.issuer, "token_endpoint")
+	traced, inside := withPeers(ctx)
+	metadata, err := d.client.Metadata(traced, d.issuer, "token_endpoint")
 	if err != nil {
 		return "", err
 	}
+	d.inside.Store(inside())
 	return metadata.Endpoint("token_endpoint")
 }
 

@@ -122,7 +122,7 @@ func TestMetadataRetryAfter(t *testing.T) {
 		wantToken(t, s, "token-1")
 
 		i.metadata(429, "Retry-After", "600")
-		s.cell.family.fetcher.discovery.expire(testTokenURL)
+		s.family.fetcher.discovery.expire(testTokenURL)
 		time.Sleep(rediscoverGap)
 		polls = i.polls.Load()
 		for n := range 500 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -42,8 +43,8 @@ func (c *cell) event(f *flight, is trouble, err error) Event {
 		Op:       event.OpFetchToken,
 		Reason:   event.Reason(is),
 		ClientID: c.family.config.ClientID,
-		Audience: c.want.resources,
-		Scopes:   c.want.scopes,
+		Audience: slices.Clone(c.want.resources), // the observer may change what it gets
+		Scopes:   slices.Clone(c.want.scopes),
 		URL:      c.family.fetcher.at(),
 		Duration: time.Since(f.began),
 		Err:      err,
@@ -58,14 +59,14 @@ func (c *cell) event(f *flight, is trouble, err error) Event {
 // logged.
 func (c *cell) replayed(ctx context.Context, to *url.URL) {
 	c.family.replays.Add(1)
-	if observe := c.family.config.Observe; observe != nil {
-		observe(ctx, Event{
+	if observer := c.family.config.Observe; observer != nil {
+		observe(ctx, observer, Event{
 			Op:       event.OpReplay,
 			Reason:   event.TokenRefused,
 			Status:   http.StatusUnauthorized,
 			Code:     "invalid_token",
 			ClientID: c.family.config.ClientID,
-			Audience: c.want.resources,
+			Audience: slices.Clone(c.want.resources),
 			URL:      originOf(to).String(), // the path may hold secrets of the app
 		})
 	}

@@ -82,35 +82,67 @@ func (f *family) failed(fl *flight, now time.Time, why failure) {
 	f.backoff.fail(fl.began, now, why, f.budget, f.random)
 }
 
-// cell returns the cell of what is asked for. Equal wants share one.
-func (f *family) cell(w *want) *cell {
-	key := w.key()
+// source returns a Source of what is asked for. Equal wants share a cell.
+func (f *family) source(w *want) *Source {
+	s := &Source{family: f, want: w}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c := f.cells[key]; c != nil && w.refusal == nil {
-		return c
+	c := f.cells[w.key()]
+	if c == nil || w.refusal != nil {
+		c = &cell{family: f, want: w, replays: rate.NewLimiter(rate.Every(replayEvery), replayBurst)}
 	}
-	c := &cell{family: f, want: w, replays: rate.NewLimiter(rate.Every(replayEvery), replayBurst)}
-	if w.refusal != nil {
-		return c
+	s.cell.Store(c)
+	return s
+}
+
+// shared returns the cell that others have for the same want, if the given one was
+// evicted. It is called with the lock.
+func (f *family) shared(c *cell) *cell {
+	if other := f.cells[c.want.key()]; !c.owned && other != nil {
+		return other
 	}
-	if len(f.cells) >= maxCells {
-		f.evict(time.Now())
-	}
-	if len(f.cells) >= maxCells {
-		c.want = &want{refusal: errManyCells}
-		return c
-	}
-	f.cells[key] = c
 	return c
 }
 
-// evict drops the cells without a usable token. A Source that has one still works; it
-// only shares it no longer.
+// own returns the cell that the family owns for a want: the given one, or another that is
+// there for the same. Only such a cell fetches. It is called with the lock.
+func (f *family) own(c *cell, now time.Time) (*cell, error) {
+	switch {
+	case c.want.refusal != nil:
+		return c, c.want.refusal
+	case f.closed:
+		return c, ErrClosed
+	case c.owned:
+		return c, nil
+	}
+	if other := f.shared(c); other != c {
+		return other, nil
+	}
+	if len(f.cells) >= maxCells {
+		f.evict(now)
+	}
+	if len(f.cells) >= maxCells {
+		return c, errManyCells
+	}
+	c.owned = true
+	f.cells[c.want.key()] = c
+	return c, nil
+}
+
+// evict drops the cells without a usable token. Those that were refused a token stay until
+// they may try again, or they would try too early; if all capacity is theirs, they are
+// dropped too. A Source that has an evicted cell takes another when it needs a token.
 func (f *family) evict(now time.Time) {
-	for key, c := range f.cells {
-		if c.flight == nil && !c.held.Load().usable(now) {
-			delete(f.cells, key)
+	for _, refused := range []bool{false, true} {
+		for key, c := range f.cells {
+			if c.flight == nil && !c.held.Load().usable(now) && (refused || c.backoff.ready(now)) {
+				c.owned = false
+				c.stop()
+				delete(f.cells, key)
+			}
+		}
+		if len(f.cells) < maxCells {
+			return
 		}
 	}
 }
@@ -120,10 +152,7 @@ func (f *family) close() {
 	f.mu.Lock()
 	f.closed = true
 	for _, c := range f.cells {
-		c.held.Store(nil)
-		if c.timer != nil {
-			c.timer.Stop()
-		}
+		c.stop()
 	}
 	f.mu.Unlock()
 	f.cancel()

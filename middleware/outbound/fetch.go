@@ -33,12 +33,7 @@ func newFetcher(c *Config, metadata *fetch.Client) *fetcher {
 	if c.HTTP != nil && c.HTTP.Transport != nil {
 		f.http.Transport = c.HTTP.Transport
 	} else {
-		f.http.Transport = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DisableKeepAlives:      true, // fetches are minutes apart
-			MaxResponseHeaderBytes: 64 << 10,
-			ForceAttemptHTTP2:      true,
-		}
+		f.http.Transport = guarded(&f.discovery)
 	}
 	return f
 }

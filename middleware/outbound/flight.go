@@ -29,21 +29,32 @@ func (c *cell) begin(now time.Time) *flight {
 	return f
 }
 
-// fly runs a flight, in its own goroutine.
+// fly runs a flight, in its own goroutine. It lands whatever the app's code in it does, or
+// calls would wait for it for ever.
 func (c *cell) fly(f *flight) {
 	ctx, cancel := c.family.context()
 	defer cancel()
 	var use secretUse
-	g, err := c.family.fetcher.fetch(ctx, c.want, &use)
-	closed, changed, is := c.land(f, g, err, use.warning)
+	var g *grant
+	err := unavailable(errAborted)
+	defer func() {
+		caught(ctx, "the Transport of Config.HTTP", recover())
+		c.conclude(ctx, f, g, err, use.warning)
+	}()
+	g, err = c.family.fetcher.fetch(ctx, c.want, &use)
+}
+
+// conclude lands a flight and reports it.
+func (c *cell) conclude(ctx context.Context, f *flight, g *grant, err, warning error) {
+	closed, changed, is := c.land(f, g, err, warning)
 	switch {
 	case closed:
 	case err == nil:
-		c.report(ctx, f, is, changed, use.warning)
-	case use.warning == nil:
+		c.report(ctx, f, is, changed, warning)
+	case warning == nil:
 		c.report(ctx, f, is, changed, err)
 	default:
-		c.report(ctx, f, is, changed, fmt.Errorf("%w; %w", err, use.warning))
+		c.report(ctx, f, is, changed, fmt.Errorf("%w; %w", err, warning))
 	}
 }
 
@@ -130,6 +141,6 @@ func (c *cell) report(ctx context.Context, f *flight, is trouble, changed bool, 
 		return
 	}
 	if background := event.Background(config.Observe, config.Quiet); background != nil {
-		background(ctx, c.event(f, is, err))
+		observe(ctx, background, c.event(f, is, err))
 	}
 }

@@ -33,8 +33,8 @@ func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[stri
 		if err != nil {
 			return nil, fmt.Errorf("outbound: %w", err)
 		}
-		if !p.source.cell.want.origins.allowHost(u) {
-			return nil, p.source.cell.want.origins.refuse(u)
+		if !p.source.want.origins.allowHost(u) {
+			return nil, p.source.refuse(u)
 		}
 	}
 	h, err := p.source.held(ctx)
@@ -47,8 +47,8 @@ func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[stri
 // RequireTransportSecurity reports whether gRPC must refuse connections without TLS. Only
 // Config.InsecureHTTP turns that off, and only if every origin is http.
 func (p PerRPC) RequireTransportSecurity() bool {
-	if p.source.zero() || !p.source.cell.family.config.InsecureHTTP {
+	if p.source.zero() || !p.source.family.config.InsecureHTTP {
 		return true
 	}
-	return slices.ContainsFunc(p.source.cell.want.origins, func(o origin) bool { return o.scheme != "http" })
+	return slices.ContainsFunc(p.source.want.origins, func(o origin) bool { return o.scheme != "http" })
 }

@@ -90,8 +90,10 @@ func (all origins) allow(u *url.URL) bool {
 	if u == nil || u.Host == "" {
 		return false
 	}
-	return slices.Contains(all, originOf(u))
+	return all.has(originOf(u))
 }
+
+func (all origins) has(o origin) bool { return slices.Contains(all, o) }
 
 // allowHost is allow for gRPC, which does not tell the scheme.
 func (all origins) allowHost(u *url.URL) bool {
@@ -102,12 +104,4 @@ func (all origins) allowHost(u *url.URL) bool {
 		}
 	}
 	return false
-}
-
-// refuse is the error of a request to another origin.
-func (all origins) refuse(u *url.URL) error {
-	if len(all) == 0 {
-		return fmt.Errorf("outbound: no token is sent to %s: no origin is named: set Config.Origins, or Config.Resources with https URLs", originOf(u))
-	}
-	return fmt.Errorf("outbound: no token is sent to %s, but to %v: set Config.Origins", originOf(u), []origin(all))
 }

@@ -27,7 +27,7 @@ func TestNoTokenForHostsThatAreNotASCII(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if all := s.cell.want.origins; all.allowHost(u) {
+		if all := s.want.origins; all.allowHost(u) {
 			t.Errorf("gRPC: a token for %q", to)
 		}
 	}

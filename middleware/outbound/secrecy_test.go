@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +72,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			see(c, &c)
 			token, err := s.Token(t.Context())
 			_, err2 := s.Client().Get(testAPI)
-			see(s, *s, token, &token, err, err2, s.Status(), s.Transport(nil), s.Client(), s.PerRPC(), s.OAuth2(), s.For("", "x"))
+			see(s, reflect.ValueOf(s).Elem().Interface(), token, &token, err, err2, s.Status(), s.Transport(nil), s.Client(), s.PerRPC(), s.OAuth2(), s.For("", "x"))
 			for err := err; err != nil; err = errors.Unwrap(err) {
 				see(err)
 			}

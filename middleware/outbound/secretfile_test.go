@@ -206,7 +206,7 @@ func TestOneTimeoutForAFetch(t *testing.T) {
 			})
 			if known {
 				wantAny(t, s)
-				s.cell.family.fetcher.discovery.expire(testTokenURL)
+				s.family.fetcher.discovery.expire(testTokenURL)
 			}
 			slow.Store(true)
 			i.server.set(func(s *server) { s.takes = 4 * time.Second })

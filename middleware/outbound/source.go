@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -13,7 +14,11 @@ import (
 // Source gives access tokens for the requests of this program, and keeps them fresh. Make
 // one with [New] and share it: it is safe for concurrent use. The zero Source and nil
 // give no token and send no request.
-type Source struct{ cell *cell }
+type Source struct {
+	family *family
+	want   *want
+	cell   atomic.Pointer[cell] // of the want; calls replace one that the family evicted
+}
 
 // New returns a Source. It sends no request; the first call does. A configuration that
 // contradicts itself is an error.
@@ -33,7 +38,7 @@ func New(c Config) (*Source, error) {
 	}
 	f := newFamily(c, nil)
 	f.fetcher = newFetcher(&f.config, client)
-	return &Source{f.cell(w)}, nil
+	return f.source(w), nil
 }
 
 // For returns a Source of tokens for another resource (RFC 8707) with other scopes. It
@@ -42,15 +47,15 @@ func New(c Config) (*Source, error) {
 // that none are asked for.
 //
 // Tokens for the resource may be sent to Config.Origins, or to the resource's own origin
-// if none are set. A resource or a scope that cannot be, and more than 1 024 different
-// tokens in use, are the error of every call.
+// if none are set. A resource or a scope that cannot be is the error of every call. While
+// 1 024 different tokens are in use, so is the want of another one.
 //
 // Close of any of them closes all.
 func (s *Source) For(resource string, scopes ...string) *Source {
 	if s.zero() {
 		return s
 	}
-	f := s.cell.family
+	f := s.family
 	w := &want{resources: f.config.Resources, scopes: slices.Clone(scopes)}
 	if resource != "" {
 		w.resources = []string{resource}
@@ -68,10 +73,10 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 	} else {
 		w.origins = originsOf(w.resources, client)
 	}
-	return &Source{f.cell(w)}
+	return f.source(w)
 }
 
-func (s *Source) zero() bool { return s == nil || s.cell == nil }
+func (s *Source) zero() bool { return s == nil || s.family == nil }
 
 // Token returns a token that is valid for a request now. With one in hand, which is the
 // usual case, that takes an atomic load and a reading of the clock. Otherwise the call waits
@@ -92,10 +97,10 @@ func (s *Source) held(ctx context.Context) (*held, error) {
 	if s.zero() {
 		return nil, errZero
 	}
-	if h := s.cell.held.Load(); h != nil && h.use.Load() == used && time.Until(h.until) > 0 {
+	if h := s.cell.Load().held.Load(); h != nil && h.use.Load() == used && time.Until(h.until) > 0 {
 		return h, nil
 	}
-	return s.cell.token(ctx)
+	return s.token(ctx)
 }
 
 // Ready returns nil if a token is held, and fetches one if not. Use it in a readiness
@@ -110,7 +115,7 @@ func (s *Source) Ready(ctx context.Context) error {
 // always returns nil.
 func (s *Source) Close() error {
 	if !s.zero() {
-		s.cell.family.close()
+		s.family.close()
 	}
 	return nil
 }

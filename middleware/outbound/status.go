@@ -11,13 +11,13 @@ type Status struct {
 	Endpoint    string        // the token endpoint, or the issuer before it was found
 	Valid       bool          // a token is held, and can be used now
 	ObtainedAt  time.Time     // when the held token was asked for; zero without one
-	RefreshAt   time.Time     // when its refresh begins, if it is used
+	RefreshAt   time.Time     // when its first refresh begins, if it is used
 	UsableUntil time.Time     // the end of its use if no refresh succeeds
 	ExpiresAt   time.Time     // its end
-	NextTry     time.Time     // after failures: the next fetch, at the earliest
+	NextTry     time.Time     // after failures: the next fetch, at the earliest; zero once it is closed
 	Failed      int           // fetches that failed in a row
-	LastError   error         // of the latest fetch; nil after a success
-	ClockOffset time.Duration // of this clock to the server's, by its latest Date; 0 if unknown
+	LastError   error         // of the latest fetch; nil after a success; ErrClosed once it is closed
+	ClockOffset time.Duration // of this clock to the server's, by the Date with the held token; 0 if unknown
 	Fetches     uint64        // fetches started, of those that For made too
 	Failures    uint64        // fetches that failed
 	Replays     uint64        // requests that were sent again, with another token
@@ -29,9 +29,10 @@ func (s *Source) Status() Status {
 	if s.zero() {
 		return Status{LastError: errZero}
 	}
-	c, f := s.cell, s.cell.family
+	f := s.family
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	now, c := time.Now(), f.shared(s.cell.Load())
 	status := Status{
 		ClientID: f.config.ClientID,
 		Endpoint: f.fetcher.at(),
@@ -39,23 +40,36 @@ func (s *Source) Status() Status {
 		Failures: f.failures.Load(),
 		Replays:  f.replays.Load(),
 	}
-	if h := c.held.Load(); h != nil {
-		status.Valid = h.usable(time.Now())
+	h := c.held.Load()
+	if h.usable(now) {
+		status.Valid = true
 		status.ObtainedAt, status.RefreshAt, status.UsableUntil, status.ExpiresAt = h.obtained, h.refresh, h.until, h.expires
 		status.ClockOffset = h.offset
 	}
-	for _, b := range []*backoff{&f.backoff, &c.backoff} {
-		if b.failures > 0 {
-			status.NextTry, status.Failed, status.LastError = b.next, b.failures, b.err
-		}
-	}
 	switch {
-	case c.want.refusal != nil:
-		status.LastError = c.want.refusal
+	case s.want.refusal != nil:
+		status.LastError = s.want.refusal
 	case f.closed:
 		status.LastError = ErrClosed
+	default:
+		c.failure(&status, now)
 	}
 	return status
+}
+
+// failure fills in what failed, and when the next try is. It is called with the lock.
+func (c *cell) failure(status *Status, now time.Time) {
+	b := &c.family.backoff
+	if c.backoff.failures > 0 && !c.backoff.failedAt.Before(b.failedAt) {
+		b = &c.backoff
+	}
+	if b.failures == 0 {
+		return
+	}
+	status.Failed, status.LastError, status.NextTry = b.failures, b.err, c.nextTry(now)
+	if status.Valid {
+		status.NextTry = c.beforeTheEnd(c.held.Load(), status.NextTry)
+	}
 }
 
 // MarshalJSON writes the error as its text, and leaves it out if it is nil. The text

@@ -9,7 +9,7 @@ import (
 // suspend does to the token in hand what a suspended machine does: the wall clock has moved
 // on by d, and the monotonic clock has not.
 func suspend(s *Source, d time.Duration) {
-	c := s.cell
+	c := s.cell.Load()
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
 	h := c.held.Load()

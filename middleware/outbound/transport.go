@@ -20,7 +20,9 @@ import (
 //   - An answer 401 with a Bearer challenge whose error is invalid_token makes the Source
 //     fetch another token, once for each token that is refused. The request is then sent
 //     once more if it has no body or has GetBody, as requests of [http.NewRequest] mostly
-//     do. If no other token can be had, the 401 is the answer.
+//     do. If no other token can be had, the 401 is the answer. Before a request is sent
+//     again, the body of the 401 is closed unread.
+//   - CloseIdleConnections of http.Client is passed on to base.
 //
 // If APIs go on to refuse tokens, five are replaced at once, and then one each 30 s.
 func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
@@ -35,8 +37,8 @@ func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 // redirect is the answer. Each call returns another client, which may be changed.
 func (s *Source) Client() *http.Client {
 	var base http.RoundTripper
-	if !s.zero() && s.cell.family.config.HTTP != nil {
-		base = s.cell.family.config.HTTP.Transport
+	if !s.zero() && s.family.config.HTTP != nil {
+		base = s.family.config.HTTP.Transport
 	}
 	return &http.Client{Transport: s.Transport(base), CheckRedirect: s.checkRedirect}
 }
@@ -45,7 +47,7 @@ const maxRedirects = 10 // as net/http
 
 func (s *Source) checkRedirect(r *http.Request, via []*http.Request) error {
 	switch {
-	case s.zero() || !s.cell.want.origins.allow(r.URL):
+	case s.zero() || !s.want.origins.allow(r.URL):
 		return http.ErrUseLastResponse
 	case len(via) >= maxRedirects:
 		return errors.New("outbound: stopped after 10 redirects")
@@ -83,8 +85,8 @@ func (t *transport) admit(r *http.Request) (*held, error) {
 		return nil, errZero
 	case r.URL == nil:
 		return nil, errors.New("outbound: the request has no URL")
-	case !t.source.cell.want.origins.allow(r.URL):
-		return nil, t.source.cell.want.origins.refuse(r.URL)
+	case !t.source.want.origins.allow(r.URL):
+		return nil, t.source.refuse(r.URL)
 	case hasAuthorization(r.Header):
 		return nil, errAuthorization
 	}
@@ -116,15 +118,18 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, h *held) (*http.Re
 	return res, err
 }
 
-// maxDrain is how much of a refused answer is read, so that its connection can be used
-// again.
-const maxDrain = 4 << 10
+// CloseIdleConnections closes those of the base, if it can: http.Client asks for it.
+func (t *transport) CloseIdleConnections() {
+	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		base.CloseIdleConnections()
+	}
+}
 
 // replay sends a request once more, if there is another token and it can be sent again.
 func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*http.Response, error) {
 	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
-	next := t.source.cell.replace(r.Context(), h, replayable)
-	if next == nil || !replayable {
+	next := t.source.cell.Load().replace(r.Context(), h, replayable)
+	if next == nil || !replayable || r.Context().Err() != nil {
 		return refusal, nil
 	}
 	body := r.Body
@@ -135,8 +140,9 @@ func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*h
 		}
 		body = again
 	}
-	_, _ = io.CopyN(io.Discard, refusal.Body, maxDrain)
+	// Unread: its bytes may be slow to arrive, or never end. The request is sent again at
+	// once, so this connection could not be used for it.
 	_ = refusal.Body.Close()
-	t.source.cell.replayed(r.Context(), r.URL)
+	t.source.cell.Load().replayed(r.Context(), r.URL)
 	return t.send(r, body, next)
 }

@@ -56,7 +56,7 @@ func TestRefusedRequests(t *testing.T) {
 		"no token":             {testAPI, "", down, "invalid_scope"},
 		"another host":         {"https://evil.example.com/", "", &server{}, "Config.Origins"},
 		"another port":         {testAPI + ":8443/", "", &server{}, "Config.Origins"},
-		"another scheme":       {"http://api.example.com/", "", &server{}, "Config.Origins"},
+		"another scheme":       {"http://api.example.com/", "", &server{}, "write https in the URL"},
 		"a host that begins":   {testAPI + ".evil.example.com/", "", &server{}, "Config.Origins"},
 		"credentials of a URL": {"https://api.example.com@evil.example.com/", "", &server{}, "Config.Origins"},
 		"two credentials":      {testAPI, "Authorization", &server{}, "Authorization header already"},
