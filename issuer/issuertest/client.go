@@ -19,6 +19,11 @@ func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
 		return ""
 	}
 	tb.Helper()
+	if g, release := i.use(); g == nil {
+		tb.Fatal(errEnded)
+	} else {
+		release()
+	}
 	c = *c.Clone()
 	c.ID = cmp.Or(c.ID, defaultClient)
 	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {

@@ -34,24 +34,41 @@
 //
 // [Faults] lists all, with the guard's answer. These are their names:
 //
-//   - times: expired; not yet valid; issued in the future
-//   - issuer and audience: other issuer; issuer with slash; other audience; empty
-//     audience; audience with slash
-//   - key and signature: unknown key; forged; embedded jwk; embedded jku; embedded
-//     x5u; changed; signature of zeros; alg none; alg none, signed; HS256 with the public
-//     key; alg of another key; kid of a path; kid with NUL; kid number; no kid
-//   - header: wrong typ; typ of a logout token; no typ; crit; crit empty; unencoded
-//     payload; duplicate header member
-//   - missing claims: no iss; no aud; no exp; no iat; no sub; no client_id; no jti
-//   - claims of the wrong type: iss list; aud number; aud nested; aud null; exp text; exp
-//     null; exp bool; exp too large; exp negative; iat text; nbf text; sub empty;
-//     client_id empty; client_id list; jti empty; jti number; scope list; scope null
-//   - payload: duplicate claim; duplicate custom claim; claims in a list; trailing data;
-//     invalid UTF-8; byte order mark; no JSON; nested token
-//   - spelling: padded header; padded signature; trailing bits; standard alphabet;
-//     percent-encoded; dot at the end; no signature; empty signature; encrypted; too long;
-//     opaque; JSON serialisation
-//   - state: bound to a key; bound to a certificate; revoked
+//   - times: expired; expired, with a fraction; expired, with an exponent; not yet
+//     valid; not yet valid, with a fraction; not yet valid, with an exponent; issued in
+//     the future; issued in the future, with a fraction; issued in the future, with an
+//     exponent
+//   - issuer and audience: other issuer; issuer with slash; other audience; other
+//     audiences; empty audience; audience with slash
+//   - signature: unknown key; of another issuer; forged; expired and forged; embedded
+//     jwk; embedded jku; embedded x5u; embedded x5c; changed; signature of zeros; cut
+//     short
+//   - algorithm: alg none; alg None; alg nOnE; alg unknown; alg none, signed; alg
+//     unknown, signed; no alg; HS256 with the public key; HS256 with the public key,
+//     DER; HS256 with the public key, JWK; HS256 without a secret; alg of another key
+//   - key id: kid of a path; kid of SQL; kid of an address; kid empty; kid with NUL; kid
+//     too long; kid number; kid bool; kid null; kid list; kid object; no kid
+//   - header: wrong typ; typ of a logout token; typ of a client assertion; typ of a DPoP
+//     proof; no typ; crit; crit of a known header; crit of a missing header; crit empty;
+//     crit text; unencoded payload; unencoded payload, crit; unencoded payload, JSON;
+//     duplicate header member
+//   - missing claims: no iss; no aud; no exp; no iat; no sub; no client_id; no jti; exp
+//     in capitals
+//   - claims of the wrong type: exp text; exp null; exp bool; exp too large; exp
+//     negative; exp in milliseconds; nbf text; nbf null; nbf bool; nbf too large; nbf
+//     negative; nbf in milliseconds; iat text; iat null; iat bool; iat too large; iat
+//     negative; iat in milliseconds; iss list; aud number; aud nested; aud null; aud
+//     object; sub empty; client_id empty; client_id list; jti empty; jti number; scope
+//     list; scope null
+//   - payload: duplicate claim; duplicate claim, escaped; duplicate custom claim; claims
+//     in a list; trailing data; invalid UTF-8; byte order mark; no JSON; nested token
+//   - spelling: padded header; padded payload; padded signature; trailing bits; standard
+//     alphabet; percent-encoded; in quotes; tab in the signature; newline in the
+//     signature; space in the signature; Bearer twice; two tokens; dot at the end; no
+//     signature; empty signature; encrypted; encrypted, p2c; opaque; undefined; JSON
+//     serialisation
+//   - size: too long; kid of a megabyte; megabyte of dots
+//   - state: bound to a key; bound to a certificate; revoked; revoked, another signature
 //
 // # Bad days
 //

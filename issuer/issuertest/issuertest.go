@@ -17,6 +17,7 @@ import (
 const (
 	defaultAudience = "https://api.test"
 	defaultClient   = "test-client"
+	defaultLifetime = 15 * 60 // seconds
 )
 
 // Issuer is a real issuer that belongs to a test. [New] makes it. It is safe for
@@ -29,6 +30,7 @@ type Issuer struct {
 	KeySet        Switch // GET /.well-known/jwks.json
 	Metadata      Switch // GET /.well-known/oauth-authorization-server, and .../openid-configuration
 	Introspection Switch // POST /introspect
+	Revocation    Switch // POST /revoke
 
 	// Feed is the feed of revocations and changes of clients, as the issuer reads it from
 	// its store. While it fails, guards of Bearer answer 503 at once, as they do elsewhere
@@ -61,13 +63,18 @@ func New(tb testing.TB, configure ...func(*issuer.Config)) *Issuer {
 	tb.Helper()
 	c := issuer.Config{Quiet: true, ExactTTL: true}
 	for _, set := range configure {
-		set(&c)
+		if set != nil {
+			set(&c)
+		}
 	}
 	if c.Keys != nil || c.Store != nil {
 		tb.Fatal("issuertest: the test issuer has keys and a store of its own: leave Config.Keys and Config.Store nil")
 	}
 	i := &Issuer{memory: &registry.Memory{}}
 	i.manager = manager{i.memory, i}
+	for _, s := range i.switches() {
+		s.tb = tb
+	}
 	if c.Issuer == "" {
 		i.server = httptest.NewUnstartedServer(i)
 		c.Issuer = "http://" + i.server.Listener.Addr().String()
@@ -109,7 +116,7 @@ func (i *Issuer) close() {
 }
 
 func (i *Issuer) switches() []*Switch {
-	return []*Switch{&i.TokenEndpoint, &i.KeySet, &i.Metadata, &i.Introspection, &i.Feed}
+	return []*Switch{&i.TokenEndpoint, &i.KeySet, &i.Metadata, &i.Introspection, &i.Revocation, &i.Feed}
 }
 
 // made reports whether New made the issuer. If not, it fails the test.
@@ -164,6 +171,8 @@ func (i *Issuer) switchOf(path string) *Switch {
 		return &i.TokenEndpoint
 	case path == base+"/introspect":
 		return &i.Introspection
+	case path == base+"/revoke":
+		return &i.Revocation
 	case path == base+"/.well-known/jwks.json":
 		return &i.KeySet
 	case strings.Contains(path, "/.well-known/oauth-authorization-server"), strings.Contains(path, "/.well-known/openid-configuration"):
