@@ -28,7 +28,8 @@
 //	idp.Token(t, issuertest.Scopes("orders:read"), issuertest.Claim("tenant", "acme"))
 //
 // [Bad] adds one fault by name. Everything else about the token is right, so the guard
-// refuses it for that fault and no other:
+// refuses it for that fault and no other. Claims of other options stay, unless the fault
+// needs another: an expired token was issued two hours ago, whatever its iat.
 //
 //	idp.Token(t, issuertest.Bad("expired"))
 //
@@ -90,8 +91,9 @@
 // # Without a network
 //
 // In a bubble of testing/synctest a network is of no use. Set Config.Issuer there, and
-// the issuer does not listen. [Issuer.ServeHTTP] answers requests, and a guard of
-// [Issuer.Remote] reaches it without a network:
+// the issuer does not listen. [Issuer.ServeHTTP] answers requests, a guard of
+// [Issuer.Remote] reaches it without a network, and so does a program that sends its
+// requests for tokens by [Issuer.Transport]:
 //
 //	idp := issuertest.New(t, func(c *issuer.Config) { c.Issuer = "https://auth.test" })
 //
