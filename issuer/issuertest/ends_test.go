@@ -3,10 +3,12 @@ package issuertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +62,38 @@ func TestEndInAnyOrder(t *testing.T) {
 			i.TokenEndpoint.Hang()
 		})
 	}
+}
+
+// All of an issuer may be used at once.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	i := New(t)
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			id := fmt.Sprint("client-", n)
+			secret := i.Register(t, registry.Client{ID: id})
+			far := newGuard(t, i.Remote(t, ""))
+			status, granted := grant(t, i, id, secret)
+			if want(t, far, "granted", granted, ok, ""); status != http.StatusOK {
+				t.Errorf("status %d", status)
+			}
+			near, minted := newGuard(t, i.Bearer("")), i.Token(t, ClientID(id))
+			want(t, near, "minted", minted, ok, "")
+			if n < retained { // tokens of older keys are refused
+				i.Rotate(t)
+			}
+			i.Revoke(t, minted)
+			want(t, near, "revoked", minted, refuses, event.Revoked)
+			i.RevokeClient(t, id)
+			want(t, near, "of the client", i.Token(t, ClientID("another-"+id)), ok, "")
+			if err := i.Clients().Delete(t.Context(), id); err != nil {
+				t.Error(err)
+			}
+			_, _, _ = i.URL(), i.TokenEndpoint.Requests(), i.Client(t)
+		})
+	}
+	all.Wait()
 }
 
 // Two issuers of one test have nothing in common but names: a migration from one to the

@@ -19,7 +19,7 @@ func testOutage(t *testing.T) {
 		secret := idp.Register(t, registry.Client{ID: "reporter", Audiences: []string{"https://api.example.com"}})
 		calls, err := outbound.New(outbound.Config{
 			Issuer: idp.URL(), ClientID: "reporter", Secret: outbound.Secret(secret),
-			HTTP: &http.Client{Transport: idp.Transport(t)},
+			HTTP: &http.Client{Transport: idp.Transport(t)}, Quiet: true,
 		})
 		if err != nil {
 			t.Fatal(err)

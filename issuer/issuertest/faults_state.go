@@ -61,5 +61,8 @@ func (i *Issuer) revoke(ctx context.Context, payload string) error {
 	if g == nil {
 		return errEnded
 	}
-	return g.issuer.RevokeToken(ctx, id, expires)
+	if err := g.issuer.RevokeToken(ctx, id, expires); err != nil {
+		return err
+	}
+	return i.wrote(ctx, g)
 }
