@@ -39,14 +39,16 @@
 //     valid; not yet valid, with a fraction; not yet valid, with an exponent; issued in
 //     the future; issued in the future, with a fraction; issued in the future, with an
 //     exponent
-//   - issuer and audience: other issuer; issuer with slash; other audience; other
-//     audiences; empty audience; audience with slash
+//   - issuer and audience: other issuer; issuer with slash; issuer with more; other
+//     audience; other audiences; empty audience; audience with slash; audience with
+//     more; audiences in a text
 //   - signature: unknown key; of another issuer; forged; expired and forged; embedded
-//     jwk; embedded jku; embedded x5u; embedded x5c; changed; signature of zeros; cut
-//     short
+//     jwk; embedded jwk, of its kid; embedded jku; embedded x5u; embedded x5c; changed;
+//     signature of zeros; signature in DER; cut short
 //   - algorithm: alg none; alg None; alg nOnE; alg unknown; alg none, signed; alg
-//     unknown, signed; no alg; HS256 with the public key; HS256 with the public key,
-//     DER; HS256 with the public key, JWK; HS256 without a secret; alg of another key
+//     unknown, signed; no alg; alg list; HS256 with the public key; HS256 with the
+//     public key, DER; HS256 with the public key, JWK; HS256 without a secret; alg of
+//     another key
 //   - key id: kid of a path; kid of SQL; kid of an address; kid empty; kid with NUL; kid
 //     too long; kid number; kid bool; kid null; kid list; kid object; no kid
 //   - header: wrong typ; typ of a logout token; typ of a client assertion; typ of a DPoP
@@ -55,12 +57,12 @@
 //     duplicate header member
 //   - missing claims: no iss; no aud; no exp; no iat; no sub; no client_id; no jti; exp
 //     in capitals
-//   - claims of the wrong type: exp text; exp null; exp bool; exp too large; exp
-//     negative; exp in milliseconds; nbf text; nbf null; nbf bool; nbf too large; nbf
-//     negative; nbf in milliseconds; iat text; iat null; iat bool; iat too large; iat
-//     negative; iat in milliseconds; iss list; aud number; aud nested; aud null; aud
-//     object; sub empty; client_id empty; client_id list; jti empty; jti number; scope
-//     list; scope null
+//   - claims of the wrong type: exp text; exp null; exp bool; exp too large; exp of 64
+//     bits; exp negative; exp in milliseconds; nbf text; nbf null; nbf bool; nbf too
+//     large; nbf of 64 bits; nbf negative; nbf in milliseconds; iat text; iat null; iat
+//     bool; iat too large; iat of 64 bits; iat negative; iat in milliseconds; exp zero;
+//     iss list; aud number; aud nested; aud null; aud object; sub empty; client_id
+//     empty; client_id list; jti empty; jti number; scope list; scope null
 //   - payload: duplicate claim; duplicate claim, escaped; duplicate custom claim; claims
 //     in a list; trailing data; invalid UTF-8; byte order mark; no JSON; nested token
 //   - spelling: padded header; padded payload; padded signature; trailing bits; standard
@@ -68,7 +70,8 @@
 //     signature; space in the signature; Bearer twice; two tokens; dot at the end; no
 //     signature; empty signature; encrypted; encrypted, p2c; opaque; undefined; JSON
 //     serialisation
-//   - size: too long; kid of a megabyte; megabyte of dots
+//   - size: too long; kid of a megabyte; header too deep; header of many members; claims
+//     too deep; megabyte of dots
 //   - state: bound to a key; bound to a certificate; revoked; revoked, another signature
 //
 // # Bad days

@@ -25,6 +25,7 @@ func TestEndInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for _, issuerFirst := range []bool{true, false} {
 		t.Run(map[bool]string{true: "issuer first", false: "issuer last"}[issuerFirst], func(t *testing.T) {
+			t.Parallel()
 			var auth *bearer.Bearer
 			var calls *outbound.Source
 			var api *httptest.Server
@@ -199,6 +200,10 @@ func TestCutOffWithoutANetwork(t *testing.T) {
 	i.KeySet.Serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	if _, err := ask(); !errors.Is(err, io.EOF) {
 		t.Errorf("a handler that gives up: %v", err)
+	}
+	i.KeySet.Serve(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault of the test") }))
+	if _, err := ask(); !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "a fault of the test") {
+		t.Errorf("a handler that panics: %v", err)
 	}
 	i.KeySet.Hang()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -14,19 +14,29 @@ var partyFaults = []Fault{
 	refused("issuer with slash", event.WrongIssuer, "iss has a slash too much at the end.", func(d *draft) {
 		d.claims.set("iss", strings.TrimSuffix(d.claims.get("iss"), `"`)+`/"`)
 	}),
+	refused("issuer with more", event.WrongIssuer, "iss begins with the issuer, and is a host of an attacker.", func(d *draft) {
+		d.claims.set("iss", strings.TrimSuffix(d.claims.get("iss"), `"`)+`.attacker.test"`)
+	}),
 	with("other audience", "aud", `"https://other-api.test"`, event.WrongAudience, "aud is another API's."),
 	with("other audiences", "aud", `["https://other-api.test","https://third-api.test"]`, event.WrongAudience, "aud is an array of other APIs."),
 	with("empty audience", "aud", `[]`, event.WrongAudience, "aud is an empty array."),
-	refused("audience with slash", event.WrongAudience, "aud has a slash too much at the end.", func(d *draft) {
+	audience("audience with slash", "aud has a slash too much at the end.", "/"),
+	audience("audience with more", "aud begins with the API, and is a host of an attacker.", ".attacker.test"),
+	audience("audiences in a text", "aud is a text of two audiences with a space between them.", " https://other-api.test"),
+}
+
+// audience is the fault of a token whose audiences have a text too much at the end.
+func audience(name, about, more string) Fault {
+	return refused(name, event.WrongAudience, about, func(d *draft) {
 		var audience []string
 		if json.Unmarshal([]byte(d.claims.get("aud")), &audience) != nil {
 			audience = []string{strings.Trim(d.claims.get("aud"), `"`)}
 		}
 		for n := range audience {
-			audience[n] += "/"
+			audience[n] += more
 		}
 		d.claim("aud", audience)
-	}),
+	})
 }
 
 var missingFaults = []Fault{
@@ -45,6 +55,7 @@ var missingFaults = []Fault{
 }
 
 var mistypedFaults = slices.Concat(mistypedTimes(), []Fault{
+	with("exp zero", "exp", "0", event.Expired, "exp is 0.").in(func(d *draft) { d.claims.set("iat", "0") }),
 	mistyped("iss list", "iss", `["https://issuer.test"]`),
 	mistyped("aud number", "aud", `1`),
 	mistyped("aud nested", "aud", `[["https://api.test"]]`),

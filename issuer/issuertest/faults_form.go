@@ -69,6 +69,13 @@ var sizeFaults = []Fault{
 	refused("kid of a megabyte", event.MalformedToken, "It is a megabyte long, nearly all of it kid.", func(d *draft) {
 		d.header.set("kid", quote(strings.Repeat("k", 780_000))) // in base64url a third more
 	}),
+	header("header too deep", "x", strings.Repeat("[", 2000)+strings.Repeat("]", 2000), event.MalformedToken, "Its header has 2 000 arrays in each other."),
+	refused("header of many members", event.MalformedToken, "Its header has 500 members.", func(d *draft) {
+		for n := range 500 {
+			d.header.add("x"+number(int64(n)), "0")
+		}
+	}),
+	with("claims too deep", "x", strings.Repeat("[", 2000)+strings.Repeat("]", 2000), event.InvalidClaims, "It has 2 000 arrays in each other."),
 	respelled("megabyte of dots", event.MalformedToken, "It is a megabyte of dots.", func(string) string { return strings.Repeat(".", 1<<20) }),
 }
 

@@ -20,6 +20,7 @@ var algFaults = []Fault{
 	header("alg none, signed", "alg", `"none"`, event.MalformedToken, "alg is none, and the signature is good."),
 	header("alg unknown, signed", "alg", `"XX256"`, event.MalformedToken, "alg is XX256, and the signature is good."),
 	refused("no alg", event.MalformedToken, "alg is missing.", func(d *draft) { d.header.remove("alg") }),
+	header("alg list", "alg", `["ES256"]`, event.MalformedToken, "alg is an array."),
 	hs256("HS256 with the public key", "the public key in PEM", func(key *ecdsa.PrivateKey) ([]byte, error) {
 		der, err := x509.MarshalPKIXPublicKey(key.Public())
 		return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), err

@@ -4,8 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -29,6 +31,11 @@ var signatureFaults = []Fault{
 		d.header.set("jwk", jwk)
 		return err
 	}),
+	forged("embedded jwk, of its kid", event.UnknownKey, "An attacker has signed it, with the public key and its kid in its header.", func(d *draft, key *ecdsa.PrivateKey) error {
+		jwk, err := jwkOf(key)
+		d.header.set("jwk", jwk)
+		return errors.Join(err, nameKey(d, key))
+	}),
 	embedded("jku", `"https://attacker.test/jwks.json"`, "the address of the key set"),
 	embedded("x5u", `"https://attacker.test/certificate.pem"`, "the address of a certificate"),
 	forged("embedded x5c", event.BadSignature, "An attacker has signed it, with a certificate in its header.", func(d *draft, key *ecdsa.PrivateKey) error {
@@ -46,6 +53,17 @@ var signatureFaults = []Fault{
 	refused("signature of zeros", event.BadSignature, "The signature is zeros (CVE-2022-21449).", func(d *draft) {
 		d.mac = func(string) []byte { return make([]byte, 64) }
 	}),
+	{
+		Name: "signature in DER", About: "The signature is good, and in ASN.1 as of a certificate.", Status: http.StatusUnauthorized, Reason: event.BadSignature,
+		apply: func(d *draft, _ *Issuer) error {
+			d.mac = func(input string) []byte {
+				sum := sha256.Sum256([]byte(input))
+				der, _ := ecdsa.SignASN1(rand.Reader, d.key, sum[:]) // does not fail with a key of New
+				return der
+			}
+			return nil
+		},
+	},
 	refused("cut short", event.BadSignature, "The last 42 characters are missing.", func(d *draft) {
 		d.spell = func(token string) string { return token[:max(len(token)-42, 0)] }
 	}),

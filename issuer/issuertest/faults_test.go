@@ -59,6 +59,7 @@ func TestFaults(t *testing.T) {
 		"embedded jwk":              {"header jwk", "signature"},
 		"embedded jku":              {"header jku", "signature"},
 		"embedded x5u":              {"header x5u", "signature"},
+		"embedded jwk, of its kid":  {"header kid", "header jwk", "signature"},
 		"changed":                   {"sub", "signature"},
 		"alg none":                  {"header alg", "signature"},
 		"of another issuer":         {"header kid", "iss", "signature"},
@@ -67,6 +68,7 @@ func TestFaults(t *testing.T) {
 		"alg None":                  {"header alg", "signature"},
 		"alg nOnE":                  {"header alg", "signature"},
 		"alg unknown":               {"header alg", "signature"},
+		"header of many members":    manyMembers(),
 		"crit":                      {"header crit", "header https://extension.test"},
 		"unencoded payload, crit":   {"header b64", "header crit"},
 		"exp in capitals":           {"exp", "EXP"},
@@ -117,6 +119,13 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s: differs in %q", fault.Name, differ)
 		}
 	}
+}
+
+func manyMembers() (names []string) {
+	for n := range 500 {
+		names = append(names, fmt.Sprint("header x", n))
+	}
+	return names
 }
 
 // difference returns in what a token differs from a good one: the names of members of

@@ -56,6 +56,7 @@ func mistypedTimes() (all []Fault) {
 			mistyped(claim+" null", claim, `null`),
 			mistyped(claim+" bool", claim, `true`),
 			mistyped(claim+" too large", claim, `1e30`),
+			mistyped(claim+" of 64 bits", claim, `9223372036854775807`),
 			mistyped(claim+" negative", claim, `-1`),
 			refused(claim+" in milliseconds", event.InvalidClaims, claim+" is in milliseconds.", func(d *draft) { d.claims.set(claim, d.claims.get(claim)+"000") }),
 		)

@@ -49,11 +49,11 @@ func exported(t *testing.T, rooms ...string) (names []string) {
 
 // membersOf returns the exported methods of a type, and its fields that are switches.
 func membersOf(of reflect.Type) (names []string) {
-	for n := range of.NumMethod() {
-		names = append(names, of.Method(n).Name)
+	for method := range of.Methods() {
+		names = append(names, method.Name)
 	}
-	for n := range of.Elem().NumField() {
-		if f := of.Elem().Field(n); f.Type == reflect.TypeFor[Switch]() {
+	for f := range of.Elem().Fields() {
+		if f.Type == reflect.TypeFor[Switch]() {
 			names = append(names, f.Name)
 		}
 	}

@@ -2,6 +2,7 @@ package issuertest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -63,7 +64,7 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 		if fault := recover(); fault == http.ErrAbortHandler { //nolint:errorlint // the server of net/http compares so
 			response, err = nil, io.EOF
 		} else if fault != nil {
-			panic(fault)
+			response, err = nil, fmt.Errorf("issuertest: the handler of %s panicked: %v: %w", r.URL.Path, fault, io.EOF)
 		}
 	}()
 	d.issuer.ServeHTTP(answer, served)

@@ -44,14 +44,14 @@ var traps = []trap{
 		{shape, []string{"alg none", "alg None", "alg nOnE"}}, {notAllowed, []string{"alg none, signed"}},
 	}, nil},
 	{"unknown alg with empty signature", []refusal{
-		{shape, []string{"alg unknown", "empty signature", "no signature"}}, {notAllowed, []string{"alg unknown, signed", "no alg"}},
+		{shape, []string{"alg unknown", "empty signature", "no signature"}}, {notAllowed, []string{"alg unknown, signed", "no alg"}}, {"alg is not a string", []string{"alg list"}},
 	}, nil},
 	{"alg of another key", []refusal{{unknownKey, []string{"alg of another key"}}}, []string{"middleware TestForgedAlgOfAnotherKey"}},
 	{"key with use=enc, symmetric key in a remote set", nil, []string{"jwks/jose TestSkippedSaysWhy", "jwks/jose TestParseSet"}},
 	{"signed by another key", []refusal{
-		{unknownKey, []string{"unknown key"}}, {noMatch, []string{"forged", "changed", "signature of zeros", "cut short"}},
+		{unknownKey, []string{"unknown key"}}, {noMatch, []string{"forged", "changed", "signature of zeros", "signature in DER", "cut short"}},
 	}, nil},
-	{"embedded jwk, jku, x5u, x5c", []refusal{{noMatch, []string{"embedded jwk", "embedded jku", "embedded x5u", "embedded x5c"}}}, nil},
+	{"embedded jwk, jku, x5u, x5c", []refusal{{noMatch, []string{"embedded jwk", "embedded jku", "embedded x5u", "embedded x5c"}}, {unknownKey, []string{"embedded jwk, of its kid"}}}, nil},
 	{"kid with path, SQL, NUL, 1 MB, of another type", []refusal{
 		{unknownKey, []string{"kid of a path", "kid of SQL", "kid of an address", "kid empty", "no kid"}},
 		{"kid holds a character that is not printable", []string{"kid with NUL"}},
@@ -64,9 +64,9 @@ var traps = []trap{
 		{notOne, []string{"unencoded payload, JSON"}},
 	}, nil},
 	{"exp, nbf, iat as string, bool, null, 1e30, -1, missing", []refusal{
-		{"exp" + noDate, []string{"exp text", "exp bool", "exp null", "exp too large", "exp negative", "exp in milliseconds"}},
-		{"nbf" + noDate, []string{"nbf text", "nbf bool", "nbf null", "nbf too large", "nbf negative", "nbf in milliseconds"}},
-		{"iat" + noDate, []string{"iat text", "iat bool", "iat null", "iat too large", "iat negative", "iat in milliseconds"}},
+		{"exp" + noDate, []string{"exp text", "exp bool", "exp null", "exp too large", "exp of 64 bits", "exp negative", "exp in milliseconds"}},
+		{"nbf" + noDate, []string{"nbf text", "nbf bool", "nbf null", "nbf too large", "nbf of 64 bits", "nbf negative", "nbf in milliseconds"}},
+		{"iat" + noDate, []string{"iat text", "iat bool", "iat null", "iat too large", "iat of 64 bits", "iat negative", "iat in milliseconds"}},
 		{"exp is missing", []string{"no exp"}}, {"iat is missing", []string{"no iat"}},
 	}, nil},
 	{"exp, nbf, iat as float", []refusal{
@@ -75,15 +75,15 @@ var traps = []trap{
 		{"iat: issued in the future", []string{"issued in the future, with a fraction", "issued in the future, with an exponent"}},
 	}, []string{"issuer/issuertest TestTimesAreNumbers"}},
 	{"the times", []refusal{
-		{"exp: expired at", []string{"expired"}}, {"nbf: not valid before", []string{"not yet valid"}}, {"iat: issued in the future", []string{"issued in the future"}},
+		{"exp: expired at", []string{"expired", "exp zero"}}, {"nbf: not valid before", []string{"not yet valid"}}, {"iat: issued in the future", []string{"issued in the future"}},
 	}, nil},
 	{"duplicate members", []refusal{{twice, []string{"duplicate claim", "duplicate claim, escaped", "duplicate custom claim", "duplicate header member"}}}, nil},
 	{"aud string, array, empty array, number, nested", []refusal{
-		{"aud is [", []string{"other audience", "other audiences", "empty audience", "audience with slash", "no aud"}},
+		{"aud is [", []string{"other audience", "other audiences", "empty audience", "audience with slash", "audience with more", "audiences in a text", "no aud"}},
 		{"aud is neither a string nor an array", []string{"aud number", "aud nested", "aud null", "aud object"}},
 	}, nil},
 	{"iss with trailing slash", []refusal{
-		{"iss is \"", []string{"issuer with slash", "other issuer"}}, {"iss is not a string", []string{"iss list"}}, {"iss is missing", []string{"no iss"}},
+		{"iss is \"", []string{"issuer with slash", "issuer with more", "other issuer"}}, {"iss is not a string", []string{"iss list"}}, {"iss is missing", []string{"no iss"}},
 	}, nil},
 	{"the other claims", []refusal{
 		{"sub is missing or empty", []string{"no sub", "sub empty"}},
@@ -108,6 +108,7 @@ var traps = []trap{
 	{"JSON serialisation", []refusal{{notOne, []string{"JSON serialisation"}}}, nil},
 	{"(r, n-s): identity is (iss, jti)", []refusal{{"revoked", []string{"revoked", "revoked, another signature"}}}, nil},
 	{"a megabyte of dots", []refusal{{", more than 16384", []string{"megabyte of dots", "too long"}}}, []string{"middleware TestForgedSize"}},
+	{"depth and number", []refusal{{"more than 32 levels deep", []string{"header too deep", "claims too deep"}}, {"more than 16 members", []string{"header of many members"}}}, nil},
 	{"JWE, nested JWT, p2c", []refusal{
 		{shape, []string{"encrypted", "encrypted, p2c"}}, {noObject, []string{"nested token"}},
 	}, nil},
