@@ -108,11 +108,21 @@ func TestSwitches(t *testing.T) {
 			t.Errorf("%s: Slow: the answer took %v", path, time.Since(began))
 		}
 		s.Hang()
-		hurried, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		if _, _, err := ask(t, request().WithContext(hurried)); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: Hang: %v", path, err)
+		leaving, leave := context.WithCancel(t.Context())
+		var caller sync.WaitGroup
+		before := s.Requests()
+		caller.Go(func() {
+			if _, _, err := ask(t, request().WithContext(leaving)); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: Hang: %v", path, err)
+			}
+		})
+		for deadline := time.Now().Add(time.Minute); s.Requests() == before; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: no request is counted", path)
+			}
 		}
-		cancel()
+		leave() // the request has arrived, and hangs
+		caller.Wait()
 		s.Restore()
 		works("Restore")
 		if n := s.Requests(); n != 10 {
@@ -135,8 +145,10 @@ func TestSwitchReleasesWaiting(t *testing.T) {
 					t.Errorf("%s: status %d, %s, %v", name, status, body, err)
 				}
 			})
-			for s.Requests() == before {
-				time.Sleep(time.Millisecond)
+			for deadline := time.Now().Add(time.Minute); s.Requests() == before; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: no request is counted", name)
+				}
 			}
 			s.Restore()
 			waiting.Wait()
