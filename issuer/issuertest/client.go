@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // Register adds a client that gets tokens from the token endpoint, and returns its
@@ -19,6 +21,11 @@ func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
 		return ""
 	}
 	tb.Helper()
+	if g, release := i.use(); g == nil {
+		tb.Fatal(errEnded)
+	} else {
+		release()
+	}
 	c = *c.Clone()
 	c.ID = cmp.Or(c.ID, defaultClient)
 	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
@@ -47,15 +54,31 @@ func (i *Issuer) Revoke(tb testing.TB, token string) {
 		return
 	}
 	tb.Helper()
-	_, rest, _ := strings.Cut(token, ".")
-	payload, _, _ := strings.Cut(rest, ".")
-	claims, err := base64.RawURLEncoding.DecodeString(payload)
+	claims, err := i.claimsOf(token)
 	if err == nil {
-		err = i.revoke(context.Background(), string(claims))
+		err = i.revoke(context.Background(), claims)
 	}
 	if err != nil {
 		tb.Fatalf("issuertest: revoking: %v", err)
 	}
+}
+
+// claimsOf returns the claims of a token of this issuer, as JSON.
+func (i *Issuer) claimsOf(token string) (string, error) {
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(payload)
+	if err != nil {
+		return "", fmt.Errorf("the claims of the token: %w", err)
+	}
+	claims, err := jose.ParseObject(string(text))
+	if err != nil {
+		return "", fmt.Errorf("the claims of the token: %w", err)
+	}
+	if iss, _, err := claims.String("iss"); err != nil || iss != i.URL() {
+		return "", fmt.Errorf("the token is another issuer's: its iss is %q, and this issuer is %q", iss, i.URL())
+	}
+	return string(text), nil
 }
 
 // RevokeClient revokes every token that the client has so far. It may get new ones.
@@ -69,7 +92,11 @@ func (i *Issuer) RevokeClient(tb testing.TB, clientID string) {
 	if g == nil {
 		tb.Fatal(errEnded)
 	}
-	if err := g.issuer.RevokeClient(context.Background(), clientID); err != nil {
+	err := g.issuer.RevokeClient(context.Background(), clientID)
+	if err == nil {
+		err = i.wrote(context.Background(), g)
+	}
+	if err != nil {
 		tb.Fatalf("issuertest: %v", err)
 	}
 }

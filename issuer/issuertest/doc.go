@@ -28,30 +28,51 @@
 //	idp.Token(t, issuertest.Scopes("orders:read"), issuertest.Claim("tenant", "acme"))
 //
 // [Bad] adds one fault by name. Everything else about the token is right, so the guard
-// refuses it for that fault and no other:
+// refuses it for that fault and no other. Claims of other options stay, unless the fault
+// needs another: an expired token was issued two hours ago, whatever its iat.
 //
 //	idp.Token(t, issuertest.Bad("expired"))
 //
 // [Faults] lists all, with the guard's answer. These are their names:
 //
-//   - times: expired; not yet valid; issued in the future
-//   - issuer and audience: other issuer; issuer with slash; other audience; empty
-//     audience; audience with slash
-//   - key and signature: unknown key; forged; embedded jwk; embedded jku; embedded
-//     x5u; changed; signature of zeros; alg none; alg none, signed; HS256 with the public
-//     key; alg of another key; kid of a path; kid with NUL; kid number; no kid
-//   - header: wrong typ; typ of a logout token; no typ; crit; crit empty; unencoded
-//     payload; duplicate header member
-//   - missing claims: no iss; no aud; no exp; no iat; no sub; no client_id; no jti
-//   - claims of the wrong type: iss list; aud number; aud nested; aud null; exp text; exp
-//     null; exp bool; exp too large; exp negative; iat text; nbf text; sub empty;
-//     client_id empty; client_id list; jti empty; jti number; scope list; scope null
-//   - payload: duplicate claim; duplicate custom claim; claims in a list; trailing data;
-//     invalid UTF-8; byte order mark; no JSON; nested token
-//   - spelling: padded header; padded signature; trailing bits; standard alphabet;
-//     percent-encoded; dot at the end; no signature; empty signature; encrypted; too long;
-//     opaque; JSON serialisation
-//   - state: bound to a key; bound to a certificate; revoked
+//   - times: expired; expired, with a fraction; expired, with an exponent; not yet
+//     valid; not yet valid, with a fraction; not yet valid, with an exponent; issued in
+//     the future; issued in the future, with a fraction; issued in the future, with an
+//     exponent
+//   - issuer and audience: other issuer; issuer with slash; issuer with more; other
+//     audience; other audiences; empty audience; audience with slash; audience with
+//     more; audiences in a text
+//   - signature: unknown key; of another issuer; forged; expired and forged; embedded
+//     jwk; embedded jwk, of its kid; embedded jku; embedded x5u; embedded x5c; changed;
+//     signature of zeros; signature in DER; cut short
+//   - algorithm: alg none; alg None; alg nOnE; alg unknown; alg none, signed; alg
+//     unknown, signed; no alg; alg list; HS256 with the public key; HS256 with the
+//     public key, DER; HS256 with the public key, JWK; HS256 without a secret; alg of
+//     another key
+//   - key id: kid of a path; kid of SQL; kid of an address; kid empty; kid with NUL; kid
+//     too long; kid number; kid bool; kid null; kid list; kid object; no kid
+//   - header: wrong typ; typ of a logout token; typ of a client assertion; typ of a DPoP
+//     proof; no typ; crit; crit of a known header; crit of a missing header; crit empty;
+//     crit text; unencoded payload; unencoded payload, crit; unencoded payload, JSON;
+//     duplicate header member
+//   - missing claims: no iss; no aud; no exp; no iat; no sub; no client_id; no jti; exp
+//     in capitals
+//   - claims of the wrong type: exp text; exp null; exp bool; exp too large; exp of 64
+//     bits; exp negative; exp in milliseconds; nbf text; nbf null; nbf bool; nbf too
+//     large; nbf of 64 bits; nbf negative; nbf in milliseconds; iat text; iat null; iat
+//     bool; iat too large; iat of 64 bits; iat negative; iat in milliseconds; exp zero;
+//     iss list; aud number; aud nested; aud null; aud object; sub empty; client_id
+//     empty; client_id list; jti empty; jti number; scope list; scope null
+//   - payload: duplicate claim; duplicate claim, escaped; duplicate custom claim; claims
+//     in a list; trailing data; invalid UTF-8; byte order mark; no JSON; nested token
+//   - spelling: padded header; padded payload; padded signature; trailing bits; standard
+//     alphabet; percent-encoded; in quotes; tab in the signature; newline in the
+//     signature; space in the signature; Bearer twice; two tokens; dot at the end; no
+//     signature; empty signature; encrypted; encrypted, p2c; opaque; undefined; JSON
+//     serialisation
+//   - size: too long; kid of a megabyte; header too deep; header of many members; claims
+//     too deep; megabyte of dots
+//   - state: bound to a key; bound to a certificate; revoked; revoked, another signature
 //
 // # Bad days
 //
@@ -73,8 +94,9 @@
 // # Without a network
 //
 // In a bubble of testing/synctest a network is of no use. Set Config.Issuer there, and
-// the issuer does not listen. [Issuer.ServeHTTP] answers requests, and a guard of
-// [Issuer.Remote] reaches it without a network:
+// the issuer does not listen. [Issuer.ServeHTTP] answers requests, a guard of
+// [Issuer.Remote] reaches it without a network, and so does a program that sends its
+// requests for tokens by [Issuer.Transport]:
 //
 //	idp := issuertest.New(t, func(c *issuer.Config) { c.Issuer = "https://auth.test" })
 //

@@ -17,7 +17,8 @@ type Fault struct {
 	Status int          // HTTP status of the guard's answer: 401, or 400 if it is not one token
 	Reason event.Reason // of the guard's event
 
-	apply func(d *draft, i *Issuer) error
+	prepare func(d *draft) // makes a good token in which the fault is the only one; nil: every token is
+	apply   func(d *draft, i *Issuer) error
 }
 
 // Faults returns all faults, for a test that a route refuses every bad token:
@@ -27,7 +28,8 @@ type Fault struct {
 //		…
 //	}
 func Faults() []Fault {
-	return slices.Concat(timeFaults, partyFaults, keyFaults, headerFaults, missingFaults, mistypedFaults, payloadFaults, spellingFaults, stateFaults)
+	return slices.Concat(timeFaults, partyFaults, signatureFaults, algFaults, kidFaults, headerFaults,
+		missingFaults, mistypedFaults, payloadFaults, spellingFaults, sizeFaults, stateFaults)
 }
 
 func faultNamed(name string) (Fault, error) {
@@ -39,6 +41,20 @@ func faultNamed(name string) (Fault, error) {
 		names = append(names, fmt.Sprintf("%q", f.Name))
 	}
 	return Fault{}, fmt.Errorf("there is no fault %q: write one of %s", name, strings.Join(names, ", "))
+}
+
+// of puts the fault into a draft.
+func (f Fault) of(d *draft, i *Issuer) error {
+	if f.prepare != nil {
+		f.prepare(d)
+	}
+	return f.apply(d, i)
+}
+
+// in returns the fault in tokens that are prepared like this.
+func (f Fault) in(prepare func(d *draft)) Fault {
+	f.prepare = prepare
+	return f
 }
 
 // refused is a fault that the guard answers 401, as most are.
@@ -63,4 +79,9 @@ func with(name, claim, value string, reason event.Reason, about string) Fault {
 // an impossible value.
 func mistyped(name, claim, value string) Fault {
 	return with(name, claim, value, event.InvalidClaims, claim+" is "+value+".")
+}
+
+// header is the fault of a header with a member of this value.
+func header(name, member, value string, reason event.Reason, about string) Fault {
+	return refused(name, reason, about, func(d *draft) { d.header.set(member, value) })
 }

@@ -94,20 +94,42 @@ func (i *Issuer) replace(ctx context.Context, k keys) error {
 	feed := &store{Memory: i.memory, feed: &i.Feed}
 	c.Keys, c.Store = g.keyring, feed
 	if g.issuer, err = issuer.New(c); err != nil {
+		_ = g.keyring.Close()
 		return err
 	}
-	// It knows every revocation before it serves, whatever the switch of the feed says.
-	if err := g.issuer.Sync(ctx); err != nil {
+	g.handler = g.issuer.Handler()
+	before, err := i.serve(ctx, g)
+	if err != nil {
+		i.retire(g)
 		return err
 	}
 	feed.switched.Store(true)
-	g.handler = g.issuer.Handler()
-	i.mu.Lock()
-	before := i.serving
-	i.serving = g
-	i.mu.Unlock()
 	i.retire(before)
 	return nil
+}
+
+// serve puts a generation in force, and returns the one before. No request is served
+// meanwhile: the generation knows every revocation before it serves, whatever the switch
+// of the feed says.
+func (i *Issuer) serve(ctx context.Context, g *generation) (before *generation, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err := g.issuer.Sync(ctx); err != nil {
+		return nil, err
+	}
+	before, i.serving = i.serving, g
+	return before, nil
+}
+
+// wrote tells the generation in force of what an earlier one, which was in force at the
+// beginning of a request, has written to the feed since.
+func (i *Issuer) wrote(ctx context.Context, earlier *generation) error {
+	g, release := i.use()
+	defer release()
+	if g == nil || g == earlier {
+		return nil
+	}
+	return g.issuer.Sync(context.WithValue(context.WithoutCancel(ctx), catchingUp{}, true))
 }
 
 // retire closes a generation when its last request is answered.

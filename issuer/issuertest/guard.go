@@ -77,7 +77,7 @@ func (i *Issuer) Remote(tb testing.TB, audience string) bearer.Config {
 	audience = i.guarded(audience)
 	guard := registry.Client{ID: "guard-" + rand.Text(), Introspects: []string{audience}}
 	secret := i.Register(tb, guard)
-	transport := i.transport(tb)
+	transport := i.Transport(tb)
 	keys := jwks.NewIssuerRemote(i.URL(), jwks.RemoteConfig{Client: &http.Client{Transport: transport}, Quiet: true})
 	tb.Cleanup(func() { _ = keys.Close() })
 	return bearer.Config{

@@ -82,7 +82,7 @@ func TestToken(t *testing.T) {
 			t.Errorf("%s: status %d", name, status)
 		}
 	}
-	if _, err := i.mint([]Option{Bad("expird")}); err == nil || !strings.Contains(err.Error(), `"expired", "not yet valid"`) {
+	if _, err := i.mint([]Option{Bad("expird")}); err == nil || !strings.Contains(err.Error(), `"expired", "expired, with a fraction"`) {
 		t.Errorf("a fault that does not exist: %v", err)
 	}
 	if _, err := i.mint([]Option{Claim("x", func() {})}); err == nil {
@@ -249,7 +249,7 @@ func TestConfigure(t *testing.T) {
 		c.Issuer, c.TokenPath, c.OpenIDConfiguration, c.InsecureHTTP = "https://auth.test/eu", "/oauth/token", true, true
 	})
 	for path, s := range map[string]*Switch{
-		"/eu/oauth/token": &i.TokenEndpoint, "/eu/introspect": &i.Introspection, "/eu/.well-known/jwks.json": &i.KeySet,
+		"/eu/oauth/token": &i.TokenEndpoint, "/eu/introspect": &i.Introspection, "/eu/revoke": &i.Revocation, "/eu/.well-known/jwks.json": &i.KeySet,
 		"/.well-known/oauth-authorization-server/eu": &i.Metadata, "/eu/.well-known/oauth-authorization-server": &i.Metadata,
 		"/eu/.well-known/openid-configuration": &i.Metadata,
 	} {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -17,6 +18,7 @@ import (
 const (
 	defaultAudience = "https://api.test"
 	defaultClient   = "test-client"
+	defaultLifetime = 15 * 60 // seconds
 )
 
 // Issuer is a real issuer that belongs to a test. [New] makes it. It is safe for
@@ -29,6 +31,7 @@ type Issuer struct {
 	KeySet        Switch // GET /.well-known/jwks.json
 	Metadata      Switch // GET /.well-known/oauth-authorization-server, and .../openid-configuration
 	Introspection Switch // POST /introspect
+	Revocation    Switch // POST /revoke
 
 	// Feed is the feed of revocations and changes of clients, as the issuer reads it from
 	// its store. While it fails, guards of Bearer answer 503 at once, as they do elsewhere
@@ -55,19 +58,29 @@ type Issuer struct {
 // configure may set fields of the config, such as TokenTTL, Resources or Claims. Keys and
 // Store are those of the test, and lifetimes of tokens are exact (Config.ExactTTL). If
 // configure sets Config.Issuer, the issuer does not listen: send requests to
-// [Issuer.ServeHTTP], such as in a bubble of testing/synctest, where a network is of no
-// use.
+// [Issuer.ServeHTTP]. In a bubble of testing/synctest it must, because a network is of no
+// use there.
 func New(tb testing.TB, configure ...func(*issuer.Config)) *Issuer {
 	tb.Helper()
 	c := issuer.Config{Quiet: true, ExactTTL: true}
 	for _, set := range configure {
-		set(&c)
+		if set != nil {
+			set(&c)
+		}
 	}
 	if c.Keys != nil || c.Store != nil {
 		tb.Fatal("issuertest: the test issuer has keys and a store of its own: leave Config.Keys and Config.Store nil")
 	}
+	// The clock of a bubble starts in 2000, and does not move while anything waits for a
+	// network.
+	if c.Issuer == "" && time.Now().Year() < 2010 {
+		tb.Fatal("issuertest: in a bubble of testing/synctest the issuer must not listen: set Config.Issuer")
+	}
 	i := &Issuer{memory: &registry.Memory{}}
 	i.manager = manager{i.memory, i}
+	for _, s := range i.switches() {
+		s.tb = tb
+	}
 	if c.Issuer == "" {
 		i.server = httptest.NewUnstartedServer(i)
 		c.Issuer = "http://" + i.server.Listener.Addr().String()
@@ -109,7 +122,7 @@ func (i *Issuer) close() {
 }
 
 func (i *Issuer) switches() []*Switch {
-	return []*Switch{&i.TokenEndpoint, &i.KeySet, &i.Metadata, &i.Introspection, &i.Feed}
+	return []*Switch{&i.TokenEndpoint, &i.KeySet, &i.Metadata, &i.Introspection, &i.Revocation, &i.Feed}
 }
 
 // made reports whether New made the issuer. If not, it fails the test.
@@ -148,6 +161,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer release()
 		g.handler.ServeHTTP(w, r)
+		_ = i.wrote(r.Context(), g) // fails only after the end
 	})
 	if s := i.switchOf(r.URL.Path); s != nil {
 		s.serve(w, r, works)
@@ -164,6 +178,8 @@ func (i *Issuer) switchOf(path string) *Switch {
 		return &i.TokenEndpoint
 	case path == base+"/introspect":
 		return &i.Introspection
+	case path == base+"/revoke":
+		return &i.Revocation
 	case path == base+"/.well-known/jwks.json":
 		return &i.KeySet
 	case strings.Contains(path, "/.well-known/oauth-authorization-server"), strings.Contains(path, "/.well-known/openid-configuration"):

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -44,23 +45,42 @@ func complaint(t *testing.T, test func(tb testing.TB)) string {
 func TestMisuse(t *testing.T) {
 	t.Parallel()
 	i := New(t)
-	for want, test := range map[string]func(tb testing.TB){
-		"leave Config.Keys and Config.Store nil":  func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.Keys = &jwks.Keyring{} }) },
-		"leave Config.Keys and Config.Store nil ": func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.Store = &registry.Memory{} }) },
-		"Config.TokenTTL is -1ns":                 func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.TokenTTL = -1 }) },
-		"Config.Issuer: parse":                    func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.Issuer = ":" }) },
-		`there is no fault "late": write one of`:  func(tb testing.TB) { i.Token(tb, Bad("late")) },
-		`the claim "x": json`:                     func(tb testing.TB) { i.Client(tb, Claim("x", make(chan int))) },
-		"registry: ":                              func(tb testing.TB) { i.Register(tb, registry.Client{ID: "é"}) },
-		"issuertest: revoking: ":                  func(tb testing.TB) { i.Revoke(tb, "opaque") },
-		"issuer: RevokeClient without":            func(tb testing.TB) { i.RevokeClient(tb, "") },
-		"was not made by issuertest.New(t)":       func(tb testing.TB) { (&Issuer{}).Token(tb) },
-		"was not made by issuertest.New(t) ":      func(tb testing.TB) { (&Issuer{}).Rotate(tb) },
+	for _, tt := range []struct {
+		want string
+		test func(tb testing.TB)
+	}{
+		{"leave Config.Keys and Config.Store nil", func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.Keys = &jwks.Keyring{} }) }},
+		{"leave Config.Keys and Config.Store nil", func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.Store = &registry.Memory{} }) }},
+		{"Config.TokenTTL is -1ns", func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.TokenTTL = -1 }) }},
+		{"Config.Issuer: parse", func(tb testing.TB) { New(tb, func(c *issuer.Config) { c.Issuer = ":" }) }},
+		{`there is no fault "late": write one of`, func(tb testing.TB) { i.Token(tb, Bad("late")) }},
+		{`there is no fault "": write one of`, func(tb testing.TB) { i.Token(tb, Bad("")) }},
+		{"Fail(0): write a status from 200 to 599", func(tb testing.TB) { New(tb).TokenEndpoint.Fail(0) }},
+		{"Fail(1000): write a status from 200 to 599", func(tb testing.TB) { New(tb).Feed.Fail(1000) }},
+		{`the claim "x": json`, func(tb testing.TB) { i.Client(tb, Claim("x", make(chan int))) }},
+		{"registry:", func(tb testing.TB) { i.Register(tb, registry.Client{ID: "é"}) }},
+		{"issuertest: revoking:", func(tb testing.TB) { i.Revoke(tb, "opaque") }},
+		{"issuer: RevokeClient without", func(tb testing.TB) { i.RevokeClient(tb, "") }},
+		{"was not made by issuertest.New(t)", func(tb testing.TB) { (&Issuer{}).Token(tb) }},
+		{"was not made by issuertest.New(t)", func(tb testing.TB) { (&Issuer{}).Rotate(tb) }},
+		{"was not made by issuertest.New(t)", func(tb testing.TB) { (*Issuer)(nil).Transport(tb) }},
+		{"", func(tb testing.TB) { New(tb, nil).Token(tb, nil) }}, // a nil option is none
+		{"is another issuer's", func(tb testing.TB) { i.Revoke(tb, New(tb).Token(tb)) }},
 	} {
-		if got := complaint(t, test); !strings.Contains(got, strings.TrimSpace(want)) {
-			t.Errorf("the test says %q, want %q", got, want)
+		if got := complaint(t, tt.test); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("the test says %q, want %q", got, tt.want)
 		}
 	}
+}
+
+// An issuer that listens would stop the clock of a bubble.
+func TestMisuseInABubble(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		if got := complaint(t, func(tb testing.TB) { New(tb) }); !strings.Contains(got, "set Config.Issuer") {
+			t.Errorf("the test says %q", got)
+		}
+	})
 }
 
 // After its test an issuer answers nothing, and its guards let no request in.
@@ -82,13 +102,16 @@ func TestAfterTheEnd(t *testing.T) {
 	}
 	for name, test := range map[string]func(tb testing.TB){
 		"Token": func(tb testing.TB) { i.Token(tb) }, "Rotate": func(tb testing.TB) { i.Rotate(tb) },
-		"Revoke": func(tb testing.TB) { i.Revoke(tb, token) }, "RevokeClient": func(tb testing.TB) { i.RevokeClient(tb, "test-client") },
+		"Register": func(tb testing.TB) { i.Register(tb, registry.Client{}) }, "Remote": func(tb testing.TB) { i.Remote(tb, "") }, "Client": func(tb testing.TB) { i.Client(tb) },
+		"EmergencyRotate": func(tb testing.TB) { i.EmergencyRotate(tb) },
+		"Revoke":          func(tb testing.TB) { i.Revoke(tb, token) }, "RevokeClient": func(tb testing.TB) { i.RevokeClient(tb, "test-client") },
 	} {
 		if got := complaint(t, test); !strings.Contains(got, "ended") {
 			t.Errorf("%s says %q", name, got)
 		}
 	}
-	i.KeySet.Hang() // does not bring it back
+	i.KeySet.Fail(0) // the test has ended, and cannot fail
+	i.KeySet.Hang()  // does not bring it back
 	if f, _ := i.KeySet.now(); f.hang {
 		t.Error("a request would hang after the end")
 	}

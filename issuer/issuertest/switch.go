@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type Switch struct {
 	changed  chan struct{} // closed by the next change; nil: no request waits
 	requests int
 	ended    bool
+	tb       testing.TB // whose issuer it is of; nil in the zero Switch
 }
 
 // fault is how a request fails.
@@ -40,9 +42,16 @@ func (s *Switch) Slow(d time.Duration) { s.set(fault{delay: d}) }
 // ends.
 func (s *Switch) Hang() { s.set(fault{hang: true, says: "hangs"}) }
 
-// Fail answers each request with this HTTP status and a JSON body, in the form of RFC
-// 6749, section 5.2. For more, such as Retry-After, write [Switch.Serve].
+// Fail answers each request with this HTTP status, from 200 to 599, and a JSON body in the
+// form of RFC 6749, section 5.2. For more, such as Retry-After, write [Switch.Serve].
 func (s *Switch) Fail(status int) {
+	if status < 200 || status > 599 {
+		if tb := s.test(); tb != nil {
+			tb.Helper()
+			tb.Fatalf("issuertest: Fail(%d): write a status from 200 to 599", status)
+		}
+		status = http.StatusInternalServerError
+	}
 	code := "temporarily_unavailable"
 	if status < 500 {
 		code = "invalid_request"
@@ -116,6 +125,19 @@ func (s *Switch) set(f fault) {
 		close(s.changed)
 		s.changed = nil
 	}
+}
+
+// test returns the test that the switch belongs to; nil after its end.
+func (s *Switch) test() testing.TB {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil
+	}
+	return s.tb
 }
 
 // end lets all requests that wait return, and no further one wait.

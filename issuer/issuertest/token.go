@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,15 +51,19 @@ func Claim(name string, value any) Option {
 }
 
 // Lifetime makes a token expire so long after now, in whole seconds. A guard accepts it
-// for its leeway longer. Default 15 min.
+// for its leeway longer. Default 15 min. With 0 or a negative lifetime it was issued 15 min
+// before it expired, unless [Claim] sets iat.
 func Lifetime(lifetime time.Duration) Option {
-	return func(d *draft) { d.claims.set("exp", number(d.now.Add(lifetime).Unix())) }
+	return func(d *draft) {
+		d.claims.set("exp", number(max(d.now.Add(lifetime).Unix(), defaultLifetime)))
+		d.over = lifetime <= 0
+	}
 }
 
 // Bad makes a token with the fault of that name, one of [Faults]. It has nothing else
 // wrong with it, and the signature of the issuer's own key, unless that is the fault.
 func Bad(fault string) Option {
-	return func(d *draft) { d.fault = fault }
+	return func(d *draft) { d.fault = &fault }
 }
 
 // Token returns a token of this issuer, signed by its current key. It needs no client, no
@@ -80,12 +85,12 @@ func (i *Issuer) mint(options []Option) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if d.fault != "" {
-		f, err := faultNamed(d.fault)
+	if d.fault != nil {
+		f, err := faultNamed(*d.fault)
 		if err != nil {
 			return "", err
 		}
-		if err := f.apply(d, i); err != nil {
+		if err := f.of(d, i); err != nil {
 			return "", err
 		}
 	}
@@ -99,10 +104,12 @@ type draft struct {
 	payload        string            // instead of claims, unless it is empty
 	key            *ecdsa.PrivateKey // that signs; nil: mac does
 	mac            func(input string) []byte
-	spell          func(token string) string // changes the text of the signed token; nil: does not
+	parts          func(header, payload string) (string, string) // changes the encoded parts before they are signed; nil: does not
+	spell          func(token string) string                     // changes the text of the signed token; nil: does not
 
-	fault string
-	err   error // of an option
+	over  bool    // its lifetime is
+	fault *string // the name; nil: it has none
+	err   error   // of an option
 }
 
 // draft returns a good token: the claims are those that the issuer's own tokens have.
@@ -128,7 +135,7 @@ func (i *Issuer) draft(options []Option) (*draft, error) {
 	d.claims.set("iss", quote(i.URL()))
 	d.claims.set("sub", quote(defaultClient))
 	d.claims.set("aud", quote(i.defaultAudience()))
-	d.claims.set("exp", number(d.now.Add(15*time.Minute).Unix()))
+	d.claims.set("exp", number(d.now.Unix()+defaultLifetime))
 	d.claims.set("iat", number(d.now.Unix()))
 	d.claims.set("jti", quote(id))
 	d.claims.set("client_id", quote(defaultClient))
@@ -137,7 +144,17 @@ func (i *Issuer) draft(options []Option) (*draft, error) {
 			option(d)
 		}
 	}
+	if d.over && d.claims.get("iat") == number(d.now.Unix()) {
+		d.issuedBeforeExp()
+	}
 	return d, d.err
+}
+
+// issuedBeforeExp moves iat to the default lifetime before exp.
+func (d *draft) issuedBeforeExp() {
+	if exp, err := strconv.ParseInt(d.claims.get("exp"), 10, 64); err == nil {
+		d.claims.set("iat", number(exp-defaultLifetime))
+	}
 }
 
 // tokenID returns a jti as the issuer makes them: with the sequence of the feed, so that
@@ -185,7 +202,11 @@ func (d *draft) token() (string, error) {
 	if payload == "" {
 		payload = d.claims.String()
 	}
-	input := encode(d.header.String()) + "." + encode(payload)
+	header, payload := encode(d.header.String()), encode(payload)
+	if d.parts != nil {
+		header, payload = d.parts(header, payload)
+	}
+	input := header + "." + payload
 	var signature []byte
 	if d.mac != nil {
 		signature = d.mac(input)

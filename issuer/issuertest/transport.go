@@ -2,6 +2,8 @@ package issuertest
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -32,9 +34,14 @@ func (t ending) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(r.WithContext(ctx))
 }
 
-// transport returns a transport for requests to this issuer. If it does not listen, they
-// go to ServeHTTP.
-func (i *Issuer) transport(tb testing.TB) http.RoundTripper {
+// Transport returns a transport for requests to this issuer, such as those of the program
+// under test that asks for tokens. If the issuer does not listen, they go to
+// [Issuer.ServeHTTP], whatever their host. Connections end with the test.
+func (i *Issuer) Transport(tb testing.TB) http.RoundTripper {
+	if !i.made(tb) {
+		return http.DefaultTransport
+	}
+	tb.Helper()
 	if i.server == nil {
 		return direct{i}
 	}
@@ -44,17 +51,35 @@ func (i *Issuer) transport(tb testing.TB) http.RoundTripper {
 // direct is a transport without a network.
 type direct struct{ issuer *Issuer }
 
-// RoundTrip answers by ServeHTTP.
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+// RoundTrip answers by ServeHTTP. A handler that gives up, and an answer that is cut off,
+// look as they do over a network.
+func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	answer := httptest.NewRecorder()
 	served := r.Clone(r.Context())
 	if served.Body == nil {
 		served.Body = http.NoBody
 	}
 	defer func() { _ = served.Body.Close() }()
+	defer func() {
+		if fault := recover(); fault == http.ErrAbortHandler { //nolint:errorlint // the server of net/http compares so
+			response, err = nil, io.EOF
+		} else if fault != nil {
+			response, err = nil, fmt.Errorf("issuertest: the handler of %s panicked: %v: %w", r.URL.Path, fault, io.EOF)
+		}
+	}()
 	d.issuer.ServeHTTP(answer, served)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	return answer.Result(), nil
+	response = answer.Result()
+	response.Request = r
+	if response.ContentLength > int64(answer.Body.Len()) && r.Method != http.MethodHead {
+		response.Body = io.NopCloser(io.MultiReader(response.Body, cut{}))
+	}
+	return response, nil
 }
+
+// cut is the end of a body that was cut off.
+type cut struct{}
+
+func (cut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
