@@ -44,8 +44,8 @@ func (d *diary) changedf(call, format string, args ...any) {
 }
 
 // ok is called after each call that succeeded.
-func (d *diary) ok(api string, took time.Duration) {
-	d.changedf("ok", "GET %s is answered 200, after %v", api, took.Round(time.Millisecond))
+func (d *diary) ok(api string, status int, took time.Duration) {
+	d.changedf("ok", "GET %s is answered %d, after %v", api, status, took.Round(time.Millisecond))
 }
 
 // trouble is called before a request is sent again.
