@@ -70,7 +70,11 @@ func run(args []string, out io.Writer) (failed bool, err error) {
 
 // newSource returns the source of tokens for the API, and for no other origin.
 func newSource(ctx context.Context, set service.Caller, transport http.RoundTripper, observe func(context.Context, outbound.Event)) (*outbound.Source, error) {
-	if err := fetch.NewClient(nil, false).CheckURL(set.API); err != nil {
+	check := fetch.NewClient(nil, false)
+	if err := check.CheckIssuer(set.Issuer); err != nil {
+		return nil, fmt.Errorf("ISSUER: %w", err)
+	}
+	if err := check.CheckURL(set.API); err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
 	api, err := url.Parse(set.API)
