@@ -27,7 +27,7 @@ type callers struct {
 	kills    int
 	outages  int // kills during which a refresh failed
 	refused  int // refreshes that failed
-	again    int // calls whose first request got no answer
+	again    int // calls that had no token or no answer at first
 	keys     int // key fetches of the API that failed
 }
 
@@ -35,8 +35,9 @@ type callers struct {
 // again and again. The API is a process of its own, which fetches the keys every second.
 //
 // Tokens are refreshed between a third and half of their lifetime ttl. Each outage lasts
-// until a refresh has failed in it, but 3 s at most: then the tokens in hand still serve. No
-// call may fail, and none may have to be sent again.
+// for a random time, and until a refresh has failed in it, but 3 s at most: then the tokens in
+// hand still serve. No call may fail. A caller that meets one outage after another backs off
+// longer than its token lives, so a call may have to wait and try again.
 func callThroughKills(t *testing.T, n int, ttl string, lasting, pause time.Duration) *callers {
 	t.Helper()
 	secret := generated()
@@ -62,6 +63,7 @@ func callThroughKills(t *testing.T, n int, ttl string, lasting, pause time.Durat
 		}
 		<-issuer.done
 		down := time.Now()
+		time.Sleep(rand.N(time.Second))
 		for c.said("no new token") == before && time.Since(down) < 3*time.Second {
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -89,8 +91,8 @@ func callThroughKills(t *testing.T, n int, ttl string, lasting, pause time.Durat
 	c.refused, c.again, c.keys = c.said("no new token"), c.said("no answer yet"), strings.Count(api.said(), "fetch_failed")
 	t.Logf("%d processes: calls %d, failed %d, sent again %d; token requests sent %d", n, c.total.calls, c.total.failed, c.again, c.total.tokenRequests)
 	t.Logf("kills %d, of which %d during refreshes; refreshes that failed %d, key fetches of the API that failed %d", c.kills, c.outages, c.refused, c.keys)
-	if c.again != 0 || c.total.replays != 0 {
-		t.Errorf("%d calls got no answer at first, and %d had another token", c.again, c.total.replays)
+	if 100*c.again > c.total.calls || c.total.replays != 0 {
+		t.Errorf("%d calls got no token at first, and %d had another one", c.again, c.total.replays)
 	}
 	return c
 }

@@ -25,7 +25,7 @@ var faults = []fault{
 	{"3", "The API redirects to another host", apiRedirects},
 	{"3", "The token endpoint redirects to another host", tokenEndpointRedirects},
 	{"4", "100 calls with a revoked token", revokedToken},
-	{"5", "50 calls with a wrong secret", wrongSecret},
+	{"5", "The secret is wrong from the second token on; 50 calls", wrongSecret},
 	{"6", "20 calls in a row, tokens of `expires_in: 10`", shortLife},
 	{"7", "No `expires_in`", noLife},
 	{"8", "A call with a deadline, while another waits for the token endpoint", deadline},
@@ -147,24 +147,25 @@ func revokedToken(ctx context.Context, s *stage) (finding, error) {
 }
 
 func wrongSecret(ctx context.Context, s *stage) (finding, error) {
-	if err := s.writeSecret("wrong"); err != nil {
-		return finding{}, err
-	}
-	c, err := s.open(ctx)
+	s.auth.set(func(e *tokenEndpoint) { e.answer["expires_in"] = 1 })
+	c, err := s.start(ctx)
 	if err != nil {
 		return finding{}, err
 	}
+	s.auth.set(func(e *tokenEndpoint) { e.secrets = []string{"another"} })
+	before := len(s.auth.requests())
+	if err := sleep(ctx, 1200*time.Millisecond); err != nil { // the token expires
+		return finding{}, err
+	}
 	for range 50 {
-		_, _ = s.call(ctx, c, "/") // all of them fail
+		if status, err := s.call(ctx, c, "/"); err == nil {
+			return finding{}, fmt.Errorf("a call is answered %d", status)
+		}
 	}
-	n := len(s.auth.requests())
-	if len(s.api.credentials()) > 0 {
-		return finding{}, errors.New("there is a token")
+	if n := len(s.auth.requests()) - before; n > 1 {
+		return finding{fmt.Sprintf("tried %d times", n), true}, nil
 	}
-	if n == 1 {
-		return finding{"tried once", false}, nil
-	}
-	return finding{fmt.Sprintf("tried %d times", n), true}, nil
+	return finding{"tried once", false}, nil
 }
 
 func shortLife(ctx context.Context, s *stage) (finding, error) {
