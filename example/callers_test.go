@@ -4,6 +4,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ type callers struct {
 }
 
 // callThroughKills starts example/caller n times, and kills (SIGKILL) and starts their issuer
-// again and again. The API is a process of its own, which fetches the keys every second.
+// again and again. The API is a process of its own, which fetches the keys every 3 s.
 //
 // Tokens are refreshed between a third and half of their lifetime ttl. Each outage lasts
 // for a random time, and until a refresh has failed in it, but 3 s at most: then the tokens in
@@ -41,10 +42,14 @@ type callers struct {
 func callThroughKills(t *testing.T, n int, ttl string, lasting, pause time.Duration) *callers {
 	t.Helper()
 	secret := generated()
-	env := []string{"DATA_DIR=" + t.TempDir(), "CLIENT_ID=worker", "CLIENT_SECRET=" + secret, "TOKEN_TTL=" + ttl, "KEY_MAX_AGE=1s"}
+	env := []string{"DATA_DIR=" + t.TempDir(), "CLIENT_ID=worker", "CLIENT_SECRET=" + secret, "TOKEN_TTL=" + ttl, "KEY_MAX_AGE=3s"}
 	issuer := start(t, "example", env...)
 	env = append(env, "ADDR="+strings.TrimPrefix(issuer.url, "http://"))
 	api := start(t, "api", "ISSUER="+issuer.url, "JWKS_COOLDOWN=1s")
+	eventually(t, 5*time.Second, "the API has keys", func() bool {
+		status, _ := call(t, "GET", api.url+"/readyz", "", "")
+		return status == http.StatusOK
+	})
 
 	c := &callers{}
 	for range n {
@@ -57,17 +62,17 @@ func callThroughKills(t *testing.T, n int, ttl string, lasting, pause time.Durat
 	// It lasts longer if no caller has noticed a kill so far.
 	for started := time.Now(); time.Since(started) < lasting || c.outages < 2 && time.Since(started) < 3*lasting; c.kills++ {
 		time.Sleep(pause + rand.N(pause))
-		before := c.said("no new token")
+		before := c.said("no new token (fetch_failed)")
 		if err := issuer.Process.Kill(); err != nil {
 			t.Error(err)
 		}
 		<-issuer.done
 		down := time.Now()
 		time.Sleep(rand.N(time.Second))
-		for c.said("no new token") == before && time.Since(down) < 3*time.Second {
+		for c.said("no new token (fetch_failed)") == before && time.Since(down) < 3*time.Second {
 			time.Sleep(20 * time.Millisecond)
 		}
-		if c.said("no new token") > before {
+		if c.said("no new token (fetch_failed)") > before {
 			c.outages++
 		}
 		issuer = start(t, "example", env...)
@@ -88,7 +93,7 @@ func callThroughKills(t *testing.T, n int, ttl string, lasting, pause time.Durat
 		c.total.tokenRequests += got.tokenRequests
 		c.total.replays += got.replays
 	}
-	c.refused, c.again, c.keys = c.said("no new token"), c.said("no answer yet"), strings.Count(api.said(), "fetch_failed")
+	c.refused, c.again, c.keys = c.said("no new token (fetch_failed)"), c.said("no answer yet"), strings.Count(api.said(), "fetch_failed")
 	t.Logf("%d processes: calls %d, failed %d, sent again %d; token requests sent %d", n, c.total.calls, c.total.failed, c.again, c.total.tokenRequests)
 	t.Logf("kills %d, of which %d during refreshes; refreshes that failed %d, key fetches of the API that failed %d", c.kills, c.outages, c.refused, c.keys)
 	if 100*c.again > c.total.calls || c.total.replays != 0 {

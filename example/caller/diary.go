@@ -69,7 +69,7 @@ func (d *diary) event(_ context.Context, e outbound.Event) {
 	case e.Reason == event.FetchFailed:
 		d.sayf("no new token (%s), the one in hand is used: %v", e.Reason, e.Err)
 	default:
-		d.sayf("no token (%s): %v", e.Reason, e.Err)
+		d.sayf("no token was granted (%s): %v", e.Reason, e.Err)
 	}
 }
 
