@@ -90,7 +90,10 @@ func TestEndCutsCall(t *testing.T) {
 		},
 		"waits for a body": func(r *http.Request) (*http.Response, error) {
 			res := answer(200, "")
-			res.Body = body{r.Context()}
+			res.Body = io.NopCloser(body(func() error {
+				<-r.Context().Done()
+				return r.Context().Err()
+			}))
 			return res, nil
 		},
 		"waits for another try": func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") },
@@ -120,11 +123,10 @@ func TestEndCutsCall(t *testing.T) {
 	}
 }
 
-// body is one that never ends, until its request does.
-type body struct{ ctx context.Context }
+// body is one that cannot be read.
+type body func() error
 
-func (b body) Read([]byte) (int, error) { <-b.ctx.Done(); return 0, b.ctx.Err() }
-func (b body) Close() error             { return nil }
+func (b body) Read([]byte) (int, error) { return 0, b() }
 
 // A call fails if nothing answers for a minute, and if the answer is a refusal.
 func TestCallFails(t *testing.T) {

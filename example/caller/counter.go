@@ -15,9 +15,11 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	base := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one, and this program does not change it
-	base.DisableKeepAlives = true                           // a connection that is kept is dead after a restart
-	return &counter{base: base}
+	return &counter{base: &http.Transport{
+		Proxy:             http.ProxyFromEnvironment,
+		DisableKeepAlives: true, // a connection that is kept is dead after a restart
+		ForceAttemptHTTP2: true,
+	}}
 }
 
 // RoundTrip implements [http.RoundTripper].

@@ -5,7 +5,8 @@
 //	CLIENT_ID=demo CLIENT_SECRET=m2m_… EVERY=1s go run ./example/caller    # in another
 //
 // It prints what it does. At the end, after FOR or Ctrl-C, it prints its counts as one line
-// of JSON. The exit status is 1 if a call failed.
+// of JSON. A call that the end cuts short is not counted. The exit status is 1 if a call
+// failed.
 package main
 
 import (

@@ -18,6 +18,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, r := range rows {
 		t.Run(r.number+" "+r.event, func(t *testing.T) {
+			t.Parallel()
 			// A fault that the other library no longer has goes from the page.
 			if theirs := r.findings[0]; !theirs.fault {
 				t.Errorf("x/oauth2 does not have the fault: %s", theirs.text)
