@@ -85,6 +85,8 @@ func newSource(ctx context.Context, set service.Caller, transport http.RoundTrip
 	secret := outbound.Secret(set.Secret)
 	if set.SecretFile != "" {
 		secret = outbound.SecretFile(set.SecretFile) // read for each token, so a rotated secret is used
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
 		if _, err := secret(ctx); err != nil {
 			return nil, fmt.Errorf("CLIENT_SECRET_FILE: %w", err)
 		}

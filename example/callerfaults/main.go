@@ -63,14 +63,22 @@ func compare(ctx context.Context, libraries ...library) ([]row, error) {
 	return rows, group.Wait()
 }
 
-// put puts one fault to one library.
-func put(ctx context.Context, f fault, l library) (finding, error) {
-	s, err := newStage(l)
-	if err != nil {
-		return finding{}, err
+// put puts one fault to one library. What was found while the machine was too busy to tell
+// is tried anew, a few times at most.
+func put(ctx context.Context, f fault, l library) (found finding, err error) {
+	for range 5 {
+		s, failed := newStage(l)
+		if failed != nil {
+			return finding{}, failed
+		}
+		stalled := watchStalls()
+		found, err = f.try(ctx, s)
+		s.close()
+		if !stalled() {
+			return found, err
+		}
 	}
-	defer s.close()
-	return f.try(ctx, s)
+	return found, err
 }
 
 // faulty returns the faults that a library has.
