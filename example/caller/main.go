@@ -98,7 +98,7 @@ func newSource(ctx context.Context, set service.Caller, transport http.RoundTrip
 		Scopes:   set.Scopes,
 		Origins:  []string{api.Scheme + "://" + api.Host},
 		Observe:  observe,
-		HTTP:     &http.Client{Transport: transport}, // it counts: leave it out otherwise
+		HTTP:     &http.Client{Transport: transport}, // to count. The default refuses more addresses
 	}
 	if set.Resource != "" {
 		config.Resources = []string{set.Resource}
