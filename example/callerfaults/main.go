@@ -1,6 +1,6 @@
 // Command callerfaults provokes ten faults of golang.org/x/oauth2/clientcredentials, in
 // that package and in middleware/outbound, side by side. Both run with their defaults against
-// servers on the loopback. It prints what happened as a Markdown table, after about 8 s.
+// servers on the loopback. It prints what happened as a Markdown table, after about 11 s.
 // It ends with status 1 if middleware/outbound has one of the faults.
 //
 //	go run ./example/callerfaults
