@@ -174,12 +174,16 @@ func shortLife(ctx context.Context, s *stage) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	for range 19 {
+	calls := 1
+	for began := time.Now(); calls < 20 && time.Since(began) < 3*time.Second; calls++ { // before any refresh is due
 		if _, err := s.call(ctx, c, "/"); err != nil {
 			return finding{}, err
 		}
 	}
 	n := len(s.auth.requests())
+	if n == calls {
+		return finding{"a token request per call", true}, nil
+	}
 	return finding{plural(n, "token request"), n > 1}, nil
 }
 
