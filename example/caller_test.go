@@ -148,10 +148,7 @@ func TestCaller(t *testing.T) {
 			c := startCalling(t, tt.ttl)
 			tt.happens(t, c)
 			time.Sleep(100 * time.Millisecond) // a few calls more
-			if err := c.caller.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			got, status := c.caller.ended(t)
+			got, status := c.caller.interrupted(t)
 			if got.failed != 0 || got.ok != got.calls || got.calls < 2 || status != 0 {
 				t.Errorf("%+v, exit status %d", got, status)
 			}
@@ -175,12 +172,77 @@ func (p *process) saysTimes(t *testing.T, text string, n int) {
 func TestCallerFails(t *testing.T) {
 	t.Parallel()
 	issuer := start(t, "example", "CLIENT_ID=worker", "CLIENT_SECRET="+generated())
-	p := startCaller(t, "ISSUER="+issuer.url, "CLIENT_ID=worker", "CLIENT_SECRET="+generated(), "EVERY=20ms", "FOR=500ms")
+	p := startCaller(t, "ISSUER="+issuer.url, "CLIENT_ID=worker", "CLIENT_SECRET="+generated(), "EVERY=20ms", "FOR=5s")
 	got, status := p.ended(t)
 	if got.ok != 0 || got.failed != got.calls || got.calls < 2 || got.tokenRequests != 1 || status != 1 {
 		t.Errorf("%+v, exit status %d\n%s", got, status, p.said())
 	}
 	if !strings.Contains(p.said(), "invalid_client") {
 		t.Errorf("it does not say why:\n%s", p.said())
+	}
+}
+
+// A call that is under way at the end is cut short and does not count, whatever it waits
+// for. The issuer, which is the API too, is away or hangs.
+func TestCallerEnds(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		outage syscall.Signal
+		end    syscall.Signal // 0 for FOR
+	}{
+		"Ctrl-C, all is away": {syscall.SIGKILL, syscall.SIGINT},
+		"Ctrl-C, all hangs":   {syscall.SIGSTOP, syscall.SIGINT},
+		"SIGTERM, all hangs":  {syscall.SIGSTOP, syscall.SIGTERM},
+		"FOR, all hangs":      {syscall.SIGSTOP, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			secret := generated()
+			issuer := start(t, "example", "CLIENT_ID=worker", "CLIENT_SECRET="+secret)
+			env := []string{"ISSUER=" + issuer.url, "CLIENT_ID=worker", "CLIENT_SECRET=" + secret, "EVERY=20ms"}
+			if tt.end == 0 {
+				env = append(env, "FOR=5s")
+			}
+			p := startCaller(t, env...)
+			p.says(t, "is answered 200")
+			if err := issuer.Process.Signal(tt.outage); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case tt.outage == syscall.SIGKILL:
+				p.says(t, "no answer yet")
+			case tt.end != 0:
+				time.Sleep(200 * time.Millisecond) // a call has begun, most likely
+			}
+			if tt.end != 0 {
+				if err := p.Process.Signal(tt.end); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := time.Now()
+			got, status := p.ended(t)
+			if got.failed != 0 || got.ok != got.calls || got.calls < 1 || got.tokenRequests != 1 || status != 0 {
+				t.Errorf("%+v, exit status %d\n%s", got, status, p.said())
+			}
+			// Without an end of its own, a request takes 10 s to fail, and a call a minute.
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it ended after %v", took)
+			}
+		})
+	}
+}
+
+// An issuer that never answers got no token request, and the call is not over at the end.
+func TestCallerWithoutIssuer(t *testing.T) {
+	t.Parallel()
+	p := startCaller(t, "ISSUER=http://127.0.0.1:1", "CLIENT_ID=worker", "CLIENT_SECRET=secret", "FOR=1s")
+	got, status := p.ended(t)
+	if got != (called{}) || status != 0 {
+		t.Errorf("%+v, exit status %d", got, status)
+	}
+	for _, text := range []string{"connection refused", "does not count"} {
+		if !strings.Contains(p.said(), text) {
+			t.Errorf("it does not say %q:\n%s", text, p.said())
+		}
 	}
 }

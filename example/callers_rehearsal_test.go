@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// TestCallersThroughAMinuteOfKills is 50 callers of an API for a minute, by real
-// processes, while their issuer is killed and started again and again. No call fails.
+// TestCallersThroughAMinuteOfKills is 50 processes that call an API for a minute, while
+// their issuer is killed and started again and again. No call fails.
 //
 //	go test -tags rehearsal -run TestCallersThroughAMinuteOfKills -v ./example
 func TestCallersThroughAMinuteOfKills(t *testing.T) {
-	c := callThroughKills(t, time.Minute, "15s", 1500*time.Millisecond)
-	if c.kills < 10 || c.calls.Load() < 5000 || c.fetches < 300 || c.failures < 20 {
+	c := callThroughKills(t, 50, "15s", time.Minute, 1500*time.Millisecond)
+	if c.kills < 10 || c.total.calls < 5000 || c.total.tokenRequests < 300 || c.outages < 10 || c.refused < 20 || c.keys == 0 {
 		t.Error("too little happened to prove anything")
 	}
 }

@@ -7,26 +7,25 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
+	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
 
 const (
 	requestTimeout = 10 * time.Second
-	callTimeout    = time.Minute      // of a call with all its requests
-	lastCall       = 10 * time.Second // how long the call may take in which FOR ends
+	callTimeout    = time.Minute // of a call with all its requests
 	firstPause     = 200 * time.Millisecond
 	longestPause   = 2 * time.Second // unless Retry-After asks for more
 )
 
 // counts are the last line that the program prints.
 type counts struct {
-	Calls         int    `json:"calls"`
+	Calls         int    `json:"calls"` // without the one that was cut by the end
 	OK            int    `json:"ok"`
 	Failed        int    `json:"failed"`
-	TokenRequests uint64 `json:"token_requests"` // fetches of a token, failed ones too
+	TokenRequests uint64 `json:"token_requests"` // requests that were sent to the token endpoint
 	Replays       uint64 `json:"replays"`        // requests that were sent again, with another token
 }
 
@@ -38,74 +37,58 @@ type caller struct {
 	counts counts
 }
 
-// run calls the API until end, or until the context ends if end is zero.
-func (c *caller) run(ctx context.Context, every time.Duration, end time.Time) {
+// run calls the API until the context ends.
+func (c *caller) run(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	var over <-chan time.Time
-	if !end.IsZero() {
-		over = time.After(time.Until(end))
-	}
-	for {
-		started, timeout := time.Now(), callTimeout
-		if !end.IsZero() {
-			timeout = min(timeout, time.Until(end)+lastCall)
-		}
-		err := c.call(ctx, timeout)
-		if errors.Is(err, errInterrupted) {
+	for ctx.Err() == nil {
+		started := time.Now()
+		status, err := c.call(ctx)
+		switch {
+		case errors.Is(err, errCut):
+			c.diary.sayf("the end cut a call short: it does not count")
 			return
-		}
-		c.counts.Calls++
-		if err == nil {
+		case err == nil:
 			c.counts.OK++
-			c.diary.ok(c.api, time.Since(started))
-		} else {
+			c.diary.ok(c.api, status, time.Since(started))
+		default:
 			c.counts.Failed++
 			c.diary.failed(err)
 		}
+		c.counts.Calls++
 		select {
 		case <-ctx.Done():
-			return
-		case <-over:
-			return
 		case <-ticker.C:
-		}
-		if !end.IsZero() && !time.Now().Before(end) {
-			return
 		}
 	}
 }
 
-// errInterrupted is the error of a call in whose first request the program was stopped. It
-// does not count.
-var errInterrupted = errors.New("interrupted")
+// errCut is the error of a call that the end of the program cut short. It may have
+// succeeded later, so it does not count.
+var errCut = errors.New("the program ends")
 
-// call makes one call. The API may restart too, so a request that got no answer, or one
-// that says to come later, is sent again: GET changes nothing.
-func (c *caller) call(ctx context.Context, timeout time.Duration) error {
+// call makes one call, and returns the status of its answer. The API may restart too, so a
+// request that got no answer, or one that says to come later, is sent again: GET changes
+// nothing.
+func (c *caller) call(ctx context.Context) (status int, err error) {
 	started := time.Now()
-	var earlier error
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		err := c.get(ctx)
-		if err != nil && ctx.Err() != nil {
-			if earlier == nil {
-				return errInterrupted
-			}
-			return earlier
-		}
+		status, err := c.get(ctx)
 		wait, ok := errors.AsType[later](err)
-		if !ok {
-			return err
+		switch {
+		case !ok:
+			return status, err
+		case ctx.Err() != nil:
+			return 0, errCut
 		}
 		delay := wait.after + rand.N(pause) //nolint:gosec // it spreads load, and protects nothing
-		if time.Since(started)+delay > timeout {
-			return err
+		if time.Since(started)+delay > callTimeout {
+			return 0, err
 		}
 		c.diary.trouble(err)
-		earlier = err
 		select {
 		case <-ctx.Done():
-			return earlier
+			return 0, errCut
 		case <-time.After(delay):
 		}
 	}
@@ -120,30 +103,31 @@ type later struct {
 
 func (l later) Unwrap() error { return l.error }
 
-// get sends one request. The error is a later if another one may succeed.
-func (c *caller) get(ctx context.Context) error {
+// get sends one request, and returns the status of an answer that is a success. The error is
+// a later if another request may succeed.
+func (c *caller) get(ctx context.Context) (status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.api, http.NoBody)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	answer, err := c.client.Do(request)
 	if err != nil {
 		_, refused := errors.AsType[*outbound.Error](err)
 		if refused && !errors.Is(err, outbound.ErrUnavailable) {
-			return err // the issuer refuses this client
+			return 0, err // the issuer refuses this client
 		}
-		return later{error: err} // issuer or API do not answer
+		return 0, later{error: err} // issuer or API do not answer
 	}
 	defer func() { _ = answer.Body.Close() }() // it was only read
 	if _, err := io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20)); err != nil {
-		return later{error: err}
+		return 0, later{error: err}
 	}
 	switch answer.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent:
-		return nil
+		return answer.StatusCode, nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After")) // 0 without one
-		return later{fmt.Errorf("the API answered %s", answer.Status), time.Duration(max(0, min(seconds, 60))) * time.Second}
+		after := min(max(0, fetch.RetryAfter(answer.Header)), callTimeout) // a call does not wait longer
+		return 0, later{fmt.Errorf("the API answered %s", answer.Status), after}
 	}
-	return fmt.Errorf("the API answered %s %s", answer.Status, answer.Header.Get("WWW-Authenticate"))
+	return 0, fmt.Errorf("the API answered %s %s", answer.Status, answer.Header.Get("WWW-Authenticate"))
 }

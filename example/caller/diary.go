@@ -44,8 +44,8 @@ func (d *diary) changedf(call, format string, args ...any) {
 }
 
 // ok is called after each call that succeeded.
-func (d *diary) ok(api string, took time.Duration) {
-	d.changedf("ok", "GET %s is answered 200, after %v", api, took.Round(time.Millisecond))
+func (d *diary) ok(api string, status int, took time.Duration) {
+	d.changedf("ok", "GET %s is answered %d, after %v", api, status, took.Round(time.Millisecond))
 }
 
 // trouble is called before a request is sent again.
@@ -69,7 +69,7 @@ func (d *diary) event(_ context.Context, e outbound.Event) {
 	case e.Reason == event.FetchFailed:
 		d.sayf("no new token (%s), the one in hand is used: %v", e.Reason, e.Err)
 	default:
-		d.sayf("no token (%s): %v", e.Reason, e.Err)
+		d.sayf("no token was granted (%s): %v", e.Reason, e.Err)
 	}
 }
 

@@ -5,7 +5,8 @@
 //	CLIENT_ID=demo CLIENT_SECRET=m2m_… EVERY=1s go run ./example/caller    # in another
 //
 // It prints what it does. At the end, after FOR or Ctrl-C, it prints its counts as one line
-// of JSON. The exit status is 1 if a call failed.
+// of JSON. A call that the end cuts short is not counted. The exit status is 1 if a call
+// failed.
 package main
 
 import (
@@ -14,13 +15,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/echo-m2m/m2m/example/service"
+	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
 
@@ -47,27 +49,35 @@ func run(args []string, out io.Writer) (failed bool, err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if set.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, set.For)
+		defer cancel()
+	}
 	d := &diary{out: out}
-	source, err := newSource(set, d.event)
+	tokens := newCounter()
+	source, err := newSource(ctx, set, tokens, d.event)
 	if err != nil {
 		return false, err
 	}
 	c := &caller{api: set.API, client: source.Client(), diary: d}
-	c.client.Timeout = requestTimeout
+	c.client.Transport, c.client.Timeout = source.Transport(http.DefaultTransport), requestTimeout
 	d.sayf("calling %s every %v, with tokens of %s for %s", set.API, set.Every, set.Issuer, set.ClientID)
-	var end time.Time
-	if set.For > 0 {
-		end = time.Now().Add(set.For)
-	}
-	c.run(ctx, set.Every, end)
+	c.run(ctx, set.Every)
 	err = source.Close()
-	status := source.Status()
-	c.counts.TokenRequests, c.counts.Replays = status.Fetches, status.Replays
+	c.counts.TokenRequests, c.counts.Replays = tokens.sent.Load(), source.Status().Replays
 	return c.counts.Failed > 0, errors.Join(err, d.end(c.counts))
 }
 
 // newSource returns the source of tokens for the API, and for no other origin.
-func newSource(set service.Caller, observe func(context.Context, outbound.Event)) (*outbound.Source, error) {
+func newSource(ctx context.Context, set service.Caller, transport http.RoundTripper, observe func(context.Context, outbound.Event)) (*outbound.Source, error) {
+	check := fetch.NewClient(nil, false)
+	if err := check.CheckIssuer(set.Issuer); err != nil {
+		return nil, fmt.Errorf("ISSUER: %w", err)
+	}
+	if err := check.CheckURL(set.API); err != nil {
+		return nil, fmt.Errorf("API: %w", err)
+	}
 	api, err := url.Parse(set.API)
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
@@ -75,6 +85,11 @@ func newSource(set service.Caller, observe func(context.Context, outbound.Event)
 	secret := outbound.Secret(set.Secret)
 	if set.SecretFile != "" {
 		secret = outbound.SecretFile(set.SecretFile) // read for each token, so a rotated secret is used
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		if _, err := secret(ctx); err != nil {
+			return nil, fmt.Errorf("CLIENT_SECRET_FILE: %w", err)
+		}
 	}
 	config := outbound.Config{
 		Issuer:   set.Issuer,
@@ -83,6 +98,7 @@ func newSource(set service.Caller, observe func(context.Context, outbound.Event)
 		Scopes:   set.Scopes,
 		Origins:  []string{api.Scheme + "://" + api.Host},
 		Observe:  observe,
+		HTTP:     &http.Client{Transport: transport}, // to count. The default refuses more addresses
 	}
 	if set.Resource != "" {
 		config.Resources = []string{set.Resource}

@@ -53,13 +53,22 @@ var oauth2Library = library{"`x/oauth2`", func(ctx context.Context, s setup) (*c
 }}
 
 var outboundLibrary = library{"`middleware/outbound`", func(ctx context.Context, s setup) (*caller, error) {
-	source, err := outbound.New(outbound.Config{
+	return openOutbound(ctx, s.config())
+}}
+
+// config is what package outbound is told.
+func (s setup) config() outbound.Config {
+	return outbound.Config{
 		TokenURL: s.tokenURL,
 		ClientID: clientID,
 		Secret:   outbound.SecretFile(s.secretFile),
 		Origins:  []string{s.api},
 		Quiet:    true,
-	})
+	}
+}
+
+func openOutbound(ctx context.Context, config outbound.Config) (*caller, error) {
+	source, err := outbound.New(config)
 	if err != nil {
 		return nil, err
 	}
@@ -71,4 +80,4 @@ var outboundLibrary = library{"`middleware/outbound`", func(ctx context.Context,
 		},
 		close: func() { _ = source.Close() }, // its error is always nil
 	}, nil
-}}
+}
