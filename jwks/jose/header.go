@@ -11,16 +11,21 @@ type header struct {
 	kid, typ string
 }
 
-func parseHeader(encoded string) (header, error) {
+// readHeader returns the members of an encoded header.
+func readHeader(encoded string) (Object, error) {
 	if base64url.DecodedLen(len(encoded)) > maxHeader {
-		return header{}, fmt.Errorf("more than %d bytes", maxHeader)
+		return Object{}, fmt.Errorf("more than %d bytes", maxHeader)
 	}
 	var buffer [512]byte
 	decoded, err := base64url.AppendDecode(buffer[:0], []byte(encoded))
 	if err != nil {
-		return header{}, err
+		return Object{}, err
 	}
-	members, err := parseObject(string(decoded), limits{maxHeaderMembers, maxEscapedName, maxHeaderValues})
+	return parseObject(string(decoded), limits{maxHeaderMembers, maxEscapedName, maxHeaderValues})
+}
+
+func parseHeader(encoded string) (header, error) {
+	members, err := readHeader(encoded)
 	if err != nil {
 		return header{}, err
 	}

@@ -88,6 +88,32 @@ func (t *JWS) Type() string {
 	return t.header.typ
 }
 
+// Header returns all members of the header, such as jwk, which the other methods do not
+// read. The sender of the token wrote them: nothing in them may be trusted. A key in
+// the header proves only that the sender has its private half, and only once
+// [JWS.Verify] has accepted it.
+func (t *JWS) Header() (Object, error) {
+	if t == nil || t.header.alg == nil {
+		return Object{}, errors.New("jose: no token")
+	}
+	return readHeader(t.token[:t.payload-1])
+}
+
+// UnverifiedPayload returns the decoded payload of a token whose signature NOBODY HAS
+// CHECKED. Anyone can write such a token. Use it only to find whose key to verify with,
+// such as by the iss of a client assertion; then call [JWS.Verify] and use what that
+// returns.
+func (t *JWS) UnverifiedPayload() (string, error) {
+	if t == nil || t.header.alg == nil {
+		return "", errors.New("jose: no token")
+	}
+	decoded, err := base64url.DecodeString(t.token[t.payload : t.signature-1])
+	if err != nil {
+		return "", fmt.Errorf("jose: token payload: %w", err)
+	}
+	return string(decoded), nil
+}
+
 // Verify checks the signature with the key and returns the decoded payload. The
 // header's alg must be the key's.
 //
