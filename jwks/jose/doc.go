@@ -25,8 +25,8 @@
 // same algorithm exclude each other, because a verifier cannot tell which one is
 // meant.
 //
-// [ParseKey] reads a key that came with a token, in the header of a DPoP proof
-// (RFC 9449). Such a key proves only that the sender has its private half.
+// [JWS.EmbeddedKey] is the key in the header of a DPoP proof (RFC 9449). Such a key
+// proves only that the sender has its private half.
 // [Key.Thumbprint] is the name under which an access token is bound to it.
 //
 // # Errors

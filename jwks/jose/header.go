@@ -9,23 +9,19 @@ import (
 type header struct {
 	alg      *algorithm
 	kid, typ string
+	jwk      string // as written, "" if there is none
 }
 
-// readHeader returns the members of an encoded header.
-func readHeader(encoded string) (Object, error) {
+func parseHeader(encoded string) (header, error) {
 	if base64url.DecodedLen(len(encoded)) > maxHeader {
-		return Object{}, fmt.Errorf("more than %d bytes", maxHeader)
+		return header{}, fmt.Errorf("more than %d bytes", maxHeader)
 	}
 	var buffer [512]byte
 	decoded, err := base64url.AppendDecode(buffer[:0], []byte(encoded))
 	if err != nil {
-		return Object{}, err
+		return header{}, err
 	}
-	return parseObject(string(decoded), limits{maxHeaderMembers, maxEscapedName, maxHeaderValues})
-}
-
-func parseHeader(encoded string) (header, error) {
-	members, err := readHeader(encoded)
+	members, err := parseObject(string(decoded), limits{maxHeaderMembers, maxEscapedName, maxHeaderValues})
 	if err != nil {
 		return header{}, err
 	}
@@ -51,6 +47,7 @@ func parseHeader(encoded string) (header, error) {
 	if h.typ, err = members.short("typ", maxType); err != nil {
 		return header{}, err
 	}
+	h.jwk, _ = members.get("jwk")
 	return h, nil
 }
 

@@ -34,7 +34,7 @@ type JWS struct {
 // kid that is not printable ASCII of at most 256 bytes. A header has at most 16
 // members, 64 values at all levels, and 8 KiB; alg and typ have at most 64
 // bytes, so refusing a token costs less than a signature check. Parse never reads keys or
-// addresses of keys in a header (jwk, jku, x5u, x5c).
+// addresses of keys in a header (jwk, jku, x5u, x5c); see [JWS.EmbeddedKey].
 //
 // Not checked: the signature, typ, and everything in the payload. [JWS.Verify]
 // checks that the second and third parts are canonical base64url.
@@ -88,15 +88,19 @@ func (t *JWS) Type() string {
 	return t.header.typ
 }
 
-// Header returns all members of the header, such as jwk, which the other methods do not
-// read. The sender of the token wrote them: nothing in them may be trusted. A key in
-// the header proves only that the sender has its private half, and only once
-// [JWS.Verify] has accepted it.
-func (t *JWS) Header() (Object, error) {
-	if t == nil || t.header.alg == nil {
-		return Object{}, errors.New("jose: no token")
+// EmbeddedKey returns the public key in the header (jwk), as [ParseKey] reads it, for the
+// header's alg. The sender of the token chose it, so it is no reason to trust the token:
+// it proves only that the sender has its private half, and only once [JWS.Verify] has
+// accepted it. A DPoP proof (RFC 9449) has such a key. Elsewhere it must not be used.
+func (t *JWS) EmbeddedKey() (*Key, error) {
+	if t == nil || t.header.jwk == "" {
+		return nil, errors.New("jose: no key in the header")
 	}
-	return readHeader(t.token[:t.payload-1])
+	k, _, err := parseKeyFor(t.header.jwk, t.header.alg.name)
+	if err != nil {
+		return nil, fmt.Errorf("jose: key in the header: %w", err)
+	}
+	return k, nil
 }
 
 // UnverifiedPayload returns the decoded payload of a token whose signature NOBODY HAS

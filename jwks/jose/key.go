@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"cmp"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -48,6 +49,11 @@ func newKey(public crypto.PublicKey, alg, kid string) (*Key, error) {
 	if err := a.fits(public); err != nil {
 		return nil, err
 	}
+	return a.key(public, kid)
+}
+
+// key makes a key of a public key that fits.
+func (a *algorithm) key(public crypto.PublicKey, kid string) (*Key, error) {
 	if len(kid) > maxKeyID {
 		return nil, fmt.Errorf("the key id has more than %d bytes", maxKeyID)
 	}
@@ -201,6 +207,12 @@ func parseKeyFor(raw, wanted string) (key *Key, kid string, err error) {
 			return nil, kid, fmt.Errorf("the key is for %s, not for %s", alg, wanted)
 		}
 		alg = wanted
+	}
+	if point := members.canonicalEC(); point != nil {
+		if alg = cmp.Or(alg, defaultAlgorithm(point)); algorithms[alg].curve == point.Curve {
+			key, err = algorithms[alg].key(point, kid) // reading it has checked that it is on the curve
+			return key, kid, err
+		}
 	}
 	public, err := members.public()
 	if err != nil {

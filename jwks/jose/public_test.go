@@ -71,6 +71,9 @@ func TestCanonicalKeysAsJWXReadsThem(t *testing.T) {
 		raw := members(t, s.key, nil)
 		object := sure(ParseObject(string(raw)))
 		here := object.canonical()
+		if point := object.canonicalEC(); point != nil {
+			here = point
+		}
 		other := sure(readPublic(raw))
 		if here == nil || jwxThumbprint(here) != jwxThumbprint(other) {
 			t.Errorf("%s: %v, want %v", alg, here, other)
@@ -155,15 +158,15 @@ func TestSignEmbedded(t *testing.T) {
 	for alg, s := range testKeys() {
 		token := sure(s.SignEmbedded("dpop+jwt", []byte(`{"a":1}`)))
 		parsed := sure(Parse(token, 0))
-		header := sure(parsed.Header())
-		jwk, _ := header.Raw("jwk")
-		k, err := ParseKey(jwk, parsed.Algorithm())
+		header, _, _ := strings.Cut(token, ".")
+		members := sure(ParseObject(string(sure(base64url.DecodeString(header)))))
+		k, err := parsed.EmbeddedKey()
 		if err != nil || !k.Equal(s.key) {
 			t.Fatalf("%s: %+v, %v", alg, k, err)
 		}
 		payload, err := parsed.Verify(k)
 		unverified, err2 := parsed.UnverifiedPayload()
-		if payload != `{"a":1}` || unverified != payload || err != nil || err2 != nil || parsed.KeyID() != "" || parsed.Type() != "dpop+jwt" || header.Has("kid") {
+		if payload != `{"a":1}` || unverified != payload || err != nil || err2 != nil || parsed.KeyID() != "" || parsed.Type() != "dpop+jwt" || members.Has("kid") {
 			t.Errorf("%s: %q, %q, %v, %v", alg, payload, unverified, err, err2)
 		}
 		// The two headers of one signer do not mix.
@@ -173,6 +176,25 @@ func TestSignEmbedded(t *testing.T) {
 	}
 	if token, err := testKeys()["ES256"].SignEmbedded("a\"b", nil); token != "" || err == nil {
 		t.Errorf("%q, %v", token, err)
+	}
+}
+
+// A header without a usable key has none.
+func TestEmbeddedKeyRefuses(t *testing.T) {
+	s := testKeys()["ES256"]
+	public := string(members(t, s.key, nil))
+	for name, header := range map[string]string{
+		"none":              `{"alg":"ES256"}`,
+		"null":              `{"alg":"ES256","jwk":null}`,
+		"a string":          `{"alg":"ES256","jwk":"a"}`,
+		"private":           `{"alg":"ES256","jwk":` + string(sure(s.MarshalPrivate())) + `}`,
+		"for another alg":   `{"alg":"ES384","jwk":` + public + `}`,
+		"of another member": `{"alg":"ES256","jku":` + public + `}`,
+	} {
+		parsed := sure(Parse(compact(t, encode(header), encode("{}"), s), 0))
+		if k, err := parsed.EmbeddedKey(); k != nil || err == nil || !strings.HasPrefix(err.Error(), "jose: ") {
+			t.Errorf("%s: %+v, %v", name, k, err)
+		}
 	}
 }
 

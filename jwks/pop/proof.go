@@ -70,15 +70,7 @@ func (v *Verifier) read(proofs []string) (proof, *Error) {
 
 // embeddedKey returns the public key in the header.
 func embeddedKey(token *jose.JWS) (*jose.Key, error) {
-	header, err := token.Header()
-	if err != nil {
-		return nil, err
-	}
-	jwk, ok := header.Raw("jwk")
-	if !ok {
-		return nil, errors.New("there is no jwk")
-	}
-	key, err := jose.ParseKey(jwk, token.Algorithm())
+	key, err := token.EmbeddedKey()
 	if err != nil {
 		return nil, err
 	}
