@@ -49,8 +49,8 @@
 // replica. Config.Replay closes that: the method Once of a store of issuer/registry has
 // its form.
 //
-// The clock decides when a proof may be forgotten. If it is set forward and back by more
-// than MaxAge, a proof from before can be used a second time.
+// The clock decides when a proof is too old. If it is set back by more than MaxAge, a
+// proof from before can be used a second time, once its record has expired.
 //
 // # Nonces
 //

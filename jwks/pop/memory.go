@@ -26,15 +26,24 @@ func digestOf(text string) digest {
 // proof is in the slot of its expiry, and a slot that has expired is dropped whole.
 type memory struct {
 	capacity, perKey, perClient int
-	width                       int64 // seconds that a slot covers
+	window, width               int64 // seconds that a proof lives at most, and that a slot covers
+	start                       time.Time
 
 	mu    sync.Mutex
 	slots []slot
 }
 
-// slot has the proofs that expire before end and not before the end of another slot.
+// instant is a time by two clocks, in seconds: the wall clock, which can be set, and the
+// steady one, which cannot.
+type instant struct{ wall, steady int64 }
+
+func (m *memory) at(now time.Time) instant {
+	return instant{now.Unix(), int64(now.Sub(m.start) / time.Second)}
+}
+
+// slot has the proofs that expire before its end and not before the end of another slot.
 type slot struct {
-	end     int64 // in seconds since 1970
+	end     instant
 	proofs  map[digest]struct{}
 	keys    map[digest]int // proofs of each key
 	clients map[string]int // proofs of each client
@@ -45,23 +54,34 @@ type slot struct {
 const slotsPerWindow = 4
 
 func newMemory(capacity, perKey int, window time.Duration) *memory {
-	return &memory{capacity: capacity, perKey: perKey, perClient: max(perKey, capacity/2), width: max(1, int64(window/time.Second)/slotsPerWindow)}
+	seconds := int64((window + time.Second - 1) / time.Second)
+	return &memory{
+		capacity: capacity, perKey: perKey, perClient: max(perKey, capacity/2),
+		window: seconds, width: max(1, seconds/slotsPerWindow), start: time.Now(),
+	}
 }
 
-// once reports whether this is the first use of the proof. It returns an error, and
-// stores nothing, if there is no room.
-func (m *memory) once(now time.Time, proof, key digest, client string, until time.Time) (first bool, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// sweep drops the slots that have expired by both clocks: setting the clock forward must
+// not make a proof usable again when it is set back. It also drops what was recorded
+// while the clock was far ahead, which would otherwise use memory until that time.
+func (m *memory) sweep(now instant) {
 	kept := m.slots[:0]
 	for _, s := range m.slots {
-		if s.end > now.Unix() {
+		left := s.end.wall - now.wall
+		if s.end.steady > now.steady || left > 0 && left <= 2*(m.window+m.width) {
 			kept = append(kept, s)
 		}
 	}
 	clear(m.slots[len(kept):]) // for the garbage collector
 	m.slots = kept
+}
 
+// once reports whether this is the first use of the proof. It returns an error, and
+// stores nothing, if there is no room.
+func (m *memory) once(now instant, proof, key digest, client string, until time.Time) (first bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sweep(now)
 	total, ofKey, ofClient := 0, 0, 0
 	var into *slot
 	end := (until.Unix()/m.width + 1) * m.width
@@ -75,7 +95,7 @@ func (m *memory) once(now time.Time, proof, key digest, client string, until tim
 		if client != "" {
 			ofClient += s.clients[client]
 		}
-		if s.end == end {
+		if s.end.wall == end {
 			into = s
 		}
 	}
@@ -88,9 +108,10 @@ func (m *memory) once(now time.Time, proof, key digest, client string, until tim
 		return false, errClientFull
 	}
 	if into == nil {
-		m.slots = append(m.slots, slot{end, map[digest]struct{}{}, map[digest]int{}, map[string]int{}})
+		m.slots = append(m.slots, slot{instant{wall: end}, map[digest]struct{}{}, map[digest]int{}, map[string]int{}})
 		into = &m.slots[len(m.slots)-1]
 	}
+	into.end.steady = max(into.end.steady, now.steady+end-now.wall)
 	into.proofs[proof] = struct{}{}
 	into.keys[key]++
 	if client != "" {

@@ -98,7 +98,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		now := time.Now()
 		once := func(key, client string, i int) error {
 			until := now.Add(time.Duration(i%90) * time.Second)
-			first, err := m.once(now, digestOf(fmt.Sprint(key, i)), digestOf(key), client, until)
+			first, err := m.once(m.at(now), digestOf(fmt.Sprint(key, i)), digestOf(key), client, until)
 			if first == (err != nil) {
 				t.Fatalf("%v, %v", first, err)
 			}
@@ -138,7 +138,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Errorf("all: %v", err)
 		}
 		// A full memory still knows what was used.
-		if first, err := m.once(now, digestOf("good key0"), digestOf("good key"), "good", now); first || err != nil {
+		if first, err := m.once(m.at(now), digestOf("good key0"), digestOf("good key"), "good", now); first || err != nil {
 			t.Errorf("a replay while all is full: %v, %v", first, err)
 		}
 		time.Sleep(2 * 90 * time.Second)
@@ -146,6 +146,55 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Errorf("after their time: %d slots", len(m.slots))
 		}
 	})
+}
+
+// Clocks that are set do not make a proof usable again, nor fill the memory.
+func TestMemoryWhenTheClockIsSet(t *testing.T) {
+	for name, c := range map[string]struct {
+		jump, back, wait int64 // of the wall clock in seconds, and how long it is wrong
+		held             bool
+	}{
+		"a day forward and back":     {86400, -86400, 5, true},
+		"an hour back and forward":   {-3600, 3600, 5, true},
+		"a second back":              {-1, 0, 5, true},
+		"a window forward and back":  {100, -100, 5, true},
+		"forward, and back too late": {86400, -86400, 200, false}, // it has expired meanwhile
+	} {
+		m := newMemory(100, 100, 90*time.Second)
+		now := instant{wall: 1800000000, steady: 1000}
+		use := func(id string) bool {
+			first, err := m.once(now, digestOf(id), digestOf("key"), "", time.Unix(now.wall+80, 0))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			return first
+		}
+		once := func() bool {
+			first, err := m.once(now, digestOf("proof"), digestOf("key"), "", time.Unix(1800000080, 0))
+			return first || err != nil
+		}
+		if !once() {
+			t.Fatalf("%s: a proof was used before its time", name)
+		}
+		now.wall += c.jump
+		use("while the clock is wrong")
+		now.wall += c.wait
+		now.steady += c.wait
+		use("still")
+		now.wall += c.back
+		if got := !once(); got != c.held {
+			t.Errorf("%s: held %v", name, got)
+		}
+		// After their time, records of a wrong clock are gone.
+		for range 4 {
+			now.wall += 150
+			now.steady += 150
+			use("another")
+		}
+		if held := len(m.slots); held > 2 {
+			t.Errorf("%s: %d slots are left", name, held)
+		}
+	}
 }
 
 // A proof that cannot be recorded is refused as unavailable, never as wrong or as right.

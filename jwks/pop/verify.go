@@ -23,8 +23,8 @@ type Request struct {
 	// AccessToken is the token that the request carries, "" at a token endpoint. The
 	// proof must have its hash (ath).
 	AccessToken string
-	// Thumbprint is the jkt that the access token is bound to. "" allows any key: at a
-	// token endpoint.
+	// Thumbprint is the jkt that the access token is bound to. "" allows any key, at a
+	// token endpoint. Beside an AccessToken it is refused: that token is bound to nothing.
 	Thumbprint string
 	// Client is the client that has authenticated, "" if none has. It bounds how much of
 	// the memory one client can use.
@@ -46,8 +46,7 @@ type Proof struct {
 // before: then only known clients can use memory. The error is an *[Error], or wraps
 // [ErrUnavailable] if nobody can tell whether the proof is a replay.
 //
-// Not checked: the access token, and that it is bound to Request.Thumbprint. A token with
-// a jkt must be refused if Thumbprint is not that jkt.
+// Not checked: the access token, and that Request.Thumbprint is its jkt.
 func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
 	if v == nil || len(v.algorithms) == 0 {
 		return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, errNotMade)
@@ -98,6 +97,9 @@ func (v *Verifier) check(r *Request, p *proof, now time.Time) *Error {
 	if r.AccessToken != "" && p.hash != tokenHash(r.AccessToken) {
 		return refuse("the DPoP proof is for another access token (ath)", nil)
 	}
+	if r.Thumbprint == "" && r.AccessToken != "" {
+		return &Error{Code: invalidToken, Description: "the access token is not bound to a key"}
+	}
 	if r.Thumbprint != "" && p.thumbprint != r.Thumbprint {
 		return &Error{Code: invalidToken, Description: "the DPoP proof is of another key than the access token is bound to"}
 	}
@@ -120,5 +122,5 @@ func (v *Verifier) once(ctx context.Context, r *Request, p *proof, now time.Time
 		sum := sha256.Sum256([]byte(p.id))
 		return v.replay(ctx, "dpop:"+p.thumbprint, base64.RawURLEncoding.EncodeToString(sum[:]), until)
 	}
-	return v.memory.once(now, digestOf(p.thumbprint+"."+p.id), digestOf(p.thumbprint), r.Client, until)
+	return v.memory.once(v.memory.at(now), digestOf(p.thumbprint+"."+p.id), digestOf(p.thumbprint), r.Client, until)
 }

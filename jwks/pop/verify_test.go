@@ -239,7 +239,11 @@ func TestVerifyAccessToken(t *testing.T) {
 		}
 	}
 	good := sure(p.Proof("GET", testURL, testToken, ""))
-	err := ask(good, testToken, newProver().Thumbprint())
+	err := ask(good, testToken, "") // a token with an empty jkt, or with none
+	if refused := refusal(t, "no binding", err); refused.Code != "invalid_token" {
+		t.Error(err)
+	}
+	err = ask(good, testToken, newProver().Thumbprint())
 	if refused := refusal(t, "another key", err); refused.Code != "invalid_token" {
 		t.Error(err)
 	}
