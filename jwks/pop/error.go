@@ -10,7 +10,7 @@ var ErrUnavailable = errors.New("pop: replays cannot be checked")
 const (
 	invalidProof = "invalid_dpop_proof"
 	useNonce     = "use_dpop_nonce"
-	invalidToken = "invalid_token" //nolint:gosec // G101: an error code
+	invalidToken = "invalid_token"
 )
 
 // Error is a refused proof. Errors of [Verifier.Verify] are an *Error or wrap

@@ -39,8 +39,7 @@ func ExampleNonces() {
 		accepted, err := verifier.Verify(context.Background(), pop.Request{
 			Proofs: []string{proof}, Method: "POST", URL: "https://auth.example.com/token", Client: "reporter",
 		})
-		var refused *pop.Error
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*pop.Error](err); ok {
 			fmt.Println(refused.Code, refused.Description)
 			nonce = refused.Nonce
 			continue

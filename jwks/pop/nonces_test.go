@@ -52,7 +52,7 @@ func TestNoncesInTime(t *testing.T) {
 		}
 	})
 	var ahead []string
-	synctest.Test(t, func(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
 		for range 4 {
 			ahead = append(ahead, sure(NewNonces(secret)).Current())
 			time.Sleep(time.Minute)

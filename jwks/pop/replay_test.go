@@ -105,12 +105,12 @@ func TestMemoryIsBounded(t *testing.T) {
 			return err
 		}
 		fill := func(key, client string) (held int, err error) {
-			for i := range 100 {
-				if err = once(key, client, i); err != nil {
-					return i, err
+			for err == nil && held < 100 {
+				if err = once(key, client, held); err == nil {
+					held++
 				}
 			}
-			return 100, nil
+			return held, err
 		}
 		if held, err := fill("key of an attacker", "attacker"); held != 10 || !errors.Is(err, errKeyFull) {
 			t.Errorf("one key: %d, %v", held, err)

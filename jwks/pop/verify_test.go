@@ -55,10 +55,7 @@ func TestVerifyRefuses(t *testing.T) {
 	good := newForge("ES256")
 	whole := good.sign(t)
 	parts := strings.Split(whole, ".")
-	private := map[string]any{}
-	for name, value := range jwkOf(good.signer.Key()) {
-		private[name] = value
-	}
+	private := jwkOf(good.signer.Key())
 	private["d"] = encode(strings.Repeat("d", 32))
 	other := sure(jose.NewSigner(sure(jose.Generate("ES256")), ""))
 	type change func(f *forge)
@@ -98,7 +95,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"no jwk":                 header("jwk", nil),
 		"jwk a string":           header("jwk", "{}"),
 		"jwk an array":           header("jwk", []any{jwkOf(good.signer.Key())}),
-		"jwk of null":            func(f *forge) { f.header["jwk"] = (map[string]any)(nil) },
+		"jwk of null":            func(f *forge) { f.header["jwk"] = nil },
 		"jwk empty":              header("jwk", map[string]any{}),
 		"jwk private":            header("jwk", private),
 		"jwk symmetric":          header("jwk", map[string]any{"kty": "oct", "k": "AAAA"}),
