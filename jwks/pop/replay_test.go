@@ -130,9 +130,12 @@ func TestMemoryIsBounded(t *testing.T) {
 			t.Errorf("another client while one is full: %v", err)
 		}
 		total := 42
-		for i := 0; total < 80; i++ {
+		for i := range 10 {
 			held, _ := fill(fmt.Sprint("key of nobody ", i), "")
 			total += held
+		}
+		if total != 80 {
+			t.Errorf("%d proofs are held, want 80", total)
 		}
 		if err := once("good key", "good", 2); !errors.Is(err, errFull) {
 			t.Errorf("all: %v", err)
