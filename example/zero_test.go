@@ -21,6 +21,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
+	"github.com/echo-m2m/m2m/jwks/pop"
 	bearer "github.com/echo-m2m/m2m/middleware"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
@@ -89,6 +90,14 @@ var zeroValues = map[string]any{
 	"jwks/jose.Set":                   new(jose.Set),
 	"jwks/jose.Signer":                new(jose.Signer),
 	"jwks/jose.Skipped":               new(jose.Skipped),
+	"jwks/pop.Config":                 new(pop.Config),
+	"jwks/pop.Error":                  new(pop.Error),
+	"jwks/pop.Nonces":                 new(pop.Nonces),
+	"jwks/pop.Proof":                  new(pop.Proof),
+	"jwks/pop.Prover":                 new(pop.Prover),
+	"jwks/pop.ReplayFunc":             new(pop.ReplayFunc),
+	"jwks/pop.Request":                new(pop.Request),
+	"jwks/pop.Verifier":               new(pop.Verifier),
 	"middleware.Bearer":               new(bearer.Bearer),
 	"middleware.Config":               new(bearer.Config),
 	"middleware.EchoGuard":            new(bearer.EchoGuard),
@@ -109,7 +118,7 @@ var zeroValues = map[string]any{
 }
 
 // plainData are types of data, whose methods a nil pointer need not have.
-var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "middleware.Error", "middleware/outbound.Error"}
+var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "jwks/pop.Error", "middleware.Error", "middleware/outbound.Error"}
 
 // TestZeroValues calls every method of the zero value of every exported type of
 // the library, and of a nil pointer to it, if it is more than data. Whatever they

@@ -25,6 +25,10 @@
 // same algorithm exclude each other, because a verifier cannot tell which one is
 // meant.
 //
+// [JWS.EmbeddedKey] is the key in the header of a DPoP proof (RFC 9449). Such a key
+// proves only that the sender has its private half.
+// [Key.Thumbprint] is the name under which an access token is bound to it.
+//
 // # Errors
 //
 // An error says what is wrong with a token, a key or a document. No error quotes

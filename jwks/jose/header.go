@@ -9,6 +9,7 @@ import (
 type header struct {
 	alg      *algorithm
 	kid, typ string
+	jwk      string // as written, "" if there is none
 }
 
 func parseHeader(encoded string) (header, error) {
@@ -46,6 +47,7 @@ func parseHeader(encoded string) (header, error) {
 	if h.typ, err = members.short("typ", maxType); err != nil {
 		return header{}, err
 	}
+	h.jwk, _ = members.get("jwk")
 	return h, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -15,19 +14,6 @@ import (
 
 // This file alone knows jwx, which maps between a JWK (RFC 7517) and the keys of
 // the standard library. To move to another version of jwx, edit this file.
-
-// thumbprint returns the SHA-256 thumbprint of RFC 7638, base64url.
-func thumbprint(public crypto.PublicKey) (string, error) {
-	key, err := jwk.FromRaw(public)
-	if err != nil {
-		return "", err
-	}
-	sum, err := key.Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(sum), nil
-}
 
 // readPublic reads the key of a public JWK.
 func readPublic(raw []byte) (crypto.PublicKey, error) {

@@ -4,6 +4,7 @@ import (
 	"crypto"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
@@ -23,4 +24,8 @@ func jwxVerify(alg string, signed, signature []byte, public crypto.PublicKey) er
 
 func jwxSign(alg string, signed []byte, private crypto.Signer) []byte {
 	return sure(sure(jws.NewSigner(jwxName(alg))).Sign(signed, private))
+}
+
+func jwxThumbprint(public crypto.PublicKey) string {
+	return encode(string(sure(sure(jwk.FromRaw(public)).Thumbprint(crypto.SHA256))))
 }

@@ -34,7 +34,7 @@ type JWS struct {
 // kid that is not printable ASCII of at most 256 bytes. A header has at most 16
 // members, 64 values at all levels, and 8 KiB; alg and typ have at most 64
 // bytes, so refusing a token costs less than a signature check. Parse never reads keys or
-// addresses of keys in a header (jwk, jku, x5u, x5c).
+// addresses of keys in a header (jwk, jku, x5u, x5c); see [JWS.EmbeddedKey].
 //
 // Not checked: the signature, typ, and everything in the payload. [JWS.Verify]
 // checks that the second and third parts are canonical base64url.
@@ -86,6 +86,36 @@ func (t *JWS) Type() string {
 		return ""
 	}
 	return t.header.typ
+}
+
+// EmbeddedKey returns the public key in the header (jwk), as [ParseKey] reads it, for the
+// header's alg. The sender of the token chose it, so it is no reason to trust the token:
+// it proves only that the sender has its private half, and only once [JWS.Verify] has
+// accepted it. A DPoP proof (RFC 9449) has such a key. Elsewhere it must not be used.
+func (t *JWS) EmbeddedKey() (*Key, error) {
+	if t == nil || t.header.jwk == "" {
+		return nil, errors.New("jose: no key in the header")
+	}
+	k, _, err := parseKeyFor(t.header.jwk, t.header.alg.name)
+	if err != nil {
+		return nil, fmt.Errorf("jose: key in the header: %w", err)
+	}
+	return k, nil
+}
+
+// UnverifiedPayload returns the decoded payload of a token whose signature NOBODY HAS
+// CHECKED. Anyone can write such a token. Use it only to find whose key to verify with,
+// such as by the iss of a client assertion; then call [JWS.Verify] and use what that
+// returns.
+func (t *JWS) UnverifiedPayload() (string, error) {
+	if t == nil || t.header.alg == nil {
+		return "", errors.New("jose: no token")
+	}
+	decoded, err := base64url.DecodeString(t.token[t.payload : t.signature-1])
+	if err != nil {
+		return "", fmt.Errorf("jose: token payload: %w", err)
+	}
+	return string(decoded), nil
 }
 
 // Verify checks the signature with the key and returns the decoded payload. The

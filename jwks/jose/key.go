@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"cmp"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ type Key struct {
 	id     string
 	alg    *algorithm
 	public crypto.PublicKey
+	print  string // the thumbprint, "" until newKey needed it
 }
 
 // maxKeyID is the longest key id in bytes.
@@ -47,16 +49,42 @@ func newKey(public crypto.PublicKey, alg, kid string) (*Key, error) {
 	if err := a.fits(public); err != nil {
 		return nil, err
 	}
+	return a.key(public, kid)
+}
+
+// key makes a key of a public key that fits.
+func (a *algorithm) key(public crypto.PublicKey, kid string) (*Key, error) {
 	if len(kid) > maxKeyID {
 		return nil, fmt.Errorf("the key id has more than %d bytes", maxKeyID)
 	}
+	k := &Key{id: kid, alg: a, public: public}
 	if kid == "" {
 		var err error
-		if kid, err = thumbprint(public); err != nil {
+		if k.print, err = thumbprint(public); err != nil {
 			return nil, err
 		}
+		k.id = k.print
 	}
-	return &Key{id: kid, alg: a, public: public}, nil
+	return k, nil
+}
+
+// ParseKey reads one public JWK (RFC 7517, section 4) for an algorithm, such as the key
+// in the header of a DPoP proof. It is as strict as [ParseSet] is with an entry. A
+// private or symmetric key is refused, and so is one whose own alg, use or key_ops is
+// for something else. An empty alg means the key's own, or else the default that
+// [NewKey] chooses.
+//
+// Not checked: that the sender of the key has its private half, and members such as
+// x5c.
+func ParseKey(jwk []byte, alg string) (*Key, error) {
+	if alg != "" && algorithms[alg] == nil {
+		return nil, fmt.Errorf("jose: key: the algorithm %.40q is not one of %s", alg, strings.Join(Algorithms(), ", "))
+	}
+	k, _, err := parseKeyFor(string(jwk), alg)
+	if err != nil {
+		return nil, fmt.Errorf("jose: key: %w", err)
+	}
+	return k, nil
 }
 
 // ID returns the key id (kid). The zero Key has none.
@@ -74,6 +102,22 @@ func (k *Key) Algorithm() string {
 		return ""
 	}
 	return k.alg.name
+}
+
+// Thumbprint returns the SHA-256 thumbprint of RFC 7638, base64url: the jkt of a token
+// that is bound to the key. The zero Key has none.
+func (k *Key) Thumbprint() string {
+	switch {
+	case !k.valid():
+		return ""
+	case k.print != "":
+		return k.print
+	}
+	computed, err := thumbprint(k.public)
+	if err != nil { // newKey has checked the key
+		return ""
+	}
+	return computed
 }
 
 // Public returns the key: an *ecdsa.PublicKey, an ed25519.PublicKey or an
@@ -127,7 +171,11 @@ var privateMembers = []string{"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
 // parseKey reads one public JWK (RFC 7517, section 4) that may verify signatures. A
 // member that is null or empty counts as absent. It returns the kid as far as it could be
 // read, also with an error.
-func parseKey(raw string) (key *Key, kid string, err error) {
+func parseKey(raw string) (key *Key, kid string, err error) { return parseKeyFor(raw, "") }
+
+// parseKeyFor is parseKey for an algorithm, which the key's own must not contradict. An
+// empty one means the key's own.
+func parseKeyFor(raw, wanted string) (key *Key, kid string, err error) {
 	members, err := ParseObject(raw)
 	if err != nil {
 		return nil, "", err
@@ -154,11 +202,19 @@ func parseKey(raw string) (key *Key, kid string, err error) {
 	if alg != "" && algorithms[alg] == nil {
 		return nil, kid, fmt.Errorf("the algorithm %.40q is not one of %s", alg, strings.Join(Algorithms(), ", "))
 	}
-	material, err := members.material()
-	if err != nil {
-		return nil, kid, err
+	if wanted != "" {
+		if alg != "" && !algorithms[alg].named(wanted) {
+			return nil, kid, fmt.Errorf("the key is for %s, not for %s", alg, wanted)
+		}
+		alg = wanted
 	}
-	public, err := readPublic(material)
+	if point := members.canonicalEC(); point != nil {
+		if alg = cmp.Or(alg, defaultAlgorithm(point)); algorithms[alg].curve == point.Curve {
+			key, err = algorithms[alg].key(point, kid) // reading it has checked that it is on the curve
+			return key, kid, err
+		}
+	}
+	public, err := members.public()
 	if err != nil {
 		return nil, kid, err
 	}

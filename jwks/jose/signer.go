@@ -13,9 +13,10 @@ import (
 // Signer is a private key that signs tokens with one algorithm. It is safe for
 // concurrent use if its crypto.Signer is. The zero Signer signs nothing.
 type Signer struct {
-	key     *Key
-	private crypto.Signer
-	header  atomic.Pointer[encodedHeader]
+	key      *Key
+	private  crypto.Signer
+	header   atomic.Pointer[encodedHeader] // of Sign
+	embedded atomic.Pointer[encodedHeader] // of SignEmbedded
 }
 
 // encodedHeader is the first part, with its dot, of every token of a signer and a
@@ -57,14 +58,47 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	}
 	header := s.header.Load()
 	if header == nil || header.typ != typ {
-		if !isType(typ) {
-			return "", fmt.Errorf("jose: typ %q: only letters, digits and + - . / _", typ)
-		}
 		// None of the three holds a character that JSON escapes.
-		plain := `{"alg":"` + s.key.alg.name + `","kid":"` + s.key.id + `","typ":"` + typ + `"}`
-		header = &encodedHeader{typ, base64url.EncodeToString([]byte(plain)) + "."}
+		member := `"kid":"` + s.key.id + `"`
+		var err error
+		if header, err = s.encodeHeader(typ, member); err != nil {
+			return "", err
+		}
 		s.header.Store(header)
 	}
+	return s.sign(header, payload)
+}
+
+// SignEmbedded is [Signer.Sign] with the public key in the header (jwk) in place of its
+// id, as a DPoP proof has it (RFC 9449, section 4.2).
+func (s *Signer) SignEmbedded(typ string, payload []byte) (string, error) {
+	if s == nil || s.key == nil {
+		return "", errors.New("jose: no key to sign with")
+	}
+	header := s.embedded.Load()
+	if header == nil || header.typ != typ {
+		jwk, err := writeJWK(s.key.public, nil)
+		if err != nil {
+			return "", fmt.Errorf("jose: writing the public key: %w", err)
+		}
+		if header, err = s.encodeHeader(typ, `"jwk":`+string(jwk)); err != nil {
+			return "", err
+		}
+		s.embedded.Store(header)
+	}
+	return s.sign(header, payload)
+}
+
+// encodeHeader makes a header with alg, typ and one more member.
+func (s *Signer) encodeHeader(typ, member string) (*encodedHeader, error) {
+	if !isType(typ) {
+		return nil, fmt.Errorf("jose: typ %q: only letters, digits and + - . / _", typ)
+	}
+	plain := `{"alg":"` + s.key.alg.name + `",` + member + `,"typ":"` + typ + `"}`
+	return &encodedHeader{typ, base64url.EncodeToString([]byte(plain)) + "."}, nil
+}
+
+func (s *Signer) sign(header *encodedHeader, payload []byte) (string, error) {
 	size := len(header.text) + base64url.EncodedLen(len(payload)) + 1 + base64url.EncodedLen(s.key.alg.signatureSize(s.key.public))
 	token := append(make([]byte, 0, size), header.text...)
 	token = base64url.AppendEncode(token, payload)

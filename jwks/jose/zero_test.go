@@ -12,7 +12,7 @@ import (
 func TestZeroValues(t *testing.T) {
 	good := testKeys()["ES256"]
 	for _, k := range []*Key{nil, {}} {
-		if k.ID() != "" || k.Algorithm() != "" || k.Public() != nil || k.Equal(good.key) || good.key.Equal(k) {
+		if k.Thumbprint() != "" || k.ID() != "" || k.Algorithm() != "" || k.Public() != nil || k.Equal(good.key) || good.key.Equal(k) {
 			t.Errorf("%+v", k)
 		}
 		if _, err := NewSet(good.key, k); err == nil {
@@ -21,6 +21,9 @@ func TestZeroValues(t *testing.T) {
 	}
 	for _, s := range []*Signer{nil, {}} {
 		if token, err := s.Sign("at+jwt", []byte("{}")); token != "" || err == nil || s.Key() != nil {
+			t.Errorf("signed %q, %v", token, err)
+		}
+		if token, err := s.SignEmbedded("dpop+jwt", []byte("{}")); token != "" || err == nil {
 			t.Errorf("signed %q, %v", token, err)
 		}
 		if raw, err := s.MarshalPrivate(); raw != nil || err == nil {
@@ -43,6 +46,12 @@ func TestZeroValues(t *testing.T) {
 	for _, j := range []*JWS{nil, {}} {
 		if j.Algorithm() != "" || j.KeyID() != "" || j.Type() != "" {
 			t.Errorf("%+v", j)
+		}
+		if payload, err := j.UnverifiedPayload(); payload != "" || err == nil {
+			t.Errorf("a payload of %q", payload)
+		}
+		if k, err := j.EmbeddedKey(); k != nil || err == nil {
+			t.Errorf("a key %+v", k)
 		}
 		if payload, err := j.Verify(good.key); payload != "" || err == nil {
 			t.Errorf("verified %q", payload)
