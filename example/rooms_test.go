@@ -90,6 +90,7 @@ func TestRoomsLink(t *testing.T) {
 	rules := map[string][]string{
 		"jwks/event":                 {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"jwks":                       {echoPkg, "database/sql"},
+		"jwks/profile":               {echoPkg, "database/sql"},
 		"issuer/registry":            {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"issuer/storetest":           {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"issuer/sqlstore":            append([]string{echoPkg}, drivers...),

@@ -21,6 +21,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
+	"github.com/echo-m2m/m2m/jwks/profile"
 	bearer "github.com/echo-m2m/m2m/middleware"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
@@ -89,6 +90,10 @@ var zeroValues = map[string]any{
 	"jwks/jose.Set":                   new(jose.Set),
 	"jwks/jose.Signer":                new(jose.Signer),
 	"jwks/jose.Skipped":               new(jose.Skipped),
+	"jwks/profile.Error":              new(profile.Error),
+	"jwks/profile.Identity":           new(profile.Identity),
+	"jwks/profile.Profile":            new(profile.Profile),
+	"jwks/profile.Want":               new(profile.Want),
 	"middleware.Bearer":               new(bearer.Bearer),
 	"middleware.Config":               new(bearer.Config),
 	"middleware.EchoGuard":            new(bearer.EchoGuard),
@@ -109,7 +114,7 @@ var zeroValues = map[string]any{
 }
 
 // plainData are types of data, whose methods a nil pointer need not have.
-var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "middleware.Error", "middleware/outbound.Error"}
+var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "jwks/profile.Error", "middleware.Error", "middleware/outbound.Error"}
 
 // TestZeroValues calls every method of the zero value of every exported type of
 // the library, and of a nil pointer to it, if it is more than data. Whatever they

@@ -64,7 +64,7 @@ func hostiles(s *shape) (changes []hostile) {
 		}
 	}
 	if p.ScopePrefix != "" {
-		add(event.WrongAudience, p.Scope, "", `""`, `"others/read"`, `"orders"`, `"ordersx/read"`, `"a.orders/read"`, `"Orders/read"`)
+		add(event.WrongAudience, p.Scope, "", `""`, `"others/read"`, `"orders"`, `"orders/"`, `"ordersx/read"`, `"a.orders/read"`, `"Orders/read"`)
 		add(event.WrongAudience, "aud", `"https://other.example"`, `[]`, `""`)
 	}
 	if p.Scope != "" {
@@ -238,17 +238,18 @@ func TestIDTokens(t *testing.T) {
 		return p
 	}
 	for name, tt := range map[string]struct {
-		p   profile.Profile
-		doc string
+		p     profile.Profile
+		cause string
+		doc   string
 	}{
-		"Keycloak": {profile.Keycloak(), `{` + times + `,"auth_time":1,"jti":"a","iss":"https://i.example","aud":"api","sub":"u","typ":"ID","azp":"api","sid":"s","acr":"1","email_verified":false}`},
-		"Auth0":    {profile.Auth0(), `{"nickname":"u","name":"u","iss":"https://i.example","sub":"auth0|1","aud":"api",` + times + `,"sid":"s"}`},
-		"Entra v1": {at(profile.EntraV1(tenant)), `{"aud":"api","iss":"https://i.example","tid":"` + tenant + `","ver":"1.0","amr":["pwd"],"oid":"o","sub":"u","unique_name":"u","uti":"t","roles":["Admin"],` + times + `}`},
-		"Entra v2": {at(profile.EntraV2(tenant)), `{"aud":"api","iss":"https://i.example","tid":"` + tenant + `","ver":"2.0","oid":"o","sub":"u","preferred_username":"u","uti":"t","roles":["Admin"],` + times + `}`},
-		"Azure":    {at(profile.Azure(tenant)), `{"aud":"api","iss":"https://i.example","tid":"` + tenant + `","ver":"1.0","oid":"o","sub":"u","uti":"t",` + times + `}`},
-		"Okta":     {profile.Okta(), `{"sub":"u","name":"u","ver":1,"iss":"https://i.example","aud":"api",` + times + `,"jti":"ID.radCQMOQUmyvcTBmmIL0J6BaS60apUEiC7","amr":["pwd"],"idp":"00o","auth_time":1}`},
-		"Cognito":  {profile.Cognito("api"), `{"sub":"u","aud":"api","token_use":"id","auth_time":1,"iss":"https://i.example","cognito:username":"u","jti":"j",` + times + `}`},
-		"Google":   {at(profile.GCP()), `{"iss":"https://i.example","azp":"1.apps.googleusercontent.com","aud":"api","sub":"10769150350006150715113082367","email":"u@example.com",` + times + `}`},
+		"Keycloak": {profile.Keycloak(), "the claim typ is ID", `{` + times + `,"auth_time":1,"jti":"a","iss":"https://i.example","aud":"api","sub":"u","typ":"ID","azp":"api","sid":"s","acr":"1","email_verified":false}`},
+		"Auth0":    {profile.Auth0(), "azp is missing", `{"nickname":"u","name":"u","iss":"https://i.example","sub":"auth0|1","aud":"api",` + times + `,"sid":"s"}`},
+		"Entra v1": {at(profile.EntraV1(tenant)), "appid is missing", `{"aud":"api","iss":"https://i.example","tid":"` + tenant + `","ver":"1.0","amr":["pwd"],"oid":"o","sub":"u","unique_name":"u","uti":"t","roles":["Admin"],` + times + `}`},
+		"Entra v2": {at(profile.EntraV2(tenant)), "azp is missing", `{"aud":"api","iss":"https://i.example","tid":"` + tenant + `","ver":"2.0","oid":"o","sub":"u","preferred_username":"u","uti":"t","roles":["Admin"],` + times + `}`},
+		"Azure":    {at(profile.Azure(tenant)), "appid is missing", `{"aud":"api","iss":"https://i.example","tid":"` + tenant + `","ver":"1.0","oid":"o","sub":"u","uti":"t",` + times + `}`},
+		"Okta":     {profile.Okta(), "cid is missing", `{"sub":"u","name":"u","ver":1,"iss":"https://i.example","aud":"api",` + times + `,"jti":"ID.radCQMOQUmyvcTBmmIL0J6BaS60apUEiC7","amr":["pwd"],"idp":"00o","auth_time":1}`},
+		"Cognito":  {profile.Cognito("api"), "token_use is id", `{"sub":"u","aud":"api","token_use":"id","auth_time":1,"iss":"https://i.example","cognito:username":"u","jti":"j",` + times + `}`},
+		"Google":   {at(profile.GCP()), "not the client's own", `{"iss":"https://i.example","azp":"1.apps.googleusercontent.com","aud":"api","sub":"10769150350006150715113082367","email":"u@example.com",` + times + `}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := profile.Want{Issuer: issuer, Audiences: []string{"api"}}
@@ -256,6 +257,9 @@ func TestIDTokens(t *testing.T) {
 			for _, typ := range []string{"", "JWT"} {
 				id, err := verify(tt.p, typ, alg, payload(tt.doc), want)
 				wantRefused(t, id, err, "")
+				if typ == "JWT" && err != nil && !strings.Contains(err.Error(), tt.cause) {
+					t.Errorf("refused for another reason: %v", err)
+				}
 				id, err = verify(tt.p, typ, alg, payload(tt.doc).with("at_hash", `"fPlsvVszI29LU2UhDyJ9vg"`), want)
 				wantRefused(t, id, err, event.WrongTokenType)
 			}

@@ -139,7 +139,7 @@ func (p *Profile) audience(id *Identity, r *reader, wanted []string) *Error {
 			return nil
 		case p.ScopePrefix != "":
 			scopes := r.scopes(p.Scope, p.ScopeList)
-			if r.err == nil && !slices.ContainsFunc(scopes, func(s string) bool { return strings.HasPrefix(s, p.ScopePrefix) }) {
+			if r.err == nil && !slices.ContainsFunc(scopes, func(s string) bool { return len(s) > len(p.ScopePrefix) && strings.HasPrefix(s, p.ScopePrefix) }) {
 				return p.refuse(event.WrongAudience, "there is no aud, and none of the scopes %q begins with %q", scopes, p.ScopePrefix)
 			}
 			return nil
