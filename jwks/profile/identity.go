@@ -57,7 +57,6 @@ type Identity struct {
 // expires, the leeway added at both ends. The Reason of its [Error] is event.Expired or
 // event.NotYetValid.
 func (id *Identity) Current(now time.Time, leeway time.Duration) error {
-	leeway = max(leeway, 0)
 	switch {
 	case id == nil:
 		return &Error{event.Expired, "none", fmt.Errorf("no identity")}

@@ -83,6 +83,9 @@ func (r *reader) scopes(scope, list string) (found []string) {
 		in, member := r.find(scope)
 		text, ok, err := in.String(member)
 		r.keep(err)
+		if text != "" {
+			found = make([]string, 0, 1+strings.Count(text, " "))
+		}
 		for text != "" { // the space alone divides (RFC 6749, section 3.3)
 			var one string
 			if one, text, _ = strings.Cut(text, " "); one != "" {

@@ -84,6 +84,11 @@ func TestReadyProfilesOfNonsense(t *testing.T) {
 			if err := p.Validate(); err == nil || !strings.HasPrefix(err.Error(), "profile: ") {
 				t.Errorf("Validate says %v", err)
 			}
+			var refused *profile.Error
+			jws := token("JWT", "ES256", payload(`{}`))
+			if err := p.CheckHeader(jws); !errors.As(err, &refused) || name != "zero" && refused.Reason != event.Misconfigured {
+				t.Errorf("CheckHeader says %v", err)
+			}
 			for _, s := range shapes() {
 				want := s.want
 				want.Issuer, want.Subject = "", s.identity.Subject

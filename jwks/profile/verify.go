@@ -35,7 +35,7 @@ func sameType(a, b string) bool { return strings.EqualFold(subtype(a), subtype(b
 
 func subtype(typ string) string {
 	const prefix = "application/"
-	if len(typ) > len(prefix) && strings.EqualFold(typ[:len(prefix)], prefix) && !strings.Contains(typ[len(prefix):], "/") {
+	if len(typ) > len(prefix) && strings.EqualFold(typ[:len(prefix)], prefix) {
 		return typ[len(prefix):]
 	}
 	return typ
