@@ -64,7 +64,7 @@ func hostiles(s *shape) (changes []hostile) {
 		}
 	}
 	if p.ScopePrefix != "" {
-		add(event.WrongAudience, p.Scope, "", `""`, `"others/read"`, `"orders"`, `"orders/"`, `"ordersx/read"`, `"a.orders/read"`, `"Orders/read"`)
+		add(event.WrongAudience, p.Scope, "", `""`, `"others/read"`, `"orders"`, `"orders/"`, `"ordersx/read"`, `"orders/v2/read"`, `"a.orders/read"`, `"Orders/read"`)
 		add(event.WrongAudience, "aud", `"https://other.example"`, `[]`, `""`)
 	}
 	if p.Scope != "" {
@@ -85,7 +85,7 @@ func hostiles(s *shape) (changes []hostile) {
 		add(event.InvalidClaims, claim, `"a"`, `null`)
 	}
 	if p.SubjectPrefix != "" {
-		add(event.InvalidClaims, "sub", `"x"`, strconv.Quote(" "+s.identity.Subject), strconv.Quote(strings.ToUpper(s.identity.Subject)))
+		add(event.InvalidClaims, "sub", `"x"`, strconv.Quote(p.SubjectPrefix), strconv.Quote(" "+s.identity.Subject), strconv.Quote(strings.ToUpper(s.identity.Subject)))
 	}
 	if p.ClientIsSubject {
 		add(event.InvalidClaims, p.Client, `"another"`)

@@ -54,7 +54,7 @@ type Profile struct {
 	// a user gave to a client.
 	ClientIsSubject bool
 
-	// SubjectPrefix is what each sub begins with. "": anything.
+	// SubjectPrefix is what each sub begins with, and something follows. "": any sub.
 	SubjectPrefix string
 
 	// SharedSubject is what a sub ends with that many programs have in common, such as
@@ -91,8 +91,9 @@ type Profile struct {
 	MaxAudiences int
 
 	// ScopePrefix stands in for aud at an issuer that writes none: a token without aud is
-	// accepted if one of its scopes begins with this. It ends with a slash, colon or dot,
-	// such as "orders/". "": a token must have aud. A token that has aud is read for aud.
+	// accepted if one of its scopes is this and a name. It ends with a slash, colon or
+	// dot, such as "orders/", and the name has no such character again. "": a token must
+	// have aud. A token that has aud is read for aud.
 	ScopePrefix string
 
 	// InsecureNoAudience accepts a token without aud: what the issuer granted for any

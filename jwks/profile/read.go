@@ -35,7 +35,7 @@ func (r *reader) find(claim string) (in *jose.Object, member string) {
 		}
 		object, err := jose.ParseObject(string(raw))
 		if err != nil {
-			r.keep(fmt.Errorf("%s: %.40q is not an object", claim, parent))
+			r.keep(fmt.Errorf("%s: in %.40q: %w", claim, parent, err))
 			return nil, ""
 		}
 		in = &object

@@ -139,7 +139,7 @@ func (p *Profile) audience(id *Identity, r *reader, wanted []string) *Error {
 			return nil
 		case p.ScopePrefix != "":
 			scopes := r.scopes(p.Scope, p.ScopeList)
-			if r.err == nil && !slices.ContainsFunc(scopes, func(s string) bool { return len(s) > len(p.ScopePrefix) && strings.HasPrefix(s, p.ScopePrefix) }) {
+			if r.err == nil && !slices.ContainsFunc(scopes, p.isOurs) {
 				return p.refuse(event.WrongAudience, "there is no aud, and none of the scopes %q begins with %q", scopes, p.ScopePrefix)
 			}
 			return nil
@@ -153,6 +153,13 @@ func (p *Profile) audience(id *Identity, r *reader, wanted []string) *Error {
 	}
 	id.Audience = aud
 	return nil
+}
+
+// isOurs reports whether a scope stands in for aud. With another separator in it, it may
+// be of an API whose name begins as ours does: orders/v2/read is not of orders.
+func (p *Profile) isOurs(scope string) bool {
+	name, ok := strings.CutPrefix(scope, p.ScopePrefix)
+	return ok && name != "" && !strings.Contains(name, p.ScopePrefix[len(p.ScopePrefix)-1:])
 }
 
 // rules checks what the profile asks for beyond the usual claims.
@@ -174,8 +181,8 @@ func (p *Profile) rules(id *Identity, r *reader, subject string) error {
 		return fmt.Errorf("sub is %q, not %q", id.Subject, subject)
 	case p.ClientIsSubject && id.ClientID != id.Subject:
 		return fmt.Errorf("%s is %q and sub is %q: the token is not the client's own", p.Client, id.ClientID, id.Subject)
-	case !strings.HasPrefix(id.Subject, p.SubjectPrefix):
-		return fmt.Errorf("sub is %q, which does not begin with %q", id.Subject, p.SubjectPrefix)
+	case p.SubjectPrefix != "" && (!strings.HasPrefix(id.Subject, p.SubjectPrefix) || id.Subject == p.SubjectPrefix):
+		return fmt.Errorf("sub is %q, not %q and a name", id.Subject, p.SubjectPrefix)
 	case p.SharedSubject != "" && strings.HasSuffix(id.Subject, p.SharedSubject) && !p.InsecureSharedSubjects:
 		return fmt.Errorf("sub is %q: many programs share it", id.Subject)
 	}
