@@ -23,15 +23,16 @@ func RFC9068() Profile {
 
 // Keycloak reads the access tokens of a realm of Keycloak. The issuer is the realm's URL,
 // such as https://keycloak.example.com/realms/acme. The profile was never tried on a live
-// token.
+// token. Sources: [AccessToken.java], [TokenUtil.java], [pull request 37573],
+// [issue 33090] with a whole token, [issue 34306].
 //
-//	typ           JWT, or at+jwt if the client's setting says so   [pull request 37573]
-//	typ (claim)   Bearer, or DPoP for a bound token                [TokenUtil.java]
-//	azp           the client                                       [AccessToken.java], issuedFor
+//	typ           JWT, or at+jwt if the client's setting says so   pull request 37573
+//	typ (claim)   Bearer, or DPoP for a bound token                TokenUtil.java
+//	azp           the client                                       issue 33090
 //	scope         a string                                         AccessToken.java
 //	realm_access  roles of the realm, an array in "roles"          AccessToken.java
-//	aud           must name the API                                [issue 33090]
-//	sub           required: the scope "basic" adds it              [issue 34306]
+//	aud           must name the API                                issue 33090
+//	sub           required: the scope "basic" adds it              issue 34306
 //	jti, iat      required                                         issue 33090
 //
 // A new realm writes only "account" into aud: give the client a scope with an audience
@@ -122,7 +123,7 @@ func Cognito(resourceServer string) Profile {
 	if resourceServer != "" {
 		p.ScopePrefix = resourceServer + "/"
 		if !isScope(resourceServer) {
-			p.fault = fmt.Errorf("Cognito: %q is no identifier of a resource server", resourceServer)
+			p.fault = fmt.Errorf("cognito: %q is no identifier of a resource server", resourceServer)
 		}
 	}
 	return p

@@ -26,7 +26,7 @@
 // # Access tokens and ID tokens
 //
 // An ID token tells a client who its user is. An API that takes it for an access token
-// lets in whoever got hold of it, for every scope or none. RFC 9068 prevents this with
+// lets in everyone who got hold of it. RFC 9068 prevents this with
 // the typ at+jwt. Most issuers write typ JWT into both kinds, so a profile tells them
 // apart by what their documentation says: [Keycloak] has a claim typ, [Cognito] has
 // token_use, and ID tokens of [Okta], [Auth0] and Microsoft Entra lack the claim with the

@@ -14,7 +14,7 @@ const (
 )
 
 // shape is a token as a public document shows it, with other values where those would
-// tell who somebody is. No live token was at hand.
+// tell who a person is. No live token was at hand.
 type shape struct {
 	name     string
 	source   string // the document

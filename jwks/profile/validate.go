@@ -22,7 +22,7 @@ func (p *Profile) Validate() error {
 	}
 	for _, check := range [...]func() error{p.validHeader, p.validClaims, p.validSubject, p.validScopes, p.validAudience, p.validTimes} {
 		if err := check(); err != nil {
-			return fmt.Errorf("profile: Profile.%w", err)
+			return err
 		}
 	}
 	return nil
@@ -36,22 +36,22 @@ var otherTypes = []string{
 
 func (p *Profile) validHeader() error {
 	if strings.ContainsFunc(p.Issuer, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return fmt.Errorf("Issuer: %q has a space or a control character", p.Issuer)
+		return fmt.Errorf("profile: Profile.Issuer: %q has a space or a control character", p.Issuer)
 	}
 	if len(p.Types) == 0 {
-		return errors.New(`Types is empty: write the typ of the tokens, such as "at+jwt"`)
+		return errors.New(`profile: Profile.Types is empty: write the typ of the tokens, such as "at+jwt"`)
 	}
 	for _, typ := range p.Types {
 		if slices.ContainsFunc(otherTypes, func(other string) bool { return sameType(other, typ) }) {
-			return fmt.Errorf("Types: %q is the type of tokens that do not say who calls", typ)
+			return fmt.Errorf("profile: Profile.Types: %q is the type of tokens that do not say who calls", typ)
 		}
 		if len(typ) > 64 || strings.ContainsFunc(typ, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return fmt.Errorf("Types: %.70q is no media type", typ)
+			return fmt.Errorf("profile: Profile.Types: %.70q is no media type", typ)
 		}
 	}
 	for _, alg := range p.Algorithms {
 		if !slices.Contains(jose.Algorithms(), alg) {
-			return fmt.Errorf("Algorithms: %q is not one of %q", alg, jose.Algorithms())
+			return fmt.Errorf("profile: Profile.Algorithms: %q is not one of %q", alg, jose.Algorithms())
 		}
 	}
 	return nil
@@ -61,7 +61,7 @@ func (p *Profile) validHeader() error {
 func (p *Profile) validClaims() error {
 	needed := []string{"iss", "sub", "exp", p.Client}
 	if p.Client == "" {
-		return errors.New(`Client is empty: write the claim with the client's id, such as "client_id", or "sub" if there is none`)
+		return errors.New(`profile: Profile.Client is empty: write the claim with the client's id, such as "client_id", or "sub" if there is none`)
 	}
 	for field, claims := range map[string][]string{
 		"Client": {p.Client}, "TokenID": {p.TokenID}, "Scope": {p.Scope}, "ScopeList": {p.ScopeList}, "Roles": p.Roles, "Refuse": p.Refuse,
@@ -71,16 +71,16 @@ func (p *Profile) validClaims() error {
 				continue
 			}
 			if err := validClaim(claim); err != nil {
-				return fmt.Errorf("%s: %w", field, err)
+				return fmt.Errorf("profile: Profile.%s: %w", field, err)
 			}
 		}
 	}
 	for claim, values := range p.Require {
 		if err := validClaim(claim); err != nil {
-			return fmt.Errorf("Require: %w", err)
+			return fmt.Errorf("profile: Profile.Require: %w", err)
 		}
 		if len(values) == 0 || slices.Contains(values, "") {
-			return fmt.Errorf("Require: %q needs one or more strings, none of them empty", claim)
+			return fmt.Errorf("profile: Profile.Require: %q needs one or more strings, none of them empty", claim)
 		}
 		needed = append(needed, claim)
 	}
@@ -88,11 +88,11 @@ func (p *Profile) validClaims() error {
 		needed = append(needed, p.TokenID)
 	}
 	if p.TokenID == "" && p.OptionalTokenID {
-		return errors.New("OptionalTokenID is set, and TokenID names no claim")
+		return errors.New("profile: Profile.OptionalTokenID is set, and TokenID names no claim")
 	}
 	for _, claim := range needed {
 		if slices.Contains(p.Refuse, claim) {
-			return fmt.Errorf("Refuse: every token needs %s", claim)
+			return fmt.Errorf("profile: Profile.Refuse: every token needs %s", claim)
 		}
 	}
 	return nil
@@ -121,17 +121,17 @@ func validClaim(claim string) error {
 
 func (p *Profile) validSubject() error {
 	if p.InsecureSharedSubjects && p.SharedSubject == "" {
-		return errors.New("InsecureSharedSubjects is set, and SharedSubject names none")
+		return errors.New("profile: Profile.InsecureSharedSubjects is set, and SharedSubject names none")
 	}
 	if p.ClientIsSubject && p.Client == "sub" {
-		return errors.New("ClientIsSubject is set, and Client is sub itself")
+		return errors.New("profile: Profile.ClientIsSubject is set, and Client is sub itself")
 	}
 	return nil
 }
 
 func (p *Profile) validScopes() error {
 	if p.Scope != "" && p.Scope == p.ScopeList {
-		return fmt.Errorf("ScopeList: %q cannot be a string and an array", p.Scope)
+		return fmt.Errorf("profile: Profile.ScopeList: %q cannot be a string and an array", p.Scope)
 	}
 	return nil
 }
@@ -139,15 +139,15 @@ func (p *Profile) validScopes() error {
 func (p *Profile) validAudience() error {
 	switch {
 	case p.MaxAudiences < 0:
-		return fmt.Errorf("MaxAudiences is %d", p.MaxAudiences)
+		return fmt.Errorf("profile: Profile.MaxAudiences is %d", p.MaxAudiences)
 	case p.ScopePrefix == "":
 		return nil
 	case p.InsecureNoAudience:
-		return errors.New("InsecureNoAudience is set, and ScopePrefix stands in for aud: write one of them")
+		return errors.New("profile: Profile.InsecureNoAudience is set, and ScopePrefix stands in for aud: write one of them")
 	case p.Scope == "" && p.ScopeList == "":
-		return errors.New("ScopePrefix is set, and neither Scope nor ScopeList names a claim")
+		return errors.New("profile: Profile.ScopePrefix is set, and neither Scope nor ScopeList names a claim")
 	case !isScope(p.ScopePrefix) || !strings.HasSuffix(p.ScopePrefix, "/") && !strings.HasSuffix(p.ScopePrefix, ":") && !strings.HasSuffix(p.ScopePrefix, "."):
-		return fmt.Errorf("ScopePrefix: %q does not end with a slash, colon or dot, or cannot begin a scope", p.ScopePrefix)
+		return fmt.Errorf("profile: Profile.ScopePrefix: %q does not end with a slash, colon or dot, or cannot begin a scope", p.ScopePrefix)
 	}
 	return nil
 }
@@ -155,11 +155,11 @@ func (p *Profile) validAudience() error {
 func (p *Profile) validTimes() error {
 	for field, d := range map[string]time.Duration{"MaxLifetime": p.MaxLifetime, "MaxAge": p.MaxAge} {
 		if d != 0 && d < time.Second {
-			return fmt.Errorf("%s is %v, less than a second", field, d)
+			return fmt.Errorf("profile: Profile.%s is %v, less than a second", field, d)
 		}
 	}
 	if p.MaxAge != 0 && p.OptionalIssuedAt {
-		return errors.New("MaxAge is set, and OptionalIssuedAt accepts tokens whose age is not known")
+		return errors.New("profile: Profile.MaxAge is set, and OptionalIssuedAt accepts tokens whose age is not known")
 	}
 	return nil
 }

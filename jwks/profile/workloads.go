@@ -153,7 +153,7 @@ func SPIFFEDraft(trustDomain string) Profile {
 		MaxLifetime: time.Hour,
 	}
 	if trustDomain == "" || strings.Trim(trustDomain, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {
-		p.fault = fmt.Errorf("SPIFFEDraft: %q is no trust domain: lower-case letters, digits and . - _", trustDomain)
+		p.fault = fmt.Errorf("spiffe-draft: %q is no trust domain: lower-case letters, digits and . - _", trustDomain)
 	}
 	return p
 }
