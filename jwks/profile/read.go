@@ -68,6 +68,14 @@ func (r *reader) text(claim string, optional bool) string {
 	return value
 }
 
+// texts reads a claim that must be an array of strings, or one string.
+func (r *reader) texts(claim string) (values []string, ok bool) {
+	in, member := r.find(claim)
+	values, ok, err := in.Strings(member)
+	r.keep(err)
+	return values, ok
+}
+
 func (r *reader) date(claim string, optional bool) time.Time {
 	at, ok, err := r.claims.Time(claim)
 	r.keep(err)
@@ -115,9 +123,7 @@ func (r *reader) scopes(scope, list string) (found []string) {
 
 func (r *reader) roles(claims []string) (found []string) {
 	for _, claim := range claims {
-		in, member := r.find(claim)
-		some, _, err := in.Strings(member)
-		r.keep(err)
+		some, _ := r.texts(claim)
 		for _, role := range some {
 			if role == "" {
 				r.keep(fmt.Errorf("%s has an empty role", claim))

@@ -128,8 +128,7 @@ func (p *Profile) read(id *Identity, t *jose.JWS, issuer string, want *Want, now
 
 // audience reads aud and compares it. An empty name is no name.
 func (p *Profile) audience(id *Identity, r *reader, wanted []string) *Error {
-	aud, ok, err := r.claims.Strings("aud")
-	r.keep(err)
+	aud, ok := r.texts("aud")
 	if r.err != nil {
 		return nil
 	}
@@ -176,7 +175,7 @@ func (p *Profile) rules(id *Identity, r *reader, subject string) error {
 	}
 	switch {
 	case r.err != nil:
-		return nil // it is the first one
+		return r.err
 	case subject != "" && id.Subject != subject:
 		return fmt.Errorf("sub is %q, not %q", id.Subject, subject)
 	case p.ClientIsSubject && id.ClientID != id.Subject:
