@@ -96,8 +96,11 @@ func (p *Profile) read(id *Identity, t *jose.JWS, issuer string, want *Want, now
 			return p.refused(event.WrongTokenType, err)
 		}
 	}
-	if e := p.audience(id, &r, want.Audiences); e != nil {
-		return e
+	if aud, ok := r.texts("aud"); r.err == nil {
+		if e := p.audience(&r, aud, ok, want.Audiences); e != nil {
+			return e
+		}
+		id.Audience = aud
 	}
 	expires := r.date("exp", false)
 	id.NotBefore = r.date("nbf", true)
@@ -126,12 +129,8 @@ func (p *Profile) read(id *Identity, t *jose.JWS, issuer string, want *Want, now
 	return nil
 }
 
-// audience reads aud and compares it. An empty name is no name.
-func (p *Profile) audience(id *Identity, r *reader, wanted []string) *Error {
-	aud, ok := r.texts("aud")
-	if r.err != nil {
-		return nil
-	}
+// audience compares aud, if there is one. An empty name is no name.
+func (p *Profile) audience(r *reader, aud []string, ok bool, wanted []string) *Error {
 	if !ok {
 		switch {
 		case p.InsecureNoAudience:
@@ -150,7 +149,6 @@ func (p *Profile) audience(id *Identity, r *reader, wanted []string) *Error {
 	if p.MaxAudiences > 0 && len(aud) > p.MaxAudiences {
 		return p.refuse(event.WrongAudience, "aud has %d elements, more than %d", len(aud), p.MaxAudiences)
 	}
-	id.Audience = aud
 	return nil
 }
 
