@@ -91,6 +91,7 @@ func TestRoomsLink(t *testing.T) {
 		"jwks/event":                 {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"jwks":                       {echoPkg, "database/sql"},
 		"jwks/pop":                   {echoPkg, "database/sql"},
+		"jwks/profile":               {echoPkg, "database/sql"},
 		"issuer/registry":            {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"issuer/storetest":           {echoPkg, jwxPkg, "net/http", "database/sql"},
 		"issuer/sqlstore":            append([]string{echoPkg}, drivers...),

@@ -22,6 +22,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/fetch"
 	"github.com/echo-m2m/m2m/jwks/jose"
 	"github.com/echo-m2m/m2m/jwks/pop"
+	"github.com/echo-m2m/m2m/jwks/profile"
 	bearer "github.com/echo-m2m/m2m/middleware"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
@@ -98,6 +99,10 @@ var zeroValues = map[string]any{
 	"jwks/pop.ReplayFunc":             new(pop.ReplayFunc),
 	"jwks/pop.Request":                new(pop.Request),
 	"jwks/pop.Verifier":               new(pop.Verifier),
+	"jwks/profile.Error":              new(profile.Error),
+	"jwks/profile.Identity":           new(profile.Identity),
+	"jwks/profile.Profile":            new(profile.Profile),
+	"jwks/profile.Want":               new(profile.Want),
 	"middleware.Bearer":               new(bearer.Bearer),
 	"middleware.Config":               new(bearer.Config),
 	"middleware.EchoGuard":            new(bearer.EchoGuard),
@@ -118,7 +123,7 @@ var zeroValues = map[string]any{
 }
 
 // plainData are types of data, whose methods a nil pointer need not have.
-var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "jwks/pop.Error", "middleware.Error", "middleware/outbound.Error"}
+var plainData = []string{"issuer.Error", "issuer/registry.Change", "issuer/registry.Client", "issuer/registry.Secret", "jwks/fetch.StatusError", "jwks/pop.Error", "jwks/profile.Error", "middleware.Error", "middleware/outbound.Error"}
 
 // TestZeroValues calls every method of the zero value of every exported type of
 // the library, and of a nil pointer to it, if it is more than data. Whatever they
