@@ -64,6 +64,7 @@ func TestValidateCredentials(t *testing.T) {
 		"URL, http on IPv6's loopback":      {Client{JWKSURI: "http://[::1]:8080/jwks"}, ""},
 		"URL, http":                         {Client{JWKSURI: "http://a.example"}, "Client.JWKSURI"},
 		"URL, http on a name like it":       {Client{JWKSURI: "http://localhost.a.example"}, "Client.JWKSURI"},
+		"URL with a scheme in capitals":     {Client{JWKSURI: "HTTPS://a.example"}, "Client.JWKSURI"},
 		"URL, file":                         {Client{JWKSURI: "file:///etc/passwd"}, "Client.JWKSURI"},
 		"URL, relative":                     {Client{JWKSURI: "/jwks"}, "Client.JWKSURI"},
 		"URL without a host":                {Client{JWKSURI: "https:///jwks"}, "Client.JWKSURI"},

@@ -73,7 +73,7 @@ func isRemote(s string) bool {
 	if err != nil || !isAudience(s) || u.Hostname() == "" || u.User != nil || u.Opaque != "" || strings.Contains(s, "#") {
 		return false
 	}
-	return u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname())
+	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") && isLoopback(u.Hostname())
 }
 
 func isLoopback(host string) bool {
