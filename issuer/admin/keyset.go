@@ -25,7 +25,11 @@ func checkKeys(raw json.RawMessage) error {
 		return errors.New(strings.TrimPrefix(err.Error(), "jose: "))
 	}
 	for _, skipped := range set.Skipped() {
-		return fmt.Errorf("the key with the kid %.64q cannot be used: %s", skipped.KeyID, strings.TrimPrefix(skipped.Err.Error(), "jose: "))
+		which := "a key without a kid"
+		if skipped.KeyID != "" {
+			which = fmt.Sprintf("the key with the kid %.64q", skipped.KeyID)
+		}
+		return fmt.Errorf("%s cannot be used: %s", which, strings.TrimPrefix(skipped.Err.Error(), "jose: "))
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ var beyondSchema = regexp.MustCompile(`names something twice` + // scopes in one
 	`|UTF-8 without NUL` +
 	`|is not the one in the URL|a PUT does not change` + // depends on the record
 	`|needs (jwks|tls_client_auth_)|write one of them|is that of an earlier entry` + // two members, two entries
-	`|cannot be used|private or symmetric key` + // keys
+	`|cannot be used|has \d+ bytes|private or symmetric key` + // keys
 	`|canonical form|write an https URL|is a default service account|is the subject of several programs|write \* at the end` +
 	`|the client gets no secret` +
 	`|the hash|the argon2id hash|bcrypt|a plain SHA-256` + // the form of a hash, and its cost
