@@ -111,10 +111,17 @@ func expiry(secret registry.Secret) int64 {
 // Register adds a client with its secrets: one in the same step, and more one by one.
 // Only clients of export -hashes may have more than one. A run that is killed in between
 // leaves the client with the first of them, and apply adds the rest. The API would
-// generate a secret for a client without one, so that is refused.
+// generate a secret for a client that uses one and has none, so that is refused.
 func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
-	if len(c.Secrets) == 0 {
+	if len(c.Secrets) == 0 && c.UsesSecret() {
 		return registry.Client{}, errors.New("through the admin API a client is added with a secret")
+	}
+	if len(c.Secrets) == 0 {
+		stored, err := a.one(ctx, http.MethodPost, "/clients", settings(&c), c.ID)
+		if err != nil {
+			return registry.Client{}, err
+		}
+		return *stored, nil
 	}
 	first, more := c.Secrets[0], c.Secrets[1:]
 	sent := registration{record: settings(&c), SecretLabel: first.Label, SecretID: first.ID, SecretHash: first.Hash}
