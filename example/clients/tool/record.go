@@ -167,15 +167,21 @@ func strict(doc []byte, t reflect.Type) (map[string]json.RawMessage, error) {
 	if err := object.Unmarshal(&members); err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, field := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known[name] = true
-	}
+	known := knownTo(t)
 	for name := range members {
 		if !known[name] {
 			return nil, fmt.Errorf("unknown member %.64q", name)
 		}
 	}
 	return members, nil
+}
+
+// knownTo returns the names of the members that a struct has.
+func knownTo(t reflect.Type) map[string]bool {
+	known := map[string]bool{}
+	for _, field := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known[name] = true
+	}
+	return known
 }
