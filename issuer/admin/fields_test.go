@@ -170,7 +170,7 @@ func TestRefusedCredentials(t *testing.T) {
 		`{"dpop_bound_access_tokens":"yes"}`:                                                       `dpop_bound_access_tokens: `,
 	} {
 		for _, way := range []string{"POST", "file"} {
-			said := ""
+			var said string
 			if way == "POST" {
 				said = fmt.Sprint(o.do("POST", "/console/clients", body, 400)["error_description"])
 			} else {

@@ -24,12 +24,12 @@ func checkKeys(raw json.RawMessage) error {
 	if err != nil {
 		return errors.New(strings.TrimPrefix(err.Error(), "jose: "))
 	}
-	for _, skipped := range set.Skipped() {
+	if skipped := set.Skipped(); len(skipped) > 0 {
 		which := "a key without a kid"
-		if skipped.KeyID != "" {
-			which = fmt.Sprintf("the key with the kid %.64q", skipped.KeyID)
+		if skipped[0].KeyID != "" {
+			which = fmt.Sprintf("the key with the kid %.64q", skipped[0].KeyID)
 		}
-		return fmt.Errorf("%s cannot be used: %s", which, strings.TrimPrefix(skipped.Err.Error(), "jose: "))
+		return fmt.Errorf("%s cannot be used: %s", which, strings.TrimPrefix(skipped[0].Err.Error(), "jose: "))
 	}
 	return nil
 }

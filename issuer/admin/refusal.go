@@ -58,7 +58,7 @@ func internal(cause error) *refusal {
 }
 
 // members are the JSON names of the fields that a store may refuse.
-var members = map[string]string{
+var members = map[string]string{ //nolint:gosec // names of members, no credentials
 	"Client.ID": "client_id", "Client.Name": "client_name", "Client.AuthMethod": "token_endpoint_auth_method",
 	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
 	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Version": "version",

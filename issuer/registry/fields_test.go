@@ -61,13 +61,12 @@ func TestClone(t *testing.T) {
 	}
 	from, to := reflect.ValueOf(c), reflect.ValueOf(*copied)
 	for i := range from.NumField() {
-		switch from.Field(i).Kind() {
-		case reflect.Slice, reflect.Map:
-			if from.Field(i).Pointer() == to.Field(i).Pointer() {
-				t.Errorf("the clone shares %s", from.Type().Field(i).Name)
-			}
-		case reflect.Pointer, reflect.Interface:
-			t.Errorf("this test cannot tell whether %s is shared", from.Type().Field(i).Name)
+		kind, name := from.Field(i).Kind(), from.Type().Field(i).Name
+		if (kind == reflect.Slice || kind == reflect.Map) && from.Field(i).Pointer() == to.Field(i).Pointer() {
+			t.Errorf("the clone shares %s", name)
+		}
+		if kind == reflect.Pointer || kind == reflect.Interface {
+			t.Errorf("this test cannot tell whether %s is shared", name)
 		}
 	}
 	if (*Client)(nil).Clone() != nil {

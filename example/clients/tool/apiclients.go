@@ -195,7 +195,7 @@ func withRest(r record, rest map[string]json.RawMessage) (any, error) {
 	if len(rest) == 0 {
 		return r, nil
 	}
-	text, err := json.Marshal(r)
+	text, err := json.Marshal(r) //nolint:gosec // the record of an update has no secret
 	if err != nil {
 		return nil, err
 	}

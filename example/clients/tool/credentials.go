@@ -38,8 +38,8 @@ func checkKeys(set json.RawMessage) error {
 	if err != nil {
 		return errors.New("jwks: " + strings.TrimPrefix(err.Error(), "jose: "))
 	}
-	for _, skipped := range keys.Skipped() {
-		return fmt.Errorf("jwks: the key with the kid %s cannot be used: %s", dash(skipped.KeyID), strings.TrimPrefix(skipped.Err.Error(), "jose: "))
+	if skipped := keys.Skipped(); len(skipped) > 0 {
+		return fmt.Errorf("jwks: the key with the kid %s cannot be used: %s", dash(skipped[0].KeyID), strings.TrimPrefix(skipped[0].Err.Error(), "jose: "))
 	}
 	return nil
 }
