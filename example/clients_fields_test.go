@@ -45,6 +45,9 @@ func TestClientsToolFields(t *testing.T) {
 		"default_audience": {"-default-audience=https://b", "https://b"}, "introspects": {"-introspects=*", []any{"*"}}, "disabled": {"-disabled", true},
 		"token_endpoint_auth_method": {"-auth-method=client_secret_post", "client_secret_post"}, "token_ttl": {"-ttl=5m", 300.0},
 		"metadata": {"-metadata=tenant=acme", map[string]any{"tenant": "acme"}},
+		"jwks_uri": {"-jwks-uri=https://a/jwks?a=<b>", "https://a/jwks?a=<b>"}, "tls_client_auth_san_dns": {"-tls-san-dns=a.example", "a.example"},
+		"workload":                 {"-workload=https://a repo:b https://c", []any{map[string]any{"issuer": "https://a", "subject": "repo:b", "audience": "https://c"}}},
+		"dpop_bound_access_tokens": {"-dpop-bound", true}, "tls_client_certificate_bound_access_tokens": {"-certificate-bound", true},
 	}
 	for _, way := range [][]string{database, api} {
 		clients(t, way, "add", "all", "-audience", "https://a")
@@ -62,7 +65,7 @@ func TestClientsToolFields(t *testing.T) {
 		if other := show(api); !reflect.DeepEqual(other, show(database)) {
 			t.Errorf("the admin API shows %v, the database %v", other, show(database))
 		}
-		clients(t, way, "set", "all", "-clear", "name,scope,default-audience,audience,introspects,disabled,auth-method,ttl,metadata")
+		clients(t, way, "set", "all", "-clear", "name,scope,default-audience,audience,introspects,disabled,auth-method,ttl,metadata,jwks-uri,tls-san-dns,workload,dpop-bound,certificate-bound")
 		for member := range values {
 			if value, there := show(way)[member]; there {
 				t.Errorf("%s is %v after -clear", member, value)

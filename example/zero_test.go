@@ -51,6 +51,7 @@ var zeroValues = map[string]any{
 	"issuer/registry.NetworkLister":   new(registry.NetworkLister),
 	"issuer/registry.NetworkRecorder": new(registry.NetworkRecorder),
 	"issuer/registry.Rotation":        new(registry.Rotation),
+	"issuer/registry.Workload":        new(registry.Workload),
 	"issuer/registry.Kind":            new(registry.Kind),
 	"issuer/registry.Manager":         new(registry.Manager),
 	"issuer/registry.Memory":          new(registry.Memory),

@@ -99,7 +99,7 @@ func (c *check) secrets(client *registry.Client, now time.Time) (found []group) 
 			lasting++
 		}
 	}
-	if len(client.Secrets) == 0 {
+	if len(client.Secrets) == 0 && client.UsesSecret() {
 		found = append(found, group{Notice, "secrets", "has no secret that is in force.", "Make one: go run ./example/clients rotate-secret ID, or delete the client."})
 	}
 	for _, s := range client.Secrets {
@@ -117,7 +117,7 @@ func (c *check) secrets(client *registry.Client, now time.Time) (found []group) 
 				found = append(found, group{Notice, "secrets", fmt.Sprintf("has a secret that was not used for %d days.", days),
 					"Ask its owner. Remove it: go run ./example/clients remove-secret ID SECRET, or disable the client."})
 			}
-		case lasting == 0:
+		case lasting == 0 && client.UsesSecret():
 			found = append(found, group{Wrong, "secrets", fmt.Sprintf("has no secret that lasts: the last one expires within %d days.", int(c.Ahead/day)),
 				"Give its owner a new one now: go run ./example/clients rotate-secret ID -overlap 24h"})
 		case s.LastUsedAt.After(now.Add(-c.Ahead)):

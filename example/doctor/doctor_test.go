@@ -196,6 +196,12 @@ var cases = map[string]struct {
 		func(_ *testing.T, w *world) { w.clients[0].Secrets = nil },
 		found{doctor.Notice, "secrets", "no secret"}, doctor.StatusGood,
 	},
+	"a client with keys and no secret": {
+		func(_ *testing.T, w *world) {
+			w.clients[0].Secrets, w.clients[0].JWKSURI = nil, "https://reports.example.com/jwks"
+		},
+		found{doctor.Good, "clients", "secrets fit"}, doctor.StatusGood,
+	},
 	"an imported secret": {
 		func(t *testing.T, w *world) {
 			secret, err := registry.HashSecret("chosen by a person")

@@ -3,11 +3,12 @@ package seed
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/echo-m2m/m2m/issuer/admin"
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -135,8 +136,17 @@ func makeSo(ctx context.Context, store registry.Manager, r admin.Record) error {
 // same reports whether two records of a client say the same, but for secrets and
 // what the store sets.
 func same(a, b *registry.Client) bool {
-	return a.Name == b.Name && a.Disabled == b.Disabled && a.AuthMethod == b.AuthMethod && a.DefaultAudience == b.DefaultAudience && a.TokenTTL == b.TokenTTL &&
-		slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Audiences, b.Audiences) && slices.Equal(a.Introspects, b.Introspects) && maps.Equal(a.Metadata, b.Metadata)
+	x, errX := settings(a)
+	y, errY := settings(b)
+	return errX == nil && errY == nil && x == y
+}
+
+// settings returns what a record says, as JSON, in which an empty list is left out.
+func settings(c *registry.Client) (string, error) {
+	c = c.Clone()
+	c.Secrets, c.Version, c.CreatedAt, c.UpdatedAt = nil, 0, time.Time{}, time.Time{}
+	text, err := json.Marshal(c)
+	return string(text), err
 }
 
 // onlySecret makes the secret the client's only one.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -139,7 +138,7 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, t route) {
 	status, answer, err := t.act(r.WithContext(ctx), &e)
 	var body []byte
 	if err == nil {
-		body, err = json.Marshal(answer)
+		body, err = encode(answer)
 	}
 	var refused *refusal
 	if err != nil {

@@ -34,7 +34,8 @@ func (a *API) list(r *http.Request, e *Event) (int, any, error) {
 }
 
 // register adds a client (RFC 7591, section 3.2.1) with a generated secret, or with
-// the one whose hash it is given. It generates an id where none is given.
+// the one whose hash it is given. A client that authenticates with something else gets
+// no secret. It generates an id where none is given.
 func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	var asked record
 	if err := readJSON(r, &asked); err != nil {
@@ -55,6 +56,9 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	if refused != nil {
 		return 0, nil, refused
 	}
+	if !c.UsesSecret() && asked.SecretHash == "" && asked.SecretID == "" {
+		return a.registerWithout(r, e, asked, c)
+	}
 	expires := asked.secretExpiry()
 	plain, secret, refused := secretRequest{asked.Label, expires, asked.SecretID, asked.SecretHash}.secret()
 	if refused != nil {
@@ -70,6 +74,23 @@ func (a *API) register(r *http.Request, e *Event) (int, any, error) {
 	answer := recordOf(c)
 	answer.Secret, answer.SecretExpiresAt = plain, &expires
 	return http.StatusCreated, answer, nil
+}
+
+// registerWithout adds a client that has no secret.
+func (a *API) registerWithout(r *http.Request, e *Event, asked record, c registry.Client) (int, any, error) {
+	switch {
+	case asked.Label != "":
+		return 0, nil, invalidMetadata("label: the client gets no secret, because it authenticates with something else: leave it out")
+	case asked.secretExpiry() != 0:
+		return 0, nil, invalidMetadata("client_secret_expires_at: the client gets no secret, because it authenticates with something else: leave it out")
+	}
+	e.Target = loggable(c.ID)
+	c, err := a.manager.Register(r.Context(), c)
+	if err != nil {
+		return 0, nil, err
+	}
+	a.sync(r.Context())
+	return http.StatusCreated, recordOf(c), nil
 }
 
 // newClientID generates an id of 80 random bits, in characters that need no escaping.

@@ -28,7 +28,8 @@
 // answer (200 and {} where none is given):
 //
 //	GET    /clients                        list: {"clients": […]}; ?search=, ?after= and ?limit= are those of registry.Query
-//	POST   /clients                        register: 201 and the client with its generated client_secret, this once
+//	POST   /clients                        register: 201 and the client with its generated client_secret, this once;
+//	                                       a client with keys, a certificate or a workload gets none
 //	       {"client_secret_expires_at": 1800000000, "label": "trial", …}  the same; the secret expires
 //	GET    /clients/{id}                   read: the client
 //	PUT    /clients/{id}                   replace everything but the secrets; what is left out is cleared: the client
@@ -89,6 +90,22 @@
 //	  "disabled": false,
 //	  "version": 1
 //	}
+//
+// How a client authenticates, and how its tokens are bound, is in these members:
+//
+//	"jwks": {"keys": […]}                          its public keys, or
+//	"jwks_uri": "https://reports.example.com/jwks" where it publishes them
+//	"tls_client_auth_subject_dn": "CN=reports"     its certificate: one of these five (RFC 8705, section 2.1.2)
+//	"tls_client_auth_san_dns", …_uri, …_ip, …_email
+//	"workload": [{"issuer": "https://…", "subject": "…", "audience": "…"}]
+//	"dpop_bound_access_tokens": true               tokens are bound by DPoP (RFC 9449)
+//	"tls_client_certificate_bound_access_tokens": true
+//
+// A key that the issuer could not use is refused and named. A private key is refused. The
+// issuer fetches jwks_uri, so give the scope of this API to administrators only. A client
+// that authenticates with something else than a secret gets none: the answer has no
+// client_secret. POST to its /secrets/add adds one. To take a key away, PUT jwks without it;
+// the tokens that the client has stay valid until they are revoked.
 //
 // token_ttl is in seconds. [registry.Client] says what each member means; its own JSON is
 // another form. POST also takes client_secret_hash, a hash that [registry.ImportSecret]

@@ -99,19 +99,29 @@ type record struct {
 	IssuedAt   integer `json:"client_id_issued_at,omitempty"`
 	// SecretExpiresAt is when the secret expires, 0 for never. The answer to a
 	// registration has it, others do not.
-	SecretExpiresAt *integer          `json:"client_secret_expires_at,omitempty"`
-	Name            string            `json:"client_name,omitempty"`
-	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty"`
-	GrantTypes      []string          `json:"grant_types,omitempty"`
-	Scope           string            `json:"scope,omitempty"`
-	Audiences       []string          `json:"audiences,omitempty"`
-	DefaultAudience string            `json:"default_audience,omitempty"`
-	Introspects     []string          `json:"introspects,omitempty"`
-	TokenTTL        integer           `json:"token_ttl,omitempty"` // seconds
-	Disabled        bool              `json:"disabled,omitempty"`
-	Metadata        map[string]string `json:"metadata,omitempty"`
-	Version         integer           `json:"version,omitempty"`
-	Secrets         []secretRecord    `json:"secrets,omitempty"`
+	SecretExpiresAt  *integer            `json:"client_secret_expires_at,omitempty"`
+	Name             string              `json:"client_name,omitempty"`
+	AuthMethod       string              `json:"token_endpoint_auth_method,omitempty"`
+	JWKS             json.RawMessage     `json:"jwks,omitempty"`
+	JWKSURI          string              `json:"jwks_uri,omitempty"`
+	SubjectDN        string              `json:"tls_client_auth_subject_dn,omitempty"`
+	SANDNS           string              `json:"tls_client_auth_san_dns,omitempty"`
+	SANURI           string              `json:"tls_client_auth_san_uri,omitempty"`
+	SANIP            string              `json:"tls_client_auth_san_ip,omitempty"`
+	SANEmail         string              `json:"tls_client_auth_san_email,omitempty"`
+	Workloads        []registry.Workload `json:"workload,omitempty"`
+	DPoPBound        bool                `json:"dpop_bound_access_tokens,omitempty"`
+	CertificateBound bool                `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	GrantTypes       []string            `json:"grant_types,omitempty"`
+	Scope            string              `json:"scope,omitempty"`
+	Audiences        []string            `json:"audiences,omitempty"`
+	DefaultAudience  string              `json:"default_audience,omitempty"`
+	Introspects      []string            `json:"introspects,omitempty"`
+	TokenTTL         integer             `json:"token_ttl,omitempty"` // seconds
+	Disabled         bool                `json:"disabled,omitempty"`
+	Metadata         map[string]string   `json:"metadata,omitempty"`
+	Version          integer             `json:"version,omitempty"`
+	Secrets          []secretRecord      `json:"secrets,omitempty"`
 }
 
 // secretExpiry returns client_secret_expires_at, or 0 if it is left out.
@@ -134,6 +144,8 @@ type secretRecord struct {
 func recordOf(c registry.Client) record {
 	r := record{
 		ID: c.ID, Name: c.Name, AuthMethod: c.AuthMethod, GrantTypes: []string{grantType},
+		JWKS: c.JWKS, JWKSURI: c.JWKSURI, SubjectDN: c.TLSClientAuthSubjectDN, SANDNS: c.TLSClientAuthSANDNS, SANURI: c.TLSClientAuthSANURI, SANIP: c.TLSClientAuthSANIP,
+		SANEmail: c.TLSClientAuthSANEmail, Workloads: c.Workloads, DPoPBound: c.DPoPBoundTokens, CertificateBound: c.CertificateBoundTokens,
 		Scope: strings.Join(c.Scopes, " "), Audiences: c.Audiences, DefaultAudience: c.DefaultAudience,
 		Introspects: c.Introspects, TokenTTL: integer(c.TokenTTL / time.Second), Disabled: c.Disabled, Metadata: c.Metadata, Version: integer(c.Version),
 	}
@@ -158,6 +170,8 @@ func (r record) client() (registry.Client, *refusal) {
 	c := registry.Client{
 		ID: r.ID, Name: r.Name, AuthMethod: r.AuthMethod, Audiences: r.Audiences, DefaultAudience: r.DefaultAudience,
 		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Disabled: r.Disabled, Metadata: r.Metadata, Version: int64(r.Version),
+		JWKS: keySet(r.JWKS), JWKSURI: r.JWKSURI, TLSClientAuthSubjectDN: r.SubjectDN, TLSClientAuthSANDNS: r.SANDNS, TLSClientAuthSANURI: r.SANURI, TLSClientAuthSANIP: r.SANIP,
+		TLSClientAuthSANEmail: r.SANEmail, Workloads: r.Workloads, DPoPBoundTokens: r.DPoPBound, CertificateBoundTokens: r.CertificateBound,
 	}
 	if r.Scope != "" {
 		scopes, err := registry.ParseScope(r.Scope)
@@ -171,6 +185,11 @@ func (r record) client() (registry.Client, *refusal) {
 	}
 	if err := c.Validate(); err != nil {
 		return registry.Client{}, refusalOf(err)
+	}
+	if len(c.JWKS) > 0 {
+		if err := checkKeys(c.JWKS); err != nil {
+			return registry.Client{}, invalidMetadata("jwks: " + err.Error())
+		}
 	}
 	return c, nil
 }

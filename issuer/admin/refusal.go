@@ -1,9 +1,13 @@
 package admin
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,29 +58,46 @@ func internal(cause error) *refusal {
 }
 
 // members are the JSON names of the fields that a store may refuse.
-var members = map[string]string{
+var members = map[string]string{ //nolint:gosec // names of members, no credentials
 	"Client.ID": "client_id", "Client.Name": "client_name", "Client.AuthMethod": "token_endpoint_auth_method",
 	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
 	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Version": "version",
 	"Client.Secrets": "client_secret", "Secret": "client_secret",
+	"Client.JWKS": "jwks", "Client.JWKSURI": "jwks_uri", "Client.TLSClientAuthSubjectDN": "tls_client_auth_subject_dn",
+	"Client.TLSClientAuthSANDNS": "tls_client_auth_san_dns", "Client.TLSClientAuthSANURI": "tls_client_auth_san_uri", "Client.TLSClientAuthSANIP": "tls_client_auth_san_ip",
+	"Client.TLSClientAuthSANEmail": "tls_client_auth_san_email", "Client.TLSClientAuthSAN…": "tls_client_auth_san_…",
+	"Client.Workloads": "workload", "Workload.InsecureSharedSubject": "insecure_shared_subject",
+	"Client.DPoPBoundTokens": "dpop_bound_access_tokens", "Client.CertificateBoundTokens": "tls_client_certificate_bound_access_tokens",
 	"Rotation.Overlap": "overlap", "Rotation.Label": "label", "Rotation.Revoke": "revoke", "Secret.Label": "label", "Secret.Hash": "client_secret_hash", "Secret.ID": "secret_id",
 	"Query.Search": "search", "Query.After": "after", "Query.Limit": "limit",
 }
 
+// inMembers replaces the names of Go by those of members in the text of a problem.
+var inMembers = func() *strings.Replacer {
+	names := slices.SortedFunc(maps.Keys(members), func(a, b string) int {
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b)) // a name before its beginning
+	})
+	var pairs []string
+	for _, name := range names {
+		if strings.Contains(name, ".") { // not the word Secret
+			pairs = append(pairs, name, members[name])
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
 // invalidField is the answer to a record that the store would never take. It names the
 // member.
 func invalidField(e *registry.InvalidError) *refusal {
-	field, _, _ := strings.Cut(e.Field, "[") // such as Client.Metadata["a"]
+	field, element, _ := strings.Cut(e.Field, "[") // such as Client.Workloads[0].Subject
 	name, ok := members[field]
 	if !ok {
 		name = strings.ToLower(field)
 	}
-	problem := e.Problem
-	for goName, member := range members {
-		if strings.Contains(goName, ".") { // not the word Secret
-			problem = strings.ReplaceAll(problem, goName, member)
-		}
+	if field == "Client.Workloads" && element != "" {
+		name += "[" + strings.ToLower(element)
 	}
+	problem := inMembers.Replace(e.Problem)
 	answer := invalidMetadata(name + ": " + problem)
 	if !strings.HasPrefix(field, "Client") {
 		answer = malformed(name + ": " + problem)
@@ -119,11 +140,22 @@ func (e *refusal) write(w http.ResponseWriter) {
 	writeJSON(w, e.status, body)
 }
 
+// encode writes an answer. It escapes nothing that JSON leaves alone, so that a key set
+// comes out as it went in.
+func encode(answer any) ([]byte, error) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(answer)
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), err
+}
+
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff") // no browser takes a name for HTML
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have left

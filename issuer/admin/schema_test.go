@@ -186,6 +186,8 @@ func (d *document) keyword(s map[string]any, keyword string, want, value node) e
 		return fail(isNumber && number(n).Cmp(number(want.(json.Number))) < 0)
 	case "maximum":
 		return fail(isNumber && number(n).Cmp(number(want.(json.Number))) > 0)
+	case "minItems":
+		return fail(value != nil && isType(value, "array") && len(list) < integerOf(want))
 	case "maxItems":
 		return fail(len(list) > integerOf(want))
 	case "uniqueItems":

@@ -23,6 +23,10 @@ var beyondSchema = regexp.MustCompile(`names something twice` + // scopes in one
 	`|at most \d+ bytes|values of at most \d+|1 to 1024 bytes of printable` + // bytes, not characters
 	`|UTF-8 without NUL` +
 	`|is not the one in the URL|a PUT does not change` + // depends on the record
+	`|needs (jwks|tls_client_auth_)|write one of them|is that of an earlier entry` + // two members, two entries
+	`|cannot be used|has \d+ bytes|private or symmetric key` + // keys
+	`|canonical form|write an https URL|is a default service account|is the subject of several programs|write \* at the end` +
+	`|the client gets no secret` +
 	`|the hash|the argon2id hash|bcrypt|a plain SHA-256` + // the form of a hash, and its cost
 	`|Content-Type`)
 
@@ -171,6 +175,14 @@ func (d *document) validBody(of map[string]any, body string) error {
 	return d.check(d.at(of, "content", "application/json")["schema"], value)
 }
 
+// publicKey is a JWK.
+const publicKey = `{"kty":"EC","crv":"P-256","kid":"<1>","x":"gI0GAILBdu7T53akrFmMyGcsF3n5dO7MmwNBHKW5SV0","y":"SLW_xSffzlPWrHEVI30DHM_4egVwt3NQqeUD7nMFpps"}`
+
+// workload is the member workload with one entry, which may have more members.
+func workload(issuer, subject, audience, more string) string {
+	return fmt.Sprintf(`[{"issuer":%q,"subject":%q,"audience":%q%s}]`, issuer, subject, audience, more)
+}
+
 // Each member of each request is tried with values of every type, at its bounds and
 // beyond. What the document allows is done, and what it forbids is refused.
 func TestOpenAPIAgreesWithTheReader(t *testing.T) {
@@ -197,6 +209,15 @@ func TestOpenAPIAgreesWithTheReader(t *testing.T) {
 			list = append(list, fmt.Sprintf(`"k%d":"v"`, n))
 		}
 		values = append(values, "{"+strings.Join(list, ",")+"}")
+	}
+	credentials := []string{
+		`"private_key_jwt"`, `"tls_client_auth"`, `"self_signed_tls_client_auth"`, `"https://a.example/keys?a=b"`, `"http://127.0.0.1:1/keys"`, `"http://a.example"`, `"https://a.example#b"`, `"https://"`, `"HTTPS://a.example"`,
+		`"CN=a"`, `" CN=a"`, `"=a"`, `"a.Example"`, `"a..b"`, `"-a"`, `"*.a"`, `"192.0.2.1"`, `"2001:db8::1"`, `"2001:DB8::1"`, `"fe80::1%eth0"`, `"a@a.example"`, `"@a"`, `"urn:a"`, `"1:a"`,
+		`{"keys":[]}`, `{"keys":[{}]}`, `{"keys":{}}`, `{"keys":null}`, `{"keys":[null]}`, `{"Keys":[{}]}`, `{"keys":[{"kty":"EC","d":"a"}]}`, `{"keys":[` + publicKey + `]}`, `{"keys":[` + publicKey + `],"x":1}`, `{"keys":[` + publicKey + `,` + publicKey + `]}`,
+		workload("https://a.example", "a", "b", ""), workload("https://a.example", "a*", "b", ""), workload("https://a.example", "a*", "b", `,"insecure_shared_subject":true`), workload("https://a.example", "*", "b", `,"insecure_shared_subject":true`),
+		workload("https://a.example", "a", "b", `,"insecure_shared_subject":null`), workload("https://a.example", "a", "b", `,"insecure_shared_subject":1`), workload("https://a.example", "a", "b", `,"x":1`), workload("https://a.example", "a", "b", `,"Issuer":"c"`),
+		workload("spiffe://a.example", "a b", "b", ""), workload("spiffe://a.example/b", "a", "b", ""), workload("http://127.0.0.1:1", "a", "b", ""), workload("http://a.example", "a", "b", ""), workload("a", "a", "b", ""), workload("", "", "", ""),
+		workload("https://a.example", "system:serviceaccount:a:default", "b", ""), workload("https://a.example", "a", "b c", ""), `[{"issuer":"https://a.example","subject":"a"}]`, `[{"issuer":"https://a.example","subject":"a","audience":null}]`,
 	}
 	accepted, refused := 0, 0
 	for _, request := range []struct{ method, path, schema string }{
@@ -226,7 +247,11 @@ func TestOpenAPIAgreesWithTheReader(t *testing.T) {
 		}
 		members := openAPI.at(openAPI.root, "components", "schemas", request.schema, "properties")
 		for member := range members {
-			for _, value := range values {
+			tried := values
+			if strings.HasPrefix(member, "jwks") || strings.HasPrefix(member, "t") || member == "workload" {
+				tried = slices.Concat(values, credentials)
+			}
+			for _, value := range tried {
 				first := version()
 				if member == "version" {
 					first = ""

@@ -1,15 +1,10 @@
 package registry
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
-)
-
-// The values of [Client.AuthMethod], as RFC 7591, section 2 names them.
-const (
-	ClientSecretBasic = "client_secret_basic"
-	ClientSecretPost  = "client_secret_post"
 )
 
 // Client is a program that may get tokens. The JSON names are those of RFC 7591
@@ -27,9 +22,51 @@ type Client struct {
 	// imported; of several imported ones the last counts.
 	Secrets []Secret `json:"secrets,omitempty"`
 
-	// AuthMethod is the only way the client may authenticate:
-	// client_secret_basic or client_secret_post. Default: either.
+	// AuthMethod is the only way the client may authenticate: [ClientSecretBasic],
+	// [ClientSecretPost], [PrivateKeyJWT], [TLSClientAuth] or
+	// [SelfSignedTLSClientAuth]. Default: every way for which the record has a
+	// credential, so a client can move from one to another.
 	AuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+
+	// JWKS holds the client's public keys: a JWK set (RFC 7517, section 5) of at most
+	// 32 KiB. They verify the assertions of private_key_jwt, and with x5c they are the
+	// certificates of self_signed_tls_client_auth. A store keeps the text byte for byte.
+	// JWKSURI must be empty.
+	JWKS json.RawMessage `json:"jwks,omitempty"`
+
+	// JWKSURI is where the client publishes its keys instead. The issuer fetches it, so
+	// only an administrator may set it. It is an https URL, or http on the loopback.
+	JWKSURI string `json:"jwks_uri,omitempty"`
+
+	// TLSClientAuthSubjectDN is the subject of the client's certificate for
+	// tls_client_auth (RFC 8705, section 2.1.2), as RFC 4514 writes it. At most one of
+	// this field and the next four is set.
+	TLSClientAuthSubjectDN string `json:"tls_client_auth_subject_dn,omitempty"`
+
+	// TLSClientAuthSANDNS is a dNSName among the certificate's alternative names.
+	TLSClientAuthSANDNS string `json:"tls_client_auth_san_dns,omitempty"`
+
+	// TLSClientAuthSANURI is a uniformResourceIdentifier among them.
+	TLSClientAuthSANURI string `json:"tls_client_auth_san_uri,omitempty"`
+
+	// TLSClientAuthSANIP is an iPAddress among them, in its canonical form (RFC 5952).
+	TLSClientAuthSANIP string `json:"tls_client_auth_san_ip,omitempty"`
+
+	// TLSClientAuthSANEmail is an rfc822Name among them.
+	TLSClientAuthSANEmail string `json:"tls_client_auth_san_email,omitempty"`
+
+	// Workloads are the workloads that are this client: each authenticates with a token
+	// of another issuer. At most 32.
+	Workloads []Workload `json:"workload,omitempty"`
+
+	// DPoPBoundTokens means that every token of the client is bound to a key by DPoP
+	// (RFC 9449, section 5.2). A token request without a proof is refused.
+	DPoPBoundTokens bool `json:"dpop_bound_access_tokens,omitempty"`
+
+	// CertificateBoundTokens means that every token of the client is bound to the
+	// certificate of its TLS connection (RFC 8705, section 3.4). With DPoPBoundTokens it
+	// is bound to both.
+	CertificateBoundTokens bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 
 	// Scopes is everything the client may be granted (RFC 6749, section 3.3).
 	Scopes []string `json:"scopes,omitempty"`
@@ -75,6 +112,8 @@ func (c *Client) Clone() *Client {
 	copied.Audiences = slices.Clone(c.Audiences)
 	copied.Introspects = slices.Clone(c.Introspects)
 	copied.Metadata = maps.Clone(c.Metadata)
+	copied.JWKS = slices.Clone(c.JWKS)
+	copied.Workloads = slices.Clone(c.Workloads)
 	return &copied
 }
 

@@ -1,9 +1,7 @@
 package registry
 
 import (
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +30,7 @@ func TestValidate(t *testing.T) {
 		"secret of a dot":     {func(c *Client) { c.Secrets = []Secret{{ID: ".", Hash: appStored.Hash}} }, "Client.Secrets[0].ID"},
 		"secret of two dots":  {func(c *Client) { c.Secrets = []Secret{{ID: "..", Hash: appStored.Hash}} }, "Client.Secrets[0].ID"},
 		"method none":         {func(c *Client) { c.AuthMethod = "none" }, "Client.AuthMethod"},
-		"method unsupported":  {func(c *Client) { c.AuthMethod = "private_key_jwt" }, "Client.AuthMethod"},
+		"method unsupported":  {func(c *Client) { c.AuthMethod = "client_secret_jwt" }, "Client.AuthMethod"},
 		"empty scope":         {func(c *Client) { c.Scopes = []string{""} }, "Client.Scopes"},
 		"two scopes in one":   {func(c *Client) { c.Scopes = []string{"a b"} }, "Client.Scopes"},
 		"scope with quote":    {func(c *Client) { c.Scopes = []string{`a"`} }, "Client.Scopes"},
@@ -70,40 +68,4 @@ func metadata(n, key, value int) map[string]string {
 		m[fmt.Sprintf("%0*d", key, i)] = strings.Repeat("x", value)
 	}
 	return m
-}
-
-// A clone shares nothing with the client.
-func TestClone(t *testing.T) {
-	c := app()
-	c.Metadata, c.Introspects = map[string]string{"tenant": "a"}, []string{"b"}
-	copied := c.Clone()
-	if !reflect.DeepEqual(*copied, c) {
-		t.Errorf("%+v, want %+v", copied, c)
-	}
-	copied.Metadata["tenant"], copied.Introspects[0], copied.Scopes[0], copied.Audiences[0], copied.Secrets[0].Label = "x", "x", "x", "x", "x"
-	if c.Metadata["tenant"] != "a" || c.Introspects[0] != "b" || c.Scopes[0] != "orders:read" || c.Audiences[0] != ordersAPI || c.Secrets[0].Label != "" {
-		t.Errorf("%+v", c)
-	}
-	if (*Client)(nil).Clone() != nil {
-		t.Error("the copy of nil is not nil")
-	}
-}
-
-// The names are those of RFC 7591, section 2, where it has them.
-func TestClientJSON(t *testing.T) {
-	c := Client{
-		ID: "a", Name: "b", Disabled: true, Secrets: []Secret{{ID: "c", Hash: "d"}}, AuthMethod: "client_secret_basic",
-		Scopes: []string{"e"}, Audiences: []string{"f"}, DefaultAudience: "f", TokenTTL: time.Minute,
-		Metadata: map[string]string{"g": "h"},
-	}
-	text, err := json.Marshal(c)
-	const want = `{"client_id":"a","client_name":"b","disabled":true,"secrets":[{"secret_id":"c","hash":"d"}],` +
-		`"token_endpoint_auth_method":"client_secret_basic","scopes":["e"],"audiences":["f"],"default_audience":"f","token_ttl":60000000000,"metadata":{"g":"h"}}`
-	if err != nil || string(text) != want {
-		t.Errorf("%s, %v, want %s", text, err, want)
-	}
-	var back Client
-	if err := json.Unmarshal(text, &back); err != nil || !reflect.DeepEqual(back, c) {
-		t.Errorf("%+v, %v", back, err)
-	}
 }

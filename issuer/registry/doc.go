@@ -24,6 +24,15 @@
 // RotateSecret with an Overlap, deploy the new secret, and check LastUsedAt of the
 // old one before it expires.
 //
+// # Other credentials
+//
+// A client can have public keys instead (JWKS or JWKSURI), the subject of a certificate
+// (one of the fields TLSClientAuth…), or the tokens of another issuer ([Workload]). A
+// record may have several of them, and secrets too, while a client moves from one to
+// another. AuthMethod then ends the move: it is the only way left. To take a key away
+// from a client, write JWKS without it. Tokens that it got stay valid until they are
+// revoked, as with a secret.
+//
 // # The feed
 //
 // Every change of a client, and every revocation, adds a [Change] to the feed. Each has

@@ -7,9 +7,11 @@ import (
 )
 
 // Ensure registers the client with a generated secret and returns that secret. Show
-// it to the client's owner once. When a client with the id exists, Ensure leaves it as it
-// is and returns "". Call it at each start. Of replicas that call it at the same time,
-// one gets the secret.
+// it to the client's owner once. A client that authenticates with something else
+// ([Client.UsesSecret]) is registered without a secret, and Ensure returns "".
+//
+// When a client with the id exists, Ensure leaves it as it is and returns "". Call it at
+// each start. Of replicas that call it at the same time, one gets the secret.
 //
 // Not checked: that an existing client equals c. [Manager].Update changes it.
 func Ensure(ctx context.Context, m Manager, c Client) (secret string, err error) {
@@ -25,13 +27,16 @@ func Ensure(ctx context.Context, m Manager, c Client) (secret string, err error)
 	case !errors.Is(err, ErrNotFound):
 		return "", fmt.Errorf("registry: ensuring client %q: %w", c.ID, err)
 	}
-	plain, stored := GenerateSecret()
-	c.Secrets = []Secret{stored}
+	if c.UsesSecret() {
+		var stored Secret
+		secret, stored = GenerateSecret()
+		c.Secrets = []Secret{stored}
+	}
 	switch _, err := m.Register(ctx, c); {
 	case errors.Is(err, ErrConflict):
 		return "", nil // another replica was faster
 	case err != nil:
 		return "", fmt.Errorf("registry: ensuring client %q: %w", c.ID, err)
 	}
-	return plain, nil
+	return secret, nil
 }

@@ -21,7 +21,8 @@ const (
 // the field. Every [Manager] calls it. Beyond that it refuses only what depends on other
 // clients, such as an id that is taken.
 //
-// Not checked: that audiences are URIs.
+// Not checked: that audiences are URIs, and that a verifier can use the keys of JWKS
+// (package issuer/admin checks that).
 func (c *Client) Validate() error {
 	if c == nil {
 		return invalid("Client", "is nil")
@@ -35,10 +36,8 @@ func (c *Client) Validate() error {
 	if !isText(c.Name, maxText) {
 		return invalid("Client.Name", "write UTF-8 without NUL, at most %d bytes", maxText)
 	}
-	switch c.AuthMethod {
-	case "", ClientSecretBasic, ClientSecretPost:
-	default:
-		return invalid("Client.AuthMethod", "%.300q: write %s or %s", c.AuthMethod, ClientSecretBasic, ClientSecretPost)
+	if err := c.validateCredentials(); err != nil {
+		return err
 	}
 	for _, s := range c.Scopes {
 		if !ValidScope(s) {

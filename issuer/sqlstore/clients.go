@@ -24,8 +24,8 @@ func (s *Store) Register(ctx context.Context, c registry.Client) (registry.Clien
 	}
 	written := change{
 		guard: &step{`
-INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, metadata, version, created_at, updated_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, t.now, t.now FROM (SELECT NOW_MS AS now) t WHERE TRUE
+INSERT INTO m2m_clients (id, name, disabled, auth_method, scopes, audiences, default_audience, token_ttl, introspects, search, metadata, authentication, version, created_at, updated_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, t.now, t.now FROM (SELECT NOW_MS AS now) t WHERE TRUE
 ON CONFLICT (id) DO NOTHING RETURNING created_at`, values(&c)},
 		steps: []step{{deleteNetworks, []any{c.ID}}},
 		entry: changed(c.ID),
@@ -113,8 +113,8 @@ func (s *Store) Update(ctx context.Context, c registry.Client) (registry.Client,
 		}
 		return change{guard: &step{`
 UPDATE m2m_clients SET name = $2, disabled = $3, auth_method = $4, scopes = $5, audiences = $6, default_audience = $7,
-  token_ttl = $8, introspects = $9, search = $10, metadata = $11, version = version + 1, updated_at = ` + nextUpdate + `
-WHERE id = $1 AND updated_at = $12 AND version = $13 RETURNING updated_at`,
+  token_ttl = $8, introspects = $9, search = $10, metadata = $11, authentication = $12, version = version + 1, updated_at = ` + nextUpdate + `
+WHERE id = $1 AND updated_at = $13 AND version = $14 RETURNING updated_at`,
 			append(values(&c), millis(old.UpdatedAt), c.Version)}, entry: entry}, nil
 	})
 	if err != nil {

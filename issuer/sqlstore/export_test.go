@@ -28,6 +28,15 @@ func OpenWith(ctx context.Context, c Config, statements ...string) (*Store, erro
 	return open(ctx, c, append(steps, statements))
 }
 
+// OpenAs opens a store as the release would whose tables have this version.
+func OpenAs(ctx context.Context, c Config, version int) (*Store, error) {
+	steps, err := readMigrations()
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, steps[:version])
+}
+
 // Statements returns the statements of each version.
 func Statements() ([][]string, error) { return readMigrations() }
 

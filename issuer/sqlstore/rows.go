@@ -15,7 +15,7 @@ import (
 // selectClients selects a row for each valid secret, or one row for a client without.
 const selectClients = `
 SELECT c.id, c.name, c.disabled, c.auth_method, c.scopes, c.audiences, c.default_audience, c.token_ttl, c.introspects,
-  c.metadata, c.version, c.created_at, c.updated_at,
+  c.metadata, c.authentication, c.version, c.created_at, c.updated_at,
   COALESCE(s.id, ''), COALESCE(s.hash, ''), COALESCE(s.label, ''),
   COALESCE(s.created_at, 0), COALESCE(s.expires_at, 0), COALESCE(s.last_used_at, 0)
 FROM m2m_clients c LEFT JOIN m2m_secrets s ON s.client_id = c.id AND (s.expires_at = 0 OR s.expires_at > NOW_MS)`
@@ -52,7 +52,7 @@ func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 		var secret registry.Secret
 		var added, expires, used int64
 		if err := rows.Scan(&c.ID, &c.Name, &c.Disabled, &c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), &c.DefaultAudience, &ttl, (*list)(&c.Introspects),
-			(*object)(&c.Metadata), &c.Version, &created, &updated,
+			(*object)(&c.Metadata), (*authenticationOf)(&c), &c.Version, &created, &updated,
 			&secret.ID, &secret.Hash, &secret.Label, &added, &expires, &used); err != nil {
 			return nil, err
 		}
@@ -70,10 +70,10 @@ func scanClients(rows *sql.Rows) (found []registry.Client, err error) {
 	return found, nil
 }
 
-// values returns the columns of a client's record: $1 to $11.
+// values returns the columns of a client's record: $1 to $12.
 func values(c *registry.Client) []any {
 	return []any{c.ID, c.Name, c.Disabled, c.AuthMethod, (*list)(&c.Scopes), (*list)(&c.Audiences), c.DefaultAudience,
-		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name), (*object)(&c.Metadata)}
+		int64(c.TokenTTL / time.Second), (*list)(&c.Introspects), strings.ToLower(c.ID + "\n" + c.Name), (*object)(&c.Metadata), (*authenticationOf)(c)}
 }
 
 // list is kept as a JSON array; an empty one is read as nil.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -27,7 +28,15 @@ func managerRefuses(t *testing.T, m registry.Manager) {
 		"Client.Introspects":     func(c *registry.Client) { c.Introspects = []string{long} },
 		"Client.DefaultAudience": func(c *registry.Client) { c.DefaultAudience = "x" },
 		"Client.TokenTTL":        func(c *registry.Client) { c.TokenTTL = time.Millisecond },
-		"Client.Metadata":        func(c *registry.Client) { c.Metadata = map[string]string{"": "x"} },
+		"Client.JWKS":            func(c *registry.Client) { c.JWKS = json.RawMessage(`{"keys":[{"kty":"EC","d":"x"}]}`) },
+		"Client.JWKSURI":         func(c *registry.Client) { c.JWKSURI = "http://a.example" },
+		"Client.TLSClientAuthSANIP": func(c *registry.Client) {
+			c.TLSClientAuthSANDNS, c.TLSClientAuthSANIP = "a.example", "192.0.2.1"
+		},
+		"Client.Workloads[0].Subject": func(c *registry.Client) {
+			c.Workloads = []registry.Workload{{Issuer: "https://a.example", Subject: "*", Audience: "b"}}
+		},
+		"Client.Metadata": func(c *registry.Client) { c.Metadata = map[string]string{"": "x"} },
 	} {
 		invalid := *c.Clone()
 		change(&invalid)

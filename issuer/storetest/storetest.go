@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -25,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Client/found":         clientFound,
 		"Client/not found":     clientNotFound,
 		"Client/isolated":      clientIsolated,
+		"Client/every field":   clientFields,
 		"feed/order":           feedOrder,
 		"feed/refuses":         feedRefuses,
 		"feed/end":             feedEnd,
@@ -41,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T, clients ...registry.Client) regis
 		"Manager/register":     managed(managerRegister),
 		"Manager/list":         managed(managerList),
 		"Manager/update":       managed(managerUpdate),
+		"Manager/every field":  managed(managerFields),
 		"Manager/disable":      managed(managerDisable),
 		"Manager/delete":       managed(managerDelete),
 		"Manager/secrets":      managed(managerSecrets),
@@ -78,6 +81,7 @@ func clients() []registry.Client {
 			Scopes: []string{"orders:write", "orders:read"}, Audiences: []string{"https://b.example/ü?x=1", "https://a.example"},
 			DefaultAudience: "https://a.example", TokenTTL: 90 * time.Second, Introspects: []string{"*"},
 			Metadata: map[string]string{"tenant": "ä <&> \"'", "empty": "", strings.Repeat("k", 64): strings.Repeat("v", 512)},
+			JWKS:     json.RawMessage(oddKeySet), Workloads: []registry.Workload{{Issuer: "https://ci.example", Subject: "a", Audience: "b"}},
 		},
 		{ID: "plain", Disabled: true},
 	}
@@ -137,11 +141,13 @@ func clientIsolated(t *testing.T, open opener) {
 	store := open(t, given...)
 	given[0].Scopes[0], given[0].Audiences[0], given[0].Secrets[0].Hash = "admin", "https://evil.example", "changed"
 	given[0].Metadata["tenant"] = "changed"
+	clear(given[0].JWKS)
+	given[0].Workloads[0].Subject = "changed"
 	got, err := store.Client(t.Context(), oddID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Scopes[0] != "orders:write" || got.Audiences[0] != "https://b.example/ü?x=1" || got.Secrets[0].Hash != want || got.Metadata["tenant"] == "changed" {
+	if got.Scopes[0] != "orders:write" || got.Audiences[0] != "https://b.example/ü?x=1" || got.Secrets[0].Hash != want || got.Metadata["tenant"] == "changed" || string(got.JWKS) != oddKeySet || got.Workloads[0].Subject == "changed" {
 		t.Errorf("the store shares memory with its caller: %+v", got)
 	}
 }

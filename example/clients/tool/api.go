@@ -24,6 +24,8 @@ type apiClients struct {
 
 	token   string
 	expires time.Time // zero for a token that was given
+
+	rest map[string]map[string]json.RawMessage // of each client that was read: the members that this tool does not know
 }
 
 // openAPI opens the admin API at the URL, as the client of CLIENT_ID and

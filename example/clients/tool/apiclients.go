@@ -2,16 +2,49 @@ package tool
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 )
+
+// shown is a client in an answer of the API.
+type shown struct {
+	record
+	rest map[string]json.RawMessage // the members that this tool does not know, as they are
+}
+
+// UnmarshalJSON reads a client.
+func (r *shown) UnmarshalJSON(doc []byte) error {
+	if err := json.Unmarshal(doc, &r.record); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(doc, &r.rest); err != nil {
+		return err
+	}
+	known := knownTo(reflect.TypeFor[record]())
+	_, err := readWorkloads(r.rest["workload"])
+	known["workload"] = err == nil
+	maps.DeleteFunc(r.rest, func(name string, _ json.RawMessage) bool { return known[name] })
+	return nil
+}
+
+// note keeps what this tool does not know of a client, for Update.
+func (a *apiClients) note(r *shown) {
+	if a.rest == nil {
+		a.rest = map[string]map[string]json.RawMessage{}
+	}
+	a.rest[r.ID] = r.rest
+}
 
 // fromAPI returns the client of an answer. The API tells which secrets were generated
 // and shows no hash: the Hash of those is the beginning that [registry.Secret.Generated]
@@ -51,14 +84,15 @@ func (a *apiClients) Client(ctx context.Context, id string) (*registry.Client, e
 
 // one makes a request whose answer is the client of that id.
 func (a *apiClients) one(ctx context.Context, method, path string, body any, id string) (*registry.Client, error) {
-	var r record
+	var r shown
 	if err := a.call(ctx, method, path, body, &r); err != nil {
 		return nil, err
 	}
-	c, err := fromAPI(&r)
+	c, err := fromAPI(&r.record)
 	if err != nil || c.ID != id {
 		return nil, fmt.Errorf("%w: it does not have the client %q", errNotAdmin, id)
 	}
+	a.note(&r)
 	return c, nil
 }
 
@@ -71,7 +105,7 @@ func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Cli
 		values.Set("after", q.After)
 	}
 	var page struct {
-		Clients []record `json:"clients"`
+		Clients []shown `json:"clients"`
 	}
 	if err := a.call(ctx, http.MethodGet, "/clients?"+values.Encode(), nil, &page); err != nil {
 		return nil, err
@@ -81,10 +115,11 @@ func (a *apiClients) List(ctx context.Context, q registry.Query) ([]registry.Cli
 	}
 	clients := make([]registry.Client, 0, len(page.Clients))
 	for n := range page.Clients {
-		c, err := fromAPI(&page.Clients[n])
+		c, err := fromAPI(&page.Clients[n].record)
 		if err != nil {
 			return nil, err
 		}
+		a.note(&page.Clients[n])
 		clients = append(clients, *c)
 	}
 	return clients, nil
@@ -111,10 +146,17 @@ func expiry(secret registry.Secret) int64 {
 // Register adds a client with its secrets: one in the same step, and more one by one.
 // Only clients of export -hashes may have more than one. A run that is killed in between
 // leaves the client with the first of them, and apply adds the rest. The API would
-// generate a secret for a client without one, so that is refused.
+// generate a secret for a client that uses one and has none, so that is refused.
 func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.Client, error) {
-	if len(c.Secrets) == 0 {
+	if len(c.Secrets) == 0 && c.UsesSecret() {
 		return registry.Client{}, errors.New("through the admin API a client is added with a secret")
+	}
+	if len(c.Secrets) == 0 {
+		stored, err := a.one(ctx, http.MethodPost, "/clients", settings(&c), c.ID)
+		if err != nil {
+			return registry.Client{}, err
+		}
+		return *stored, nil
 	}
 	first, more := c.Secrets[0], c.Secrets[1:]
 	sent := registration{record: settings(&c), SecretLabel: first.Label, SecretID: first.ID, SecretHash: first.Hash}
@@ -131,14 +173,43 @@ func (a *apiClients) Register(ctx context.Context, c registry.Client) (registry.
 	return *stored, nil
 }
 
+// Update sends the members back that this tool does not know: the API would clear what is
+// left out.
 func (a *apiClients) Update(ctx context.Context, c registry.Client) (registry.Client, error) {
 	sent := settings(&c)
 	sent.Version = c.Version
-	stored, err := a.one(ctx, http.MethodPut, pathOf(c.ID), sent, c.ID)
+	body, err := withRest(sent, a.rest[c.ID])
+	if err != nil {
+		return registry.Client{}, err
+	}
+	stored, err := a.one(ctx, http.MethodPut, pathOf(c.ID), body, c.ID)
 	if err != nil {
 		return registry.Client{}, err
 	}
 	return *stored, nil
+}
+
+// withRest adds members to a record. Workloads of which this tool knows a part replace
+// those of the record if that part is equal.
+func withRest(r record, rest map[string]json.RawMessage) (any, error) {
+	if len(rest) == 0 {
+		return r, nil
+	}
+	text, err := json.Marshal(r) //nolint:gosec // the record of an update has no secret
+	if err != nil {
+		return nil, err
+	}
+	members := maps.Clone(rest)
+	var known []registry.Workload
+	if raw := rest["workload"]; len(raw) > 0 && (json.Unmarshal(raw, &known) != nil || !slices.Equal(known, r.Workloads)) {
+		delete(members, "workload")
+	}
+	kept := maps.Clone(members)
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	maps.Copy(members, kept)
+	return members, nil
 }
 
 func (a *apiClients) Delete(ctx context.Context, id string) error {

@@ -13,16 +13,24 @@ import (
 var addVerb = Verb{
 	Group: groupClients, Name: "add", Args: "ID -audience URI[,URI…] [-scope \"SCOPE …\"]", Summary: "add a client; its secret is shown once",
 	Takes: []string{"client id"},
-	Text: `Adds a client with a generated secret. Without an audience the client gets no
-token; one that only introspects needs -introspects instead.`,
+	Text: `Adds a client with a generated secret. A client with keys, a certificate or a
+workload gets none, unless -auth-method names a secret. Without an audience the client
+gets no token; one that only introspects needs -introspects instead.`,
 	Example: `clients add billing -scope "orders:read orders:write" -audience https://api.example.com
-clients add operator -scope clients:admin -audience http://127.0.0.1:8080/v1   # for the admin API of ./example`,
+clients add operator -scope clients:admin -audience http://127.0.0.1:8080/v1   # for the admin API of ./example
+clients add reports -audience https://api.example.com -jwks reports.jwks.json -auth-method private_key_jwt
+clients add shipping -audience https://api.example.com -workload "https://kubernetes.default.svc system:serviceaccount:shop:shipping https://auth.example.com"`,
 	Setup: func(flags *flag.FlagSet) Action {
 		given := addFields(flags)
 		return func(ctx context.Context, s *Session, args []string) error {
-			plain, secret := registry.GenerateSecret()
-			c := registry.Client{ID: args[0], Secrets: []registry.Secret{secret}}
+			c := registry.Client{ID: args[0]}
 			given.apply(&c)
+			plain := ""
+			if c.UsesSecret() {
+				var secret registry.Secret
+				plain, secret = registry.GenerateSecret()
+				c.Secrets = []registry.Secret{secret}
+			}
 			if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
 				return errors.New("name an -audience: without one the client gets no token; see: clients help add")
 			}
@@ -36,6 +44,9 @@ clients add operator -scope clients:admin -audience http://127.0.0.1:8080/v1   #
 			s.warn("clients: "+c.ID, &c)
 			answer := recordOf(&stored)
 			answer.Secret = plain
+			if plain == "" {
+				return s.say(answer, "client %s was added; it has no secret", c.ID)
+			}
 			return s.say(answer, "client %s was added; its secret is shown this once:\n%s", c.ID, plain)
 		}
 	},
@@ -47,11 +58,17 @@ var setVerb = Verb{
 	Text: `Changes the fields that are named and leaves the others as they are. A list, such as
 -scope, replaces the whole list. -metadata changes one entry. -clear empties fields:
 name, scope, audience, default-audience, introspects, auth-method, ttl, disabled,
-metadata, or metadata.KEY for one entry.
+jwks, jwks-uri, tls-subject-dn, tls-san-dns, tls-san-uri, tls-san-ip, tls-san-email,
+workload, dpop-bound, certificate-bound, metadata, or metadata.KEY for one entry.
+
+-jwks replaces the keys. Tokens that the client got with a key that is gone stay valid:
+clients revoke ends them.
 
 If the client is changed by another call at the same time, one of both is refused.`,
 	Example: `clients set billing -scope "orders:read invoices:read" -ttl 5m -metadata tenant=acme
-clients set billing -clear ttl,metadata.tenant`,
+clients set billing -clear ttl,metadata.tenant
+clients set billing -jwks billing.jwks.json                    # beside its secret, for the move
+clients set billing -auth-method private_key_jwt -dpop-bound   # from now on the keys alone`,
 	Setup: func(flags *flag.FlagSet) Action {
 		given := addFields(flags)
 		var emptied string

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,11 +28,21 @@ var columns = map[string]func(d *desired, cell string) error{
 	"default_audience":           func(d *desired, cell string) error { d.client.DefaultAudience = cell; return nil },
 	"introspects":                func(d *desired, cell string) error { d.client.Introspects = strings.Fields(cell); return nil },
 	"token_endpoint_auth_method": func(d *desired, cell string) error { d.client.AuthMethod = cell; return nil },
-	"token_ttl":                  setTTL,
-	"disabled":                   setDisabledCell,
-	"metadata":                   setMetadata,
-	"client_secret":              setSecret,
-	"secret_hash":                setHash,
+	"jwks":                       setKeys,
+	"jwks_uri":                   func(d *desired, cell string) error { d.client.JWKSURI = cell; return nil },
+	"tls_client_auth_subject_dn": func(d *desired, cell string) error { d.client.TLSClientAuthSubjectDN = cell; return nil },
+	"tls_client_auth_san_dns":    func(d *desired, cell string) error { d.client.TLSClientAuthSANDNS = cell; return nil },
+	"tls_client_auth_san_uri":    func(d *desired, cell string) error { d.client.TLSClientAuthSANURI = cell; return nil },
+	"tls_client_auth_san_ip":     func(d *desired, cell string) error { d.client.TLSClientAuthSANIP = cell; return nil },
+	"tls_client_auth_san_email":  func(d *desired, cell string) error { d.client.TLSClientAuthSANEmail = cell; return nil },
+	"workload":                   setWorkloads,
+	"dpop_bound_access_tokens":   func(d *desired, cell string) error { return setBool(&d.client.DPoPBoundTokens, cell) },
+	"tls_client_certificate_bound_access_tokens": func(d *desired, cell string) error { return setBool(&d.client.CertificateBoundTokens, cell) },
+	"token_ttl":     setTTL,
+	"disabled":      setDisabledCell,
+	"metadata":      setMetadata,
+	"client_secret": setSecret,
+	"secret_hash":   setHash,
 }
 
 func setTTL(d *desired, cell string) error {
@@ -46,15 +57,32 @@ func setTTL(d *desired, cell string) error {
 	return nil
 }
 
-func setDisabledCell(d *desired, cell string) (err error) {
+func setDisabledCell(d *desired, cell string) error {
+	d.keepDisabled = d.keepDisabled && cell == ""
+	return setBool(&d.client.Disabled, cell)
+}
+
+func setBool(field *bool, cell string) (err error) {
 	if cell == "" {
 		return nil
 	}
-	d.keepDisabled = false
-	if d.client.Disabled, err = strconv.ParseBool(cell); err != nil {
+	if *field, err = strconv.ParseBool(cell); err != nil {
 		return errors.New("write true or false")
 	}
 	return nil
+}
+
+// setKeys leaves it to checkKeys and to Validate what a JWK set is.
+func setKeys(d *desired, cell string) error {
+	if cell != "" {
+		d.client.JWKS = json.RawMessage(cell)
+	}
+	return nil
+}
+
+func setWorkloads(d *desired, cell string) (err error) {
+	d.client.Workloads, err = readWorkloads([]byte(cell))
+	return err
 }
 
 func setMetadata(d *desired, cell string) error {
@@ -179,6 +207,8 @@ func readRow(header, cells []string) row {
 	}
 	if err := r.client.Validate(); err != nil {
 		r.problems = append(r.problems, plain(err).Error())
+	} else if err := checkKeys(r.client.JWKS); err != nil {
+		r.problems = append(r.problems, err.Error())
 	}
 	for n := range r.client.Secrets {
 		r.client.Secrets[n].ID = importedID(r.client.ID, r.client.Secrets[n].Hash)

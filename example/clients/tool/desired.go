@@ -2,12 +2,15 @@ package tool
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +27,9 @@ type desired struct {
 
 // wantsSecret reports whether a client of this kind needs a generated secret when it
 // is added.
-func (d *desired) wantsSecret() bool { return d.secret == "" && len(d.client.Secrets) == 0 }
+func (d *desired) wantsSecret() bool {
+	return d.secret == "" && len(d.client.Secrets) == 0 && d.client.UsesSecret()
+}
 
 // input opens a file, or the standard input for "-".
 func (s *Session) input(path string) (io.ReadCloser, error) {
@@ -114,6 +119,9 @@ func parseClient(doc []byte) (desired, error) {
 			c.Secrets = append(c.Secrets, kept)
 		}
 	}
+	if err := checkKeys(c.JWKS); err != nil {
+		return desired{}, err
+	}
 	return desired{client: c, secret: r.Secret, keepDisabled: r.Disabled == nil}, plain(c.Validate())
 }
 
@@ -123,14 +131,15 @@ func plain(err error) error {
 	if !errors.As(err, &invalid) {
 		return err
 	}
-	name, ok := members[invalid.Field]
-	if !ok {
+	field, element, _ := strings.Cut(invalid.Field, "[") // such as Client.Workloads[0].Subject
+	name, ok := members[field]
+	switch {
+	case !ok:
 		name = invalid.Field
+	case element != "":
+		name += "[" + strings.ToLower(element)
 	}
-	problem := invalid.Problem
-	for field, member := range members {
-		problem = strings.ReplaceAll(problem, field, member)
-	}
+	problem := inMembers.Replace(invalid.Problem)
 	return errors.New(name + ": " + problem)
 }
 
@@ -140,4 +149,20 @@ var members = map[string]string{
 	"Client.Scopes": "scope", "Client.Audiences": "audiences", "Client.DefaultAudience": "default_audience",
 	"Client.Introspects": "introspects", "Client.TokenTTL": "token_ttl", "Client.Metadata": "metadata", "Client.Secrets": "secrets",
 	"Secret.Hash": "secret_hash",
+	"Client.JWKS": "jwks", "Client.JWKSURI": "jwks_uri", "Client.TLSClientAuthSubjectDN": "tls_client_auth_subject_dn",
+	"Client.TLSClientAuthSANDNS": "tls_client_auth_san_dns", "Client.TLSClientAuthSANURI": "tls_client_auth_san_uri", "Client.TLSClientAuthSANIP": "tls_client_auth_san_ip",
+	"Client.TLSClientAuthSANEmail": "tls_client_auth_san_email", "Client.TLSClientAuthSAN…": "tls_client_auth_san_…",
+	"Client.Workloads": "workload", "Workload.InsecureSharedSubject": "insecure_shared_subject",
 }
+
+// inMembers replaces the names of Go by those of members in the text of a problem.
+var inMembers = func() *strings.Replacer {
+	names := slices.SortedFunc(maps.Keys(members), func(a, b string) int {
+		return cmp.Or(len(b)-len(a), strings.Compare(a, b)) // a name before its beginning
+	})
+	var pairs []string
+	for _, name := range names {
+		pairs = append(pairs, name, members[name])
+	}
+	return strings.NewReplacer(pairs...)
+}()

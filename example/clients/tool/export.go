@@ -64,6 +64,8 @@ func (s *Session) exportJSON(clients []registry.Client, hashes bool) error {
 
 var exportColumns = []string{
 	"client_id", "client_name", "scope", "audiences", "default_audience", "introspects", "token_ttl", "token_endpoint_auth_method", "disabled", "metadata",
+	"jwks", "jwks_uri", "tls_client_auth_subject_dn", "tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
+	"workload", "dpop_bound_access_tokens", "tls_client_certificate_bound_access_tokens",
 }
 
 func (s *Session) exportCSV(clients []registry.Client) error {
@@ -72,12 +74,9 @@ func (s *Session) exportCSV(clients []registry.Client) error {
 		return err
 	}
 	for _, c := range clients {
-		ttl, disabled, metadata := "", "", ""
+		ttl, disabled, metadata := "", ifTrue(c.Disabled), ""
 		if c.TokenTTL != 0 {
 			ttl = strconv.FormatInt(int64(c.TokenTTL/time.Second), 10)
-		}
-		if c.Disabled {
-			disabled = "true"
 		}
 		if len(c.Metadata) > 0 {
 			text, err := json.Marshal(c.Metadata)
@@ -88,6 +87,8 @@ func (s *Session) exportCSV(clients []registry.Client) error {
 		}
 		cells := []string{
 			c.ID, c.Name, strings.Join(c.Scopes, " "), strings.Join(c.Audiences, " "), c.DefaultAudience, strings.Join(c.Introspects, " "), ttl, c.AuthMethod, disabled, metadata,
+			strings.TrimSpace(canonical(c.JWKS)), c.JWKSURI, c.TLSClientAuthSubjectDN, c.TLSClientAuthSANDNS, c.TLSClientAuthSANURI, c.TLSClientAuthSANIP, c.TLSClientAuthSANEmail,
+			workloads(c.Workloads), ifTrue(c.DPoPBoundTokens), ifTrue(c.CertificateBoundTokens),
 		}
 		for n, cell := range cells {
 			if cell != strings.TrimSpace(cell) || strings.Contains(cell, "\r") {
@@ -105,4 +106,12 @@ func (s *Session) exportCSV(clients []registry.Client) error {
 	}
 	w.Flush()
 	return w.Error()
+}
+
+// ifTrue is the cell of a field that is false where the cell is empty.
+func ifTrue(set bool) string {
+	if set {
+		return "true"
+	}
+	return ""
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +28,36 @@ func varied(t *testing.T) []registry.Client {
 			Introspects: []string{"*"}, TokenTTL: 5 * time.Minute, Disabled: true, Metadata: map[string]string{"tenant": `ac"me`, "plan": ""}, Secrets: []registry.Secret{generated, imported},
 		},
 		{ID: "plain", Audiences: []string{apiURL}},
+		{
+			ID: "keyed", Audiences: []string{apiURL}, AuthMethod: registry.PrivateKeyJWT, JWKS: json.RawMessage("\n" + keySet + "\n"), TLSClientAuthSubjectDN: `CN=a "b",O=<c>`,
+			DPoPBoundTokens: true, CertificateBoundTokens: true, Workloads: []registry.Workload{
+				{Issuer: "https://b.example", Subject: "a b", Audience: "c"}, {Issuer: "https://a.example", Subject: "a,*", Audience: "<c>", InsecureSharedSubject: true},
+			},
+		},
+		{ID: "remote", Audiences: []string{apiURL}, JWKSURI: "https://a.example/jwks?a=b&c", TLSClientAuthSANDNS: "a.example"},
+		{ID: "uri", Audiences: []string{apiURL}, AuthMethod: registry.TLSClientAuth, TLSClientAuthSANURI: "urn:a&b"},
+		{ID: "ip", Audiences: []string{apiURL}, TLSClientAuthSANIP: "2001:db8::1"},
+		{ID: "email", Audiences: []string{apiURL}, TLSClientAuthSANEmail: "a@a.example"},
+	}
+}
+
+// TestVaried wants every field of a client in varied, so that one which export or
+// differences forgets is noticed.
+func TestVaried(t *testing.T) {
+	own := []string{"Version", "CreatedAt", "UpdatedAt"}
+	for n, field := range reflect.VisibleFields(reflect.TypeFor[registry.Client]()) {
+		set := slices.ContainsFunc(varied(t), func(c registry.Client) bool { return !reflect.ValueOf(c).Field(n).IsZero() })
+		if !set && !slices.Contains(own, field.Name) {
+			t.Errorf("registry.Client.%s is new: give it to a client of varied", field.Name)
+		}
+		for _, c := range varied(t) {
+			changed := c.Clone()
+			reflect.ValueOf(changed).Elem().Field(n).SetZero()
+			forgotten := !reflect.ValueOf(c).Field(n).IsZero() && len(differences(&c, changed)) != 1
+			if forgotten && !slices.Contains([]string{"ID", "Secrets", "Metadata"}, field.Name) {
+				t.Errorf("differences does not see that %s of %s changed", field.Name, c.ID)
+			}
+		}
 	}
 }
 
@@ -96,7 +128,7 @@ func TestListIsAFile(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, varied(t)...)
 	b.in = b.do("list", "-json")
-	if out := b.do("plan", "-"); !strings.Contains(out, "2 unchanged") {
+	if out := b.do("plan", "-"); !strings.Contains(out, "7 unchanged") {
 		t.Error(out)
 	}
 }

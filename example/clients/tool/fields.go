@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,11 @@ type fields struct {
 	ttl                                                       time.Duration
 	disabled                                                  bool
 	metadata                                                  map[string]string
+	jwks                                                      json.RawMessage
+	jwksURI                                                   string
+	subjectDN, sanDNS, sanURI, sanIP, sanEmail                string
+	workloads                                                 []registry.Workload
+	shared, dpopBound, certificateBound                       bool
 }
 
 // addFields adds the flags.
@@ -29,7 +35,8 @@ func addFields(flags *flag.FlagSet) *fields {
 	flags.StringVar(&f.audiences, "audience", "", "the APIs that it gets tokens for: `URI[,URI…]`")
 	flags.StringVar(&f.fallback, "default-audience", "", "the `URI` of those that a request without resource means")
 	flags.StringVar(&f.introspects, "introspects", "", "the audiences whose tokens it may introspect: `URI[,URI…]`, * for all")
-	flags.StringVar(&f.authMethod, "auth-method", "", "the only `METHOD` to authenticate: client_secret_basic or client_secret_post; both if left out")
+	flags.StringVar(&f.authMethod, "auth-method", "", "the only `METHOD` to authenticate: client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth; if left out, all that it has a credential for")
+	f.addCredentials()
 	flags.DurationVar(&f.ttl, "ttl", 0, "`LIFETIME` of its tokens, such as 5m; 0 for the issuer's")
 	flags.BoolVar(&f.disabled, "disabled", false, "it gets no tokens; -disabled=false enables it")
 	flags.Func("metadata", "`KEY=VALUE` of the app's own, such as tenant=acme; may be repeated", func(entry string) error {
@@ -41,6 +48,28 @@ func addFields(flags *flag.FlagSet) *fields {
 		return nil
 	})
 	return f
+}
+
+// addCredentials adds the flags of what a client authenticates with instead of a secret.
+func (f *fields) addCredentials() {
+	f.flags.Func("jwks", "its public keys: a `FILE` with a JWK set", func(path string) (err error) {
+		f.jwks, err = readKeys(path)
+		return err
+	})
+	f.flags.StringVar(&f.jwksURI, "jwks-uri", "", "the `URL` at which it publishes its public keys")
+	f.flags.StringVar(&f.subjectDN, "tls-subject-dn", "", "the subject `DN` of its certificate, such as CN=billing; at most one of the five -tls- flags")
+	f.flags.StringVar(&f.sanDNS, "tls-san-dns", "", "or the `HOST` name that its certificate has")
+	f.flags.StringVar(&f.sanURI, "tls-san-uri", "", "or the `URI` that its certificate has")
+	f.flags.StringVar(&f.sanIP, "tls-san-ip", "", "or the IP `ADDRESS` that its certificate has")
+	f.flags.StringVar(&f.sanEmail, "tls-san-email", "", "or the email `ADDRESS` that its certificate has")
+	f.flags.Func("workload", "a workload that is this client: `\"ISSUER SUBJECT AUDIENCE\"` of its tokens; may be repeated, and replaces the whole list", func(text string) error {
+		w, err := parseWorkload(text)
+		f.workloads = append(f.workloads, w)
+		return err
+	})
+	f.flags.BoolVar(&f.shared, "insecure-shared-subject", false, "the -workload flags may name a subject that several programs share: a default service account, or one that ends in *")
+	f.flags.BoolVar(&f.dpopBound, "dpop-bound", false, "its tokens are bound to a key by DPoP; -dpop-bound=false ends that")
+	f.flags.BoolVar(&f.certificateBound, "certificate-bound", false, "its tokens are bound to the certificate of its connection; -certificate-bound=false ends that")
 }
 
 // apply sets the fields whose flags were given, and reports whether any was.
@@ -69,6 +98,29 @@ func (f *fields) apply(c *registry.Client) (given bool) {
 				c.Metadata = map[string]string{}
 			}
 			maps.Copy(c.Metadata, f.metadata)
+		case "jwks":
+			c.JWKS = f.jwks
+		case "jwks-uri":
+			c.JWKSURI = f.jwksURI
+		case "tls-subject-dn":
+			c.TLSClientAuthSubjectDN = f.subjectDN
+		case "tls-san-dns":
+			c.TLSClientAuthSANDNS = f.sanDNS
+		case "tls-san-uri":
+			c.TLSClientAuthSANURI = f.sanURI
+		case "tls-san-ip":
+			c.TLSClientAuthSANIP = f.sanIP
+		case "tls-san-email":
+			c.TLSClientAuthSANEmail = f.sanEmail
+		case "workload":
+			c.Workloads = f.workloads
+			for n := range c.Workloads {
+				c.Workloads[n].InsecureSharedSubject = f.shared
+			}
+		case "dpop-bound":
+			c.DPoPBoundTokens = f.dpopBound
+		case "certificate-bound":
+			c.CertificateBoundTokens = f.certificateBound
 		}
 	})
 	return given
@@ -76,15 +128,25 @@ func (f *fields) apply(c *registry.Client) (given bool) {
 
 // clearable are the fields that set -clear takes.
 var clearable = map[string]func(*registry.Client){
-	"name":             func(c *registry.Client) { c.Name = "" },
-	"scope":            func(c *registry.Client) { c.Scopes = nil },
-	"audience":         func(c *registry.Client) { c.Audiences = nil },
-	"default-audience": func(c *registry.Client) { c.DefaultAudience = "" },
-	"introspects":      func(c *registry.Client) { c.Introspects = nil },
-	"auth-method":      func(c *registry.Client) { c.AuthMethod = "" },
-	"ttl":              func(c *registry.Client) { c.TokenTTL = 0 },
-	"disabled":         func(c *registry.Client) { c.Disabled = false },
-	"metadata":         func(c *registry.Client) { c.Metadata = nil },
+	"name":              func(c *registry.Client) { c.Name = "" },
+	"scope":             func(c *registry.Client) { c.Scopes = nil },
+	"audience":          func(c *registry.Client) { c.Audiences = nil },
+	"default-audience":  func(c *registry.Client) { c.DefaultAudience = "" },
+	"introspects":       func(c *registry.Client) { c.Introspects = nil },
+	"auth-method":       func(c *registry.Client) { c.AuthMethod = "" },
+	"ttl":               func(c *registry.Client) { c.TokenTTL = 0 },
+	"disabled":          func(c *registry.Client) { c.Disabled = false },
+	"metadata":          func(c *registry.Client) { c.Metadata = nil },
+	"jwks":              func(c *registry.Client) { c.JWKS = nil },
+	"jwks-uri":          func(c *registry.Client) { c.JWKSURI = "" },
+	"tls-subject-dn":    func(c *registry.Client) { c.TLSClientAuthSubjectDN = "" },
+	"tls-san-dns":       func(c *registry.Client) { c.TLSClientAuthSANDNS = "" },
+	"tls-san-uri":       func(c *registry.Client) { c.TLSClientAuthSANURI = "" },
+	"tls-san-ip":        func(c *registry.Client) { c.TLSClientAuthSANIP = "" },
+	"tls-san-email":     func(c *registry.Client) { c.TLSClientAuthSANEmail = "" },
+	"workload":          func(c *registry.Client) { c.Workloads = nil },
+	"dpop-bound":        func(c *registry.Client) { c.DPoPBoundTokens = false },
+	"certificate-bound": func(c *registry.Client) { c.CertificateBoundTokens = false },
 }
 
 // clearFields clears the named fields. metadata.KEY is one entry of the metadata.

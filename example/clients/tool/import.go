@@ -17,14 +17,16 @@ var importVerb = Verb{
 	Takes: []string{"file"},
 	Text: `Adds clients. The first row names the columns: client_id, and any of client_name,
 scope, audiences, default_audience, introspects (lists with spaces), token_ttl
-(seconds), token_endpoint_auth_method, disabled, metadata (a JSON object),
-client_secret (in plain) and secret_hash (argon2id or bcrypt). - is the standard
-input. Secrets that people chose, and hashes, work at issuers that set
-Config.ImportedSecrets.
+(seconds), token_endpoint_auth_method, disabled, metadata (a JSON object), jwks (a
+JWK set), jwks_uri, tls_client_auth_subject_dn, tls_client_auth_san_dns (…_uri, …_ip,
+…_email), workload (a JSON array), dpop_bound_access_tokens,
+tls_client_certificate_bound_access_tokens, client_secret (in plain) and secret_hash
+(argon2id or bcrypt). - is the standard input. Secrets that people chose, and hashes,
+work at issuers that set Config.ImportedSecrets.
 
 A client without client_secret and secret_hash gets a generated secret, which goes to
 the file that -secrets names, a CSV of mode 0600. The secret is on the disk before the
-client has it.
+client has it. A client with keys, a certificate or a workload gets none.
 
 Good rows go in. Each bad row is named with its line and what is wrong with it, and
 makes the exit status 1. A client without audiences goes in with a warning: it gets no

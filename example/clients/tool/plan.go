@@ -60,7 +60,8 @@ const fileText = `FILE.json is a JSON array of clients in the form of the admin 
 leave clients out. A member that is left out is cleared, but for "disabled": a client
 stays disabled until the file says "disabled": false.
 "client_secret" is a secret that the client gets. A new client without one gets
-a generated secret. Secrets are added and never removed. Clients that the file does
+a generated secret, but not one with keys, a certificate or a workload. Secrets are
+added and never removed. Clients that the file does
 not name are left alone without -prune.
 `
 

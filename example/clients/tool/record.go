@@ -15,23 +15,33 @@ import (
 
 // record is a client in JSON, in the form of the admin API.
 type record struct {
-	ID              string            `json:"client_id"`
-	Secret          string            `json:"client_secret,omitempty"` // read from files; never written but by add
-	SecretExpiresAt int64             `json:"client_secret_expires_at,omitempty"`
-	IssuedAt        int64             `json:"client_id_issued_at,omitempty"` // seconds since 1970
-	Name            string            `json:"client_name,omitempty"`
-	AuthMethod      string            `json:"token_endpoint_auth_method,omitempty"`
-	GrantTypes      []string          `json:"grant_types,omitempty"`
-	Scope           string            `json:"scope,omitempty"` // one space between scopes
-	Audiences       []string          `json:"audiences,omitempty"`
-	DefaultAudience string            `json:"default_audience,omitempty"`
-	Introspects     []string          `json:"introspects,omitempty"`
-	TokenTTL        int64             `json:"token_ttl,omitempty"` // seconds
-	Disabled        *bool             `json:"disabled,omitempty"`
-	Metadata        map[string]string `json:"metadata,omitempty"`
-	Version         int64             `json:"version,omitempty"`
-	UpdatedAt       time.Time         `json:"updated_at,omitzero"`
-	Secrets         []secretRecord    `json:"secrets,omitempty"`
+	ID               string              `json:"client_id"`
+	Secret           string              `json:"client_secret,omitempty"` // read from files; never written but by add
+	SecretExpiresAt  int64               `json:"client_secret_expires_at,omitempty"`
+	IssuedAt         int64               `json:"client_id_issued_at,omitempty"` // seconds since 1970
+	Name             string              `json:"client_name,omitempty"`
+	AuthMethod       string              `json:"token_endpoint_auth_method,omitempty"`
+	JWKS             json.RawMessage     `json:"jwks,omitempty"`
+	JWKSURI          string              `json:"jwks_uri,omitempty"`
+	SubjectDN        string              `json:"tls_client_auth_subject_dn,omitempty"`
+	SANDNS           string              `json:"tls_client_auth_san_dns,omitempty"`
+	SANURI           string              `json:"tls_client_auth_san_uri,omitempty"`
+	SANIP            string              `json:"tls_client_auth_san_ip,omitempty"`
+	SANEmail         string              `json:"tls_client_auth_san_email,omitempty"`
+	Workloads        []registry.Workload `json:"workload,omitempty"`
+	DPoPBound        bool                `json:"dpop_bound_access_tokens,omitempty"`
+	CertificateBound bool                `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	GrantTypes       []string            `json:"grant_types,omitempty"`
+	Scope            string              `json:"scope,omitempty"` // one space between scopes
+	Audiences        []string            `json:"audiences,omitempty"`
+	DefaultAudience  string              `json:"default_audience,omitempty"`
+	Introspects      []string            `json:"introspects,omitempty"`
+	TokenTTL         int64               `json:"token_ttl,omitempty"` // seconds
+	Disabled         *bool               `json:"disabled,omitempty"`
+	Metadata         map[string]string   `json:"metadata,omitempty"`
+	Version          int64               `json:"version,omitempty"`
+	UpdatedAt        time.Time           `json:"updated_at,omitzero"`
+	Secrets          []secretRecord      `json:"secrets,omitempty"`
 }
 
 type secretRecord struct {
@@ -62,6 +72,8 @@ func settings(c *registry.Client) record {
 	r := record{
 		ID: c.ID, Name: c.Name, AuthMethod: c.AuthMethod, Scope: strings.Join(c.Scopes, " "), Audiences: c.Audiences,
 		DefaultAudience: c.DefaultAudience, Introspects: c.Introspects, TokenTTL: int64(c.TokenTTL / time.Second), Metadata: c.Metadata,
+		JWKS: c.JWKS, JWKSURI: c.JWKSURI, SubjectDN: c.TLSClientAuthSubjectDN, SANDNS: c.TLSClientAuthSANDNS, SANURI: c.TLSClientAuthSANURI, SANIP: c.TLSClientAuthSANIP,
+		SANEmail: c.TLSClientAuthSANEmail, Workloads: c.Workloads, DPoPBound: c.DPoPBoundTokens, CertificateBound: c.CertificateBoundTokens,
 	}
 	if c.Disabled {
 		r.Disabled = &c.Disabled
@@ -84,6 +96,11 @@ func (r *record) client() (registry.Client, error) {
 	c := registry.Client{
 		ID: r.ID, Name: r.Name, AuthMethod: r.AuthMethod, Audiences: r.Audiences, DefaultAudience: r.DefaultAudience,
 		Introspects: r.Introspects, TokenTTL: time.Duration(r.TokenTTL) * time.Second, Metadata: r.Metadata, Version: r.Version,
+		JWKSURI: r.JWKSURI, TLSClientAuthSubjectDN: r.SubjectDN, TLSClientAuthSANDNS: r.SANDNS, TLSClientAuthSANURI: r.SANURI, TLSClientAuthSANIP: r.SANIP,
+		TLSClientAuthSANEmail: r.SANEmail, Workloads: r.Workloads, DPoPBoundTokens: r.DPoPBound, CertificateBoundTokens: r.CertificateBound,
+	}
+	if string(r.JWKS) != "null" {
+		c.JWKS = r.JWKS
 	}
 	if r.Disabled != nil {
 		c.Disabled = *r.Disabled
@@ -113,6 +130,9 @@ func readRecord(doc []byte) (record, error) {
 		if _, err := strict(secret, reflect.TypeFor[secretRecord]()); err != nil {
 			return r, fmt.Errorf("secrets: %w", err)
 		}
+	}
+	if _, err := readWorkloads(members["workload"]); err != nil {
+		return r, fmt.Errorf("workload: %w", err)
 	}
 	if metadata := orNull(members["metadata"]); string(metadata) != "null" {
 		if _, err := jose.ParseObject(string(metadata)); err != nil {
@@ -147,15 +167,21 @@ func strict(doc []byte, t reflect.Type) (map[string]json.RawMessage, error) {
 	if err := object.Unmarshal(&members); err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, field := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		known[name] = true
-	}
+	known := knownTo(t)
 	for name := range members {
 		if !known[name] {
 			return nil, fmt.Errorf("unknown member %.64q", name)
 		}
 	}
 	return members, nil
+}
+
+// knownTo returns the names of the members that a struct has.
+func knownTo(t reflect.Type) map[string]bool {
+	known := map[string]bool{}
+	for _, field := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		known[name] = true
+	}
+	return known
 }

@@ -93,6 +93,8 @@ func describe(s *Session, c *registry.Client) error {
 		{"id", c.ID}, {"name", dash(c.Name)}, {"disabled", fmt.Sprint(c.Disabled)}, {"scope", dash(strings.Join(c.Scopes, " "))},
 		{"audiences", dash(strings.Join(c.Audiences, " "))}, {"default audience", dash(c.DefaultAudience)},
 		{"introspects", dash(strings.Join(c.Introspects, " "))}, {"token ttl", lifetime(c.TokenTTL)}, {"auth method", cmp.Or(c.AuthMethod, "any")},
+		{"keys", dash(canonical(c.JWKS))}, {"keys' URL", dash(c.JWKSURI)}, {"certificate", dash(certificate(c))}, {"workloads", dash(workloads(c.Workloads))},
+		{"tokens bound by", bound(c)},
 		{"metadata", metadata(c.Metadata)}, {"version", fmt.Sprint(c.Version)},
 		{"created", when(c.CreatedAt, "-")}, {"updated", when(c.UpdatedAt, "-")},
 	} {
@@ -103,6 +105,31 @@ func describe(s *Session, c *registry.Client) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", dash(secret.ID), dash(secret.Label), when(secret.CreatedAt, "-"), when(secret.ExpiresAt, "never"), when(secret.LastUsedAt, "never"))
 	}
 	return w.Flush()
+}
+
+// certificate says which certificate is the client's.
+func certificate(c *registry.Client) string {
+	for _, f := range [][2]string{
+		{"subject", c.TLSClientAuthSubjectDN}, {"DNS", c.TLSClientAuthSANDNS}, {"URI", c.TLSClientAuthSANURI}, {"IP", c.TLSClientAuthSANIP}, {"email", c.TLSClientAuthSANEmail},
+	} {
+		if f[1] != "" {
+			return f[0] + " " + f[1]
+		}
+	}
+	return ""
+}
+
+// bound says to what the tokens of the client are bound.
+func bound(c *registry.Client) string {
+	switch {
+	case c.DPoPBoundTokens && c.CertificateBoundTokens:
+		return "DPoP and certificate"
+	case c.DPoPBoundTokens:
+		return "DPoP"
+	case c.CertificateBoundTokens:
+		return "certificate"
+	}
+	return "nothing"
 }
 
 // dash prints a text that a person chose: quoted if a terminal would take some of it
