@@ -19,7 +19,7 @@ import (
 // for SHUTDOWN_DELAY, so that a load balancer that polls /readyz loses no request.
 func TestStopDrains(t *testing.T) {
 	t.Parallel()
-	p := start(t, "example", "SHUTDOWN_DELAY=4s", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
+	p := start(t, "example", "SHUTDOWN_DELAY=10s", "CLIENT_ID=myapp123", "CLIENT_SECRET=secret456")
 	if status, body := call(t, "GET", p.url+"/readyz", "", ""); status != http.StatusOK || body != `{"status":"ok"}`+"\n" {
 		t.Fatalf("readyz: %d %s", status, body)
 	}
@@ -39,7 +39,7 @@ func TestStopDrains(t *testing.T) {
 // connection. The idle one stays open, so that no request is lost on it.
 func TestStopClosesConnections(t *testing.T) {
 	t.Parallel()
-	p := start(t, "example", "SHUTDOWN_DELAY=5s")
+	p := start(t, "example", "SHUTDOWN_DELAY=10s")
 	type kept struct {
 		net.Conn
 		in *bufio.Reader
