@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -84,13 +83,6 @@ func TestAllTokensAreRefusedTogether(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				auth, orders := &server{}, &api{}
-				auth.answer = func(_ *http.Request, form url.Values) *http.Response {
-					if auth.secret != "" {
-						return nil
-					}
-					auth.granted++
-					return answerOf(200, fmt.Sprintf(`{"access_token":"token-%d","token_type":"Bearer","expires_in":3600}`, auth.granted))
-				}
 				s := newSource(t, auth, nil)
 				sources := make([]*Source, 100)
 				for i := range sources {
