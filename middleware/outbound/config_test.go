@@ -23,6 +23,7 @@ func TestNewRefuses(t *testing.T) {
 		"Config.Secret is missing":             func(c *Config) { c.Secret = nil },
 		`Config.Method is "basic"`:             func(c *Config) { c.Method = "basic" },
 		"Config.RawBasic":                      func(c *Config) { c.Method, c.RawBasic = methodPost, true },
+		"Config.ClientID has a colon":          func(c *Config) { c.ClientID, c.RawBasic = "a:b", true },
 		"Config.Timeout is -1s":                func(c *Config) { c.Timeout = -time.Second },
 		"Config.TokenURL: fetch":               func(c *Config) { c.TokenURL = "http://auth.example.com/token" },
 		"holds credentials":                    func(c *Config) { c.TokenURL = "https://a:b@auth.example.com/token" },

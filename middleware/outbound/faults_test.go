@@ -281,7 +281,7 @@ func TestWaiterLeavesAtItsDeadline(t *testing.T) {
 		down := newSource(t, &server{answer: alwaysAnswer(503, "")}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		down.family.random = func(n time.Duration) time.Duration { return n }
+		longest(down)
 		if _, err := down.Token(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "503") {
 			t.Errorf("the error is %v", err)
 		}

@@ -26,7 +26,7 @@ func TestTryBeforeTheEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			auth := &server{life: 1000}
 			s := newSource(t, auth, nil)
-			s.family.random = func(n time.Duration) time.Duration { return n } // the longest delays
+			longest(s)
 			wantToken(t, s, "token-1")
 			until := s.Status().UsableUntil
 			auth.set(func(s *server) { s.answer = alwaysAnswer(test.status, test.body, test.header...) })
@@ -59,7 +59,7 @@ func TestOneTryBeforeTheEndOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &server{life: 1000}
 		s := newSource(t, auth, nil)
-		s.family.random = func(n time.Duration) time.Duration { return n }
+		longest(s)
 		wantAny(t, s)
 		for _, err := range together(t, s, 200) {
 			if err != nil {

@@ -122,6 +122,7 @@ func TestPanicInAFetch(t *testing.T) {
 						return testSecret, nil
 					}
 				})
+				longest(s)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 				defer cancel()
 				if _, err := s.Token(ctx); err == nil || strings.Contains(err.Error(), testSecret) {

@@ -59,6 +59,7 @@ func TestStates(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			auth := &server{}
 			s := newSource(t, auth, nil)
+			longest(s) // no retry within a millisecond
 			test.reach(s, auth)
 			synctest.Wait()
 			now, st := time.Now(), s.Status()
