@@ -338,6 +338,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"access_token":"t\n","token_type":"Bearer"}`,
 		`{"error":"invalid_client","error_description":"x"}`,
 		`{"access_token":"a","access_token":"b","token_type":"Bearer"}`,
+		`{"error":"x","error_description":"` + strings.Repeat("long ", 200) + `"}`,
 		`<html>`, ``, `{`, `null`,
 	}
 	for _, seed := range seeds {
@@ -346,13 +347,14 @@ func FuzzAnswer(f *testing.F) {
 	if entries, err := os.ReadDir("testdata/fuzz/FuzzAnswer"); err != nil || len(entries) == 0 {
 		f.Fatalf("the seed corpus is empty: %v", err)
 	}
+	fetches := &fetcher{config: &Config{ClientID: "client"}}
 	f.Fuzz(func(t *testing.T, body string) {
 		a, err := parseAnswer(body)
 		if (a == nil) == (err == nil) {
 			t.Fatalf("%v, %v", a, err)
 		}
 		if err != nil {
-			if text := err.Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\x00") {
+			if text := fetches.censor(err, testSecret).Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\x00") {
 				t.Errorf("the error is %q", text)
 			}
 			return
