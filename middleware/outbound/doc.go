@@ -37,10 +37,10 @@
 // the token in hand, one more is made in the token's last second. Calls without a token wait
 // for a try that begins within Config.Timeout. Other calls get the latest error at once.
 //
-// Until the server has given a token, from 30 s after the latest one on, and after failures,
-// there is one try at a time, however many callers and tokens: the other calls wait for its
-// outcome, until their own deadlines. So a secret that was rotated in a night without calls
-// is tried once.
+// Until the server has given a token, and after failures, there is one try at a time,
+// however many callers and tokens: the other calls wait for its outcome, until their own
+// deadlines. From 30 s after the latest token on it is the same, but for refreshes in the
+// background. So a secret that was rotated in a night without calls is tried once.
 //
 // What a retry will not change is tried again after 30 to 60 s, then twice that, up to
 // 5 min: a refused client or secret (invalid_client, unauthorized_client), scope

@@ -35,8 +35,8 @@ type family struct {
 	budget   *rate.Limiter
 }
 
-// unproven is the time after a success at which the next fetch is a probe again: the secret
-// may have been rotated meanwhile, as in a night without calls.
+// unproven is the time after a success from which on a fetch that calls wait for is a probe
+// again: the secret may have been rotated meanwhile, as in a night without calls.
 const unproven = 30 * time.Second
 
 // maxCells bounds the different tokens of a family.
@@ -63,12 +63,15 @@ func newFamily(c Config, f *fetcher) *family {
 	}
 }
 
-// begun notes a new fetch. Until the server has accepted the client, a while after that, and
-// after failures, it is the only one: a wrong secret is tried once, however many tokens are
-// asked for.
+// begun notes a new fetch. Until the server has accepted the client, and after failures, it
+// is the only one: a wrong secret is tried once, however many tokens are asked for. A while
+// after the latest success it is too, unless it is a refresh in the background: those are
+// apart by their random times, and one that hangs must not delay other tokens.
 func (f *family) begun(fl *flight) {
+	h := fl.cell.held.Load()
+	refresh := h.usable(fl.began) && !h.replaced.Load()
 	since := fl.began.Round(0).Sub(f.accepted) // by the wall clock: the other one does not move while a machine is suspended
-	if f.accepted.IsZero() || since.Abs() >= unproven || f.backoff.failures > 0 {
+	if f.accepted.IsZero() || f.backoff.failures > 0 || since.Abs() >= unproven && !refresh {
 		f.backoff.claim(fl, f.config.Timeout)
 	}
 }

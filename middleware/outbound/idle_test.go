@@ -69,6 +69,27 @@ func TestIdleNightDelaysNoFurther(t *testing.T) {
 	})
 }
 
+// A refresh that hangs in the background delays no call that needs another token.
+func TestRefreshThatHangsDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{}
+		s := newSource(t, auth, nil)
+		longest(s)
+		wantToken(t, s, "token-1")
+		auth.set(func(s *server) { s.takes = time.Hour })
+		time.Sleep(40*time.Minute + time.Second)
+		if got := auth.count(); got != 2 {
+			t.Fatalf("%d requests, want one more that hangs", got)
+		}
+		auth.set(func(s *server) { s.takes = 0 })
+		began := time.Now()
+		wantToken(t, s.For(testAPI, "other"), "token-2")
+		if took := time.Since(began); took > 0 {
+			t.Errorf("the call took %v", took)
+		}
+	})
+}
+
 // All tokens of the client are revoked at once. Each request is sent again with another
 // token, also if the first fetch is waited for. If the secret was rotated too, it is tried
 // once.
