@@ -216,6 +216,9 @@ func TestHostileAnswers(t *testing.T) {
 		"a long code":                {400, `{"error":"` + strings.Repeat("x", 10000) + `"}`, func(err error) bool { return len(err.Error()) < 500 }, "400"},
 		"a long description":         {400, `{"error":"x","error_description":"` + strings.Repeat("x", 10000) + `"}`, func(err error) bool { return len(err.Error()) < 500 }, "400"},
 		"404":                        {404, "not found", func(err error) bool { return !slow(err) }, "404"},
+		"410":                        {410, "", func(err error) bool { return !slow(err) }, "410"},
+		"421":                        {421, "", func(err error) bool { return !slow(err) }, "421"},
+		"unsupported_grant_type":     {400, `{"error":"unsupported_grant_type"}`, func(err error) bool { return !classify(err).own && slow(err) }, ""},
 		"429":                        {429, "", unavailable, "429"},
 		"500 with a token":           {500, "{" + ok + "}", unavailable, "500"},
 		"503":                        {503, `{"error":"temporarily_unavailable"}`, unavailable, "temporarily_unavailable"},
@@ -324,6 +327,18 @@ func TestSlowDrip(t *testing.T) {
 		wantUnavailable(t, err)
 		if took := time.Since(began); took < 5*time.Second || took > 10*time.Second {
 			t.Errorf("the call took %v", took)
+		}
+	})
+}
+
+// A token that has expired when its answer arrives is not used.
+func TestTokenThatArrivesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, &server{life: 1, takes: 2 * time.Second}, nil)
+		token, err := s.Token(t.Context())
+		wantUnavailable(t, err)
+		if token.Text() != "" {
+			t.Errorf("the token is %q", token.Text())
 		}
 	})
 }

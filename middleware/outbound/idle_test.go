@@ -69,6 +69,40 @@ func TestIdleNightDelaysNoFurther(t *testing.T) {
 	})
 }
 
+// A clock that was set back does not make the latest success a recent one.
+func TestClockSetBackIsIdleToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{}
+		s := newSource(t, auth, nil)
+		wantToken(t, s, "token-1")
+		s.family.accepted = s.family.accepted.Add(time.Hour)
+		auth.set(func(s *server) { s.takes, s.secret = time.Second, "another" })
+		together(t, s, 100)
+		if got := auth.count(); got != 2 {
+			t.Errorf("100 tokens made %d requests", got-1)
+		}
+	})
+}
+
+// A refusal that arrives after Close begins no fetch.
+func TestRefusalAfterClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{}
+		s := newSource(t, auth, nil)
+		res, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+			s.Close()
+			return answerOf(401, "", "WWW-Authenticate", `Bearer error="invalid_token"`), nil
+		})).RoundTrip(request())
+		if err != nil || res.StatusCode != 401 {
+			t.Errorf("%v, %v", res, err)
+		}
+		synctest.Wait()
+		if got := s.Status().Fetches; got != 1 {
+			t.Errorf("%d fetches after Close", got-1)
+		}
+	})
+}
+
 // A refresh that hangs in the background delays no call that needs another token.
 func TestRefreshThatHangsDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -76,3 +76,29 @@ func TestOneTryBeforeTheEndOfAll(t *testing.T) {
 		}
 	})
 }
+
+// The try before the end is within the budget, and waits for one that is under way.
+func TestNoTryBeforeTheEnd(t *testing.T) {
+	for name, prevent := range map[string]func(f *family){
+		"no budget": func(f *family) { f.budget.AllowN(time.Now(), int(f.budget.TokensAt(time.Now()))) },
+		"another":   func(f *family) { f.backoff.claim(&flight{began: time.Now()}, f.config.Timeout) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			auth := &server{life: 1000}
+			s := newSource(t, auth, nil)
+			longest(s)
+			wantToken(t, s, "token-1")
+			until := s.Status().UsableUntil
+			auth.set(func(s *server) { s.answer = alwaysAnswer(503, "") })
+			time.Sleep(time.Until(until) - 1100*time.Millisecond)
+			before := auth.count()
+			s.family.mu.Lock()
+			prevent(s.family)
+			s.family.mu.Unlock()
+			time.Sleep(1101 * time.Millisecond)
+			if got := auth.count() - before; got != 0 {
+				t.Errorf("%s: %d tries before the end", name, got)
+			}
+		})
+	}
+}
