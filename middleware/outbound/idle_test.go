@@ -89,7 +89,7 @@ func TestRefusalAfterClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &server{}
 		s := newSource(t, auth, nil)
-		res, err := s.Transport(roundTrip(func(r *http.Request) (*http.Response, error) {
+		res, err := s.Transport(roundTrip(func(*http.Request) (*http.Response, error) {
 			s.Close()
 			return answerOf(401, "", "WWW-Authenticate", `Bearer error="invalid_token"`), nil
 		})).RoundTrip(request())
