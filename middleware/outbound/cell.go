@@ -222,8 +222,13 @@ func (c *cell) stop() {
 // refused token stays in use until there is another: the API may be wrong.
 func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 	h, f := c.refuse(refused)
-	if h == nil && f != nil && wait {
-		h, _ = await(ctx, f) // the refusal itself is the answer if this call has to leave
+	for h == nil && f != nil && wait {
+		got, err := await(ctx, f)
+		if f.cell == c || err != nil { // the refusal itself is the answer if this call has to leave
+			h = got
+			break
+		}
+		h, f = c.refuse(refused)
 	}
 	if h == nil || h.text == refused.text { // a server that caches tokens gives the same one again
 		return nil
@@ -232,7 +237,7 @@ func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 }
 
 // refuse notes that an API refused a token. It returns the token that is held instead, or
-// else the flight that fetches one.
+// else the flight that fetches one, or the one try that has to end before.
 func (c *cell) refuse(refused *held) (*held, *flight) {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
@@ -242,13 +247,19 @@ func (c *cell) refuse(refused *held) (*held, *flight) {
 		h.use.CompareAndSwap(unused, used)
 		return h, nil
 	}
-	if c.flight == nil && !c.family.closed && !refused.replaced.Load() && c.replays.AllowN(now, 1) {
-		refused.replaced.Store(true)
-		if h.usable(now) {
-			c.plan(now)
-		} else if c.blocked(now) == nil {
-			c.begin(now)
-		}
+	if c.flight != nil || c.family.closed {
+		return nil, c.flight
 	}
-	return nil, c.flight
+	if !refused.replaced.Load() {
+		if !c.replays.AllowN(now, 1) {
+			return nil, nil
+		}
+		refused.replaced.Store(true)
+	}
+	if h.usable(now) {
+		c.plan(now)
+	} else if c.blocked(now) == nil {
+		c.begin(now)
+	}
+	return nil, cmp.Or(c.flight, c.family.backoff.probe)
 }

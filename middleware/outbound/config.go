@@ -132,6 +132,8 @@ func (c Config) validate(client *fetch.Client) error {
 		return fmt.Errorf("outbound: Config.Method is %.100q: write %q or %q", c.Method, methodBasic, methodPost)
 	case c.RawBasic && c.Method != methodBasic:
 		return fmt.Errorf("outbound: Config.RawBasic is for %s: leave one of RawBasic and Method out", methodBasic)
+	case c.RawBasic && strings.Contains(c.ClientID, ":"):
+		return errors.New("outbound: Config.ClientID has a colon, which ends the id in HTTP Basic: set RawBasic to false, or Method to client_secret_post") // RFC 7617, section 2
 	case c.Timeout < 0:
 		return fmt.Errorf("outbound: Config.Timeout is %v: write a positive duration, or leave it out", c.Timeout)
 	}

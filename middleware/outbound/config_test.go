@@ -23,6 +23,7 @@ func TestNewRefuses(t *testing.T) {
 		"Config.Secret is missing":             func(c *Config) { c.Secret = nil },
 		`Config.Method is "basic"`:             func(c *Config) { c.Method = "basic" },
 		"Config.RawBasic":                      func(c *Config) { c.Method, c.RawBasic = methodPost, true },
+		"Config.ClientID has a colon":          func(c *Config) { c.ClientID, c.RawBasic = "a:b", true },
 		"Config.Timeout is -1s":                func(c *Config) { c.Timeout = -time.Second },
 		"Config.TokenURL: fetch":               func(c *Config) { c.TokenURL = "http://auth.example.com/token" },
 		"holds credentials":                    func(c *Config) { c.TokenURL = "https://a:b@auth.example.com/token" },
@@ -99,13 +100,16 @@ func TestClientAuthentication(t *testing.T) {
 		auth := &server{answer: func(r *http.Request, form url.Values) *http.Response {
 			user, pass, _ = r.BasicAuth()
 			post = form.Get("client_secret")
+			if got := form["resource"]; len(got) != 2 || got[0] != testAPI || got[1] != "urn:orders" {
+				t.Errorf("%s: the resources are %q", name, got)
+			}
 			if r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.Header.Get("Accept") != "application/json" || r.URL.RawQuery != "" {
 				t.Errorf("%s: %v %v", name, r.URL, r.Header)
 			}
 			return answerOf(200, `{"access_token":"t","token_type":"Bearer","expires_in":60}`)
 		}}
 		s := newSource(t, auth, func(c *Config) {
-			c.ClientID, c.Secret = id, Secret(secret)
+			c.ClientID, c.Secret, c.Resources = id, Secret(secret), []string{testAPI, "urn:orders"}
 			test.change(c)
 		})
 		wantToken(t, s, "t")

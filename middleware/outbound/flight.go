@@ -72,7 +72,7 @@ func (c *cell) land(f *flight, g *grant, err, warning error) (closed, changed bo
 	c.family.backoff.ended(f, now)
 	switch failed := classify(err); {
 	case err == nil:
-		c.family.succeeded(f)
+		c.family.succeeded(f, now)
 		c.backoff = backoff{}
 		f.held = c.hold(g)
 		c.held.Store(f.held)

@@ -146,6 +146,10 @@ func newSource(tb testing.TB, to http.RoundTripper, change func(c *Config)) *Sou
 	return s
 }
 
+// longest makes all random times of a Source as long as they can be, so that no retry begins
+// earlier. It is called before the first fetch.
+func longest(s *Source) { s.family.random = func(n time.Duration) time.Duration { return n } }
+
 func wantToken(tb testing.TB, s *Source, want string) {
 	tb.Helper()
 	if token, err := s.Token(context.Background()); err != nil || token.Text() != want {

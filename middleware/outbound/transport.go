@@ -130,7 +130,7 @@ func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*h
 	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 	next := t.source.cell.Load().replace(r.Context(), h, replayable)
 	if next == nil || !replayable || r.Context().Err() != nil {
-		return refusal, nil
+		return refusal, nil //nolint:nilerr // the refusal is what this call has got
 	}
 	body := r.Body
 	if r.GetBody != nil && body != nil && body != http.NoBody {
