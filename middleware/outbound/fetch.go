@@ -65,7 +65,11 @@ func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, e
 	if former := use.outcome(secret, err); former != "" {
 		g, err = f.retry(ctx, endpoint, former, w, use, err)
 	}
-	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
+	e, ok := errors.AsType[*Error](err)
+	if ok {
+		e.about = w.about(e.Code)
+	}
+	if err != nil && (!ok || e.Code == "") {
 		f.discovery.expire(endpoint)
 	}
 	return g, err
