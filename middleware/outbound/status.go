@@ -1,11 +1,9 @@
 package outbound
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
-// Status describes a [Source] at a moment. In JSON, the error is a text.
+// Status describes a [Source] at a moment. In JSON the error is a text, the clock's offset
+// is one such as "1.5s", and times that do not apply are left out.
 type Status struct {
 	ClientID    string        // of the configuration
 	Endpoint    string        // the token endpoint, or the issuer before it was found
@@ -70,18 +68,4 @@ func (c *cell) failure(status *Status, now time.Time) {
 	if status.Valid {
 		status.NextTry = c.beforeTheEnd(c.held.Load(), status.NextTry)
 	}
-}
-
-// MarshalJSON writes the error as its text, and leaves it out if it is nil. The text
-// names hosts and paths: it is for operators.
-func (s Status) MarshalJSON() ([]byte, error) {
-	type plain Status
-	text := ""
-	if s.LastError != nil {
-		text = s.LastError.Error()
-	}
-	return json.Marshal(struct {
-		plain
-		LastError string `json:",omitempty"`
-	}{plain(s), text})
 }
