@@ -135,6 +135,9 @@ func (c Config) validate(client *fetch.Client) error {
 	case c.Timeout < 0:
 		return fmt.Errorf("outbound: Config.Timeout is %v: write a positive duration, or leave it out", c.Timeout)
 	}
+	if err := checkArgument(c.Secret); err != nil {
+		return err
+	}
 	if c.Issuer != "" {
 		if err := client.CheckIssuer(c.Issuer); err != nil {
 			return fmt.Errorf("outbound: Config.Issuer: %w", err)

@@ -17,25 +17,31 @@ import (
 
 func TestNewRefuses(t *testing.T) {
 	for say, change := range map[string]func(c *Config){
-		"Config.Issuer is missing":             func(c *Config) { c.TokenURL = "" },
-		"both set":                             func(c *Config) { c.Issuer = "https://auth.example.com" },
-		"Config.ClientID is missing":           func(c *Config) { c.ClientID = "" },
-		"Config.Secret is missing":             func(c *Config) { c.Secret = nil },
-		`Config.Method is "basic"`:             func(c *Config) { c.Method = "basic" },
-		"Config.RawBasic":                      func(c *Config) { c.Method, c.RawBasic = methodPost, true },
-		"Config.Timeout is -1s":                func(c *Config) { c.Timeout = -time.Second },
-		"Config.TokenURL: fetch":               func(c *Config) { c.TokenURL = "http://auth.example.com/token" },
-		"holds credentials":                    func(c *Config) { c.TokenURL = "https://a:b@auth.example.com/token" },
-		"Config.Issuer: fetch":                 func(c *Config) { c.TokenURL, c.Issuer = "", "https://auth.example.com/?x" },
-		"Config.Params has scope":              func(c *Config) { c.Params = url.Values{"scope": {"a"}} },
-		"Config.Params has client_secret":      func(c *Config) { c.Params = url.Values{"client_secret": {"a"}} },
-		`Config.Resources: "orders"`:           func(c *Config) { c.Resources = []string{"orders"} },
-		`Config.Resources: "https://a/#b"`:     func(c *Config) { c.Resources = []string{"https://a/#b"} },
-		`Config.Scopes: "a b"`:                 func(c *Config) { c.Scopes = []string{"a b"} },
-		`Config.Scopes: ""`:                    func(c *Config) { c.Scopes = []string{""} },
-		`write "https://api.example.com"`:      func(c *Config) { c.Origins = []string{"https://api.example.com/v1"} },
-		"Config.Origins: fetch: \"http://api.": func(c *Config) { c.Origins = []string{"http://api.example.com"} },
-		"Config.Origins: fetch: \"api\"":       func(c *Config) { c.Origins = []string{"api"} },
+		"Config.Issuer is missing":                        func(c *Config) { c.TokenURL = "" },
+		"both set":                                        func(c *Config) { c.Issuer = "https://auth.example.com" },
+		"Config.ClientID is missing":                      func(c *Config) { c.ClientID = "" },
+		"Config.Secret is missing":                        func(c *Config) { c.Secret = nil },
+		"Config.Secret: the secret is empty":              func(c *Config) { c.Secret = Secret("") },
+		"Config.Secret: the secret has a char":            func(c *Config) { c.Secret = Secret("one\ntwo") },
+		"no secret has, such as a line break":             func(c *Config) { c.Secret = Secret("one\n") },
+		"only printable ASCII is sent":                    func(c *Config) { c.Secret = Secret("\u00e9") },
+		"Config.Secret: the path for SecretFile is empty": func(c *Config) { c.Secret = SecretFile("") },
+		"Config.Secret: the name for SecretEnv is empty":  func(c *Config) { c.Secret = SecretEnv("") },
+		`Config.Method is "basic"`:                        func(c *Config) { c.Method = "basic" },
+		"Config.RawBasic":                                 func(c *Config) { c.Method, c.RawBasic = methodPost, true },
+		"Config.Timeout is -1s":                           func(c *Config) { c.Timeout = -time.Second },
+		"Config.TokenURL: fetch":                          func(c *Config) { c.TokenURL = "http://auth.example.com/token" },
+		"holds credentials":                               func(c *Config) { c.TokenURL = "https://a:b@auth.example.com/token" },
+		"Config.Issuer: fetch":                            func(c *Config) { c.TokenURL, c.Issuer = "", "https://auth.example.com/?x" },
+		"Config.Params has scope":                         func(c *Config) { c.Params = url.Values{"scope": {"a"}} },
+		"Config.Params has client_secret":                 func(c *Config) { c.Params = url.Values{"client_secret": {"a"}} },
+		`Config.Resources: "orders"`:                      func(c *Config) { c.Resources = []string{"orders"} },
+		`Config.Resources: "https://a/#b"`:                func(c *Config) { c.Resources = []string{"https://a/#b"} },
+		`Config.Scopes: "a b"`:                            func(c *Config) { c.Scopes = []string{"a b"} },
+		`Config.Scopes: ""`:                               func(c *Config) { c.Scopes = []string{""} },
+		`write "https://api.example.com"`:                 func(c *Config) { c.Origins = []string{"https://api.example.com/v1"} },
+		"Config.Origins: fetch: \"http://api.":            func(c *Config) { c.Origins = []string{"http://api.example.com"} },
+		"Config.Origins: fetch: \"api\"":                  func(c *Config) { c.Origins = []string{"api"} },
 	} {
 		c := Config{TokenURL: testTokenURL, ClientID: "client", Secret: Secret("x")}
 		change(&c)
@@ -86,12 +92,12 @@ func TestOrigins(t *testing.T) {
 // The client authenticates as RFC 6749, section 2.3.1 says, or as servers that do not
 // decode want it.
 func TestClientAuthentication(t *testing.T) {
-	const id, secret = "my client:1", "a+b/c%=é"
+	const id, secret = "my client:1", "a+b/c%= ~"
 	for name, test := range map[string]struct {
 		change           func(c *Config)
 		user, pass, post string
 	}{
-		"default": {func(*Config) {}, "my+client%3A1", "a%2Bb%2Fc%25%3D%C3%A9", ""},
+		"default": {func(*Config) {}, "my+client%3A1", "a%2Bb%2Fc%25%3D+~", ""},
 		"raw":     {func(c *Config) { c.RawBasic, c.ClientID = true, "my client" }, "my client", secret, ""},
 		"post":    {func(c *Config) { c.Method = methodPost }, "", "", secret},
 	} {
@@ -130,12 +136,16 @@ func TestSecretFile(t *testing.T) {
 	want("empty", "")
 	write(t, path, "one\r\n")
 	want("first", "one")
-	write(t, path, "  two \n\n")
-	want("white space within", "  two \n")
+	write(t, path, "  two \n")
+	want("white space within", "  two ")
+	for _, text := range []string{"three\n\n", "three\nfour\n", "three\x00", "\xff\xfet\x00h\x00"} {
+		write(t, path, text)
+		want("no secret", "  two ") // the last valid one
+	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	want("missing again", "  two \n")
+	want("missing again", "  two ")
 	for _, name := range []string{"..data1", "..data2"} { // as Kubernetes mounts secrets
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
@@ -155,6 +165,11 @@ func TestSecretFile(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "..data", "secret"), "")
 	want("emptied", "in ..data2")
+	two := filepath.Join(dir, "two")
+	write(t, two, "one\ntwo\n")
+	if got, err := SecretFile(two)(t.Context()); err == nil || !strings.Contains(err.Error(), "more than one line") || strings.Contains(err.Error(), "one\n") {
+		t.Errorf("two lines: %q, %v", got, err)
+	}
 	if _, err := SecretFile(dir)(t.Context()); err == nil {
 		t.Error("a folder is a secret")
 	}
@@ -184,7 +199,7 @@ func TestSecretThatCannotBeRead(t *testing.T) {
 	for _, secret := range []SecretFunc{
 		func(context.Context) (string, error) { return "", fault },
 		func(context.Context) (string, error) { return "", nil },
-		Secret(""),
+		func(context.Context) (string, error) { return "two\nlines", nil },
 	} {
 		s := newSource(t, auth, func(c *Config) { c.Secret, c.Timeout = secret, time.Millisecond })
 		_, err := s.Token(t.Context())
