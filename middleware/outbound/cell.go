@@ -143,12 +143,17 @@ func (c *cell) sleep(ctx context.Context, next time.Time) error {
 // left is the error of a call whose own context has ended. It is that context's error.
 // Why there was no token is told as text only.
 func (c *cell) left(err error) error {
-	c.family.mu.Lock()
-	defer c.family.mu.Unlock()
-	if failed := cmp.Or(c.backoff.err, c.family.backoff.err); failed != nil {
+	if failed := c.latestError(); failed != nil {
 		return fmt.Errorf("outbound: waiting for a token: %w; the latest fetch failed: %v", err, failed) //nolint:errorlint // or it would be an ErrUnavailable too
 	}
 	return fmt.Errorf("outbound: waiting for a token: %w", err)
+}
+
+// latestError returns why the latest fetch failed, or nil.
+func (c *cell) latestError() error {
+	c.family.mu.Lock()
+	defer c.family.mu.Unlock()
+	return cmp.Or(c.backoff.err, c.family.backoff.err)
 }
 
 // plan begins the refresh of a held token if it is due, or sets the timer. It is called
@@ -236,6 +241,7 @@ func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 func (c *cell) refuse(refused *held) (*held, *flight) {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
+	refused.refused.Store(true)
 	now := time.Now()
 	h := c.held.Load()
 	if h != refused && h.usable(now) {

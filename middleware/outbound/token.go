@@ -18,7 +18,8 @@ type held struct {
 	scopes   []string
 	offset   time.Duration
 	use      atomic.Uint32 // unused, used or overdue
-	replaced atomic.Bool   // an API refused the token, and that has caused a fetch
+	refused  atomic.Bool   // an API refused the token
+	replaced atomic.Bool   // and that has caused a fetch
 }
 
 // The states of a held token. A token that is not used is not refreshed.
