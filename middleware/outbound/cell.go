@@ -57,7 +57,7 @@ func (s *Source) token(ctx context.Context) (*held, error) {
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return nil, c.left(err)
 		}
-		if err != nil {
+		if err != nil && !s.family.secretChanged(ctx) {
 			return nil, err
 		}
 	}
@@ -227,6 +227,9 @@ func (c *cell) stop() {
 // refused token stays in use until there is another: the API may be wrong.
 func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 	h, f := c.refuse(refused)
+	if h == nil && f == nil && c.family.secretChanged(ctx) {
+		h, f = c.refuse(refused)
+	}
 	if h == nil && f != nil && wait {
 		h, _ = await(ctx, f) // the refusal itself is the answer if this call has to leave
 	}
@@ -248,9 +251,9 @@ func (c *cell) refuse(refused *held) (*held, *flight) {
 		h.use.CompareAndSwap(unused, used)
 		return h, nil
 	}
-	if c.flight == nil && !c.family.closed && !refused.replaced.Load() && c.replays.AllowN(now, 1) {
+	if c.flight == nil && !c.family.closed && (refused.replaced.Load() || c.replays.AllowN(now, 1)) {
 		refused.replaced.Store(true)
-		if h.usable(now) {
+		if h.usable(now) { // after an earlier refusal, the backoff may have ended since
 			c.plan(now)
 		} else if c.blocked(now) == nil {
 			c.begin(now)

@@ -33,6 +33,10 @@ const hungAfter = 2 * time.Second
 // before is tried once, in the same fetch: the file may be ahead of the server, or was read
 // in the middle of a write. The event has the reason credential_refused, also if that got a
 // token. If the former secret is refused too, it is used no more.
+//
+// After such a refusal the file is read once a second while calls want a token. A secret in
+// it that was not tried yet is tried at once, and not only after the delay of the refusal.
+// That happens for ten secrets at most, and not if the server sent Retry-After.
 func SecretFile(path string) SecretFunc {
 	if path == "" {
 		return unnamedFile
