@@ -20,6 +20,6 @@ func (s Status) MarshalJSON() ([]byte, error) {
 		ExpiresAt   time.Time `json:",omitzero"`
 		NextTry     time.Time `json:",omitzero"`
 		LastError   string    `json:",omitempty"`
-		ClockOffset string
+		ClockOffset string    `json:"ClockOffset"`
 	}{plain(s), s.ObtainedAt, s.RefreshAt, s.UsableUntil, s.ExpiresAt, s.NextTry, event.Text(s.LastError), s.ClockOffset.String()})
 }

@@ -17,9 +17,9 @@ type held struct {
 	times
 	scopes   []string
 	offset   time.Duration
+	refused  atomic.Bool   // by an API
 	use      atomic.Uint32 // unused, used or overdue
-	refused  atomic.Bool   // an API refused the token
-	replaced atomic.Bool   // and that has caused a fetch
+	replaced atomic.Bool   // an API refused the token, and that has caused a fetch
 }
 
 // The states of a held token. A token that is not used is not refreshed.
