@@ -57,7 +57,7 @@ func (s *Source) token(ctx context.Context) (*held, error) {
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return nil, c.left(err)
 		}
-		if err != nil {
+		if err != nil && !s.family.secretChanged(ctx) {
 			return nil, err
 		}
 	}
@@ -143,12 +143,17 @@ func (c *cell) sleep(ctx context.Context, next time.Time) error {
 // left is the error of a call whose own context has ended. It is that context's error.
 // Why there was no token is told as text only.
 func (c *cell) left(err error) error {
-	c.family.mu.Lock()
-	defer c.family.mu.Unlock()
-	if failed := cmp.Or(c.backoff.err, c.family.backoff.err); failed != nil {
+	if failed := c.latestError(); failed != nil {
 		return fmt.Errorf("outbound: waiting for a token: %w; the latest fetch failed: %v", err, failed) //nolint:errorlint // or it would be an ErrUnavailable too
 	}
 	return fmt.Errorf("outbound: waiting for a token: %w", err)
+}
+
+// latestError returns why the latest fetch failed, or nil.
+func (c *cell) latestError() error {
+	c.family.mu.Lock()
+	defer c.family.mu.Unlock()
+	return cmp.Or(c.backoff.err, c.family.backoff.err)
 }
 
 // plan begins the refresh of a held token if it is due, or sets the timer. It is called
@@ -222,6 +227,9 @@ func (c *cell) stop() {
 // refused token stays in use until there is another: the API may be wrong.
 func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 	h, f := c.refuse(refused)
+	if h == nil && f == nil && c.family.secretChanged(ctx) {
+		h, f = c.refuse(refused)
+	}
 	for h == nil && f != nil && wait {
 		got, err := await(ctx, f)
 		if f.cell == c || err != nil { // the refusal itself is the answer if this call has to leave
@@ -241,6 +249,7 @@ func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 func (c *cell) refuse(refused *held) (*held, *flight) {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
+	refused.refused.Store(true)
 	now := time.Now()
 	h := c.held.Load()
 	if h != refused && h.usable(now) {

@@ -22,6 +22,7 @@ type fetcher struct {
 	http      *http.Client
 	discovery discovery
 	secrets   secrets
+	refusals  refusals
 	config    *Config
 }
 
@@ -62,10 +63,16 @@ func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, e
 		return nil, unavailable(fmt.Errorf("outbound: %w", err))
 	}
 	g, err := f.request(ctx, endpoint, secret, w)
+	read := use.secret // as the file has it
 	if former := use.outcome(secret, err); former != "" {
 		g, err = f.retry(ctx, endpoint, former, w, use, err)
 	}
-	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
+	f.refusals.note(use.file, err, read, use.secret)
+	e, ok := errors.AsType[*Error](err)
+	if ok {
+		e.about = w.about(e.Code)
+	}
+	if err != nil && (!ok || e.Code == "") {
 		f.discovery.expire(endpoint)
 	}
 	return g, err

@@ -75,6 +75,9 @@ func (c *cell) land(f *flight, g *grant, err, warning error) (closed, changed bo
 		c.family.succeeded(f, now)
 		c.backoff = backoff{}
 		f.held = c.hold(g)
+		if before := c.held.Load(); before != nil && before.text == f.held.text {
+			f.held.refused.Store(before.refused.Load()) // the server caches tokens
+		}
 		c.held.Store(f.held)
 	case failed.own:
 		c.family.backoff.passed(f.began) // the server answers

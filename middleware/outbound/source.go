@@ -103,13 +103,6 @@ func (s *Source) held(ctx context.Context) (*held, error) {
 	return s.token(ctx)
 }
 
-// Ready returns nil if a token is held, and fetches one if not. Use it in a readiness
-// endpoint, or to fetch before the first request.
-func (s *Source) Ready(ctx context.Context) error {
-	_, err := s.held(ctx)
-	return err
-}
-
 // Close ends fetches and refreshes, of those that For made too, and waits for them to
 // end. Calls that wait for a token return [ErrClosed], and so does every later call. It
 // always returns nil.

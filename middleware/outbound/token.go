@@ -17,6 +17,7 @@ type held struct {
 	times
 	scopes   []string
 	offset   time.Duration
+	refused  atomic.Bool   // by an API
 	use      atomic.Uint32 // unused, used or overdue
 	replaced atomic.Bool   // an API refused the token, and that has caused a fetch
 }

@@ -27,3 +27,15 @@ func (w *want) key() string {
 	}
 	return b.String()
 }
+
+// about returns what an error code of the authorization server is about: the scopes or the
+// resources. It is "" if they were not asked for.
+func (w *want) about(code string) string {
+	switch {
+	case code == "invalid_scope" && len(w.scopes) > 0:
+		return "the scopes " + listed(w.scopes)
+	case code == "invalid_target" && len(w.resources) > 0:
+		return "the resources " + listed(w.resources)
+	}
+	return ""
+}
