@@ -37,7 +37,7 @@ func NewClient(given *http.Client, insecureHTTP bool) *Client {
 	if given != nil && given.Transport != nil {
 		c.http.Transport = given.Transport
 	} else {
-		c.http.Transport = newTransport(&net.Dialer{}, nil)
+		c.http.Transport = newTransport(&net.Dialer{Timeout: maxDial}, nil)
 	}
 	return c
 }
