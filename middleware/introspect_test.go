@@ -102,6 +102,15 @@ func TestIntrospectFails(t *testing.T) {
 			fmt.Fprint(w, `{"active":true,"x":"`+strings.Repeat("x", maxIntrospection)+`"}`)
 		},
 		"hangs":      func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"101": func(w http.ResponseWriter, _ *http.Request) { // the connection stays open
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			outer.Cleanup(func() { _ = conn.Close() })
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		},
 		"hung up on": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {

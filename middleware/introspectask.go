@@ -38,6 +38,9 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 		return false, fmt.Errorf("middleware: introspection: %w", err)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which ends with no context
+		return false, i.refused(answer)
+	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxIntrospection))
 	switch {
 	case answer.StatusCode != http.StatusOK:
