@@ -33,6 +33,8 @@ type family struct {
 	backoff  backoff // of the server and the client
 	accepted bool    // the server gave a token, and has not refused the client since
 	budget   *rate.Limiter
+
+	replacements *rate.Limiter // fetches because replacements of refused tokens were refused too
 }
 
 // maxCells bounds the different tokens of a family.
@@ -56,6 +58,8 @@ func newFamily(c Config, f *fetcher) *family {
 		done:    ctx.Done(),
 		cells:   map[string]*cell{},
 		budget:  rate.NewLimiter(rate.Every(retryEvery), retryBurst),
+
+		replacements: rate.NewLimiter(rate.Every(replacementEvery), replacementBurst),
 	}
 }
 

@@ -1,8 +1,8 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -48,7 +48,8 @@ func New(c Config) (*Source, error) {
 //
 // Tokens for the resource may be sent to Config.Origins, or to the resource's own origin
 // if none are set. A resource or a scope that cannot be is the error of every call. While
-// 1 024 different tokens are in use, so is the want of another one.
+// 1 024 different tokens are in use, so is the want of another one. Resource and scopes
+// have at most 16 KiB.
 //
 // Close of any of them closes all.
 func (s *Source) For(resource string, scopes ...string) *Source {
@@ -62,7 +63,10 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 		w.refusal = checkResource(resource)
 	}
 	for _, scope := range scopes {
-		w.refusal = errors.Join(w.refusal, checkScope(scope))
+		w.refusal = cmp.Or(w.refusal, checkScope(scope))
+	}
+	if size := w.size(); size > maxWant {
+		w.refusal = fmt.Errorf("the resource and the scopes have %d bytes, more than %d", size, maxWant)
 	}
 	if w.refusal != nil {
 		w.refusal = fmt.Errorf("outbound: For: %w", w.refusal)
