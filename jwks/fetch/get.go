@@ -100,10 +100,12 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	if r.Revalidate {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
+	req, limited := limitConnections(req)
+	defer limited(nil)
 	sent := time.Now()
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, fmt.Errorf("fetch: %w", limited(err))
 	}
 	defer func() { _ = res.Body.Close() }() // everything needed has been read
 	doc := &Document{Unchanged: res.StatusCode == http.StatusNotModified && r.ETag != ""}

@@ -49,6 +49,9 @@ func newTransport(dialer *net.Dialer, allow func(to netip.Addr) error) *http.Tra
 		TLSHandshakeTimeout:    maxDial,
 		MaxResponseHeaderBytes: maxHeader,
 		ForceAttemptHTTP2:      true, // a dialer of one's own turns HTTP/2 off otherwise
+
+		// A server that does not read holds up a write, and with it the end of the connection.
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: maxDial},
 	}
 }
 

@@ -206,3 +206,25 @@ func TestFarRetryAfter(t *testing.T) {
 		t.Errorf("it is %v", got)
 	}
 }
+
+// A transport that sends the request anew by itself, as net/http does while an HTTP/2
+// server refuses streams, can do so few times.
+func TestTransportSendsFewRequests(t *testing.T) {
+	sent := 0
+	s := newSource(t, roundTrip(func(r *http.Request) (*http.Response, error) {
+		for body := r.Body; ; sent++ {
+			text, err := io.ReadAll(body)
+			if err != nil || string(text) != "grant_type=client_credentials" || sent > 100 {
+				t.Errorf("request %d has the body %q, %v", sent, text, err)
+				return nil, io.EOF
+			}
+			if body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+	}), nil)
+	_, err := s.family.fetcher.request(t.Context(), testTokenURL, testSecret, &want{})
+	if !errors.Is(err, ErrUnavailable) || sent != maxRewinds {
+		t.Errorf("sent %d times again, %v", sent, err)
+	}
+}
