@@ -30,6 +30,7 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 	if err != nil {
 		return false, fmt.Errorf("middleware: introspection: %w", err)
 	}
+	fetch.LimitResends(r)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	r.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret)) // RFC 6749, section 2.3.1

@@ -163,12 +163,11 @@ func (f *fetcher) form(ctx context.Context, endpoint, secret string, w *want) (*
 		form.Set("client_id", c.ClientID)
 		form.Set("client_secret", secret)
 	}
-	body := form.Encode()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, fmt.Errorf("outbound: %w", err)
 	}
-	r.GetBody = rewinds(body)
+	fetch.LimitResends(r)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	switch {
@@ -179,21 +178,6 @@ func (f *fetcher) form(ctx context.Context, endpoint, secret string, w *want) (*
 		r.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(secret))
 	}
 	return r, nil
-}
-
-// maxRewinds bounds how often a transport sends one token request anew by itself, such as
-// over another connection. net/http does so without end and at once while an HTTP/2 server
-// refuses the stream or says GOAWAY, and each of these requests has the secret.
-const maxRewinds = 2
-
-func rewinds(body string) func() (io.ReadCloser, error) {
-	left := maxRewinds
-	return func() (io.ReadCloser, error) {
-		if left--; left < 0 {
-			return nil, errors.New("the server has refused the request on too many connections")
-		}
-		return io.NopCloser(strings.NewReader(body)), nil
-	}
 }
 
 // withhold replaces an error that quotes the secret, as net/http does with parts of a
