@@ -82,6 +82,18 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 
 func (s *Source) zero() bool { return s == nil || s.family == nil }
 
+// String names the client and the token endpoint. Without it, package fmt would read the
+// fields of a Source while calls change them.
+func (s *Source) String() string {
+	if s.zero() {
+		return "no source"
+	}
+	return fmt.Sprintf("tokens of %q from %s", s.family.config.ClientID, s.family.fetcher.at())
+}
+
+// GoString is String, for %#v.
+func (s *Source) GoString() string { return s.String() }
+
 // Token returns a token that is valid for a request now. With one in hand, which is the
 // usual case, that takes an atomic load and a reading of the clock. Otherwise the call waits
 // for a fetch that all callers share.

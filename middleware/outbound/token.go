@@ -38,9 +38,9 @@ const (
 func (h *held) usable(now time.Time) bool { return h != nil && h.times.usable(now) }
 
 // quotedIn reports whether an error quotes the token, as net/http does with parts of a
-// broken answer. A context's error never counts, nor does a token too short to be one.
+// broken answer. A context's error never counts.
 func (h *held) quotedIn(err error) bool {
-	if len(h.text) < 8 || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
 	text, quoted := err.Error(), strconv.Quote(h.text)
