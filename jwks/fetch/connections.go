@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// maxConnections bounds the connections of one Get, with its redirects.
+// maxConnections bounds the requests of one Get, each on a connection of its own.
 const maxConnections = 8
 
 // maxResends bounds the calls of GetBody of one request. net/http makes two each time.
@@ -17,25 +17,26 @@ const maxResends = 4
 
 var errManyConnections = errors.New("the server has refused the request on too many connections")
 
-// limitConnections bounds the connections that a transport may use for a request. net/http
-// sends a GET anew, without end and at once, while an HTTP/2 server refuses the stream or
-// says GOAWAY. limited releases the context of the request, and returns the reason for an
-// error.
-func limitConnections(r *http.Request) (traced *http.Request, limited func(err error) error) {
+// limitConnections bounds how often a transport sends a request, with its redirects. net/http
+// sends a GET anew, without end and at once, while an HTTP/2 server refuses the stream or says
+// GOAWAY. Call end to release the context of the request. reason returns what an error is
+// about.
+func limitConnections(r *http.Request) (traced *http.Request, reason func(err error) error, end func()) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	var connections atomic.Int64
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		if connections.Add(1) > maxConnections {
+	var sent atomic.Int64
+	// Not GotConn: a connection of HTTP/2 that sent nothing yet would stay open.
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() {
+		if sent.Add(1) > maxConnections {
 			cancel(errManyConnections)
 		}
 	}})
-	return r.WithContext(ctx), func(err error) error {
-		defer cancel(nil)
-		if err != nil && errors.Is(context.Cause(ctx), errManyConnections) {
+	reason = func(err error) error {
+		if errors.Is(context.Cause(ctx), errManyConnections) {
 			return errManyConnections
 		}
 		return err
 	}
+	return r.WithContext(ctx), reason, func() { cancel(nil) }
 }
 
 // LimitResends bounds how often a transport sends a request with a body anew by itself, to

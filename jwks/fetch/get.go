@@ -100,12 +100,12 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	if r.Revalidate {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
-	req, limited := limitConnections(req)
-	defer limited(nil)
+	req, reason, end := limitConnections(req)
+	defer end()
 	sent := time.Now()
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", limited(err))
+		return nil, fmt.Errorf("fetch: %w", reason(err))
 	}
 	defer func() { _ = res.Body.Close() }() // everything needed has been read
 	doc := &Document{Unchanged: res.StatusCode == http.StatusNotModified && r.ETag != ""}

@@ -47,6 +47,7 @@ func newTransport(dialer *net.Dialer, allow func(to netip.Addr) error) *http.Tra
 		// goroutines, and the server has closed it by the next one.
 		DisableKeepAlives:      true,
 		TLSHandshakeTimeout:    maxDial,
+		IdleConnTimeout:        maxDial, // of HTTP/2 connections whose request ended before it was sent
 		MaxResponseHeaderBytes: maxHeader,
 		ForceAttemptHTTP2:      true, // a dialer of one's own turns HTTP/2 off otherwise
 

@@ -43,39 +43,42 @@ func pipeTransport(t *testing.T, serve func(c net.Conn)) *http.Transport {
 // A server that refuses each request of HTTP/2, so that net/http sends it again at once,
 // gets few.
 func TestRefusedStreamsAreBounded(t *testing.T) {
-	var requests atomic.Int64
-	client := NewClient(&http.Client{Transport: pipeTransport(t, func(c net.Conn) {
-		_, _ = io.ReadFull(c, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
-		frames := make(chan []byte, 10)
-		defer close(frames)
-		go func() { // a pipe has no buffer, so the client must be read meanwhile
-			for frame := range frames {
-				_, _ = c.Write(frame)
+	synctest.Test(t, func(t *testing.T) {
+		var requests atomic.Int64
+		client := NewClient(&http.Client{Transport: pipeTransport(t, func(c net.Conn) {
+			_, _ = io.ReadFull(c, make([]byte, len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")))
+			frames := make(chan []byte, 10)
+			defer close(frames)
+			go func() { // a pipe has no buffer, so the client must be read meanwhile
+				for frame := range frames {
+					_, _ = c.Write(frame)
+				}
+			}()
+			frames <- []byte{0, 0, 0, 4, 0, 0, 0, 0, 0} // SETTINGS
+			for header := make([]byte, 9); ; {
+				if _, err := io.ReadFull(c, header); err != nil {
+					return
+				}
+				if _, err := io.CopyN(io.Discard, c, int64(header[1])<<8|int64(header[2])); err != nil {
+					return
+				}
+				if header[3] == 1 { // HEADERS
+					requests.Add(1)
+					frames <- []byte{0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7} // RST_STREAM, REFUSED_STREAM
+				}
 			}
-		}()
-		frames <- []byte{0, 0, 0, 4, 0, 0, 0, 0, 0} // SETTINGS
-		for header := make([]byte, 9); ; {
-			if _, err := io.ReadFull(c, header); err != nil {
-				return
-			}
-			if _, err := io.CopyN(io.Discard, c, int64(header[1])<<8|int64(header[2])); err != nil {
-				return
-			}
-			if header[3] == 1 { // HEADERS
-				requests.Add(1)
-				frames <- []byte{0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7} // RST_STREAM, REFUSED_STREAM
-			}
+		})}, false)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := client.Get(ctx, Request{URL: "https://example.com/jwks.json"})
+		if !errors.Is(err, errManyConnections) {
+			t.Errorf("the error is %v", err)
 		}
-	})}, false)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	_, err := client.Get(ctx, Request{URL: "https://example.com/jwks.json"})
-	if !errors.Is(err, errManyConnections) {
-		t.Errorf("the error is %v", err)
-	}
-	if got := requests.Load(); got == 0 || got > maxConnections+1 {
-		t.Errorf("%d requests", got)
-	}
+		if got := requests.Load(); got == 0 || got > maxConnections+1 {
+			t.Errorf("%d requests", got)
+		}
+		time.Sleep(2 * maxDial) // a connection that was made too late is idle
+	})
 }
 
 // watched is a connection that tells when it is closed.

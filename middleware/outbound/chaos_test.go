@@ -20,8 +20,8 @@ import (
 // onceBody counts what becomes of a request's body.
 type onceBody struct {
 	io.Reader
-	opened, closed *atomic.Int64
-	once           atomic.Bool
+	closed *atomic.Int64
+	once   atomic.Bool
 }
 
 func (b *onceBody) Close() error {
@@ -54,7 +54,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			}
 		}
 		auth := &server{life: 20}
-		auth.answer = func(r *http.Request, form url.Values) *http.Response {
+		auth.answer = func(*http.Request, url.Values) *http.Response {
 			return []*http.Response{
 				nil, nil, nil, nil, nil, nil,
 				answerOf(503, testSecret, "Retry-After", "2"),

@@ -153,8 +153,11 @@ func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*h
 	body := r.Body
 	if r.GetBody != nil && body != nil && body != http.NoBody {
 		again, err := r.GetBody()
-		if err != nil || again == nil {
+		if err != nil {
 			return refusal, nil //nolint:nilerr // the request cannot be sent again, so the refusal is the answer
+		}
+		if again == nil {
+			return refusal, nil
 		}
 		body = again
 	}
