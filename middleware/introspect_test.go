@@ -107,6 +107,15 @@ func TestIntrospectFails(t *testing.T) {
 		"too long": func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"active":true,"x":"`+strings.Repeat("x", maxIntrospection)+`"}`)
 		},
+		"101": func(w http.ResponseWriter, _ *http.Request) { // the connection stays open
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			outer.Cleanup(func() { _ = conn.Close() })
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		},
 		hangs:        func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"hung up on": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
@@ -145,6 +154,33 @@ func TestIntrospectFails(t *testing.T) {
 	time.Sleep(pause)
 	for name, ask := range again {
 		t.Run("then "+name, ask)
+	}
+}
+
+// anew is a transport that sends a request anew as often as it may, as net/http does while
+// an HTTP/2 server refuses streams.
+type anew struct{ sent atomic.Int64 }
+
+func (a *anew) RoundTrip(r *http.Request) (*http.Response, error) {
+	for a.sent.Add(1) < 100 {
+		if _, err := r.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, http.ErrAbortHandler
+}
+
+func TestIntrospectionIsSentFewTimes(t *testing.T) {
+	transport := &anew{}
+	revoked := introspecting(t, Introspection{
+		Endpoint: "https://auth.example.com/introspect", ClientID: "a:pi", ClientSecret: "s e+cret",
+		Client: &http.Client{Transport: transport},
+	})
+	if got, err := revoked(t.Context(), "one"); got || err == nil {
+		t.Errorf("%v %v", got, err)
+	}
+	if got := transport.sent.Load(); got > 10 {
+		t.Errorf("it was sent %d times", got)
 	}
 }
 

@@ -131,7 +131,7 @@ func (c *caller) get(ctx context.Context) (status int, err error) {
 		return answer.StatusCode, nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		after := min(max(0, fetch.RetryAfter(answer.Header)), callTimeout) // a call does not wait longer
-		return 0, later{fmt.Errorf("the API answered %s", answer.Status), after}
+		return 0, later{fmt.Errorf("the API answered %d", answer.StatusCode), after}
 	}
-	return 0, fmt.Errorf("the API answered %s %s", answer.Status, answer.Header.Get("WWW-Authenticate"))
+	return 0, fmt.Errorf("the API answered %d %.200q", answer.StatusCode, answer.Header.Get("WWW-Authenticate"))
 }

@@ -31,6 +31,9 @@ const (
 	replayBurst = 5                // tokens that are replaced at once because an API refused them
 	replayEvery = 30 * time.Second // and one more after each such time
 
+	replacementBurst = 20              // the same for the tokens of a family that replaced refused ones
+	replacementEvery = 3 * time.Second // and were refused too
+
 	lastTry = time.Second // before the end of a token, while refreshes fail
 
 	// A machine that was suspended is noticed after this time: timers and the monotonic
@@ -251,6 +254,10 @@ func (c *cell) refuse(refused *held) (*held, *flight) {
 	defer c.family.mu.Unlock()
 	refused.refused.Store(true)
 	now := time.Now()
+	c, err := c.family.own(c, now) // the cell may have been evicted while the request was under way
+	if err != nil {
+		return nil, nil
+	}
 	h := c.held.Load()
 	if h != refused && h.usable(now) {
 		h.use.CompareAndSwap(unused, used)
@@ -260,7 +267,7 @@ func (c *cell) refuse(refused *held) (*held, *flight) {
 		return nil, c.flight
 	}
 	if !refused.replaced.Load() {
-		if !c.replays.AllowN(now, 1) {
+		if !c.mayReplace(refused, now) {
 			return nil, nil
 		}
 		refused.replaced.Store(true)
@@ -271,4 +278,11 @@ func (c *cell) refuse(refused *held) (*held, *flight) {
 		c.begin(now)
 	}
 	return nil, cmp.Or(c.flight, c.family.backoff.probe)
+}
+
+// mayReplace bounds the fetches that refusals cause. A refused token that itself replaced
+// a refused one counts against the family too: the API most likely refuses all tokens, and
+// a Source may have many.
+func (c *cell) mayReplace(refused *held, now time.Time) bool {
+	return c.replays.AllowN(now, 1) && (!refused.replacement || c.family.replacements.AllowN(now, 1))
 }

@@ -33,6 +33,8 @@ type family struct {
 	backoff  backoff   // of the server and the client
 	accepted time.Time // when the server gave a token; zero if it has refused the client since
 	budget   *rate.Limiter
+
+	replacements *rate.Limiter // fetches because replacements of refused tokens were refused too
 }
 
 // unproven is the time after a success from which on a fetch that calls wait for is a probe
@@ -60,6 +62,8 @@ func newFamily(c Config, f *fetcher) *family {
 		done:    ctx.Done(),
 		cells:   map[string]*cell{},
 		budget:  rate.NewLimiter(rate.Every(retryEvery), retryBurst),
+
+		replacements: rate.NewLimiter(rate.Every(replacementEvery), replacementBurst),
 	}
 }
 

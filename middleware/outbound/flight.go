@@ -101,6 +101,9 @@ func (c *cell) hold(g *grant) *held {
 		times:  schedule(g.sent, g.life, c.family.random),
 		scopes: g.scopes,
 	}
+	if former := c.held.Load(); former != nil {
+		h.replacement = former.replaced.Load()
+	}
 	if g.offsetKnown {
 		h.offset = g.offset
 	}

@@ -14,6 +14,17 @@ type want struct {
 	refusal   error // of a resource or scope that cannot be
 }
 
+// maxWant bounds the resource and the scopes of For, in bytes: a family keeps up to maxCells
+// of them.
+const maxWant = 16 << 10
+
+func (w *want) size() (n int) {
+	for _, part := range slices.Concat(w.resources, w.scopes) {
+		n += len(part)
+	}
+	return n
+}
+
 // key returns an identity of what is asked for. The order does not matter. Each part has
 // its length in front, so no two different lists have one key.
 func (w *want) key() string {
