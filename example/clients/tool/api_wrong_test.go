@@ -62,6 +62,7 @@ func TestAPISwitchesProtocols(t *testing.T) {
 		w.Header().Set("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "x")
 		w.WriteHeader(http.StatusSwitchingProtocols)
+		_ = http.NewResponseController(w).Flush()
 		<-end
 	}))
 	defer server.Close()

@@ -103,7 +103,7 @@ func send(r *http.Request) (status int, body []byte, err error) {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which need not end
-		return answer.StatusCode, nil, nil
+		return answer.StatusCode, nil, errors.New("the answer has status 101")
 	}
 	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
