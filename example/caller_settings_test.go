@@ -27,18 +27,19 @@ func TestCallerSettings(t *testing.T) {
 	for _, c := range []struct {
 		set  string // lines of settings, besides the good ones
 		says string
-		ends string // how: "ok", "failed" calls, a call that is "cut", or "" if it does not begin
+		ends string // how: "ok", "failed" calls, a first call that is "cut", or "" if it does not begin
 	}{
 		{"", "is answered 200", "ok"},
 		{"ISSUER=" + issuer.url + "/", "metadata of issuer", "cut"}, // another issuer by RFC 8414
+		{"ISSUER=http://127.0.0.1:1", "connection refused", "cut"},
 		{"ISSUER=auth.example.com", `ISSUER="auth.example.com": write a URL`, ""},
-		{"ISSUER=http://auth.example.com", "ISSUER: ", ""},
+		{"ISSUER=http://auth.example.com", `ISSUER="http://auth.example.com": write https, or http on the loopback`, ""},
 		{"ISSUER=https://auth.example.com/?a=b", "has a query", ""},
 		{"ISSUER=https://me:hidden@auth.example.com", "ISSUER has a user", ""},
 		{"API=" + issuer.url + "/v1/orders", "/v1/orders is answered 200", "ok"},
 		{"API=", issuer.url + "/v1/whoami is answered 200", "ok"},
 		{"API=/v1/orders", `API="/v1/orders": write a URL`, ""},
-		{"API=http://api.example.com/", "API: ", ""},
+		{"API=http://api.example.com/", `API="http://api.example.com/": write https, or http on the loopback: this program sends no token over http elsewhere`, ""},
 		{"API=" + issuer.url + "/nothing", "404", "failed"},
 		{"CLIENT_ID=", "CLIENT_ID is not set", ""},
 		{"CLIENT_ID=another", "invalid_client", "failed"},
@@ -94,7 +95,7 @@ func TestCallerSettings(t *testing.T) {
 				}
 			case "cut":
 				p.says(t, c.says)
-				if got, status := p.interrupted(t); got != (called{}) || status != 0 {
+				if got, status := p.interrupted(t); got != (called{calls: 1, failed: 1}) || status != 1 {
 					t.Errorf("%+v, exit status %d", got, status)
 				}
 			}

@@ -232,15 +232,15 @@ func TestCallerEnds(t *testing.T) {
 	}
 }
 
-// An issuer that never answers got no token request, and the call is not over at the end.
+// An issuer that never answers got no token request, and the run has failed.
 func TestCallerWithoutIssuer(t *testing.T) {
 	t.Parallel()
 	p := startCaller(t, "ISSUER=http://127.0.0.1:1", "CLIENT_ID=worker", "CLIENT_SECRET=secret", "FOR=1s")
 	got, status := p.ended(t)
-	if got != (called{}) || status != 0 {
+	if got != (called{calls: 1, failed: 1}) || status != 1 {
 		t.Errorf("%+v, exit status %d", got, status)
 	}
-	for _, text := range []string{"connection refused", "does not count"} {
+	for _, text := range []string{"connection refused", "FAILED: no call succeeded before the end"} {
 		if !strings.Contains(p.said(), text) {
 			t.Errorf("it does not say %q:\n%s", text, p.said())
 		}

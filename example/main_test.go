@@ -100,7 +100,7 @@ func TestBadSettings(t *testing.T) {
 		{"example", "ISSUER=http://auth.example.com", "https"},
 		{"api", "JWKS_COOLDOWN=-1s", "JWKS_COOLDOWN"},
 		{"caller", "CLIENT_ID=myapp123", "CLIENT_SECRET is not set"},
-		{"caller", "CLIENT_ID=myapp123\nCLIENT_SECRET=secret456\nISSUER=http://auth.example.com", "ISSUER: "},
+		{"caller", "CLIENT_ID=myapp123\nCLIENT_SECRET=secret456\nISSUER=http://auth.example.com", "ISSUER="},
 	} {
 		cmd := exec.Command(filepath.Join(dir, c.name))
 		cmd.Env, cmd.Dir = append(strings.Split(c.env, "\n"), "ADDR=127.0.0.1:0"), t.TempDir()

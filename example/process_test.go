@@ -6,7 +6,9 @@ import (
 	"bufio"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"os"
@@ -77,7 +79,7 @@ func start(t *testing.T, name string, env ...string) *process {
 func startBinary(t *testing.T, name string, env ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(name), done: make(chan struct{})}
-	p.Env = append([]string{"ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "PATH=" + os.Getenv("PATH")}, env...)
+	p.Env = append([]string{"ADDR=" + loopback() + ":0", "SHUTDOWN_DELAY=0s", "PATH=" + os.Getenv("PATH")}, env...)
 	p.Dir = t.TempDir()
 	pipe, err := p.StdoutPipe()
 	if err != nil {
@@ -116,6 +118,16 @@ func startBinary(t *testing.T, name string, env ...string) *process {
 		t.Fatalf("%s does not listen:\n%s", name, p.said())
 	}
 	return p
+}
+
+// loopback returns a host of this machine that no other test uses. So a process that is
+// started again finds its port free: on 127.0.0.1 another one, or a client's connection,
+// may have it meanwhile.
+func loopback() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1" // the others need each address to be configured
+	}
+	return fmt.Sprintf("127.%d.%d.%d", 100+rand.IntN(100), rand.IntN(256), 1+rand.IntN(254))
 }
 
 func (p *process) said() string {

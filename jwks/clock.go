@@ -61,10 +61,9 @@ func (c *clock) wall() time.Time {
 }
 
 // latest returns the later of the wall clock and the trusted time. Nothing may have
-// been written after it.
-func (c *clock) latest() time.Time {
-	return c.wall().Add(time.Duration(c.late.Load()))
-}
+// been written after it. The wall clock can jump after it was judged, so this compares
+// the clocks again.
+func (c *clock) latest() time.Time { return later(c.wall(), c.steady()) }
 
 // steady returns the trusted time: that of the last update plus what has passed since
 // on the monotonic clock. It decides what cannot be undone, such as dropping a key,

@@ -21,7 +21,8 @@ func TestStateFromTheFutureAfterSleep(t *testing.T) {
 		defer r.Close()
 		signedBy(t, r)
 		time.Sleep(time.Hour)
-		r.clock.skew.Store(int64(2 * time.Hour)) // as after the machine slept
+		synctest.Wait()
+		setClock(r, 2*time.Hour) // as after the machine slept
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if err := r.Ready(t.Context()); !errors.Is(err, errFuture) {
@@ -57,4 +58,47 @@ func TestClockProblemDuringAnOutage(t *testing.T) {
 			t.Errorf("%+v, since %v before", p, since)
 		}
 	})
+}
+
+// A clock that jumps in the middle of an update is reported once, and the replica
+// writes nothing until its clock agrees with the store's.
+func TestClockJumpsDuringAnUpdate(t *testing.T) {
+	for _, off := range []time.Duration{2 * time.Hour, -2 * time.Hour, 40 * day, -40 * day} {
+		for _, during := range []string{"Now", "Load"} {
+			t.Run(off.String()+" during "+during, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var heard listener
+					store := &jumpy{timedShelf: timedShelf{shelf: &shelf{}}}
+					r := opened(t, store, Policy{Observe: heard.observe})
+					kid := signedBy(t, r)
+					time.Sleep(5*time.Minute + time.Second)
+					synctest.Wait()
+					before := store.get()
+					jump := func() { setClock(r, off) }
+					if during == "Now" {
+						store.now = jump
+					} else {
+						store.load = jump
+					}
+					time.Sleep(5 * time.Minute)
+					synctest.Wait()
+					if e := heard.one(t); e.Op != event.OpKeyStore || e.Reason != event.ClockOff {
+						t.Errorf("%+v", e)
+					}
+					if string(store.get()) != string(before) {
+						t.Error("the replica whose clock is off has written")
+					}
+					setClock(r, 0)
+					time.Sleep(time.Minute)
+					synctest.Wait()
+					if e := heard.one(t); e.Reason != "" {
+						t.Errorf("%+v", e)
+					}
+					if got := signedBy(t, r); got != kid {
+						t.Errorf("%s signs", got)
+					}
+				})
+			})
+		}
+	}
 }

@@ -28,6 +28,7 @@ func TestClockOffFromTheStores(t *testing.T) {
 				kid := signedBy(t, healthy)
 				signedBy(t, wrong)
 				time.Sleep(5 * time.Minute)
+				synctest.Wait() // both poll at this moment
 				kids, before := publishedBy(t, healthy), store.get()
 				setClock(wrong, off)
 				time.Sleep(5 * time.Minute)
@@ -86,6 +87,7 @@ func TestClockJumps(t *testing.T) {
 					r := opened(t, store, Policy{Observe: heard.observe, Poll: slowPoll})
 					kid := signedBy(t, r)
 					time.Sleep(2 * time.Hour)
+					synctest.Wait()
 					kids := publishedBy(t, r)
 					setClock(r, off)
 					time.Sleep(time.Hour)

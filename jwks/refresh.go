@@ -151,35 +151,36 @@ func (r *Remote) serve(s *heldSet, until time.Time) {
 func (r *Remote) fly(ctx context.Context, f *flight, held *heldSet, revalidate bool) {
 	next, err := r.fetch(ctx, held, revalidate)
 	f.cancel()
-	if closed := r.land(f, held, next, err); !closed {
-		r.report(ctx, f, held, next, err)
+	if c, closed := r.land(f, held, next, err); !closed {
+		r.report(ctx, f, held, next, c, err)
 	}
 }
 
 // land stores the result of a fetch, and wakes the calls that wait for it. It reports
-// whether the Remote was closed meanwhile.
-func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
+// what changed, and whether the Remote was closed meanwhile.
+func (r *Remote) land(f *flight, held, next *heldSet, err error) (c turned, closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(f.done)
 	r.flight = nil
 	if r.refusal != nil {
 		f.err = r.refusal
-		return true
+		return c, true
 	}
+	c = r.turn(held, next, err)
 	if err == nil {
 		r.lastErr, r.retries = nil, 0
 		life := next.expiresAt.Sub(next.fetchedAt)
 		r.due = next.fetchedAt.Add(life*8/10 + rand.N(life/10+1)) // replicas that started together drift apart
 		r.waitFrom = next.expiresAt
 		r.serve(next, r.due)
-		return false
+		return c, false
 	}
 	f.err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	r.lastErr = f.err
 	r.failures++
 	if !f.scheduled {
-		return false // unknown ids, which an attacker can invent, must not slow down the schedule
+		return c, false // unknown ids, which an attacker can invent, must not slow down the schedule
 	}
 	r.retries++
 	longest := longestRetry
@@ -194,7 +195,7 @@ func (r *Remote) land(f *flight, held, next *heldSet, err error) (closed bool) {
 		r.waitFrom = held.expiresAt
 	}
 	r.serve(held, r.due)
-	return false
+	return c, false
 }
 
 // fetch fetches the set, or learns that the held one is unchanged.

@@ -23,25 +23,26 @@ const (
 	exhausted           // it failed, and no set can be used
 )
 
+// turned is what a fetch changed.
+type turned struct {
+	was, is condition
+	skipped []jose.Skipped // if they are others than before
+}
+
 // report reports a fetch to the observer, or without one a change to the log.
-func (r *Remote) report(ctx context.Context, f *flight, held, next *heldSet, err error) {
+func (r *Remote) report(ctx context.Context, f *flight, held, next *heldSet, c turned, err error) {
 	e := Event{Op: event.OpFetch, URL: r.at, Err: err}
-	now, is := time.Now(), current
-	switch {
-	case err == nil:
+	switch c.is {
+	case current:
 		e.URL = next.url
-	case held == nil || reached(now, held.staleUntil):
-		e.Reason, is = event.KeysUnavailable, exhausted
+	case exhausted:
+		e.Reason = event.KeysUnavailable
 	default:
-		e.Reason, e.URL, is = event.FetchFailed, held.url, failing
-		if reached(now, held.expiresAt) {
-			is = stale
-		}
+		e.Reason, e.URL = event.FetchFailed, held.url
 	}
-	was, skipped := r.turn(is, next, err)
-	changed := was != is && (was != untried || is != current)
+	changed := c.was != c.is && (c.was != untried || c.is != current)
 	if r.observe != nil || changed {
-		e.Duration = now.Sub(f.began)
+		e.Duration = time.Since(f.began)
 	}
 	switch background := event.Background(r.observe, r.quiet); {
 	case background == nil:
@@ -50,35 +51,42 @@ func (r *Remote) report(ctx context.Context, f *flight, held, next *heldSet, err
 		background(ctx, e)
 		fallthrough
 	default:
-		if len(skipped) > 0 {
-			background(ctx, Event{Op: event.OpFetch, Reason: event.KeySkipped, URL: e.URL, Err: errors.New("jwks: " + describe(skipped))})
+		if len(c.skipped) > 0 {
+			background(ctx, Event{Op: event.OpFetch, Reason: event.KeySkipped, URL: e.URL, Err: errors.New("jwks: " + describe(c.skipped))})
 		}
 	}
 }
 
-// turn records the condition and the skipped entries. It returns the last condition,
-// and the skipped entries if they are others than before.
-func (r *Remote) turn(is condition, next *heldSet, err error) (was condition, skipped []jose.Skipped) {
-	if err == nil {
-		skipped = next.set.Skipped()
-	} else if unusable, ok := errors.AsType[*unusableError](err); ok {
-		skipped = unusable.skipped
+// turn records the condition and the skipped entries. The caller holds the lock, and has
+// not yet woken the calls that wait: their errors, and Status after them, name the
+// entries.
+func (r *Remote) turn(held, next *heldSet, err error) turned {
+	c, now := turned{was: r.condition, is: current}, time.Now()
+	switch {
+	case err == nil:
+		c.skipped = next.set.Skipped()
+	case held == nil || reached(now, held.staleUntil):
+		c.is = exhausted
+	case reached(now, held.expiresAt):
+		c.is = stale
+	default:
+		c.is = failing
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	was, r.condition = r.condition, is
-	same := slices.EqualFunc(skipped, r.skipped, func(a, b jose.Skipped) bool {
+	if unusable, ok := errors.AsType[*unusableError](err); ok {
+		c.skipped = unusable.skipped
+	}
+	r.condition = c.is
+	if err != nil && c.skipped == nil { // no set was read
+		return c
+	}
+	same := slices.EqualFunc(c.skipped, r.skipped, func(a, b jose.Skipped) bool {
 		return a.KeyID == b.KeyID && a.Err.Error() == b.Err.Error()
 	})
-	switch {
-	case err != nil && skipped == nil: // no set was read
-		return was, nil
-	case same || err != nil: // the error names them
-		r.skipped = skipped
-		return was, nil
+	r.skipped = c.skipped
+	if same || err != nil { // the error names them
+		c.skipped = nil
 	}
-	r.skipped = skipped
-	return was, skipped
+	return c
 }
 
 // unusableError is the error of a key set without a usable key. It is more likely

@@ -90,6 +90,30 @@ type timedShelf struct {
 
 func (s timedShelf) Now(context.Context) (time.Time, error) { return time.Now(), s.err }
 
+// jumpy is a timedShelf that calls a func in the middle of its next Now or Load. With
+// it a test moves a clock within an update.
+type jumpy struct {
+	timedShelf
+	now, load func()
+}
+
+func (j *jumpy) Now(ctx context.Context) (time.Time, error) {
+	callOnce(&j.now)
+	return j.timedShelf.Now(ctx)
+}
+
+func (j *jumpy) Load(ctx context.Context) ([]byte, error) {
+	callOnce(&j.load)
+	return j.shelf.Load(ctx)
+}
+
+func callOnce(f *func()) {
+	if call := *f; call != nil {
+		*f = nil
+		call()
+	}
+}
+
 // hostShelf is a store on the host of the replica, with the same clock.
 type hostShelf struct {
 	*shelf

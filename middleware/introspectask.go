@@ -30,6 +30,7 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 	if err != nil {
 		return false, fmt.Errorf("middleware: introspection: %w", err)
 	}
+	fetch.LimitResends(r)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	r.SetBasicAuth(url.QueryEscape(i.ClientID), url.QueryEscape(i.ClientSecret)) // RFC 6749, section 2.3.1
@@ -38,6 +39,9 @@ func (i *introspector) ask(ctx context.Context, token string) (active bool, err 
 		return false, fmt.Errorf("middleware: introspection: %w", err)
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which ends with no context
+		return false, i.refused(answer)
+	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxIntrospection))
 	switch {
 	case answer.StatusCode != http.StatusOK:

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -89,55 +89,62 @@ func TestNetworkOfARequest(t *testing.T) {
 
 // A flood of forged key ids does not keep out a token of another network by a new key.
 func TestForgedKeyIDsLeaveRoomForANewKey(t *testing.T) {
-	old, both := newKeyring(t, ecKey), newKeyring(t, edKey, ecKey)
-	var slow atomic.Bool
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if slow.Load() {
-			time.Sleep(400 * time.Millisecond)
-			both.ServeHTTP(w, r)
-			return
-		}
-		old.ServeHTTP(w, r)
-	}))
-	defer server.Close()
-	remote := jwks.NewRemote(server.URL, jwks.RemoteConfig{})
-	defer remote.Close()
-	var mu sync.Mutex
-	guard := newAPI(t, Config{Keys: remote, Observe: func(context.Context, Event) {}}).auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		_, _ = io.WriteString(w, "served")
-	}))
-	from := func(address, token string) int {
-		r := request(http.MethodGet, "/", "Bearer "+token)
-		r.RemoteAddr = address + ":1234"
-		return send(guard, r).Code
-	}
-	if status := from("192.0.2.1", goodToken(t, old)); status != http.StatusOK {
-		t.Fatalf("status %d", status)
-	}
-	slow.Store(true)
-	var flood sync.WaitGroup
-	statuses := map[int]int{}
-	for n := range 300 {
-		flood.Go(func() {
-			status := from(fmt.Sprintf("192.0.2.%d", n%250), forge(t, fmt.Sprintf(`{"alg":"ES256","kid":"forged-%d","typ":"at+jwt"}`, n), payload(nil), strangeKey))
+	synctest.Test(t, func(t *testing.T) { // an unknown key waits for a second at most
+		old, both := newKeyring(t, ecKey), newKeyring(t, edKey, ecKey)
+		set := &published{keys: old}
+		remote := jwks.NewRemote("https://auth.example.com/keys", jwks.RemoteConfig{Client: &http.Client{Transport: set}})
+		defer remote.Close()
+		var mu sync.Mutex
+		guard := newAPI(t, Config{Keys: remote, Observe: func(context.Context, Event) {}}).auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			mu.Lock()
-			statuses[status]++
-			mu.Unlock()
-		})
-	}
-	time.Sleep(100 * time.Millisecond)
-	if n := remote.Status().Waiting; n != 8 {
-		t.Errorf("%d calls of one network wait, want 8", n)
-	}
-	if status := from("198.51.100.1", goodToken(t, both)); status != http.StatusOK {
-		t.Errorf("a token by a new key: status %d", status)
-	}
-	flood.Wait()
-	if statuses[401]+statuses[503] != 300 || statuses[401] > 8 {
-		t.Errorf("statuses of the flood: %v", statuses)
-	}
+			defer mu.Unlock()
+			_, _ = io.WriteString(w, "served")
+		}))
+		from := func(address, token string) int {
+			r := request(http.MethodGet, "/", "Bearer "+token)
+			r.RemoteAddr = address + ":1234"
+			return send(guard, r).Code
+		}
+		if status := from("192.0.2.1", goodToken(t, old)); status != http.StatusOK {
+			t.Fatalf("status %d", status)
+		}
+		set.keys, set.after = both, 400*time.Millisecond
+		var flood sync.WaitGroup
+		statuses := map[int]int{}
+		for n := range 300 {
+			flood.Go(func() {
+				status := from(fmt.Sprintf("192.0.2.%d", n%250), forge(t, fmt.Sprintf(`{"alg":"ES256","kid":"forged-%d","typ":"at+jwt"}`, n), payload(nil), strangeKey))
+				mu.Lock()
+				statuses[status]++
+				mu.Unlock()
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if n := remote.Status().Waiting; n != 8 {
+			t.Errorf("%d calls of one network wait, want 8", n)
+		}
+		if status := from("198.51.100.1", goodToken(t, both)); status != http.StatusOK {
+			t.Errorf("a token by a new key: status %d", status)
+		}
+		flood.Wait()
+		if statuses[401]+statuses[503] != 300 || statuses[401] > 8 {
+			t.Errorf("statuses of the flood: %v", statuses)
+		}
+	})
+}
+
+// published is a key set at an address, which is answered after a while.
+type published struct {
+	keys  http.Handler
+	after time.Duration
+}
+
+func (p *published) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(p.after)
+	w := httptest.NewRecorder()
+	p.keys.ServeHTTP(w, r)
+	return w.Result(), nil
 }
 
 // A cached token costs no context of its own, so the source learns no network then.

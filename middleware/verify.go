@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -94,6 +95,9 @@ func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verifi
 	}
 	b.misses.add(r)
 	payload, err := jws.Verify(key)
+	if _, misspelt := errors.AsType[base64.CorruptInputError](err); misspelt {
+		return nil, invalidToken(event.MalformedToken, err)
+	}
 	if err != nil {
 		return nil, invalidToken(event.BadSignature, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ const (
 
 // counts are the last line that the program prints.
 type counts struct {
-	Calls         int    `json:"calls"` // without the one that was cut by the end
+	Calls         int    `json:"calls"` // without one that was cut by the end, if another succeeded
 	OK            int    `json:"ok"`
 	Failed        int    `json:"failed"`
 	TokenRequests uint64 `json:"token_requests"` // requests that were sent to the token endpoint
@@ -45,7 +46,7 @@ func (c *caller) run(ctx context.Context, every time.Duration) {
 		started := time.Now()
 		status, err := c.call(ctx)
 		switch {
-		case errors.Is(err, errCut):
+		case errors.Is(err, errCut) && c.counts.OK > 0:
 			c.diary.sayf("the end cut a call short: it does not count")
 			return
 		case err == nil:
@@ -63,15 +64,17 @@ func (c *caller) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// errCut is the error of a call that the end of the program cut short. It may have
-// succeeded later, so it does not count.
-var errCut = errors.New("the program ends")
+// errCut is in the error of a call that the end of the program cut short. It may have
+// succeeded later, so it does not count. If no call has succeeded it counts as failed: the
+// end of a short run must not hide that nothing works.
+var errCut = errors.New("no call succeeded before the end")
 
 // call makes one call, and returns the status of its answer. The API may restart too, so a
 // request that got no answer, or one that says to come later, is sent again: GET changes
 // nothing.
 func (c *caller) call(ctx context.Context) (status int, err error) {
 	started := time.Now()
+	var last error // of the request before
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		status, err := c.get(ctx)
 		wait, ok := errors.AsType[later](err)
@@ -79,8 +82,9 @@ func (c *caller) call(ctx context.Context) (status int, err error) {
 		case !ok:
 			return status, err
 		case ctx.Err() != nil:
-			return 0, errCut
+			return 0, fmt.Errorf("%w: %w", errCut, cmp.Or(last, err))
 		}
+		last = err
 		delay := wait.after + rand.N(pause) //nolint:gosec // it spreads load, and protects nothing
 		if time.Since(started)+delay > callTimeout {
 			return 0, err
@@ -88,7 +92,7 @@ func (c *caller) call(ctx context.Context) (status int, err error) {
 		c.diary.trouble(err)
 		select {
 		case <-ctx.Done():
-			return 0, errCut
+			return 0, fmt.Errorf("%w: %w", errCut, last)
 		case <-time.After(delay):
 		}
 	}
@@ -127,7 +131,7 @@ func (c *caller) get(ctx context.Context) (status int, err error) {
 		return answer.StatusCode, nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		after := min(max(0, fetch.RetryAfter(answer.Header)), callTimeout) // a call does not wait longer
-		return 0, later{fmt.Errorf("the API answered %s", answer.Status), after}
+		return 0, later{fmt.Errorf("the API answered %d", answer.StatusCode), after}
 	}
-	return 0, fmt.Errorf("the API answered %s %s", answer.Status, answer.Header.Get("WWW-Authenticate"))
+	return 0, fmt.Errorf("the API answered %d %.200q", answer.StatusCode, answer.Header.Get("WWW-Authenticate"))
 }

@@ -123,6 +123,37 @@ func TestEndCutsCall(t *testing.T) {
 	}
 }
 
+// If no call has succeeded, the one that the end cuts short has failed: a short run does
+// not hide that nothing works.
+func TestEndOfARunInWhichNothingWorked(t *testing.T) {
+	for name, trouble := range map[string]answers{
+		"no answer": func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		},
+		"refused":                      func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") },
+		"503":                          func(*http.Request) (*http.Response, error) { return answer(503, ""), nil },
+		"503, with a long Retry-After": func(*http.Request) (*http.Response, error) { return answer(503, "50"), nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said strings.Builder
+				c := newCaller(trouble)
+				c.diary.out = &said
+				ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+				defer cancel()
+				c.run(ctx, time.Second)
+				if want := (counts{Calls: 1, Failed: 1}); c.counts != want {
+					t.Errorf("%+v, want %+v", c.counts, want)
+				}
+				if cause := strings.TrimSuffix(name, ", with a long Retry-After"); !strings.Contains(said.String(), "FAILED") || name != "no answer" && !strings.Contains(said.String(), cause) {
+					t.Errorf("it says %s", said.String())
+				}
+			})
+		})
+	}
+}
+
 // body is one that cannot be read.
 type body func() error
 

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+
+	"github.com/echo-m2m/m2m/jwks/fetch"
 )
 
 // counter is the transport for the issuer. It counts the requests that were sent to the token
@@ -15,11 +17,7 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	return &counter{base: &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		DisableKeepAlives: true, // a connection that is kept is dead after a restart
-		ForceAttemptHTTP2: true,
-	}}
+	return &counter{base: fetch.NewTransport(nil)}
 }
 
 // RoundTrip implements [http.RoundTripper].

@@ -5,8 +5,8 @@
 //	CLIENT_ID=demo CLIENT_SECRET=m2m_… EVERY=1s go run ./example/caller    # in another
 //
 // It prints what it does. At the end, after FOR or Ctrl-C, it prints its counts as one line
-// of JSON. A call that the end cuts short is not counted. The exit status is 1 if a call
-// failed.
+// of JSON. A call that the end cuts short is not counted, unless none has succeeded: then it
+// has failed. The exit status is 1 if a call failed.
 package main
 
 import (
@@ -71,12 +71,11 @@ func run(args []string, out io.Writer) (failed bool, err error) {
 
 // newSource returns the source of tokens for the API, and for no other origin.
 func newSource(ctx context.Context, set service.Caller, transport http.RoundTripper, observe func(context.Context, outbound.Event)) (*outbound.Source, error) {
-	check := fetch.NewClient(nil, false)
-	if err := check.CheckIssuer(set.Issuer); err != nil {
-		return nil, fmt.Errorf("ISSUER: %w", err)
+	if err := check("ISSUER", set.Issuer, (*fetch.Client).CheckIssuer); err != nil {
+		return nil, err
 	}
-	if err := check.CheckURL(set.API); err != nil {
-		return nil, fmt.Errorf("API: %w", err)
+	if err := check("API", set.API, (*fetch.Client).CheckURL); err != nil {
+		return nil, err
 	}
 	api, err := url.Parse(set.API)
 	if err != nil {
@@ -104,4 +103,17 @@ func newSource(ctx context.Context, set service.Caller, transport http.RoundTrip
 		config.Resources = []string{set.Resource}
 	}
 	return outbound.New(config)
+}
+
+// check refuses a URL to which no secret or token may be sent, in the words of this program:
+// it has no setting for http to other hosts.
+func check(name, url string, by func(c *fetch.Client, url string) error) error {
+	err := by(fetch.NewClient(nil, false), url)
+	switch {
+	case err == nil:
+		return nil
+	case by(fetch.NewClient(nil, true), url) == nil:
+		return fmt.Errorf("%s=%q: write https, or http on the loopback: this program sends no token over http elsewhere", name, url)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }

@@ -8,15 +8,24 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
 
 func main() {
+	switch err := usage(os.Args[1:], os.Stdout); {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		log.Fatal("callerfaults: ", err)
+	}
 	rows, err := compare(context.Background(), oauth2Library, outboundLibrary)
 	if err != nil {
 		log.Fatal(err)
@@ -29,6 +38,25 @@ func main() {
 	if len(bad) > 0 {
 		os.Exit(1)
 	}
+}
+
+const help = `callerfaults puts ten faults of golang.org/x/oauth2/clientcredentials to that package and to
+middleware/outbound, and prints a Markdown table after about 11 s. It takes no arguments. Exit status: 1 if
+middleware/outbound has one of the faults.
+`
+
+// usage returns an error if there are arguments: flag.ErrHelp after it has printed the help.
+func usage(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]):
+		if _, err := io.WriteString(out, help); err != nil {
+			return err
+		}
+		return flag.ErrHelp
+	}
+	return fmt.Errorf("%q: the only argument is help", args[0])
 }
 
 // row is what happened to each library with one fault.

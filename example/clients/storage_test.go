@@ -18,7 +18,7 @@ func TestHangingDatabase(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://m2m:hunter2@"+address+"/m2m")
 	began := time.Now()
 	_, _, err = open(t.Context(), 200*time.Millisecond)
-	if took := time.Since(began); err == nil || took > 5*time.Second {
+	if took := time.Since(began); err == nil || took > 20*time.Second {
 		t.Fatalf("%v after %v", err, took)
 	}
 	for _, says := range []string{"no connection to DATABASE_URL " + address + "/m2m", "nothing was changed"} {

@@ -46,6 +46,9 @@ func (c *check) get(ctx context.Context, address string) (*answer, error) {
 	}
 	defer r.Body.Close()
 	took := time.Since(begun)
+	if r.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which ends with no context
+		return nil, fmt.Errorf("%s answered 101", address)
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", address, err)

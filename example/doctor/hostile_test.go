@@ -133,6 +133,32 @@ func TestHangingHandler(t *testing.T) {
 	}
 }
 
+// TestSwitchingProtocols ends when an issuer answers 101 and keeps the connection, which
+// ends with no context.
+func TestSwitchingProtocols(t *testing.T) {
+	w := newWorld(t)
+	w.proxy = at("/.well-known/oauth-authorization-server", func(rw http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_, _ = conn.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"))
+	})
+	w.serve(t)
+	ended := make(chan doctor.Report, 1)
+	go func() { ended <- doctor.Check(t.Context(), w.setup) }()
+	select {
+	case r := <-ended:
+		if r.Status() == doctor.StatusGood {
+			t.Error(written(t, r))
+		}
+	case <-time.After(time.Minute):
+		t.Error("the doctor hangs")
+	}
+}
+
 // TestReportIsPlainText writes what a hostile issuer sent without control characters and
 // without lines of its own, and not much of it.
 func TestReportIsPlainText(t *testing.T) {

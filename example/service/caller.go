@@ -35,9 +35,12 @@ func LoadCaller(issuer string) (Caller, error) {
 		Every:      time.Second,
 	}
 	c.API = env("API", strings.TrimSuffix(c.Issuer, "/")+"/v1/whoami")
-	err := errors.Join(
-		callerURL("ISSUER", c.Issuer),
-		callerURL("API", c.API),
+	err := callerURL("ISSUER", c.Issuer, "https://auth.example.com")
+	if err == nil || os.Getenv("API") != "" { // the default of API is made of ISSUER
+		err = errors.Join(err, callerURL("API", c.API, "https://api.example.com/orders"))
+	}
+	err = errors.Join(
+		err,
 		c.checkCredentials(),
 		c.checkResource(),
 		duration("EVERY", &c.Every),
@@ -71,13 +74,13 @@ func (c Caller) checkResource() error {
 	return nil
 }
 
-func callerURL(name, value string) error {
+func callerURL(name, value, example string) error {
 	u, err := url.Parse(value)
 	switch {
 	case err == nil && u.User != nil, err != nil && strings.Contains(value, "@"): // the text is not quoted: it may hold a password
 		return fmt.Errorf("%s has a user: write a URL without one", name)
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return fmt.Errorf("%s=%q: write a URL such as https://auth.example.com", name, value)
+		return fmt.Errorf("%s=%q: write a URL such as %s", name, value, example)
 	}
 	return nil
 }

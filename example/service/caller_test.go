@@ -56,15 +56,18 @@ func TestLoadCaller(t *testing.T) {
 		"CLIENT_SECRET_FILE: stat":  {id, "CLIENT_SECRET_FILE=" + file + "x"},
 		`ISSUER="auth.example.com"`: {id, secret, "ISSUER=auth.example.com"},
 		"ISSUER has a user":         {id, secret, "ISSUER=https://user:password@auth.example.com"},
-		`API="/v1/orders"`:          {id, secret, "API=/v1/orders"},
-		`RESOURCE="orders"`:         {id, secret, "RESOURCE=orders"},
-		`EVERY="soon"`:              {id, secret, "EVERY=soon"},
-		`EVERY="0s"`:                {id, secret, "EVERY=0s"},
-		`FOR="-1s"`:                 {id, secret, "FOR=-1s"},
+		`API="/v1/orders": write a URL such as https://api.example.com/orders`: {id, secret, "API=/v1/orders"},
+		`RESOURCE="orders"`: {id, secret, "RESOURCE=orders"},
+		`EVERY="soon"`:      {id, secret, "EVERY=soon"},
+		`EVERY="0s"`:        {id, secret, "EVERY=0s"},
+		`FOR="-1s"`:         {id, secret, "FOR=-1s"},
 	} {
 		if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "password") {
 			t.Errorf("%q: %v, want it to say %s", env, err, says)
 		}
+	}
+	if _, err := load(t, []string{id, secret, "ISSUER=127.0.0.1:8080"}); err == nil || strings.Contains(err.Error(), "API") {
+		t.Errorf("API is not set, and the error is %v", err)
 	}
 	if _, err := load(t, []string{"EVERY=x", "FOR=y"}); err == nil || strings.Count(err.Error(), "\n") < 3 {
 		t.Errorf("the error names not all that is wrong: %v", err)

@@ -7,7 +7,8 @@ import (
 )
 
 const callerHelp = `caller calls an API with tokens until FOR is over, Ctrl-C or SIGTERM. It prints what it does, and at the end
-its counts as one line of JSON. Exit status: 0 no call failed, 1 a call failed or a setting is wrong.
+its counts as one line of JSON. A call has failed if nothing answers for a minute, or until the end of a run in
+which no call succeeded. Exit status: 0 no call failed, 1 a call failed or a setting is wrong.
 
 There are no arguments. Settings are environment variables. CLIENT_ID and a secret are required:
 

@@ -102,13 +102,16 @@ var expected = map[event.Op][]event.Reason{
 	event.OpFollow:    {"", event.StoreUnavailable, event.ClockOff, event.StateOlder},
 	event.OpRecord:    {"", event.StoreUnavailable},
 	event.OpConfig:    {event.ProxyUnknown, event.Misconfigured},
+
+	event.OpFetchToken: {"", event.FetchFailed, event.TokenUnavailable, event.CredentialRefused, event.SecretUnreadable, event.InvalidScope, event.InvalidTarget},
+	event.OpReplay:     {event.TokenRefused},
 }
 
 func (t *Telemetry) made() bool { return t != nil && t.clients != nil }
 
 // Observe takes an event of any room: it is the Observe of issuer.Config,
-// admin.Config, bearer.Config, jwks.Policy and jwks.RemoteConfig. It does no I/O but
-// what the Logger and the span processors do.
+// admin.Config, bearer.Config, outbound.Config, jwks.Policy and jwks.RemoteConfig. It does
+// no I/O but what the Logger and the span processors do.
 func (t *Telemetry) Observe(ctx context.Context, e event.Event) {
 	if !t.made() {
 		return

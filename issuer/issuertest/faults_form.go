@@ -12,17 +12,17 @@ var spellingFaults = []Fault{
 	refused("padded header", event.MalformedToken, "The header has padding, and the signature is of that.", func(d *draft) {
 		d.parts = func(header, payload string) (string, string) { return header + "=", payload }
 	}),
-	refused("padded payload", event.BadSignature, "The payload has padding, and the signature is of that.", func(d *draft) {
+	refused("padded payload", event.MalformedToken, "The payload has padding, and the signature is of that.", func(d *draft) {
 		d.parts = func(header, payload string) (string, string) { return header, payload + "=" }
 	}),
-	respelled("padded signature", event.BadSignature, "The signature has padding.", func(token string) string { return token + "==" }),
-	respelled("trailing bits", event.BadSignature, "The last character has bits that mean nothing.", func(token string) string {
+	respelled("padded signature", event.MalformedToken, "The signature has padding.", func(token string) string { return token + "==" }),
+	respelled("trailing bits", event.MalformedToken, "The last character has bits that mean nothing.", func(token string) string {
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := len(token) - 1
 		return token[:last] + alphabet[strings.IndexByte(alphabet, token[last])|1:][:1]
 	}),
 	{
-		Name: "standard alphabet", About: "Its signature has + and / for - and _.", Status: http.StatusUnauthorized, Reason: event.BadSignature,
+		Name: "standard alphabet", About: "Its signature has + and / for - and _.", Status: http.StatusUnauthorized, Reason: event.MalformedToken,
 		apply: func(d *draft, _ *Issuer) error {
 			signature, input := []byte(nil), ""
 			d.mac = func(signed string) []byte { input = signed; return signature }
@@ -43,7 +43,7 @@ var spellingFaults = []Fault{
 	},
 	respelled("percent-encoded", event.MalformedToken, "A dot is written as %2E.", func(token string) string { return strings.Replace(token, ".", "%2E", 1) }),
 	respelled("in quotes", event.MalformedToken, "It is in quotation marks.", func(token string) string { return `"` + token + `"` }),
-	respelled("tab in the signature", event.BadSignature, "A tab is in its signature.", func(token string) string { return inSignature(token, "\t") }),
+	respelled("tab in the signature", event.MalformedToken, "A tab is in its signature.", func(token string) string { return inSignature(token, "\t") }),
 	respelled("newline in the signature", event.MalformedToken, "A newline is in its signature. No HTTP client sends it.", func(token string) string { return inSignature(token, "\n") }),
 	severalWords("space in the signature", "A space is in its signature.", func(token string) string { return inSignature(token, " ") }),
 	severalWords("Bearer twice", "The name of the scheme precedes it a second time.", func(token string) string { return "Bearer " + token }),

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
-		if wait > 2*time.Second {
+		if wait > 10*time.Second {
 			stacks := make([]byte, 1<<20)
 			fmt.Fprintf(os.Stderr, "goroutines leaked:\n%s\n", stacks[:runtime.Stack(stacks, true)])
 			os.Exit(1)

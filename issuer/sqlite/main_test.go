@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
-		if wait > 2*time.Second {
+		if wait > 10*time.Second {
 			stacks := make([]byte, 1<<20)
 			fmt.Fprintf(os.Stderr, "goroutines leaked:\n%s\n", stacks[:runtime.Stack(stacks, true)])
 			os.Exit(1)

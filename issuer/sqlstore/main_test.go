@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = administration().Close()
 	for wait := time.Millisecond; runtime.NumGoroutine() > before; wait *= 2 {
-		if wait > 2*time.Second {
+		if wait > 10*time.Second {
 			stacks := make([]byte, 1<<20)
 			fmt.Fprintf(os.Stderr, "goroutines leaked:\n%s\n", stacks[:runtime.Stack(stacks, true)])
 			os.Exit(1)

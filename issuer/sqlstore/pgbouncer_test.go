@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,7 +36,11 @@ func pgbouncer(t *testing.T, mode string) string {
 	if err != nil || server.Host == "" {
 		t.Skip("NOT TESTED WITH PGBOUNCER: set POSTGRES_URL")
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	host := "127.0.0.1"
+	if runtime.GOOS == "linux" { // where nothing else may take the port until PgBouncer listens
+		host = fmt.Sprintf("127.8.%d.%d", mathrand.IntN(256), 1+mathrand.IntN(254))
+	}
+	listener, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +53,14 @@ func pgbouncer(t *testing.T, mode string) string {
 	config := fmt.Sprintf(`[databases]
 %s = host=%s port=%s user=%s%s
 [pgbouncer]
-listen_addr = 127.0.0.1
+listen_addr = %s
 listen_port = %d
 unix_socket_dir =
 auth_type = any
 pool_mode = %s
 default_pool_size = 30
 max_client_conn = 500
-`, strings.TrimPrefix(server.Path, "/"), server.Hostname(), cmp.Or(server.Port(), "5432"), server.User.Username(), password, address.Port, mode)
+`, strings.TrimPrefix(server.Path, "/"), server.Hostname(), cmp.Or(server.Port(), "5432"), server.User.Username(), password, host, address.Port, mode)
 	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // t.TempDir lies in a folder that only root can enter
 	if err != nil {
 		t.Fatal(err)

@@ -68,7 +68,8 @@ func TestFeedQueue(t *testing.T) {
 			mu.Unlock()
 		})
 	}
-	time.Sleep(200 * time.Millisecond)
+	raw := d.raw(t)
+	awaitFeed(t, raw, 2) // requests may have two connections that write to the feed
 	for i := range 10 {
 		soon, done := context.WithTimeout(t.Context(), 1900*time.Millisecond) // a writer gives up after 2 s
 		if _, err := store.Client(soon, "c"); err != nil {
@@ -86,17 +87,35 @@ func TestFeedQueue(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	time.Sleep(100 * time.Millisecond)
+	awaitFeed(t, raw, 3)
 	release()
 	flood.Wait()
-	before := 0
+	earlier := 0
 	for _, sequence := range flooded {
 		if sequence < cut {
-			before++
+			earlier++
 		}
 	}
-	if before > 20 {
-		t.Errorf("%d of 200 revocations went before the operator's", before)
+	if earlier > 20 {
+		t.Errorf("%d of 200 revocations went before the operator's", earlier)
+	}
+}
+
+// awaitFeed returns when so many transactions wait for the feed's last row.
+func awaitFeed(t *testing.T, raw *sql.DB, waiters int) {
+	t.Helper()
+	const query = "SELECT count(*) FROM pg_locks WHERE locktype = 'tuple' AND relation = 'm2m_feed_seq'::regclass"
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		var n int
+		if err := raw.QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == waiters {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d transactions wait for the feed, want %d", n, waiters)
+		}
 	}
 }
 

@@ -32,7 +32,8 @@ type Event struct {
 	// SecretID names the secret that authenticated the client.
 	SecretID string
 
-	// Audience and Scopes are those of a grant. Read only.
+	// Audience and Scopes are those of a grant. In events of OpFetchToken they are what
+	// was asked for, also of a refusal, and in those of OpReplay Audience is. Read only.
 	Audience []string
 	Scopes   []string
 
@@ -43,7 +44,8 @@ type Event struct {
 	// KeyID is the kid of the key that a rotation made the signing key.
 	KeyID string
 
-	// URL is what was fetched.
+	// URL is what was fetched: of OpFetchToken the token endpoint, or the issuer before
+	// that was found. Of OpReplay it is the origin of the API.
 	URL string
 
 	// Duration is how long the operation took.

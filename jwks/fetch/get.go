@@ -37,7 +37,7 @@ func NewClient(given *http.Client, insecureHTTP bool) *Client {
 	if given != nil && given.Transport != nil {
 		c.http.Transport = given.Transport
 	} else {
-		c.http.Transport = newTransport(&net.Dialer{}, nil)
+		c.http.Transport = newTransport(&net.Dialer{Timeout: maxDial}, nil)
 	}
 	return c
 }
@@ -100,10 +100,12 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	if r.Revalidate {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
+	req, reason, end := limitConnections(req)
+	defer end()
 	sent := time.Now()
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		return nil, fmt.Errorf("fetch: %w", reason(err))
 	}
 	defer func() { _ = res.Body.Close() }() // everything needed has been read
 	doc := &Document{Unchanged: res.StatusCode == http.StatusNotModified && r.ETag != ""}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // NewTransport returns the transport that [NewClient] makes if none is given, for other
@@ -16,8 +17,13 @@ import (
 // names. allow may refuse more; nil refuses none. It gets the address that is dialled, which
 // is the proxy's if there is one.
 func NewTransport(allow func(to netip.Addr) error) *http.Transport {
-	return newTransport(&net.Dialer{}, allow)
+	return newTransport(&net.Dialer{Timeout: maxDial}, allow)
 }
+
+// maxDial bounds a connection attempt, and then its TLS handshake. net/http lets both run on
+// when the context of the request ends, so a server that never answers would keep a
+// connection and two goroutines of each request.
+const maxDial = 10 * time.Second
 
 // newTransport checks each address when it is dialled, after the name is resolved.
 // An earlier check could be evaded by a name that resolves differently the second time.
@@ -40,8 +46,13 @@ func newTransport(dialer *net.Dialer, allow func(to netip.Addr) error) *http.Tra
 		// Fetches are minutes apart. A connection kept between them costs two
 		// goroutines, and the server has closed it by the next one.
 		DisableKeepAlives:      true,
+		TLSHandshakeTimeout:    maxDial,
+		IdleConnTimeout:        maxDial, // of HTTP/2 connections whose request ended before it was sent
 		MaxResponseHeaderBytes: maxHeader,
 		ForceAttemptHTTP2:      true, // a dialer of one's own turns HTTP/2 off otherwise
+
+		// A server that does not read holds up a write, and with it the end of the connection.
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: maxDial},
 	}
 }
 

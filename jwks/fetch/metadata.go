@@ -161,11 +161,15 @@ func (c *Client) readMetadata(ctx context.Context, at *url.URL, issuer, address 
 	return m, nil
 }
 
+// maxURL bounds an endpoint's URL, in bytes: it is in events, in errors and in the state of
+// what uses it.
+const maxURL = 8 << 10
+
 // Endpoint returns the URL in a member of the metadata: "jwks_uri",
 // "token_endpoint", "introspection_endpoint", "revocation_endpoint" or another. A
-// missing member is an error, and so is a URL that [Client.CheckURL] refuses. An
-// https issuer's endpoints must be https too, even on our own loopback. They may
-// be on another host.
+// missing member is an error, and so is a URL of more than 8 KiB, or one that
+// [Client.CheckURL] refuses. An https issuer's endpoints must be https too, even on our
+// own loopback. They may be on another host.
 func (m *Metadata) Endpoint(name string) (string, error) {
 	if m == nil || m.client == nil {
 		return "", fmt.Errorf("fetch: no metadata with %s", name)
@@ -173,6 +177,9 @@ func (m *Metadata) Endpoint(name string) (string, error) {
 	uri, _, err := m.Object.String(name)
 	if err != nil || uri == "" {
 		return "", fmt.Errorf("fetch: %s has no %s", m.address, name)
+	}
+	if len(uri) > maxURL {
+		return "", fmt.Errorf("fetch: %s in %s has more than %d bytes", name, m.address, maxURL)
 	}
 	u, err := m.client.parse(uri)
 	if err != nil {

@@ -79,7 +79,8 @@ func TestMetadata(t *testing.T) {
 
 func TestEndpoint(t *testing.T) {
 	s := &site{documents: map[string]string{"https://a.example/.well-known/oauth-authorization-server": `{"issuer":"https://a.example","jwks_uri":"https://keys.example/set",
-		"token_endpoint":"http://127.0.0.1/token","revocation_endpoint":["https://a.example/revoke"],"introspection_endpoint":"https://169.254.169.254/","scopes_supported":["a","b"]}`}}
+		"token_endpoint":"http://127.0.0.1/token","revocation_endpoint":["https://a.example/revoke"],"introspection_endpoint":"https://169.254.169.254/","scopes_supported":["a","b"],
+		"long":"https://a.example/%zz` + strings.Repeat("x", maxURL) + `"}`}}
 	m, err := NewClient(&http.Client{Transport: s}, true).Metadata(t.Context(), "https://a.example")
 	if err != nil {
 		t.Fatal(err)
@@ -87,8 +88,8 @@ func TestEndpoint(t *testing.T) {
 	if uri, err := m.Endpoint("jwks_uri"); uri != "https://keys.example/set" || err != nil {
 		t.Errorf("%q, %v", uri, err)
 	}
-	for name, says := range map[string]string{"token_endpoint": "not https", "revocation_endpoint": "no revocation_endpoint", "introspection_endpoint": "no issuer can be at", "other": "no other"} {
-		if uri, err := m.Endpoint(name); uri != "" || err == nil || !strings.Contains(err.Error(), says) {
+	for name, says := range map[string]string{"token_endpoint": "not https", "revocation_endpoint": "no revocation_endpoint", "introspection_endpoint": "no issuer can be at", "other": "no other", "long": "more than 8192 bytes"} {
+		if uri, err := m.Endpoint(name); uri != "" || err == nil || len(err.Error()) > 300 || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %q, %v", name, uri, err)
 		}
 	}

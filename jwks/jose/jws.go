@@ -119,7 +119,8 @@ func (t *JWS) UnverifiedPayload() (string, error) {
 }
 
 // Verify checks the signature with the key and returns the decoded payload. The
-// header's alg must be the key's.
+// header's alg must be the key's. If the second or third part is not canonical base64url,
+// the error is a [base64.CorruptInputError].
 //
 // Not checked: that the payload is JSON, and every claim in it.
 func (t *JWS) Verify(k *Key) (payload string, err error) {

@@ -1,6 +1,8 @@
 package jose
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,8 +65,14 @@ func TestParseSpelling(t *testing.T) {
 				"payload":   compact(t, header, spell(payload), k),
 				"signature": header + "." + payload + "." + spell(signature),
 			} {
-				if _, err := accept(token, k.key); err == nil {
+				_, err := accept(token, k.key)
+				if err == nil {
 					t.Errorf("%s: %q was accepted", part, token)
+					continue
+				}
+				_, misspelt := errors.AsType[base64.CorruptInputError](err)
+				if !misspelt && !strings.Contains(err.Error(), "line break") {
+					t.Errorf("%s: the error of %q is %v", part, token, err)
 				}
 			}
 		})

@@ -216,6 +216,9 @@ func TestHostileAnswers(t *testing.T) {
 		"a long code":                {400, `{"error":"` + strings.Repeat("x", 10000) + `"}`, func(err error) bool { return len(err.Error()) < 500 }, "400"},
 		"a long description":         {400, `{"error":"x","error_description":"` + strings.Repeat("x", 10000) + `"}`, func(err error) bool { return len(err.Error()) < 500 }, "400"},
 		"404":                        {404, "not found", func(err error) bool { return !slow(err) }, "404"},
+		"410":                        {410, "", func(err error) bool { return !slow(err) }, "410"},
+		"421":                        {421, "", func(err error) bool { return !slow(err) }, "421"},
+		"unsupported_grant_type":     {400, `{"error":"unsupported_grant_type"}`, func(err error) bool { return !classify(err).own && slow(err) }, ""},
 		"429":                        {429, "", unavailable, "429"},
 		"500 with a token":           {500, "{" + ok + "}", unavailable, "500"},
 		"503":                        {503, `{"error":"temporarily_unavailable"}`, unavailable, "temporarily_unavailable"},
@@ -328,6 +331,18 @@ func TestSlowDrip(t *testing.T) {
 	})
 }
 
+// A token that has expired when its answer arrives is not used.
+func TestTokenThatArrivesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, &server{life: 1, takes: 2 * time.Second}, nil)
+		token, err := s.Token(t.Context())
+		wantUnavailable(t, err)
+		if token.Text() != "" {
+			t.Errorf("the token is %q", token.Text())
+		}
+	})
+}
+
 // FuzzAnswer holds what the parser accepts against what may become a request.
 func FuzzAnswer(f *testing.F) {
 	seeds := []string{
@@ -338,6 +353,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"access_token":"t\n","token_type":"Bearer"}`,
 		`{"error":"invalid_client","error_description":"x"}`,
 		`{"access_token":"a","access_token":"b","token_type":"Bearer"}`,
+		`{"error":"x","error_description":"` + strings.Repeat("long ", 200) + `"}`,
 		`<html>`, ``, `{`, `null`,
 	}
 	for _, seed := range seeds {
@@ -346,13 +362,14 @@ func FuzzAnswer(f *testing.F) {
 	if entries, err := os.ReadDir("testdata/fuzz/FuzzAnswer"); err != nil || len(entries) == 0 {
 		f.Fatalf("the seed corpus is empty: %v", err)
 	}
+	fetches := &fetcher{config: &Config{ClientID: "client"}}
 	f.Fuzz(func(t *testing.T, body string) {
 		a, err := parseAnswer(body)
 		if (a == nil) == (err == nil) {
 			t.Fatalf("%v, %v", a, err)
 		}
 		if err != nil {
-			if text := err.Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\x00") {
+			if text := fetches.censor(err, testSecret).Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\x00") {
 				t.Errorf("the error is %q", text)
 			}
 			return

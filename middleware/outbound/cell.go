@@ -31,6 +31,9 @@ const (
 	replayBurst = 5                // tokens that are replaced at once because an API refused them
 	replayEvery = 30 * time.Second // and one more after each such time
 
+	replacementBurst = 20              // the same for the tokens of a family that replaced refused ones
+	replacementEvery = 3 * time.Second // and were refused too
+
 	lastTry = time.Second // before the end of a token, while refreshes fail
 
 	// A machine that was suspended is noticed after this time: timers and the monotonic
@@ -57,7 +60,7 @@ func (s *Source) token(ctx context.Context) (*held, error) {
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return nil, c.left(err)
 		}
-		if err != nil {
+		if err != nil && !s.family.secretChanged(ctx) {
 			return nil, err
 		}
 	}
@@ -143,12 +146,17 @@ func (c *cell) sleep(ctx context.Context, next time.Time) error {
 // left is the error of a call whose own context has ended. It is that context's error.
 // Why there was no token is told as text only.
 func (c *cell) left(err error) error {
-	c.family.mu.Lock()
-	defer c.family.mu.Unlock()
-	if failed := cmp.Or(c.backoff.err, c.family.backoff.err); failed != nil {
+	if failed := c.latestError(); failed != nil {
 		return fmt.Errorf("outbound: waiting for a token: %w; the latest fetch failed: %v", err, failed) //nolint:errorlint // or it would be an ErrUnavailable too
 	}
 	return fmt.Errorf("outbound: waiting for a token: %w", err)
+}
+
+// latestError returns why the latest fetch failed, or nil.
+func (c *cell) latestError() error {
+	c.family.mu.Lock()
+	defer c.family.mu.Unlock()
+	return cmp.Or(c.backoff.err, c.family.backoff.err)
 }
 
 // plan begins the refresh of a held token if it is due, or sets the timer. It is called
@@ -222,8 +230,16 @@ func (c *cell) stop() {
 // refused token stays in use until there is another: the API may be wrong.
 func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 	h, f := c.refuse(refused)
-	if h == nil && f != nil && wait {
-		h, _ = await(ctx, f) // the refusal itself is the answer if this call has to leave
+	if h == nil && f == nil && c.family.secretChanged(ctx) {
+		h, f = c.refuse(refused)
+	}
+	for h == nil && f != nil && wait {
+		got, err := await(ctx, f)
+		if f.cell == c || err != nil { // the refusal itself is the answer if this call has to leave
+			h = got
+			break
+		}
+		h, f = c.refuse(refused)
 	}
 	if h == nil || h.text == refused.text { // a server that caches tokens gives the same one again
 		return nil
@@ -232,23 +248,41 @@ func (c *cell) replace(ctx context.Context, refused *held, wait bool) *held {
 }
 
 // refuse notes that an API refused a token. It returns the token that is held instead, or
-// else the flight that fetches one.
+// else the flight that fetches one, or the one try that has to end before.
 func (c *cell) refuse(refused *held) (*held, *flight) {
 	c.family.mu.Lock()
 	defer c.family.mu.Unlock()
+	refused.refused.Store(true)
 	now := time.Now()
+	c, err := c.family.own(c, now) // the cell may have been evicted while the request was under way
+	if err != nil {
+		return nil, nil
+	}
 	h := c.held.Load()
 	if h != refused && h.usable(now) {
 		h.use.CompareAndSwap(unused, used)
 		return h, nil
 	}
-	if c.flight == nil && !c.family.closed && !refused.replaced.Load() && c.replays.AllowN(now, 1) {
-		refused.replaced.Store(true)
-		if h.usable(now) {
-			c.plan(now)
-		} else if c.blocked(now) == nil {
-			c.begin(now)
-		}
+	if c.flight != nil || c.family.closed {
+		return nil, c.flight
 	}
-	return nil, c.flight
+	if !refused.replaced.Load() {
+		if !c.mayReplace(refused, now) {
+			return nil, nil
+		}
+		refused.replaced.Store(true)
+	}
+	if h.usable(now) {
+		c.plan(now)
+	} else if c.blocked(now) == nil {
+		c.begin(now)
+	}
+	return nil, cmp.Or(c.flight, c.family.backoff.probe)
+}
+
+// mayReplace bounds the fetches that refusals cause. A refused token that itself replaced
+// a refused one counts against the family too: the API most likely refuses all tokens, and
+// a Source may have many.
+func (c *cell) mayReplace(refused *held, now time.Time) bool {
+	return c.replays.AllowN(now, 1) && (!refused.replacement || c.family.replacements.AllowN(now, 1))
 }

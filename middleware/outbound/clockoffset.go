@@ -51,7 +51,7 @@ func retryAfter(h http.Header, received time.Time) time.Duration {
 	d := fetch.RetryAfter(h)
 	if _, err := http.ParseTime(h.Get("Retry-After")); err == nil {
 		if offset, known := clockOffset(h, received); known {
-			d += offset
+			d = min(d, maxRetryAfter+maxClockOffset) + offset // a date in the year 9999 would overflow
 		}
 	}
 	return min(max(d, 0), maxRetryAfter)

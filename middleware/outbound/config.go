@@ -20,7 +20,8 @@ type Event = event.Event
 
 // Config configures a [Source]. Issuer or TokenURL, ClientID and Secret are required.
 type Config struct {
-	// Issuer is the URL of the authorization server, as in the iss of its tokens. Its
+	// Issuer is the URL of the authorization server, byte for byte as in its metadata and
+	// in the iss of its tokens: a slash at the end counts, and so does localhost. Its
 	// metadata (RFC 8414) names the token endpoint, which may be on another host. If that
 	// is at a private address or on the loopback, the issuer must be too: an issuer outside
 	// cannot make this program send requests inside.
@@ -48,7 +49,8 @@ type Config struct {
 	RawBasic bool
 
 	// Resources are the APIs that tokens are for (RFC 8707): absolute URIs without a
-	// fragment. Default: none, and the server decides.
+	// fragment. Each is an API's audience as the authorization server lists it, byte for
+	// byte: a slash at the end counts. Default: none, and the server decides.
 	Resources []string
 
 	// Scopes are asked for. Default: none, and the server decides.
@@ -79,9 +81,12 @@ type Config struct {
 	Timeout time.Duration
 
 	// Observe receives an event for each fetch (event.OpFetchToken) and for each request
-	// that an API refused and that was sent again (event.OpReplay). It runs in the
-	// goroutine of the fetch or the request, must be safe for concurrent use, and must
-	// not call Close.
+	// that an API refused and that was sent again (event.OpReplay). Both have ClientID,
+	// Audience and URL, and after a refusal Status and Code. A fetch also has Scopes,
+	// Duration and Err.
+	//
+	// Observe runs in the goroutine of the fetch or the request, must be safe for concurrent
+	// use, and must not call Close.
 	//
 	// After a fetch, it is called when calls have the token. One that blocks holds up
 	// Close, but no call and no refresh. After a refusal, it holds up that request alone.
@@ -132,8 +137,13 @@ func (c Config) validate(client *fetch.Client) error {
 		return fmt.Errorf("outbound: Config.Method is %.100q: write %q or %q", c.Method, methodBasic, methodPost)
 	case c.RawBasic && c.Method != methodBasic:
 		return fmt.Errorf("outbound: Config.RawBasic is for %s: leave one of RawBasic and Method out", methodBasic)
+	case c.RawBasic && strings.Contains(c.ClientID, ":"):
+		return errors.New("outbound: Config.ClientID has a colon, which ends the id in HTTP Basic: set RawBasic to false, or Method to client_secret_post") // RFC 7617, section 2
 	case c.Timeout < 0:
 		return fmt.Errorf("outbound: Config.Timeout is %v: write a positive duration, or leave it out", c.Timeout)
+	}
+	if err := checkArgument(c.Secret); err != nil {
+		return err
 	}
 	if c.Issuer != "" {
 		if err := client.CheckIssuer(c.Issuer); err != nil {

@@ -23,6 +23,7 @@ func TestNewRefuses(t *testing.T) {
 		"Config.Secret is missing":             func(c *Config) { c.Secret = nil },
 		`Config.Method is "basic"`:             func(c *Config) { c.Method = "basic" },
 		"Config.RawBasic":                      func(c *Config) { c.Method, c.RawBasic = methodPost, true },
+		"Config.ClientID has a colon":          func(c *Config) { c.ClientID, c.RawBasic = "a:b", true },
 		"Config.Timeout is -1s":                func(c *Config) { c.Timeout = -time.Second },
 		"Config.TokenURL: fetch":               func(c *Config) { c.TokenURL = "http://auth.example.com/token" },
 		"holds credentials":                    func(c *Config) { c.TokenURL = "https://a:b@auth.example.com/token" },
@@ -86,12 +87,12 @@ func TestOrigins(t *testing.T) {
 // The client authenticates as RFC 6749, section 2.3.1 says, or as servers that do not
 // decode want it.
 func TestClientAuthentication(t *testing.T) {
-	const id, secret = "my client:1", "a+b/c%=é"
+	const id, secret = "my client:1", "a+b/c%= ~"
 	for name, test := range map[string]struct {
 		change           func(c *Config)
 		user, pass, post string
 	}{
-		"default": {func(*Config) {}, "my+client%3A1", "a%2Bb%2Fc%25%3D%C3%A9", ""},
+		"default": {func(*Config) {}, "my+client%3A1", "a%2Bb%2Fc%25%3D+~", ""},
 		"raw":     {func(c *Config) { c.RawBasic, c.ClientID = true, "my client" }, "my client", secret, ""},
 		"post":    {func(c *Config) { c.Method = methodPost }, "", "", secret},
 	} {
@@ -99,13 +100,16 @@ func TestClientAuthentication(t *testing.T) {
 		auth := &server{answer: func(r *http.Request, form url.Values) *http.Response {
 			user, pass, _ = r.BasicAuth()
 			post = form.Get("client_secret")
+			if got := form["resource"]; len(got) != 2 || got[0] != testAPI || got[1] != "urn:orders" {
+				t.Errorf("%s: the resources are %q", name, got)
+			}
 			if r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.Header.Get("Accept") != "application/json" || r.URL.RawQuery != "" {
 				t.Errorf("%s: %v %v", name, r.URL, r.Header)
 			}
 			return answerOf(200, `{"access_token":"t","token_type":"Bearer","expires_in":60}`)
 		}}
 		s := newSource(t, auth, func(c *Config) {
-			c.ClientID, c.Secret = id, Secret(secret)
+			c.ClientID, c.Secret, c.Resources = id, Secret(secret), []string{testAPI, "urn:orders"}
 			test.change(c)
 		})
 		wantToken(t, s, "t")
@@ -130,12 +134,16 @@ func TestSecretFile(t *testing.T) {
 	want("empty", "")
 	write(t, path, "one\r\n")
 	want("first", "one")
-	write(t, path, "  two \n\n")
-	want("white space within", "  two \n")
+	write(t, path, "  two \n")
+	want("white space within", "  two ")
+	for _, text := range []string{"three\n\n", "three\nfour\n", "three\x00", "\xff\xfet\x00h\x00"} {
+		write(t, path, text)
+		want("no secret", "  two ") // the last valid one
+	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	want("missing again", "  two \n")
+	want("missing again", "  two ")
 	for _, name := range []string{"..data1", "..data2"} { // as Kubernetes mounts secrets
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
@@ -155,6 +163,11 @@ func TestSecretFile(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "..data", "secret"), "")
 	want("emptied", "in ..data2")
+	two := filepath.Join(dir, "two")
+	write(t, two, "one\ntwo\n")
+	if got, err := SecretFile(two)(t.Context()); err == nil || !strings.Contains(err.Error(), "more than one line") || strings.Contains(err.Error(), "one\n") {
+		t.Errorf("two lines: %q, %v", got, err)
+	}
 	if _, err := SecretFile(dir)(t.Context()); err == nil {
 		t.Error("a folder is a secret")
 	}
@@ -184,7 +197,7 @@ func TestSecretThatCannotBeRead(t *testing.T) {
 	for _, secret := range []SecretFunc{
 		func(context.Context) (string, error) { return "", fault },
 		func(context.Context) (string, error) { return "", nil },
-		Secret(""),
+		func(context.Context) (string, error) { return "two\nlines", nil },
 	} {
 		s := newSource(t, auth, func(c *Config) { c.Secret, c.Timeout = secret, time.Millisecond })
 		_, err := s.Token(t.Context())

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"strings"
 	"sync/atomic"
 )
 
@@ -14,14 +16,47 @@ import (
 // longer, and the func is not called again until it has returned.
 type SecretFunc func(ctx context.Context) (string, error)
 
-// Secret returns a SecretFunc of a secret that does not change.
+// Secret returns a SecretFunc of a secret that does not change. [New] refuses one that is
+// empty or has other characters than printable ASCII.
 func Secret(secret string) SecretFunc {
-	return func(context.Context) (string, error) {
-		if secret == "" {
-			return "", errEmptySecret
-		}
-		return secret, nil
+	switch err := checkSecret(secret); {
+	case errors.Is(err, errEmptySecret):
+		return emptySecret
+	case err != nil:
+		return brokenSecret
 	}
+	return func(context.Context) (string, error) { return secret, nil }
+}
+
+// The SecretFuncs of arguments that cannot be right. They are no closures, so that New
+// recognises them.
+func emptySecret(context.Context) (string, error)  { return "", errEmptySecret }
+func brokenSecret(context.Context) (string, error) { return "", errBrokenSecret }
+func unnamedFile(context.Context) (string, error)  { return "", errUnnamedFile }
+func unnamedEnv(context.Context) (string, error)   { return "", errUnnamedEnv }
+
+// checkArgument returns the error of a SecretFunc whose argument cannot be right. It calls
+// no other func.
+func checkArgument(secret SecretFunc) error {
+	for _, wrong := range []SecretFunc{emptySecret, brokenSecret, unnamedFile, unnamedEnv} {
+		if reflect.ValueOf(secret).Pointer() == reflect.ValueOf(wrong).Pointer() {
+			_, err := wrong(context.Background())
+			return err
+		}
+	}
+	return nil
+}
+
+// checkSecret refuses what cannot be a secret: it is *VSCHAR (RFC 6749, appendix A.2). A
+// line break is mostly one that was copied along.
+func checkSecret(secret string) error {
+	switch {
+	case secret == "":
+		return errEmptySecret
+	case strings.ContainsFunc(secret, func(r rune) bool { return r < ' ' || r > '~' }):
+		return errBrokenSecret
+	}
+	return nil
 }
 
 // secretUse is what is known of a secret beside its text. SecretFile finds it in its
@@ -57,8 +92,11 @@ type secrets struct {
 }
 
 var (
-	errEmptySecret = errors.New("outbound: the secret is empty")
-	errHungSecret  = errors.New("outbound: the secret: an earlier call of Config.Secret has not returned yet")
+	errEmptySecret  = errors.New("outbound: Config.Secret: the secret is empty")
+	errBrokenSecret = errors.New("outbound: Config.Secret: the secret has a character that no secret has, such as a line break: only printable ASCII is sent (RFC 6749, appendix A.2)")
+	errUnnamedFile  = errors.New("outbound: Config.Secret: the path for SecretFile is empty")
+	errUnnamedEnv   = errors.New("outbound: Config.Secret: the name for SecretEnv is empty")
+	errHungSecret   = errors.New("outbound: the secret: an earlier call of Config.Secret has not returned yet")
 )
 
 // get returns the secret, or an error as soon as the context ends.
@@ -82,8 +120,8 @@ func (s *secrets) get(ctx context.Context, use *secretUse) (string, error) {
 	}()
 	select {
 	case r := <-done:
-		if r.err == nil && r.secret == "" {
-			r.err = errEmptySecret
+		if r.err == nil {
+			r.err = checkSecret(r.secret)
 		}
 		*use = *r.use
 		return r.secret, r.err
@@ -99,6 +137,9 @@ func (s *secrets) get(ctx context.Context, use *secretUse) (string, error) {
 
 // SecretEnv returns a SecretFunc that reads an environment variable of this process.
 func SecretEnv(name string) SecretFunc {
+	if name == "" {
+		return unnamedEnv
+	}
 	return func(context.Context) (string, error) {
 		if secret := os.Getenv(name); secret != "" {
 			return secret, nil

@@ -3,8 +3,10 @@ package outbound
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -109,5 +111,33 @@ func TestEndpointsInside(t *testing.T) {
 			t.Errorf("%s: %v after %d requests", name, err, requests)
 		}
 		s.Close()
+	}
+}
+
+// peer is a connection to an address.
+type peer struct {
+	net.Conn
+	at net.Addr
+}
+
+func (p peer) RemoteAddr() net.Addr { return p.at }
+
+// An issuer is inside the network if all connections to it are.
+func TestAllPeersInside(t *testing.T) {
+	within, without := net.IPv4(10, 0, 0, 1), net.IPv4(203, 0, 113, 1)
+	for _, test := range []struct {
+		peers []net.IP
+		want  bool
+	}{
+		{nil, false}, {[]net.IP{within}, true}, {[]net.IP{without}, false}, {[]net.IP{within, within}, true},
+		{[]net.IP{within, without}, false}, {[]net.IP{without, within}, false},
+	} {
+		ctx, allInside := withPeers(t.Context())
+		for _, ip := range test.peers {
+			httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{Conn: peer{at: &net.TCPAddr{IP: ip, Port: 443}}})
+		}
+		if got := allInside(); got != test.want {
+			t.Errorf("%v: %v", test.peers, got)
+		}
 	}
 }

@@ -39,7 +39,8 @@
 //
 // Until the server has given a token, and after failures, there is one try at a time,
 // however many callers and tokens: the other calls wait for its outcome, until their own
-// deadlines.
+// deadlines. From 30 s after the latest token on it is the same, but for refreshes in the
+// background. So a secret that was rotated in a night without calls is tried once.
 //
 // What a retry will not change is tried again after 30 to 60 s, then twice that, up to
 // 5 min: a refused client or secret (invalid_client, unauthorized_client), scope

@@ -32,10 +32,12 @@ type Error struct {
 	Status int
 
 	retryAfter time.Duration
+	about      string // what was asked for, if the code is about that
 	cause      error
 }
 
-// Error returns the code, the status and the description.
+// Error returns the status, the code, the description, and the scopes or resources that were
+// refused.
 func (e *Error) Error() string {
 	if e == nil {
 		return "outbound: no error"
@@ -46,6 +48,9 @@ func (e *Error) Error() string {
 		text += " " + e.Code
 	case e.cause == nil:
 		text += " without an OAuth error: something before it may have answered"
+	}
+	if e.about != "" {
+		text += " for " + e.about
 	}
 	if e.Description != "" {
 		text += ": " + e.Description

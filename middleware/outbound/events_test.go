@@ -42,7 +42,7 @@ func TestEvents(t *testing.T) {
 				seen = append(seen, e)
 			}
 		})
-		s.family.random = func(n time.Duration) time.Duration { return n } // no retry within a millisecond
+		longest(s) // no retry within a millisecond
 		answers := func(status int, body string) func(s *server) {
 			return func(s *server) { s.answer = alwaysAnswer(status, body) }
 		}

@@ -30,10 +30,16 @@ type family struct {
 	mu       sync.Mutex // guards what follows, and the slow state of all cells
 	closed   bool
 	cells    map[string]*cell
-	backoff  backoff // of the server and the client
-	accepted bool    // the server gave a token, and has not refused the client since
+	backoff  backoff   // of the server and the client
+	accepted time.Time // when the server gave a token; zero if it has refused the client since
 	budget   *rate.Limiter
+
+	replacements *rate.Limiter // fetches because replacements of refused tokens were refused too
 }
+
+// unproven is the time after a success from which on a fetch that calls wait for is a probe
+// again: the secret may have been rotated meanwhile, as in a night without calls.
+const unproven = 30 * time.Second
 
 // maxCells bounds the different tokens of a family.
 const maxCells = 1024
@@ -56,28 +62,35 @@ func newFamily(c Config, f *fetcher) *family {
 		done:    ctx.Done(),
 		cells:   map[string]*cell{},
 		budget:  rate.NewLimiter(rate.Every(retryEvery), retryBurst),
+
+		replacements: rate.NewLimiter(rate.Every(replacementEvery), replacementBurst),
 	}
 }
 
 // begun notes a new fetch. Until the server has accepted the client, and after failures, it
-// is the only one: a wrong secret is tried once, however many tokens are asked for.
+// is the only one: a wrong secret is tried once, however many tokens are asked for. A while
+// after the latest success it is too, unless it is a refresh in the background: those are
+// apart by their random times, and one that hangs must not delay other tokens.
 func (f *family) begun(fl *flight) {
-	if !f.accepted || f.backoff.failures > 0 {
+	h := fl.cell.held.Load()
+	refresh := h.usable(fl.began) && !h.replaced.Load()
+	since := fl.began.Round(0).Sub(f.accepted) // by the wall clock: the other one does not move while a machine is suspended
+	if f.accepted.IsZero() || f.backoff.failures > 0 || since.Abs() >= unproven && !refresh {
 		f.backoff.claim(fl, f.config.Timeout)
 	}
 }
 
 // succeeded notes that a fetch has succeeded.
-func (f *family) succeeded(fl *flight) {
+func (f *family) succeeded(fl *flight, now time.Time) {
 	if f.backoff.passed(fl.began) {
-		f.accepted = true
+		f.accepted = now.Round(0)
 	}
 }
 
 // failed notes a failure that concerns all tokens.
 func (f *family) failed(fl *flight, now time.Time, why failure) {
 	if why.slow {
-		f.accepted = false
+		f.accepted = time.Time{}
 	}
 	f.backoff.fail(fl.began, now, why, f.budget, f.random)
 }

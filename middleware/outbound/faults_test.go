@@ -125,6 +125,22 @@ func TestRedirectsCarryNoToken(t *testing.T) {
 	}
 }
 
+// Redirects in a circle end, as those of net/http do.
+func TestRedirectsInACircle(t *testing.T) {
+	requests := 0
+	s := newSource(t, &server{}, nil)
+	client := s.Client()
+	client.Transport = s.Transport(roundTrip(func(*http.Request) (*http.Response, error) {
+		if requests++; requests > 20 {
+			return nil, errors.New("no end")
+		}
+		return answerOf(302, "", "Location", testAPI), nil
+	}))
+	if _, err := client.Get(testAPI); err == nil || requests != maxRedirects {
+		t.Errorf("%v after %d requests", err, requests)
+	}
+}
+
 func TestRedirectsCarryNoSecret(t *testing.T) {
 	asked := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
@@ -281,7 +297,7 @@ func TestWaiterLeavesAtItsDeadline(t *testing.T) {
 		down := newSource(t, &server{answer: alwaysAnswer(503, "")}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		down.family.random = func(n time.Duration) time.Duration { return n }
+		longest(down)
 		if _, err := down.Token(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "503") {
 			t.Errorf("the error is %v", err)
 		}

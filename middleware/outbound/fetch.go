@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ type fetcher struct {
 	http      *http.Client
 	discovery discovery
 	secrets   secrets
+	refusals  refusals
 	config    *Config
 }
 
@@ -59,13 +61,19 @@ func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, e
 	}
 	endpoint, err := f.endpoint(ctx)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("outbound: %w", err))
+		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, secret)))
 	}
 	g, err := f.request(ctx, endpoint, secret, w)
+	read := use.secret // as the file has it
 	if former := use.outcome(secret, err); former != "" {
 		g, err = f.retry(ctx, endpoint, former, w, use, err)
 	}
-	if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Code == "") {
+	f.refusals.note(use.file, err, read, use.secret)
+	e, ok := errors.AsType[*Error](err)
+	if ok {
+		e.about = w.about(e.Code)
+	}
+	if err != nil && (!ok || e.Code == "") {
 		f.discovery.expire(endpoint)
 	}
 	return g, err
@@ -110,6 +118,9 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 	}
 	defer func() { _ = res.Body.Close() }() // everything needed has been read
 	received := time.Now()
+	if res.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which ends with no context
+		return nil, refusal(res.StatusCode, "")
+	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
 	case res.StatusCode/100 == 3:
@@ -163,6 +174,7 @@ func (f *fetcher) form(ctx context.Context, endpoint, secret string, w *want) (*
 	if err != nil {
 		return nil, fmt.Errorf("outbound: %w", err)
 	}
+	fetch.LimitResends(r)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
 	switch {
@@ -201,8 +213,9 @@ func (f *fetcher) censor(err error, secret string) error {
 // quotes reports whether a text has the secret in a form in which it is sent.
 func (f *fetcher) quotes(text, secret string) bool {
 	id, escaped := f.config.ClientID, url.QueryEscape(secret)
+	quoted := strconv.Quote(secret) // as net/http writes parts of a broken answer
 	for _, form := range []string{
-		secret, printable(secret), escaped,
+		secret, printable(secret), escaped, quoted[1 : len(quoted)-1],
 		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
 		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + escaped)),
 	} {

@@ -72,9 +72,12 @@ func (c *cell) land(f *flight, g *grant, err, warning error) (closed, changed bo
 	c.family.backoff.ended(f, now)
 	switch failed := classify(err); {
 	case err == nil:
-		c.family.succeeded(f)
+		c.family.succeeded(f, now)
 		c.backoff = backoff{}
 		f.held = c.hold(g)
+		if before := c.held.Load(); before != nil && before.text == f.held.text {
+			f.held.refused.Store(before.refused.Load()) // the server caches tokens
+		}
 		c.held.Store(f.held)
 	case failed.own:
 		c.family.backoff.passed(f.began) // the server answers
@@ -97,6 +100,9 @@ func (c *cell) hold(g *grant) *held {
 		header: "Bearer " + g.token,
 		times:  schedule(g.sent, g.life, c.family.random),
 		scopes: g.scopes,
+	}
+	if former := c.held.Load(); former != nil {
+		h.replacement = former.replaced.Load()
 	}
 	if g.offsetKnown {
 		h.offset = g.offset

@@ -26,7 +26,7 @@ func TestTryBeforeTheEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			auth := &server{life: 1000}
 			s := newSource(t, auth, nil)
-			s.family.random = func(n time.Duration) time.Duration { return n } // the longest delays
+			longest(s)
 			wantToken(t, s, "token-1")
 			until := s.Status().UsableUntil
 			auth.set(func(s *server) { s.answer = alwaysAnswer(test.status, test.body, test.header...) })
@@ -59,7 +59,7 @@ func TestOneTryBeforeTheEndOfAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &server{life: 1000}
 		s := newSource(t, auth, nil)
-		s.family.random = func(n time.Duration) time.Duration { return n }
+		longest(s)
 		wantAny(t, s)
 		for _, err := range together(t, s, 200) {
 			if err != nil {
@@ -75,4 +75,30 @@ func TestOneTryBeforeTheEndOfAll(t *testing.T) {
 			t.Errorf("200 tokens made %d tries at their end", got)
 		}
 	})
+}
+
+// The try before the end is within the budget, and waits for one that is under way.
+func TestNoTryBeforeTheEnd(t *testing.T) {
+	for name, prevent := range map[string]func(f *family){
+		"no budget": func(f *family) { f.budget.AllowN(time.Now(), int(f.budget.TokensAt(time.Now()))) },
+		"another":   func(f *family) { f.backoff.claim(&flight{began: time.Now()}, f.config.Timeout) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			auth := &server{life: 1000}
+			s := newSource(t, auth, nil)
+			longest(s)
+			wantToken(t, s, "token-1")
+			until := s.Status().UsableUntil
+			auth.set(func(s *server) { s.answer = alwaysAnswer(503, "") })
+			time.Sleep(time.Until(until) - 1100*time.Millisecond)
+			before := auth.count()
+			s.family.mu.Lock()
+			prevent(s.family)
+			s.family.mu.Unlock()
+			time.Sleep(1101 * time.Millisecond)
+			if got := auth.count() - before; got != 0 {
+				t.Errorf("%s: %d tries before the end", name, got)
+			}
+		})
+	}
 }

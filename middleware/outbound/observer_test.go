@@ -102,7 +102,7 @@ func TestPanicInAFetch(t *testing.T) {
 	for name, fail := range map[string]func(){
 		"a text":               func() { panic(testSecret) },
 		"an error":             func() { panic(errors.New(testSecret)) },
-		"a fault":              func() { var m map[string]int; m["x"]++ },
+		"a fault":              func() { _ = []int{}[runtime.NumGoroutine()] },
 		"the end of goroutine": runtime.Goexit,
 	} {
 		for _, in := range []string{"secret", "transport"} {
@@ -122,6 +122,7 @@ func TestPanicInAFetch(t *testing.T) {
 						return testSecret, nil
 					}
 				})
+				longest(s)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 				defer cancel()
 				if _, err := s.Token(ctx); err == nil || strings.Contains(err.Error(), testSecret) {

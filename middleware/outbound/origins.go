@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -91,6 +92,21 @@ func (all origins) allow(u *url.URL) bool {
 		return false
 	}
 	return all.has(originOf(u))
+}
+
+// allowTarget reports whether what a request says of its target, beside where it is sent,
+// is of these origins: its Host, and a request line in absolute form (RFC 9112, section
+// 3.2.2). A server or a proxy may route by either.
+func (all origins) allowTarget(r *http.Request) bool {
+	if r.Host != "" && r.Host != r.URL.Host && !all.allow(&url.URL{Scheme: r.URL.Scheme, Host: r.Host}) {
+		return false
+	}
+	if r.URL.Opaque == "" || r.URL.Opaque == "*" {
+		return true
+	}
+	line := r.URL.RequestURI()
+	target, err := url.Parse(line)
+	return err == nil && (strings.HasPrefix(line, "/") || all.allow(target))
 }
 
 func (all origins) has(o origin) bool { return slices.Contains(all, o) }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log/slog" //nolint:depguard // a panic of Observe cannot be reported through Observe
 	"runtime"
 	"runtime/debug"
 )

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/fetch"
 )
 
 // maxListed bounds the origins and resources that an error names.
@@ -46,12 +48,26 @@ func (s *Source) remedy(asked origin) string {
 		if asked.port == "80" {
 			secure.port = "443"
 		}
-		if s.want.origins.has(secure) {
-			return "write https in the URL"
+		advice := "write https in the URL"
+		if !s.want.origins.has(secure) {
+			advice += ", and " + s.write(secure)
 		}
-		return "write https in the URL, and " + s.write(secure)
+		return advice + s.insecure(asked)
 	}
 	return "no token is sent to this address: write another host"
+}
+
+// insecure says how an origin of http is allowed, if it can be.
+func (s *Source) insecure(asked origin) string {
+	if fetch.NewClient(nil, true).CheckURL(asked.String()) != nil {
+		return ""
+	}
+	advice := "; or set Config.InsecureHTTP, which lets the network path read tokens"
+	of := func(resource string) bool { u, err := url.Parse(resource); return err == nil && originOf(u) == asked }
+	if len(s.family.config.Origins) == 0 && slices.ContainsFunc(s.want.resources, of) {
+		return advice
+	}
+	return advice + ", and " + s.write(asked)
 }
 
 // write says how an origin is allowed. Config.Origins replaces the origins of the

@@ -33,9 +33,13 @@ func TestRefusedOriginsSayWhatToWrite(t *testing.T) {
 			[]string{`to "https://stock.example.com"`, `allowed are "https://api.example.com"`, `write Config.Origins: []string{"https://api.example.com", "https://stock.example.com"}`}},
 		"another origin than those that are named": {func(c *Config) { c.Origins = []string{"https://a.example.com"} }, "", "https://b.example.com:8443/1",
 			[]string{`allowed are "https://a.example.com"`, `add "https://b.example.com:8443" to Config.Origins`}},
-		"another origin than For's":  {nil, "https://stock.example.com/v1", testAPI, []string{`allowed are "https://stock.example.com"`, `[]string{"https://stock.example.com", "https://api.example.com"}`}},
-		"For of a urn":               {nil, "urn:stock", testAPI, []string{`no resource of "urn:stock"`, `[]string{"https://api.example.com"}`}},
-		"http instead of https":      {nil, "", "http://api.example.com/", []string{`to "http://api.example.com"`, `allowed are "https://api.example.com"`, "write https in the URL"}},
+		"another origin than For's": {nil, "https://stock.example.com/v1", testAPI, []string{`allowed are "https://stock.example.com"`, `[]string{"https://stock.example.com", "https://api.example.com"}`}},
+		"For of a urn":              {nil, "urn:stock", testAPI, []string{`no resource of "urn:stock"`, `[]string{"https://api.example.com"}`}},
+		"http instead of https":     {nil, "", "http://api.example.com/", []string{`to "http://api.example.com"`, `allowed are "https://api.example.com"`, "write https in the URL"}},
+		"http of a resource, in a cluster": {func(c *Config) { c.Resources = []string{"http://orders.default.svc"} }, "", "http://orders.default.svc/1",
+			[]string{`write https in the URL, and write Config.Origins: []string{"https://orders.default.svc"}; or set Config.InsecureHTTP, which lets the network path read tokens`}},
+		"http that is no resource": {nil, "", "http://stock.default.svc/1",
+			[]string{`or set Config.InsecureHTTP, which lets the network path read tokens, and write Config.Origins: []string{"https://api.example.com", "http://stock.default.svc"}`}},
 		"http with a port":           {nil, "", "http://api.example.com:8080/", []string{"write https in the URL, and write Config.Origins", `"https://api.example.com:8080"`}},
 		"http that could be allowed": {func(c *Config) { c.InsecureHTTP = true }, "", "http://stock/", []string{`[]string{"https://api.example.com", "http://stock"}`}},
 		"loopback":                   {nil, "", "http://localhost:8080/", []string{`[]string{"https://api.example.com", "http://localhost:8080"}`}},
@@ -82,20 +86,30 @@ func TestRemediesWork(t *testing.T) {
 		change func(c *Config)
 		to     string
 	}{
-		"nothing is set": {func(c *Config) { c.Resources = nil }, testAPI},
-		"a resource":     {nil, "https://stock.example.com"},
-		"a port":         {nil, "https://stock.example.com:8443"},
-		"loopback":       {nil, "http://[::1]:8080"},
+		"nothing is set":     {func(c *Config) { c.Resources = nil }, testAPI},
+		"a resource":         {nil, "https://stock.example.com"},
+		"a port":             {nil, "https://stock.example.com:8443"},
+		"loopback":           {nil, "http://[::1]:8080"},
+		"http in a cluster":  {nil, "http://stock.default.svc"},
+		"http of a resource": {func(c *Config) { c.Resources = []string{"http://orders.default.svc"} }, "http://orders.default.svc"},
 	} {
 		_, err := newSource(t, &server{}, test.change).Client().Get(test.to)
 		if err == nil {
 			t.Fatal("it is sent")
 		}
-		_, list, _ := strings.Cut(err.Error(), "write Config.Origins: []string{")
+		_, advice, insecure := strings.Cut(err.Error(), "or set Config.InsecureHTTP")
+		if !insecure {
+			advice = err.Error()
+		}
+		_, list, named := strings.Cut(advice, "write Config.Origins: []string{")
 		list, _, _ = strings.Cut(list, "}")
 		s := newSource(t, &server{}, func(c *Config) {
+			c.InsecureHTTP = insecure
 			if test.change != nil {
 				test.change(c)
+			}
+			if !named {
+				return
 			}
 			for one := range strings.SplitSeq(list, ", ") {
 				c.Origins = append(c.Origins, strings.Trim(one, `"`))

@@ -104,6 +104,11 @@ func TestFailuresTogetherCountOnce(t *testing.T) {
 	for i := range 50 {
 		b.fail(now, now.Add(time.Duration(i+1)*time.Millisecond), failure{err: errors.New("x")}, budget, dice)
 	}
+	next := b.next
+	b.fail(now, now, failure{err: errors.New("x")}, budget, func(time.Duration) time.Duration { return 0 })
+	if b.next.Before(next) {
+		t.Error("one of them brings the next try forward")
+	}
 	if b.failures != 1 {
 		t.Errorf("fetches that were under way together count as %d failures", b.failures)
 	}

@@ -19,10 +19,11 @@ const hungAfter = 2 * time.Second
 
 // SecretFile returns a SecretFunc that reads a file of at most 64 KiB, such as a mounted
 // Kubernetes secret. The file is opened by its path each time, so a swapped symlink is
-// followed. One line break at its end is left out. Folders, pipes and devices are refused.
+// followed. One line break at its end is left out. Folders, pipes and devices are refused, and
+// so is a secret that is not printable ASCII.
 //
-// While the file is missing, unreadable or empty, as in the middle of a change, the last
-// valid secret is used: the one that the authorization server accepted last. A file that
+// While the file is missing, unreadable, empty or no secret, as in the middle of a change, the
+// last valid secret is used: the one that the authorization server accepted last. A file that
 // hangs, as on a network file system, has half of the time of a fetch. There is one reader
 // of the file at a time. The event of such a fetch has the reason secret_unreadable, also
 // if it got a token. To a caller other than a Source, the secret that was read last is the
@@ -32,7 +33,14 @@ const hungAfter = 2 * time.Second
 // before is tried once, in the same fetch: the file may be ahead of the server, or was read
 // in the middle of a write. The event has the reason credential_refused, also if that got a
 // token. If the former secret is refused too, it is used no more.
+//
+// After such a refusal the file is read once a second while calls want a token. A secret in
+// it that was not tried yet is tried at once, and not only after the delay of the refusal.
+// That happens for ten secrets at most, and not if the server sent Retry-After.
 func SecretFile(path string) SecretFunc {
+	if path == "" {
+		return unnamedFile
+	}
 	f := &secretFile{path: path, read: readSecret}
 	return f.secret
 }
@@ -171,6 +179,8 @@ func readSecret(path string) (string, error) {
 		return "", fmt.Errorf("outbound: secret: %s is empty", path)
 	case len(text) > maxSecretFile:
 		return "", fmt.Errorf("outbound: secret: %s is larger than %d bytes", path, maxSecretFile)
+	case checkSecret(secret) != nil:
+		return "", fmt.Errorf("outbound: secret: %s has more than one line, or a character that is not printable ASCII: write the secret alone", path)
 	}
 	return secret, nil
 }

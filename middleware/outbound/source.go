@@ -1,8 +1,8 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -48,7 +48,8 @@ func New(c Config) (*Source, error) {
 //
 // Tokens for the resource may be sent to Config.Origins, or to the resource's own origin
 // if none are set. A resource or a scope that cannot be is the error of every call. While
-// 1 024 different tokens are in use, so is the want of another one.
+// 1 024 different tokens are in use, so is the want of another one. Resource and scopes
+// have at most 16 KiB.
 //
 // Close of any of them closes all.
 func (s *Source) For(resource string, scopes ...string) *Source {
@@ -62,7 +63,10 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 		w.refusal = checkResource(resource)
 	}
 	for _, scope := range scopes {
-		w.refusal = errors.Join(w.refusal, checkScope(scope))
+		w.refusal = cmp.Or(w.refusal, checkScope(scope))
+	}
+	if size := w.size(); size > maxWant {
+		w.refusal = fmt.Errorf("the resource and the scopes have %d bytes, more than %d", size, maxWant)
 	}
 	if w.refusal != nil {
 		w.refusal = fmt.Errorf("outbound: For: %w", w.refusal)
@@ -77,6 +81,18 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 }
 
 func (s *Source) zero() bool { return s == nil || s.family == nil }
+
+// String names the client and the token endpoint. Without it, package fmt would read the
+// fields of a Source while calls change them.
+func (s *Source) String() string {
+	if s.zero() {
+		return "no source"
+	}
+	return fmt.Sprintf("tokens of %q from %s", s.family.config.ClientID, s.family.fetcher.at())
+}
+
+// GoString is String, for %#v.
+func (s *Source) GoString() string { return s.String() }
 
 // Token returns a token that is valid for a request now. With one in hand, which is the
 // usual case, that takes an atomic load and a reading of the clock. Otherwise the call waits
@@ -101,13 +117,6 @@ func (s *Source) held(ctx context.Context) (*held, error) {
 		return h, nil
 	}
 	return s.token(ctx)
-}
-
-// Ready returns nil if a token is held, and fetches one if not. Use it in a readiness
-// endpoint, or to fetch before the first request.
-func (s *Source) Ready(ctx context.Context) error {
-	_, err := s.held(ctx)
-	return err
 }
 
 // Close ends fetches and refreshes, of those that For made too, and waits for them to

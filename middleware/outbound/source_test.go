@@ -105,6 +105,7 @@ func TestCallWaitsForTheNextTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		auth := &server{answer: alwaysAnswer(503, "")}
 		s := newSource(t, auth, nil)
+		longest(s)
 		time.AfterFunc(700*time.Millisecond, func() { auth.set(func(s *server) { s.answer = nil }) })
 		began := time.Now()
 		wantToken(t, s, "token-1")

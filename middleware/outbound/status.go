@@ -1,15 +1,13 @@
 package outbound
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
-// Status describes a [Source] at a moment. In JSON, the error is a text.
+// Status describes a [Source] at a moment. In JSON the error is a text, the clock's offset
+// is one such as "1.5s", and times that do not apply are left out.
 type Status struct {
 	ClientID    string        // of the configuration
 	Endpoint    string        // the token endpoint, or the issuer before it was found
-	Valid       bool          // a token is held, and can be used now
+	Valid       bool          // a token is held that can be used now, and no API has refused it
 	ObtainedAt  time.Time     // when the held token was asked for; zero without one
 	RefreshAt   time.Time     // when its first refresh begins, if it is used
 	UsableUntil time.Time     // the end of its use if no refresh succeeds
@@ -42,7 +40,7 @@ func (s *Source) Status() Status {
 	}
 	h := c.held.Load()
 	if h.usable(now) {
-		status.Valid = true
+		status.Valid = !h.refused.Load()
 		status.ObtainedAt, status.RefreshAt, status.UsableUntil, status.ExpiresAt = h.obtained, h.refresh, h.until, h.expires
 		status.ClockOffset = h.offset
 	}
@@ -67,21 +65,7 @@ func (c *cell) failure(status *Status, now time.Time) {
 		return
 	}
 	status.Failed, status.LastError, status.NextTry = b.failures, b.err, c.nextTry(now)
-	if status.Valid {
-		status.NextTry = c.beforeTheEnd(c.held.Load(), status.NextTry)
+	if h := c.held.Load(); h.usable(now) {
+		status.NextTry = c.beforeTheEnd(h, status.NextTry)
 	}
-}
-
-// MarshalJSON writes the error as its text, and leaves it out if it is nil. The text
-// names hosts and paths: it is for operators.
-func (s Status) MarshalJSON() ([]byte, error) {
-	type plain Status
-	text := ""
-	if s.LastError != nil {
-		text = s.LastError.Error()
-	}
-	return json.Marshal(struct {
-		plain
-		LastError string `json:",omitempty"`
-	}{plain(s), text})
 }

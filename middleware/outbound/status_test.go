@@ -49,6 +49,13 @@ func TestStates(t *testing.T) {
 			func(err error) bool { return isOutage(err) || errors.Is(err, context.DeadlineExceeded) }, 0, 0},
 		"outage without a token": {func(s *Source, a *server) { a.set(down); try(s) }, false, true, isOutage,
 			func(err error) bool { return isOutage(err) || errors.Is(err, context.DeadlineExceeded) }, 1, 1},
+		"a scope refused, and granted later": {func(s *Source, a *server) {
+			a.set(func(s *server) { s.answer = alwaysAnswer(400, `{"error":"invalid_scope"}`) })
+			try(s)
+			a.set(up)
+			time.Sleep(slowDelay)
+			try(s)
+		}, true, false, isNil, isNil, 2, 1},
 		"outage that is over":           {func(s *Source, a *server) { a.set(down); try(s); a.set(up); time.Sleep(longestDelay); try(s) }, true, false, isNil, isNil, 2, 1},
 		"closed, never fetched":         {func(s *Source, _ *server) { s.Close() }, false, false, isClosed, isClosed, 0, 0},
 		"closed with a token":           {func(s *Source, _ *server) { try(s); s.Close() }, false, false, isClosed, isClosed, 1, 0},
@@ -59,6 +66,7 @@ func TestStates(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			auth := &server{}
 			s := newSource(t, auth, nil)
+			longest(s) // no retry within a millisecond
 			test.reach(s, auth)
 			synctest.Wait()
 			now, st := time.Now(), s.Status()

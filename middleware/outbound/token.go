@@ -1,7 +1,11 @@
 package outbound
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -17,8 +21,11 @@ type held struct {
 	times
 	scopes   []string
 	offset   time.Duration
+	refused  atomic.Bool   // by an API
 	use      atomic.Uint32 // unused, used or overdue
 	replaced atomic.Bool   // an API refused the token, and that has caused a fetch
+
+	replacement bool // the token before was replaced so
 }
 
 // The states of a held token. A token that is not used is not refreshed.
@@ -30,6 +37,16 @@ const (
 
 // usable reports whether there is a token that can be sent now.
 func (h *held) usable(now time.Time) bool { return h != nil && h.times.usable(now) }
+
+// quotedIn reports whether an error quotes the token, as net/http does with parts of a
+// broken answer. A context's error never counts.
+func (h *held) quotedIn(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	text, quoted := err.Error(), strconv.Quote(h.text)
+	return strings.Contains(text, h.text) || strings.Contains(text, quoted[1:len(quoted)-1])
+}
 
 // Text returns the token as it is sent. Empty for the zero Token.
 func (t Token) Text() string {

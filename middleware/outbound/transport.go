@@ -12,7 +12,9 @@ import (
 // Source. A nil base is [http.DefaultTransport].
 //
 //   - A request without a token is never sent: if none can be had, that is the error.
-//   - A request to an origin that is not named is not sent. See Config.Origins.
+//   - A request to an origin that is not named is not sent. See Config.Origins. That holds
+//     for Request.Host and URL.Opaque too, by which some servers and proxies choose where a
+//     request goes. A reverse proxy has to clear the Host of the request that it received.
 //   - A request that has an Authorization header is not sent, because one of the two
 //     credentials would be lost without a word. Delete the header first.
 //   - The request is not changed. The answer's Request is the one that was given, without
@@ -24,7 +26,9 @@ import (
 //     again, the body of the 401 is closed unread.
 //   - CloseIdleConnections of http.Client is passed on to base.
 //
-// If APIs go on to refuse tokens, five are replaced at once, and then one each 30 s.
+// If APIs go on to refuse tokens, five for the same resource and scopes are replaced at
+// once, and then one each 30 s. Of all tokens together, 20 replacements that were refused
+// too are replaced at once, and then one each 3 s.
 func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -62,6 +66,8 @@ type transport struct {
 
 var errAuthorization = errors.New("outbound: the request has an Authorization header already, so no token is added: delete the header, or use another client")
 
+var errTarget = errors.New("outbound: no token is sent: Request.Host or URL.Opaque names another host than the URL: leave them empty, or add that host to Config.Origins")
+
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	h, err := t.admit(r)
@@ -87,6 +93,8 @@ func (t *transport) admit(r *http.Request) (*held, error) {
 		return nil, errors.New("outbound: the request has no URL")
 	case !t.source.want.origins.allow(r.URL):
 		return nil, t.source.refuse(r.URL)
+	case !t.source.want.origins.allowTarget(r):
+		return nil, errTarget
 	case hasAuthorization(r.Header):
 		return nil, errAuthorization
 	}
@@ -112,11 +120,21 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, h *held) (*http.Re
 	sent.Header["Authorization"] = []string{h.header}
 	sent.Body = body
 	res, err := t.base.RoundTrip(sent)
-	if res != nil {
+	switch {
+	case res != nil:
 		res.Request = r
+	case err == nil:
+		return nil, errNoAnswer
+	case h.quotedIn(err):
+		return nil, errQuotesToken
 	}
 	return res, err
 }
+
+var (
+	errNoAnswer    = errors.New("outbound: the base transport returned neither an answer nor an error")
+	errQuotesToken = errors.New("outbound: the request failed, and the cause is withheld: it quotes the token")
+)
 
 // CloseIdleConnections closes those of the base, if it can: http.Client asks for it.
 func (t *transport) CloseIdleConnections() {
@@ -130,7 +148,7 @@ func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*h
 	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 	next := t.source.cell.Load().replace(r.Context(), h, replayable)
 	if next == nil || !replayable || r.Context().Err() != nil {
-		return refusal, nil
+		return refusal, nil //nolint:nilerr // the refusal is what this call has got
 	}
 	body := r.Body
 	if r.GetBody != nil && body != nil && body != http.NoBody {
@@ -138,11 +156,16 @@ func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*h
 		if err != nil {
 			return refusal, nil //nolint:nilerr // the request cannot be sent again, so the refusal is the answer
 		}
+		if again == nil {
+			return refusal, nil
+		}
 		body = again
 	}
 	// Unread: its bytes may be slow to arrive, or never end. The request is sent again at
 	// once, so this connection could not be used for it.
-	_ = refusal.Body.Close()
+	if refusal.Body != nil {
+		_ = refusal.Body.Close()
+	}
 	t.source.cell.Load().replayed(r.Context(), r.URL)
 	return t.send(r, body, next)
 }

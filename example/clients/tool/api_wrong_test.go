@@ -53,6 +53,27 @@ func TestAPIWrongServer(t *testing.T) {
 	}
 }
 
+// TestAPISwitchesProtocols is answered 101, after which the body is the connection. The
+// tool does not wait for its end.
+func TestAPISwitchesProtocols(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "x")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		_ = http.NewResponseController(w).Flush()
+		<-end
+	}))
+	defer server.Close()
+	defer close(end)
+	b := newBench(t)
+	b.env = map[string]string{"ACCESS_TOKEN": "hunter2"}
+	if status, out, err := b.run("list", "-api", server.URL); status != Failed || !strings.Contains(out+err, "101") {
+		t.Errorf("status %d, %q", status, out+err)
+	}
+}
+
 // TestAPIQuotesNoControls prints no control character that a server sends: a terminal
 // would obey it.
 func TestAPIQuotesNoControls(t *testing.T) {

@@ -32,21 +32,24 @@ func addFields(flags *flag.FlagSet) *fields {
 	f := &fields{flags: flags, metadata: map[string]string{}}
 	flags.StringVar(&f.name, "name", "", "`NAME` for people")
 	flags.StringVar(&f.scope, "scope", "", "all `SCOPES` that it may be granted, with spaces between them")
-	flags.StringVar(&f.audiences, "audience", "", "the APIs that it gets tokens for: `URI[,URI…]`")
+	flags.StringVar(&f.audiences, "audience", "", "the APIs that it gets tokens for: `URI[,URI…]`, several in one flag")
 	flags.StringVar(&f.fallback, "default-audience", "", "the `URI` of those that a request without resource means")
 	flags.StringVar(&f.introspects, "introspects", "", "the audiences whose tokens it may introspect: `URI[,URI…]`, * for all")
 	flags.StringVar(&f.authMethod, "auth-method", "", "the only `METHOD` to authenticate: client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth; if left out, all that it has a credential for")
 	f.addCredentials()
 	flags.DurationVar(&f.ttl, "ttl", 0, "`LIFETIME` of its tokens, such as 5m; 0 for the issuer's")
 	flags.BoolVar(&f.disabled, "disabled", false, "it gets no tokens; -disabled=false enables it")
-	flags.Func("metadata", "`KEY=VALUE` of the app's own, such as tenant=acme; may be repeated", func(entry string) error {
+	flags.Var(repeated(func(entry string) error {
 		key, value, ok := strings.Cut(entry, "=")
 		if !ok || key == "" {
 			return errors.New("write KEY=VALUE")
 		}
+		if _, ok := f.metadata[key]; ok {
+			return fmt.Errorf("%s is given twice", key)
+		}
 		f.metadata[key] = value
 		return nil
-	})
+	}), "metadata", "`KEY=VALUE` of the app's own, such as tenant=acme; may be repeated")
 	return f
 }
 

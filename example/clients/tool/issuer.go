@@ -102,6 +102,9 @@ func send(r *http.Request) (status int, body []byte, err error) {
 		return 0, nil, err
 	}
 	defer answer.Body.Close()
+	if answer.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which need not end
+		return answer.StatusCode, nil, errors.New("the answer has status 101")
+	}
 	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err == nil && len(body) > maxAnswer {
 		err = errors.New("the answer is larger than 32 MiB")

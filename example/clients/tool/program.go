@@ -95,6 +95,7 @@ func (p Program) run(ctx context.Context, args []string) error {
 	}
 	s := &Session{In: p.In, Out: p.Out, Err: p.Err, Getenv: p.Getenv}
 	flags, api, do := verb.flags(s)
+	flags.VisitAll(once)
 	given, err := parse(flags, verb, args[1:])
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ CLIENT_SECRET=$SECRET clients token billing -decode`,
 		flags.StringVar(&secrets, "secrets", "", "a `FILE` that apply or import has written")
 		flags.StringVar(&secretFile, "secret-file", "", "a `FILE` with the secret alone")
 		flags.StringVar(&g.scope, "scope", "", "the `SCOPES` to ask for; all if left out")
-		flags.Func("resource", "the `URI` of an API; may be repeated", func(uri string) error { g.resources = append(g.resources, uri); return nil })
+		flags.Var(repeated(func(uri string) error { g.resources = append(g.resources, uri); return nil }), "resource", "the `URI` of an API; may be repeated")
 		flags.BoolVar(&g.post, "post", false, "send the secret in the body: client_secret_post")
 		decode := flags.Bool("decode", false, "print the claims")
 		return func(ctx context.Context, s *Session, args []string) (err error) {
