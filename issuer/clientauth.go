@@ -39,6 +39,19 @@ type caller struct {
 	client   *registry.Client
 	number   int64  // for its tokens, see tokenID
 	secretID string // of the secret that it used, empty if it used none
+
+	// consume marks a credential that is valid once as used. It is called after the proof
+	// of the request was checked, because a client that is told to use another nonce sends
+	// the same assertion again. Nil: there is nothing to mark.
+	consume func(context.Context) *Error
+}
+
+// spend marks the credential as used, if it is valid once.
+func (c caller) spend(ctx context.Context) *Error {
+	if c.consume == nil {
+		return nil
+	}
+	return c.consume(ctx)
 }
 
 // authenticate verifies the one credential of a request. A request with none, or with

@@ -71,6 +71,9 @@ func (e endpoint) serve(q *request) (a answer, claimed string, err *Error) {
 	if q.caller, claimed, err = e.issuer.authenticate(*q); err != nil {
 		return answer{}, claimed, err
 	}
+	if err := q.caller.spend(q.context()); err != nil {
+		return answer{}, "", err
+	}
 	a, err = e.answer(*q)
 	return a, claimed, err
 }
