@@ -27,6 +27,9 @@ type fitted struct {
 	resources map[string][]string
 	maxTTL    time.Duration
 	imported  bool
+
+	certificates *ClientCertificates
+	dpop         bool
 }
 
 const (
@@ -52,6 +55,7 @@ func (f fitted) faults(c *registry.Client) []string {
 	if !f.imported && slices.ContainsFunc(c.Secrets, func(s registry.Secret) bool { return !s.Generated() }) {
 		faults = append(faults, "imported secrets are refused: set Config.ImportedSecrets, or generate new secrets")
 	}
+	faults = append(faults, f.boundFaults(c)...)
 	if c.TokenTTL > f.maxTTL {
 		faults = append(faults, fmt.Sprintf("Client.TokenTTL is above Config.MaxTokenTTL and is cut to %v: lower the first or raise the second", f.maxTTL))
 	}

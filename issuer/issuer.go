@@ -45,16 +45,22 @@ type Issuer struct {
 	issClaim  []byte // the start of every payload
 
 	mechanisms []mechanism
-	secrets    *secretAuth
-	grants     *grantLimit // nil: no limit
-	proxy      sync.Once   // reports once that the callers behind a proxy are not known
-	feed       *follower
-	revoked    *revoked
-	ledger     *ledger
-	restoring  atomic.Int64 // revocations still to be restored
-	writing    *writing     // revocations under way, per client
-	advice     *advice
-	loops      *background
+	certified  *certAuth // by certificate, if a request presents nothing else; nil: off
+	methods    []string  // of client authentication, for the metadata
+
+	certificates *ClientCertificates // nil: off
+	proofs       *proofs             // nil: DPoP is off
+
+	secrets   *secretAuth
+	grants    *grantLimit // nil: no limit
+	proxy     sync.Once   // reports once that the callers behind a proxy are not known
+	feed      *follower
+	revoked   *revoked
+	ledger    *ledger
+	restoring atomic.Int64 // revocations still to be restored
+	writing   *writing     // revocations under way, per client
+	advice    *advice
+	loops     *background
 
 	usesState, networksState condition // whether they can be recorded
 }
@@ -88,10 +94,15 @@ func New(c Config) (*Issuer, error) {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
+	i.methods = []string{registry.ClientSecretBasic, registry.ClientSecretPost}
+	i.useCertificates(c.ClientCertificates, lookups.queue, inlineKeys)
+	if i.proofs, err = newProofs(c); err != nil {
+		return nil, err
+	}
 	i.revoked, i.ledger, i.feed = newRevoked(maxTTL), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
 	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.dropCovered
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
-	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
+	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets, c.ClientCertificates, c.DPoP != nil}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
 	i.loops = newBackground(i.feed.run, i.housekeep, limits.run, i.restore)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)

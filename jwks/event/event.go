@@ -122,6 +122,7 @@ const (
 	UnknownClient        Reason = "unknown_client"         // there is no such client
 	ClientDisabled       Reason = "client_disabled"        // the client is disabled
 	WrongSecret          Reason = "wrong_secret"           // the secret is wrong or has expired
+	WrongCertificate     Reason = "wrong_certificate"      // the certificate is missing, not valid, or not the client's
 	WrongMethod          Reason = "wrong_method"           // the client may not authenticate this way
 	ImportedSecretsOff   Reason = "imported_secrets_off"   // the secret is a chosen one, and those are not accepted
 	LockedOut            Reason = "locked_out"             // too many failures of this client or network
@@ -173,7 +174,7 @@ func Reasons() []Reason {
 		NoToken, MalformedToken, WrongTokenType, UnknownKey, BadSignature, WrongIssuer, WrongAudience, InvalidClaims,
 		Expired, NotYetValid, SenderConstrained, Unbound, Revoked, InsufficientScope, Forbidden,
 		InvalidProof, ReplayedProof, NonceNeeded,
-		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongMethod,
+		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongCertificate, WrongMethod,
 		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
 		InvalidClient, NotFound, Conflict,
 		TokenUnavailable, CredentialRefused, SecretUnreadable, TokenRefused,
