@@ -29,6 +29,7 @@ import (
 
 // zeroValues has a pointer to the zero value of every exported type.
 var zeroValues = map[string]any{
+	"issuer.ClientCertificates":       new(issuer.ClientCertificates),
 	"issuer.Config":                   new(issuer.Config),
 	"issuer.Error":                    new(issuer.Error),
 	"issuer.Event":                    new(issuer.Event),
