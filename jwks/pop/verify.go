@@ -65,6 +65,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
 		}
 		if !first {
 			refused = refuse("the DPoP proof was used before", nil)
+			refused.Replayed = true
 		}
 	}
 	current := v.nonces.Current()
