@@ -96,7 +96,7 @@ func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verifi
 	if !isAccessTokenType(jws.Type()) {
 		return nil, invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
-	key, e := b.key(&caller{r.Context(), b, r, extract}, jws.KeyID(), jws.Algorithm())
+	key, e := b.key(&caller{b, r, extract}, jws.KeyID(), jws.Algorithm())
 	if e != nil {
 		return nil, e
 	}
