@@ -29,7 +29,7 @@ func (b *Bearer) admit(w http.ResponseWriter, r *http.Request, prior admission, 
 	case e != nil:
 	case mustBind && v.bound == nil:
 		e = unbound()
-	case v != prior.token && (dpop || v.bound != nil):
+	case v != prior.token && (dpop || v.bound != nil) && !b.proven(r.Context(), v):
 		e = b.confirm(w, r, v, dpop)
 	}
 	if e != nil {

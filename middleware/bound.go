@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -93,6 +94,25 @@ func (b *Bearer) confirm(w http.ResponseWriter, r *http.Request, v *verified, dp
 		return nil
 	}
 	return b.checkProof(w, r, v)
+}
+
+// proven reports whether a guard of this Bearer further out has checked what the token is
+// bound to. Its proof is used up. There may be guards of others in between.
+func (b *Bearer) proven(ctx context.Context, v *verified) bool {
+	for v.bound != nil {
+		switch outer := ctx.Value(admittedKey{}).(type) {
+		case *admitted:
+			if outer.token.by == b && outer.token.raw == v.raw {
+				return true
+			}
+			ctx = outer.Context
+		case *given:
+			ctx = outer.Context
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 var (

@@ -202,7 +202,9 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	if e != nil {
 		return g.refuse(c, e)
 	}
-	g.keep(c, a, prior)
+	if r := c.Request(); g.keep(c, a, prior) {
+		defer func() { returnForm(r, c.Request()) }()
+	}
 	began := b.clock()
 	if err := g.check(c, a.token); err != nil {
 		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // as Echo's handler does
@@ -239,8 +241,10 @@ func (g *echoGuard) prior(c echo.Context) (a admission) {
 	return admission{}
 }
 
-// keep stores the admission for handlers and for further guards.
-func (g *echoGuard) keep(c echo.Context, a, prior admission) {
+// keep stores the admission for handlers and for further guards. One by a bound token goes
+// into the context of the request too, where every guard finds it: a proof cannot be checked
+// twice. keep reports whether it has replaced the request.
+func (g *echoGuard) keep(c echo.Context, a, prior admission) (replaced bool) {
 	if a.token != prior.token {
 		c.Set(tokenKey, a.token)
 	}
@@ -250,6 +254,12 @@ func (g *echoGuard) keep(c echo.Context, a, prior admission) {
 	if key := g.options.ContextKey; key != "" && (a.token != prior.token || c.Get(key) == nil) {
 		c.Set(key, a.token.token())
 	}
+	if a.token.bound == nil || a == prior {
+		return false
+	}
+	r := c.Request()
+	c.SetRequest(r.WithContext(&admitted{r.Context(), a}))
+	return true
 }
 
 // refuse turns a refusal into what Echo's error handler knows how to answer.

@@ -9,9 +9,9 @@ import (
 )
 
 // TokenFromContext returns the valid token of the request with this context, or nil
-// when no [Bearer.Handler] has let it in. Each call makes one. It does not find what
-// Echo's [Bearer.Require] verified, because a context costs more than the check of a cached
-// token. [TokenFrom] finds both. A test may give the token itself: [WithToken].
+// when no [Bearer.Handler] has let it in. Each call makes one. It does not find a
+// plain bearer token that Echo's [Bearer.Require] verified, because a context costs more
+// than the check of a cached token. [TokenFrom] finds both. A test may give the token itself: [WithToken].
 func TokenFromContext(ctx context.Context) *Token {
 	switch a := ctx.Value(admittedKey{}).(type) {
 	case *admitted:
