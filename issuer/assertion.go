@@ -122,12 +122,6 @@ func (s *signed) admit(a account, failure *Error) *Error {
 	return failure
 }
 
-// mayAssert reports whether the client could authenticate with an assertion. For one that
-// could not, no key set is fetched.
-func mayAssert(c *registry.Client) bool {
-	return c != nil && !c.Disabled && (c.AuthMethod == "" || c.AuthMethod == registry.PrivateKeyJWT)
-}
-
 // onceID returns the name of a replay record. It is a hash, because clients choose the
 // length and the characters of what it stands for.
 func onceID(text string) string {

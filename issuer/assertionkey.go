@@ -47,8 +47,13 @@ func (c *keyCredential) verify(ctx context.Context) (caller, *Error) {
 
 // check checks the signature with the client's keys.
 func (c *keyCredential) check(ctx context.Context, client *registry.Client) *Error {
-	if !mayAssert(client) {
-		return c.checkNothing(event.UnknownKey, jwks.ErrUnknownKey)
+	switch { // no key set is fetched for these
+	case client == nil:
+		return c.checkNothing(event.UnknownClient, errUnknownClient)
+	case client.Disabled:
+		return c.checkNothing(event.ClientDisabled, errDisabled)
+	case client.AuthMethod != "" && client.AuthMethod != registry.PrivateKeyJWT:
+		return c.checkNothing(event.WrongMethod, errWrongMethod)
 	}
 	kid, alg := c.jws.KeyID(), c.jws.Algorithm()
 	keys, err := c.keys.candidates(callerContext{ctx, c.address}, client, kid, alg)

@@ -21,7 +21,7 @@ const (
 )
 
 // errKeysBusy means that too many requests wait for the keys of one client.
-const errKeysBusy = constError("issuer: too many requests wait for the keys of this client")
+var errKeysBusy = fmt.Errorf("%w: too many requests wait for the keys of this client", jwks.ErrUnavailable)
 
 // remotes holds the [jwks.Remote] of each client that publishes its keys. Each client has
 // its own, so an address that fails, hangs, or is asked for unknown keys delays no other
