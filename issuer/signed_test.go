@@ -170,3 +170,18 @@ func fixed(tb testing.TB, keys ...pair) jwks.Source {
 	}
 	return jwks.NewFixed(set)
 }
+
+// metadataOf answers with the metadata of an issuer at the publisher's address, and with
+// its key set at /keys.
+func metadataOf(p *publisher, set json.RawMessage) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/keys":
+			_, _ = w.Write(set)
+		case "/.well-known/openid-configuration":
+			_ = json.NewEncoder(w).Encode(map[string]string{"issuer": p.URL, "jwks_uri": p.URL + "/keys"})
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}
+}
