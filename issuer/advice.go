@@ -28,6 +28,9 @@ type fitted struct {
 	maxTTL    time.Duration
 	imported  bool
 	trusted   map[string]*trustedIssuer
+
+	certificates *ClientCertificates
+	dpop         bool
 }
 
 const (
@@ -58,6 +61,7 @@ func (f fitted) faults(c *registry.Client) []string {
 			faults = append(faults, fmt.Sprintf("the issuer %.200q of a workload is not in Config.WorkloadIssuers, so its tokens are refused: add it there", issuer))
 		}
 	}
+	faults = append(faults, f.boundFaults(c)...)
 	if c.TokenTTL > f.maxTTL {
 		faults = append(faults, fmt.Sprintf("Client.TokenTTL is above Config.MaxTokenTTL and is cut to %v: lower the first or raise the second", f.maxTTL))
 	}

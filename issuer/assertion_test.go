@@ -276,7 +276,7 @@ func TestAssertionReplayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.wantUnauthorized(t, s.post(asserted(again)), errReplayed)
-			if e := s.lastEvent(t); e.Reason != event.Replayed || e.ClientID != "keyed" || e.Claimed {
+			if e := s.lastEvent(t); e.Reason != event.ReplayedAssertion || e.ClientID != "keyed" || e.Claimed {
 				t.Errorf("event %+v", e)
 			}
 		})

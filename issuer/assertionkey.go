@@ -92,7 +92,7 @@ func (c *keyCredential) use(ctx context.Context, claims assertionClaims) *Error 
 	case err != nil:
 		return unavailable(event.StoreUnavailable, err)
 	case !first:
-		return invalidClient(event.Replayed, errReplayed)
+		return invalidClient(event.ReplayedAssertion, errReplayed)
 	}
 	return nil
 }

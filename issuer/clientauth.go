@@ -68,6 +68,9 @@ func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 		}
 		chosen = m
 	}
+	if chosen == nil && i.certified != nil && i.certified.presented(q) {
+		chosen = i.certified
+	}
 	if chosen == nil {
 		return caller{}, loggable(q.form.clientID), missing(q.form.clientID)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/pop"
 )
 
 // Config configures an issuer. Issuer, Keys and Store are required. The zero value of
@@ -119,6 +120,20 @@ type Config struct {
 	// registry.CutOffLifetime.
 	MaxRevocationLag time.Duration
 
+	// ClientCertificates turns on client authentication by certificate, and tokens that are
+	// bound to a certificate (RFC 8705). Default: off, and certificates are ignored. A
+	// client whose tokens must be bound to one then gets none.
+	ClientCertificates *ClientCertificates
+
+	// DPoP turns on tokens that are bound to a key (RFC 9449). A token request with a proof
+	// gets such a token; a client with DPoPBoundTokens must send one. Proofs that were used
+	// are recorded by Store, unless Replay is set, or Capacity or PerKey, with which the
+	// memory of this process is used. With Nonces, all replicas share one secret. The
+	// address in a proof is the token endpoint's below Issuer, or below
+	// ClientCertificates.Origin. Default: off, and a token request with a proof is refused,
+	// because an unbound token is not what its client wants.
+	DPoP *pop.Config
+
 	// TokenPath is the path of the token endpoint below Issuer. Default "/token". The
 	// others are /revoke and /introspect.
 	TokenPath string
@@ -186,6 +201,9 @@ func (c Config) validate() (maxTTL time.Duration, err error) {
 	if known := c.MaxRevocationLag + afterExpiry + registry.MaxClockSkew; maxTTL > registry.CutOffLifetime-known {
 		return 0, fmt.Errorf("issuer: tokens of up to %v could outlive their cut-offs, because Config.MaxRevocationLag is %v: write a MaxRevocationLag of at most %v, or a shorter TokenTTL and MaxTokenTTL",
 			maxTTL, c.MaxRevocationLag, registry.CutOffLifetime-afterExpiry-registry.MaxClockSkew-maxTTL)
+	}
+	if err := c.ClientCertificates.validate(); err != nil {
+		return 0, err
 	}
 	for audience, scopes := range c.Resources {
 		for _, s := range scopes {

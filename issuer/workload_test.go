@@ -153,7 +153,7 @@ func TestWorkloadTokenIsUsedUp(t *testing.T) {
 					continue
 				}
 				s.wantUnauthorized(t, w, errUsedUp)
-				if e := s.lastEvent(t); e.Reason != event.Replayed {
+				if e := s.lastEvent(t); e.Reason != event.ReplayedAssertion {
 					t.Errorf("event %+v", e)
 				}
 			}

@@ -47,7 +47,7 @@ func (u *tokenUses) take(ctx context.Context, token string, until time.Time) *Er
 		}
 	}
 	u.next.set(id, u.most)
-	return invalidClient(event.Replayed, errUsedUp)
+	return invalidClient(event.ReplayedAssertion, errUsedUp)
 }
 
 func (u *tokenUses) sweep() { u.next.sweep() }
