@@ -51,12 +51,6 @@ func forClients(leaf *x509.Certificate) bool {
 	return slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// inlineKeys returns the keys in a client's record.
-func inlineKeys(_ context.Context, client *registry.Client) ([]*jose.Key, error) {
-	set, err := jose.ParseSet(client.JWKS, nil)
-	return set.Keys(), err
-}
-
 var (
 	errNotCurrent    = errors.New("issuer: the client's certificate has expired, or is not valid yet")
 	errNotForClients = errors.New("issuer: the certificate is not for client authentication (extended key usage)")

@@ -134,7 +134,7 @@ func TestCredentials(t *testing.T) {
 		"form: UTF-8":               {appForm + "%C3%A4", nil, 401, failed},
 		"form: long id":             {form("grant_type", "client_credentials", "client_id", strings.Repeat("a", 257), "client_secret", "x"), nil, 401, failed},
 		"form: long secret":         {form("grant_type", "client_credentials", "client_id", "app", "client_secret", strings.Repeat("a", 1025)), nil, 401, failed},
-		"an assertion":              {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, failed},
+		"an assertion":              {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, "client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer, for private_key_jwt"},
 		"an assertion and a secret": {appForm + "&client_assertion=a.b.c", nil, 400, "more than one client authentication"},
 	} {
 		t.Run(name, func(t *testing.T) {

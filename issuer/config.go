@@ -81,6 +81,21 @@ type Config struct {
 	// secrets. The cost is bounded, but not small. Default: generated secrets only.
 	ImportedSecrets bool
 
+	// RequireAssertionType refuses an assertion of private_key_jwt whose header lacks the
+	// typ "client-authentication+jwt". Default: "JWT" and no typ are accepted too, because
+	// most libraries write these.
+	RequireAssertionType bool
+
+	// WorkloadIssuers are the issuers whose tokens prove who a workload is, such as a
+	// Kubernetes cluster or a CI system. A client authenticates with such a token if its
+	// record says so (Client.Workloads). Default: none.
+	WorkloadIssuers []WorkloadIssuer
+
+	// KeySetClient provides the Transport with which the issuer fetches key sets: those of
+	// Client.JWKSURI, and of WorkloadIssuers without Keys. Default: that of
+	// [jwks.RemoteConfig].Client, which refuses link-local and cloud metadata addresses.
+	KeySetClient *http.Client
+
 	// FailedAttempts is how many wrong chosen secrets may be tried at a client before the
 	// answer is 429 with Retry-After. One network may try ten times as many, at all clients
 	// together. "Wrong secrets" in the package documentation says who is exempt, and how
@@ -90,7 +105,8 @@ type Config struct {
 
 	// MaxGrantRate is how many tokens per second a client may get, with bursts of twice
 	// as many. Beyond that the answer is 429 with Retry-After, so that one client cannot
-	// take all signing. Each replica counts for itself. Default 200; negative: no limit.
+	// take all signing. It also bounds how often a client may authenticate with assertions,
+	// each of which is recorded until it expires. Each replica counts for itself. Default 200; negative: no limit.
 	MaxGrantRate int
 
 	// MaxRevocationLag is how long this process may be unable to read the store's feed.

@@ -274,8 +274,8 @@ func FuzzParameters(f *testing.F) {
 				t.Errorf("%q is accepted with %s repeated", body, name)
 			}
 		}
-		got := []string{request.grantType, request.scope, request.clientID, request.clientSecret, request.clientAssertion}
-		for n, name := range []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion"} {
+		got := []string{request.grantType, request.scope, request.clientID, request.clientSecret, request.clientAssertion, request.assertionType}
+		for n, name := range []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 			if got[n] != values.Get(name) {
 				t.Errorf("%q: %s is %q, want %q", body, name, got[n], values.Get(name))
 			}

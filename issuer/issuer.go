@@ -51,16 +51,17 @@ type Issuer struct {
 	certificates *ClientCertificates // nil: off
 	proofs       *proofs             // nil: DPoP is off
 
-	secrets   *secretAuth
-	grants    *grantLimit // nil: no limit
-	proxy     sync.Once   // reports once that the callers behind a proxy are not known
-	feed      *follower
-	revoked   *revoked
-	ledger    *ledger
-	restoring atomic.Int64 // revocations still to be restored
-	writing   *writing     // revocations under way, per client
-	advice    *advice
-	loops     *background
+	secrets    *secretAuth
+	assertions *assertionAuth
+	grants     *grantLimit // nil: no limit
+	proxy      sync.Once   // reports once that the callers behind a proxy are not known
+	feed       *follower
+	revoked    *revoked
+	ledger     *ledger
+	restoring  atomic.Int64 // revocations still to be restored
+	writing    *writing     // revocations under way, per client
+	advice     *advice
+	loops      *background
 
 	usesState, networksState condition // whether they can be recorded
 }
@@ -93,16 +94,19 @@ func New(c Config) (*Issuer, error) {
 	if i.secrets, err = newSecretAuth(i.find, i.findsAtOnce, lookups.queue, limits, i.uses, c.ImportedSecrets); err != nil {
 		return nil, err
 	}
-	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
-	i.methods = []string{registry.ClientSecretBasic, registry.ClientSecretPost}
-	i.useCertificates(c.ClientCertificates, lookups.queue, inlineKeys)
+	if i.assertions, err = newAssertionAuth(c, i.find, lookups.queue); err != nil {
+		return nil, err
+	}
+	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, i.assertions}
+	i.methods = []string{registry.ClientSecretBasic, registry.ClientSecretPost, registry.PrivateKeyJWT}
+	i.useCertificates(c.ClientCertificates, lookups.queue, i.assertions.keys.all)
 	if i.proofs, err = newProofs(c); err != nil {
 		return nil, err
 	}
 	i.revoked, i.ledger, i.feed = newRevoked(maxTTL), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
 	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.dropCovered
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
-	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets, c.ClientCertificates, c.DPoP != nil}, i.reportFault)
+	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets, i.assertions.trusted, c.ClientCertificates, c.DPoP != nil}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
 	i.loops = newBackground(i.feed.run, i.housekeep, limits.run, i.restore)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
@@ -132,6 +136,7 @@ func (i *Issuer) Close() error {
 	}
 	i.loops.close()
 	i.feed.close()
+	i.assertions.close()
 	_ = i.uses.flush(context.Background()) // what cannot be written now is lost
 	i.secrets.lockout.flush(context.Background())
 	return nil

@@ -44,10 +44,15 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 		GrantTypes    []string `json:"grant_types_supported"`
 		AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
 
+		// Of assertions, for private_key_jwt: required beside it (RFC 8414, section 2).
+		AuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+
 		RevocationEndpoint    string   `json:"revocation_endpoint"`
 		RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+		RevocationAlgorithms  []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 		IntrospectionEndpoint string   `json:"introspection_endpoint"`
 		IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
+		IntrospectAlgorithms  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 
 		Resources []string `json:"protected_resources,omitempty"` // RFC 9728, section 4
 
@@ -66,10 +71,14 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 		GrantTypes:    []string{"client_credentials"},
 		AuthMethods:   i.methods,
 
+		AuthAlgorithms: jose.Algorithms(),
+
 		RevocationEndpoint:    base + revokePath,
 		RevocationMethods:     i.methods,
+		RevocationAlgorithms:  jose.Algorithms(),
 		IntrospectionEndpoint: base + introspectPath,
 		IntrospectionMethods:  i.methods,
+		IntrospectAlgorithms:  jose.Algorithms(),
 
 		Resources: slices.Sorted(maps.Keys(i.resources)),
 

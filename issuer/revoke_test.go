@@ -178,7 +178,8 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 			"wrong secret, form":  {body: form("client_id", "app", "client_secret", appSecret+"x", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
 			"wrong, header":       {body: form("token", g.token), header: []string{"Authorization", basic("app", "x")}, status: 401, code: "invalid_client", description: "client authentication failed"},
 			"unknown client":      {body: form("client_id", "nobody", "client_secret", appSecret, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
-			"an assertion":        {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"an assertion":        {body: form("client_assertion", "a.b.c", "client_assertion_type", assertionType, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"assertion, no type":  {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer, for private_key_jwt"},
 			"too large":           {body: about(strings.Repeat("x", maxRequest)), status: 413, code: "invalid_request", description: "the request is larger than 64 KiB"},
 		} {
 			t.Run(path+" "+name, func(t *testing.T) {

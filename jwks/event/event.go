@@ -92,7 +92,7 @@ const (
 	NoToken           Reason = "no_token"           // no token was sent
 	MalformedToken    Reason = "malformed_token"    // it is no compact JWS that is accepted here
 	WrongTokenType    Reason = "wrong_token_type"   // its typ is not at+jwt
-	UnknownKey        Reason = "unknown_key"        // the issuer has no such key
+	UnknownKey        Reason = "unknown_key"        // the issuer, or the client of an assertion, has no such key
 	BadSignature      Reason = "bad_signature"      // the signature is not the key's
 	WrongIssuer       Reason = "wrong_issuer"       // its iss is another issuer's
 	WrongAudience     Reason = "wrong_audience"     // its aud lacks this API
@@ -132,6 +132,8 @@ const (
 	ForeignToken         Reason = "foreign_token"          // the token is another client's
 	ClaimsRefused        Reason = "claims_refused"         // the app's Claims func refused or failed
 	TooManyGrants        Reason = "too_many_grants"        // the client has got too many tokens in a moment
+	BadAssertion         Reason = "bad_assertion"          // the client assertion is not for this issuer, not of this client, or not valid now
+	ReplayedAssertion    Reason = "replayed_assertion"     // the client assertion was used before, or the token of a workload too often
 )
 
 // Refusals of an operator's action.
@@ -175,7 +177,7 @@ func Reasons() []Reason {
 		Expired, NotYetValid, SenderConstrained, Unbound, Revoked, InsufficientScope, Forbidden,
 		InvalidProof, ReplayedProof, NonceNeeded,
 		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongCertificate, WrongMethod,
-		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
+		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants, BadAssertion, ReplayedAssertion,
 		InvalidClient, NotFound, Conflict,
 		TokenUnavailable, CredentialRefused, SecretUnreadable, TokenRefused,
 		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, ReplaysUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
