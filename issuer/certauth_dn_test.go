@@ -83,6 +83,7 @@ func TestDNOfAnother(t *testing.T) {
 		"CN=f+O=g":     encodedName(t, "O", "g", "CN", "f"),
 		"CN=h,O=i":     encodedName(t, "O", "i", "+CN", "h"),
 		"CN=j+CN=k":    encodedName(t, "CN", "j", "+CN", "j"),
+		"CN=k+O=l":     encodedName(t, "CN", "k"),
 		"CN=l+CN=l":    encodedName(t, "CN", "l", "+CN", "m"),
 		"CN=n,O=o":     encodedName(t, "CN", "n,O=o"),
 		"CN=p":         encodedName(t, "CN", "p\x00q"),

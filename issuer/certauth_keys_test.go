@@ -106,6 +106,11 @@ func TestCertificateMethods(t *testing.T) {
 			t.Errorf("%s: %v, want %v", id, got, wants)
 		}
 	}
+	// One that is right by both counts by the method of the client.
+	leaf := sign(t, clientTemplate(t, nil), ca, key)
+	for _, id := range []string{"both", "issued", "registered"} {
+		s.wantToken(t, over(t, server, tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}, "/token", named(id)))
+	}
 }
 
 // Keys that cannot be fetched now are not a wrong certificate. Keys that cannot be used

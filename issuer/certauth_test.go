@@ -220,6 +220,32 @@ func TestCertificateReplaced(t *testing.T) {
 	})
 }
 
+// While unknown ids of a network have to wait for too long, a wrong certificate of the
+// network gets their answer. So an answer does not tell which ids exist.
+func TestCertificateLikeUnknownClient(t *testing.T) {
+	ca := newAuthority(t, "ca", nil)
+	right, wrong := ca.issue(t, nil), ca.issue(t, func(c *x509.Certificate) { c.Subject.CommonName = "other" })
+	synctest.Test(t, func(t *testing.T) {
+		for _, a := range []*x509.Certificate{ca.certificate, right.Leaf, wrong.Leaf} {
+			a.NotBefore, a.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour) // of the bubble
+		}
+		s := newService(t, Config{ClientCertificates: &ClientCertificates{CAs: ca.pool()}}, certified("dn", func(c *registry.Client) { c.TLSClientAuthSubjectDN = billingDN }))
+		ask := func(id string, certificate tls.Certificate) *httptest.ResponseRecorder {
+			r := newForm("/token", named(id))
+			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate.Leaf}}
+			return s.send(r)
+		}
+		s.wantToken(t, ask("dn", right)) // so that it is cached
+		release := hold(t, s.issuer.clients.lookups.queue, networkOf("192.0.2.1"))
+		s.wantUnavailable(t, ask("dn", wrong))
+		s.wantUnavailable(t, ask("nobody", wrong))
+		s.wantToken(t, ask("dn", right))
+		release()
+		s.wantUnauthorized(t, ask("dn", wrong), errWrongSubject)
+		s.wantUnauthorized(t, ask("nobody", wrong), errUnknownClient)
+	})
+}
+
 // While the store is away, an unknown client is not refused for good.
 func TestCertificateStoreAway(t *testing.T) {
 	ca := newAuthority(t, "ca", nil)
