@@ -29,6 +29,7 @@ import (
 
 // zeroValues has a pointer to the zero value of every exported type.
 var zeroValues = map[string]any{
+	"issuer.ClientCertificates":       new(issuer.ClientCertificates),
 	"issuer.Config":                   new(issuer.Config),
 	"issuer.Error":                    new(issuer.Error),
 	"issuer.Event":                    new(issuer.Event),
@@ -107,7 +108,10 @@ var zeroValues = map[string]any{
 	"jwks/profile.Profile":            new(profile.Profile),
 	"jwks/profile.Want":               new(profile.Want),
 	"middleware.Bearer":               new(bearer.Bearer),
+	"middleware.ClientCertificates":   new(bearer.ClientCertificates),
 	"middleware.Config":               new(bearer.Config),
+	"middleware.Confirmation":         new(bearer.Confirmation),
+	"middleware.DPoP":                 new(bearer.DPoP),
 	"middleware.EchoGuard":            new(bearer.EchoGuard),
 	"middleware.EchoOptions":          new(bearer.EchoOptions),
 	"middleware.Error":                new(bearer.Error),
