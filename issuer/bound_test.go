@@ -131,13 +131,13 @@ func TestMetadataOfBinding(t *testing.T) {
 		proofs  string
 		aliases string
 	}{
-		"nothing": {Config{}, "client_secret_basic client_secret_post", "", "map[]"},
-		"own":     {Config{ClientCertificates: &ClientCertificates{}}, "client_secret_basic client_secret_post self_signed_tls_client_auth", "", "map[]"},
-		"ca":      {Config{ClientCertificates: &ClientCertificates{CAs: ca.pool()}}, "client_secret_basic client_secret_post tls_client_auth self_signed_tls_client_auth", "", "map[]"},
-		"dpop":    {Config{DPoP: &pop.Config{}}, "client_secret_basic client_secret_post", "ES256 EdDSA Ed25519 PS256", "map[]"},
-		"one":     {Config{DPoP: &pop.Config{Algorithms: []string{"ES256"}}}, "client_secret_basic client_secret_post", "ES256", "map[]"},
+		"nothing": {Config{}, "client_secret_basic client_secret_post private_key_jwt", "", "map[]"},
+		"own":     {Config{ClientCertificates: &ClientCertificates{}}, "client_secret_basic client_secret_post private_key_jwt self_signed_tls_client_auth", "", "map[]"},
+		"ca":      {Config{ClientCertificates: &ClientCertificates{CAs: ca.pool()}}, "client_secret_basic client_secret_post private_key_jwt tls_client_auth self_signed_tls_client_auth", "", "map[]"},
+		"dpop":    {Config{DPoP: &pop.Config{}}, "client_secret_basic client_secret_post private_key_jwt", "ES256 EdDSA Ed25519 PS256", "map[]"},
+		"one":     {Config{DPoP: &pop.Config{Algorithms: []string{"ES256"}}}, "client_secret_basic client_secret_post private_key_jwt", "ES256", "map[]"},
 		"origin": {
-			Config{Issuer: testIssuer + "/eu", TokenPath: "/t", ClientCertificates: &ClientCertificates{Origin: "https://mtls.example.com:8443"}}, "client_secret_basic client_secret_post self_signed_tls_client_auth", "",
+			Config{Issuer: testIssuer + "/eu", TokenPath: "/t", ClientCertificates: &ClientCertificates{Origin: "https://mtls.example.com:8443"}}, "client_secret_basic client_secret_post private_key_jwt self_signed_tls_client_auth", "",
 			"map[introspection_endpoint:https://mtls.example.com:8443/eu/introspect revocation_endpoint:https://mtls.example.com:8443/eu/revoke token_endpoint:https://mtls.example.com:8443/eu/t]",
 		},
 	} {
