@@ -63,7 +63,7 @@ func (a *assertionAuth) presented(q request) bool { return q.form.clientAssertio
 func (a *assertionAuth) read(q request) (credential, *Error) {
 	if q.form.assertionType != assertionType {
 		e := invalidClient(event.WrongMethod, errWrongMethod)
-		e.Description = "client_assertion_type must be " + assertionType + ", for private_key_jwt"
+		e.Description = "client_assertion_type must be " + assertionType
 		return nil, e
 	}
 	s := signed{assertionAuth: a, address: q.address}
