@@ -2,6 +2,7 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -182,7 +183,7 @@ func TestRemoteUsersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.enter(&slow); err != errKeysBusy { //nolint:errorlint // it is returned as it is
+	if _, err := r.enter(&slow); !errors.Is(err, errKeysBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	if _, err := r.enter(&other); err != nil {
