@@ -31,7 +31,7 @@ func TestAssertionAccepted(t *testing.T) {
 		"usual":              key.assert(t, "keyed", nil),
 		"the other key":      older.assert(t, "keyed", nil),
 		"aud in an array":    key.assert(t, "keyed", claims{"aud": []string{testIssuer}}),
-		"typ of RFC 7523bis": key.sign(t, key.header().with(claims{"typ": "client-authentication+jwt"}).text(t), assertionOf("keyed").text(t)),
+		"typ of RFC 10070": key.sign(t, key.header().with(claims{"typ": "client-authentication+jwt"}).text(t), assertionOf("keyed").text(t)),
 		"typ as media type":  key.sign(t, key.header().with(claims{"typ": "application/Client-Authentication+JWT"}).text(t), assertionOf("keyed").text(t)),
 		"no typ":             key.sign(t, key.header().with(claims{"typ": nil}).text(t), assertionOf("keyed").text(t)),
 		"no kid":             key.sign(t, key.header().with(claims{"kid": nil}).text(t), assertionOf("keyed").text(t)),
@@ -428,5 +428,49 @@ func TestAssertionExpiresOnTheWay(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A wrong signature costs the same work whether there is such a client and such a key or
+// not. A signature check makes many allocations, and they can be counted.
+func TestAssertionSameWork(t *testing.T) {
+	key, other := newPair(t), newPair(t)
+	disabled, secretOnly := keyed(t, "disabled", key), keyed(t, "secret", key)
+	disabled.Disabled, secretOnly.AuthMethod = true, registry.ClientSecretBasic
+	s := newService(t, Config{WorkloadIssuers: []WorkloadIssuer{cluster(t, key)}}, keyed(t, "keyed", key), disabled, secretOnly, app(), workloads(inCluster(billing)))
+	cost := func(body string) float64 {
+		q := requestWith(t, body)
+		return testing.AllocsPerRun(20, func() {
+			if _, _, err := s.issuer.authenticate(q); err == nil || err.Status != 401 {
+				t.Errorf("not refused: %v", err)
+			}
+		})
+	}
+	forged := func(id string, header claims) string {
+		return asserted(other.sign(t, key.header().with(header).text(t), assertionOf(id).text(t)))
+	}
+	pod := func(id, subject string) string {
+		return ofClient(id, other.sign(t, claims{"alg": "ES256", "kid": key.public.ID()}.text(t), podToken(subject).text(t)))
+	}
+	jws, err := jose.Parse(key.assert(t, "keyed", nil), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := testing.AllocsPerRun(20, func() { _, _ = jws.Verify(dummyKey("ES256")) })
+	if check < 8 {
+		t.Skipf("a signature check makes %v allocations, too few to tell", check)
+	}
+	for want, others := range map[string][]string{
+		forged("keyed", nil): {
+			forged("keyed", claims{"kid": "unknown"}), forged("nobody", nil), forged("app", nil), forged("disabled", nil), forged("secret", nil), forged("reports", nil),
+		},
+		pod("reports", billing): {pod("reports", "system:serviceaccount:billing:other"), pod("nobody", billing), pod("app", billing), pod("keyed", billing)},
+	} {
+		known := cost(want)
+		for n, body := range others {
+			if got := cost(body); got < known-check/2 || got > known+check/2 {
+				t.Errorf("%d: %v allocations, and %v for a wrong signature of a client that there is", n, got, known)
+			}
+		}
 	}
 }
