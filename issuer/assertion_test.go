@@ -28,21 +28,21 @@ func TestAssertionAccepted(t *testing.T) {
 	s := newService(t, Config{}, c, withSecret, only)
 	now := time.Now().Unix()
 	for name, assertion := range map[string]string{
-		"usual":              key.assert(t, "keyed", nil),
-		"the other key":      older.assert(t, "keyed", nil),
-		"aud in an array":    key.assert(t, "keyed", claims{"aud": []string{testIssuer}}),
-		"typ of RFC 10070": key.sign(t, key.header().with(claims{"typ": "client-authentication+jwt"}).text(t), assertionOf("keyed").text(t)),
-		"typ as media type":  key.sign(t, key.header().with(claims{"typ": "application/Client-Authentication+JWT"}).text(t), assertionOf("keyed").text(t)),
-		"no typ":             key.sign(t, key.header().with(claims{"typ": nil}).text(t), assertionOf("keyed").text(t)),
-		"no kid":             key.sign(t, key.header().with(claims{"kid": nil}).text(t), assertionOf("keyed").text(t)),
-		"no iat":             key.assert(t, "keyed", claims{"iat": nil}),
-		"nbf":                key.assert(t, "keyed", claims{"nbf": now}),
-		"five minutes":       key.assert(t, "keyed", claims{"iat": now, "exp": now + 300}),
-		"exp with a point":   key.assert(t, "keyed", claims{"exp": float64(now) + 60.5}),
-		"other claims":       key.assert(t, "keyed", claims{"scope": "x", "cnf": claims{"jkt": "x"}}),
-		"a long jti":         key.assert(t, "keyed", claims{"jti": strings.Repeat("é\x00", 1000)}),
-		"method named":       key.assert(t, "only", nil),
-		"beside a secret":    key.assert(t, "moving", nil),
+		"usual":             key.assert(t, "keyed", nil),
+		"the other key":     older.assert(t, "keyed", nil),
+		"aud in an array":   key.assert(t, "keyed", claims{"aud": []string{testIssuer}}),
+		"typ of RFC 10070":  key.sign(t, key.header().with(claims{"typ": "client-authentication+jwt"}).text(t), assertionOf("keyed").text(t)),
+		"typ as media type": key.sign(t, key.header().with(claims{"typ": "application/Client-Authentication+JWT"}).text(t), assertionOf("keyed").text(t)),
+		"no typ":            key.sign(t, key.header().with(claims{"typ": nil}).text(t), assertionOf("keyed").text(t)),
+		"no kid":            key.sign(t, key.header().with(claims{"kid": nil}).text(t), assertionOf("keyed").text(t)),
+		"no iat":            key.assert(t, "keyed", claims{"iat": nil}),
+		"nbf":               key.assert(t, "keyed", claims{"nbf": now}),
+		"five minutes":      key.assert(t, "keyed", claims{"iat": now, "exp": now + 300}),
+		"exp with a point":  key.assert(t, "keyed", claims{"exp": float64(now) + 60.5}),
+		"other claims":      key.assert(t, "keyed", claims{"scope": "x", "cnf": claims{"jkt": "x"}}),
+		"a long jti":        key.assert(t, "keyed", claims{"jti": strings.Repeat("é\x00", 1000)}),
+		"method named":      key.assert(t, "only", nil),
+		"beside a secret":   key.assert(t, "moving", nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := s.wantToken(t, s.post(asserted(assertion)))
