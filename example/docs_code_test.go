@@ -226,6 +226,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -298,6 +299,7 @@ var (
 	_ = pop.NewNonces
 	_ = netip.ParsePrefix
 	_ = tls.Dial
+	_ = x509.NewCertPool
 	_ = bearer.New
 	_ = outbound.New
 	_ = issuertest.New
