@@ -3,6 +3,7 @@ package issuer
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -63,7 +64,7 @@ func (a *assertionAuth) presented(q request) bool { return q.form.clientAssertio
 func (a *assertionAuth) read(q request) (credential, *Error) {
 	if q.form.assertionType != assertionType {
 		e := invalidClient(event.WrongMethod, errWrongMethod)
-		e.Description = "client_assertion_type must be " + assertionType + ", for private_key_jwt"
+		e.Description = "client_assertion_type must be " + assertionType
 		return nil, e
 	}
 	s := signed{assertionAuth: a, address: q.address}
@@ -128,6 +129,16 @@ func onceID(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
+
+// recordUntil returns until when the use of a credential is recorded that is accepted
+// until its end. The store's clock decides about it, which may be ahead of this one, and
+// the store may take its time.
+func recordUntil(end time.Time) time.Time { return end.Add(registry.MaxClockSkew + 2*storeTimeout) }
+
+// ended reports whether the end has come. It is asked again right before a use is
+// recorded: time has passed since the credential was checked, and a record that ends at
+// once would allow a second use.
+func ended(end time.Time) bool { return !time.Now().Before(end) }
 
 // Private causes: Observe gets them, the client does not.
 const (

@@ -23,7 +23,7 @@ type assertionClaims struct {
 // readAssertion checks the claims of an assertion that a client has signed (RFC 7523,
 // section 3). It knows nothing of the client, so a refusal says nothing about it.
 func readAssertion(claims *jose.Object, issuer string, now time.Time) (assertionClaims, error) {
-	// The aud is the issuer and nothing else (RFC 7523bis). The URL of the token endpoint,
+	// The aud is the issuer and nothing else (RFC 10070). The URL of the token endpoint,
 	// or a list, lets a hostile server use here what was made for it.
 	audience, _, err := claims.Strings("aud")
 	if err != nil {

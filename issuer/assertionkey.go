@@ -55,8 +55,10 @@ func (c *keyCredential) check(ctx context.Context, client *registry.Client) *Err
 	case client.AuthMethod != "" && client.AuthMethod != registry.PrivateKeyJWT:
 		return c.checkNothing(event.WrongMethod, errWrongMethod)
 	}
-	kid, alg := c.jws.KeyID(), c.jws.Algorithm()
-	keys, err := c.keys.candidates(callerContext{ctx, c.address}, client, kid, alg)
+	if client.JWKSURI != "" {
+		ctx = c.inNetwork(ctx)
+	}
+	keys, err := c.keys.candidates(ctx, client, c.jws.KeyID(), c.jws.Algorithm())
 	switch {
 	case errors.Is(err, errKeysBusy):
 		return unavailable(event.Busy, err)
@@ -83,11 +85,13 @@ func (s *signed) checkNothing(reason event.Reason, cause error) *Error {
 // use marks the assertion as used, in one atomic step over all replicas. The jti counts
 // for its client alone, so a client cannot use up another's.
 func (c *keyCredential) use(ctx context.Context, claims assertionClaims) *Error {
-	// The store's clock decides when the record ends. It may be ahead of this one.
-	until := claims.expires.Add(assertionLeeway + registry.MaxClockSkew)
+	end := claims.expires.Add(assertionLeeway)
+	if ended(end) {
+		return invalidClient(event.BadAssertion, errAssertionExpired)
+	}
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
-	first, err := c.store.Once(bound, "assertion:"+c.subject, onceID(claims.id), until)
+	first, err := c.store.Once(bound, "assertion:"+c.subject, onceID(claims.id), recordUntil(end))
 	switch {
 	case err != nil:
 		return unavailable(event.StoreUnavailable, err)
@@ -97,15 +101,7 @@ func (c *keyCredential) use(ctx context.Context, claims assertionClaims) *Error 
 	return nil
 }
 
-// callerContext tells a [jwks.Remote] where a request comes from, when it wants to know.
-type callerContext struct {
-	context.Context
-	address string
-}
-
-func (c callerContext) Value(key any) any {
-	if _, ok := key.(jwks.NetworkKey); ok {
-		return networkOf(c.address)
-	}
-	return c.Context.Value(key)
+// inNetwork returns a context that tells a [jwks.Remote] where the request comes from.
+func (s *signed) inNetwork(ctx context.Context) context.Context {
+	return context.WithValue(ctx, jwks.NetworkKey{}, networkOf(s.address))
 }

@@ -2,8 +2,10 @@ package issuer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -182,7 +184,7 @@ func TestRemoteUsersAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := r.enter(&slow); err != errKeysBusy { //nolint:errorlint // it is returned as it is
+	if _, err := r.enter(&slow); !errors.Is(err, errKeysBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	if _, err := r.enter(&other); err != nil {
@@ -210,5 +212,28 @@ func TestKeySetIsParsedOnce(t *testing.T) {
 	}
 	if keys, err := k.all(t.Context(), &c); len(keys) != 1 || err != nil {
 		t.Errorf("a client with a key has %v, %v", keys, err)
+	}
+}
+
+// roundTrip is a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Key sets are fetched with the transport of Config.KeySetClient.
+func TestKeySetClient(t *testing.T) {
+	key := newPair(t)
+	const at = "https://keys.example.com/set"
+	var asked []string
+	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+		asked = append(asked, r.URL.String())
+		w := httptest.NewRecorder()
+		_, _ = w.Write(keySetOf(t, key.public))
+		return w.Result(), nil
+	})
+	s := newService(t, Config{KeySetClient: &http.Client{Transport: transport}}, published("keyed", at))
+	s.wantToken(t, s.post(asserted(key.assert(t, "keyed", nil))))
+	if len(asked) != 1 || asked[0] != at {
+		t.Errorf("asked %q", asked)
 	}
 }

@@ -38,7 +38,7 @@
 // A token is a signed JWT of [RFC 9068, section 2] with iss, sub, aud, exp, iat, jti,
 // client_id and scope, and what Config.Claims adds. It lives for 15 minutes by default. A
 // holder of the public keys verifies it without asking the issuer. Granting a token
-// writes nothing to the store, but for the use of a DPoP proof.
+// writes nothing to the store, but for the use of a DPoP proof or of a client assertion.
 //
 // With Config.DPoP a token request may have a proof ([RFC 9449, section 5]), and its token
 // is bound to the key of the proof. With Config.ClientCertificates a token may be bound to
@@ -115,6 +115,7 @@
 //   - Whether an audience or a scope exists at an API, unless Config.Resources lists it.
 //   - Whether Config.ClientIP returns an address that the caller cannot forge.
 //   - Revocation lists of certificates, and OCSP.
+//   - Whether a client assertion was used before a restore of the store.
 //
 // [RFC 6749, section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 // [RFC 6749, section 5.2]: https://www.rfc-editor.org/rfc/rfc6749#section-5.2

@@ -81,7 +81,7 @@ func TestForm(t *testing.T) {
 		}
 	}
 	s.wantError(t, s.post("grant_type=&"+form("client_id", "app", "client_secret", appSecret)), 400, "invalid_request", "grant_type is missing")
-	s.wantError(t, s.post("grant_type=client_credentials&client_id=&client_secret="), 401, "invalid_client", "client authentication is missing")
+	s.wantError(t, s.post("grant_type=client_credentials&client_id=&client_secret="), 401, "invalid_client", "client authentication is missing; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt")
 }
 
 func TestContentType(t *testing.T) {

@@ -137,7 +137,7 @@ func (c *workloadCredential) verify(ctx context.Context) (caller, *Error) {
 	if err := c.from.profile.CheckHeader(&c.jws); err != nil {
 		return caller{}, refusedToken(err)
 	}
-	key, keyErr := c.from.keys.Key(callerContext{ctx, c.address}, c.jws.KeyID(), c.jws.Algorithm())
+	key, keyErr := c.from.keys.Key(c.inNetwork(ctx), c.jws.KeyID(), c.jws.Algorithm())
 	if keyErr != nil && (ctx.Err() != nil || !errors.Is(keyErr, jwks.ErrUnknownKey) || errors.Is(keyErr, jwks.ErrUnavailable)) {
 		return caller{}, unavailable(event.KeysUnavailable, keyErr)
 	}
@@ -171,7 +171,7 @@ func (c *workloadCredential) verify(ctx context.Context) (caller, *Error) {
 		if err := c.rate.take(c.clientID); err != nil {
 			return err
 		}
-		return c.from.uses.take(ctx, c.tokenName(&id), id.Expires.Add(workloadLeeway+registry.MaxClockSkew))
+		return c.from.uses.take(ctx, c.tokenName(&id), id.Expires.Add(workloadLeeway))
 	}}, nil
 }
 

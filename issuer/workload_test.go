@@ -147,6 +147,9 @@ func TestWorkloadTokenIsUsedUp(t *testing.T) {
 			got := 0
 			for n := range 20 {
 				s := replicas[n%2]
+				if token["jti"] != nil {
+					token["n"] = n // another token in all but its jti
+				}
 				w := s.post(ofClient("reports", key.token(t, token))) // a new signature each time
 				if w.Code == 200 {
 					got++
@@ -279,5 +282,30 @@ func TestWorkloadAdvice(t *testing.T) {
 	f.trusted = map[string]*trustedIssuer{clusterURL: {}}
 	if faults := f.faults(&c); len(faults) != 0 {
 		t.Errorf("faults %q", faults)
+	}
+}
+
+// A * at the end of a subject stands for at least one character, and only where the record
+// allows shared subjects.
+func TestWorkloadSubject(t *testing.T) {
+	for _, tt := range []struct {
+		record, token string
+		shared, want  bool
+	}{
+		{"a:b", "a:b", false, true},
+		{"a:b", "a:bc", false, false},
+		{"a:b", "a:bc", true, false},
+		{"a:*", "a:b", true, true},
+		{"a:*", "a:*", true, true},
+		{"a:*", "a:", true, false},
+		{"a:*", "b:b", true, false},
+		{"a:*", "a:b", false, false},
+		{"*", "a", true, false},
+		{"", "", false, false},
+	} {
+		w := registry.Workload{Subject: tt.record, InsecureSharedSubject: tt.shared}
+		if got := isSubject(&w, tt.token); got != tt.want {
+			t.Errorf("%q for %q, shared %v: %v", tt.token, tt.record, tt.shared, got)
+		}
 	}
 }

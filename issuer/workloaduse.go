@@ -29,14 +29,18 @@ func newTokenUses(store registry.Store, issuer string, most int) *tokenUses {
 	return &tokenUses{store: store, scope: "workload:" + issuer, most: most, next: newBounded[int](maxTokenUses, tokenUsesFor)}
 }
 
-// take takes one use of the token. A token that has none left costs no write.
-func (u *tokenUses) take(ctx context.Context, token string, until time.Time) *Error {
+// take takes one use of the token, which is accepted until its end. A token that has no
+// use left costs no write.
+func (u *tokenUses) take(ctx context.Context, token string, end time.Time) *Error {
+	if ended(end) {
+		return invalidClient(event.Expired, errTokenEnded)
+	}
 	id := onceID(token)
 	bound, cancel := context.WithTimeoutCause(ctx, storeTimeout, errStoreStalled)
 	defer cancel()
 	use, _ := u.next.get(id)
 	for ; use < u.most; use++ {
-		first, err := u.store.Once(bound, u.scope, id+" "+strconv.Itoa(use), until)
+		first, err := u.store.Once(bound, u.scope, id+" "+strconv.Itoa(use), recordUntil(end))
 		if err != nil {
 			u.next.set(id, use)
 			return unavailable(event.StoreUnavailable, err)
@@ -52,4 +56,7 @@ func (u *tokenUses) take(ctx context.Context, token string, until time.Time) *Er
 
 func (u *tokenUses) sweep() { u.next.sweep() }
 
-const errUsedUp = constError("issuer: the token of the workload was used as often as WorkloadIssuer.MaxUses allows: it must get a new one, or cache its access tokens")
+const (
+	errTokenEnded = constError("issuer: the token of the workload expired before its use was recorded")
+	errUsedUp     = constError("issuer: the token of the workload was used as often as WorkloadIssuer.MaxUses allows: it must get a new one, or cache its access tokens")
+)
