@@ -168,8 +168,11 @@ func (i *Issuer) useCertificates(c *ClientCertificates, queue *fairQueue, keys k
 	}
 	copied := *c
 	copied.TrustedProxies = slices.Clone(c.TrustedProxies)
+	if c.CAs != nil {
+		copied.CAs = c.CAs.Clone() // the program may still add to its own
+	}
 	i.certificates = &copied
-	i.certified = &certAuth{i.find, queue, c.CAs, keys}
+	i.certified = &certAuth{i.find, queue, copied.CAs, keys}
 	if c.CAs != nil {
 		i.methods = append(i.methods, registry.TLSClientAuth)
 	}

@@ -128,23 +128,23 @@ func FuzzDN(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, common, organization string) {
 		if name, err := parseDN(text); err == nil {
 			var encoded []encodedRDNSET
-			comparable := true
+			plain := true
 			for _, part := range name {
 				var set encodedRDNSET
 				for _, a := range part {
 					e := encodedAttribute{Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte(a.text)}}
 					if a.der != nil {
-						comparable = false
+						plain = false
 					}
 					e.Type = oidOf(a.oid)
-					comparable = comparable && e.Type.String() == a.oid
+					plain = plain && e.Type.String() == a.oid
 					set = append(set, e)
 				}
 				encoded = append(encoded, set)
 			}
 			der, err := asn1.Marshal(encoded)
-			comparable = comparable && err == nil
-			if comparable && !name.names(der) {
+			plain = plain && err == nil
+			if plain && !name.names(der) {
 				t.Errorf("%q does not name %x", text, der)
 			}
 			longer, err := asn1.Marshal(append(encoded, encodedRDNSET{{oidOf("2.5.4.3"), asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("x")}}}))

@@ -19,6 +19,10 @@ type certificate struct {
 	chain []*x509.Certificate // what the client has sent beside it
 }
 
+// maxCertificate bounds the names of a certificate, which each request over its
+// connection may have compared.
+const maxCertificate = 16 << 10
+
 // of returns the certificate of a request: that of its connection, or of the header of a
 // trusted proxy.
 func (c *ClientCertificates) of(r *http.Request) (certificate, *Error) {
@@ -36,6 +40,9 @@ func (c *ClientCertificates) of(r *http.Request) (certificate, *Error) {
 		if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 			return certificate{}, nil
 		}
+		if len(r.TLS.PeerCertificates[0].Raw) > maxCertificate {
+			return certificate{}, malformed("the certificate is larger than 16 KiB")
+		}
 		return certificate{r.TLS.PeerCertificates[0], r.TLS.PeerCertificates[1:]}, nil
 	}
 	if empty && len(header) <= 1 {
@@ -46,6 +53,9 @@ func (c *ClientCertificates) of(r *http.Request) (certificate, *Error) {
 		e := malformed("the Client-Cert header is malformed")
 		e.cause = err
 		return certificate{}, e
+	}
+	if len(leaf.Raw) > maxCertificate {
+		return certificate{}, malformed("the certificate is larger than 16 KiB")
 	}
 	return certificate{leaf: leaf}, nil
 }

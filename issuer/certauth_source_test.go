@@ -143,3 +143,31 @@ func TestTrustedProxiesAreCopied(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// A certificate with very many names is refused, because comparing them takes long.
+func TestLargeCertificate(t *testing.T) {
+	ca := newAuthority(t, "ca", nil)
+	large := ca.issue(t, func(c *x509.Certificate) {
+		for range 600 {
+			c.DNSNames = append(c.DNSNames, "a-rather-long-name.example.com")
+		}
+	})
+	direct := newService(t, Config{ClientCertificates: &ClientCertificates{CAs: ca.pool()}}, certified("dn", func(c *registry.Client) { c.TLSClientAuthSubjectDN = billingDN }))
+	direct.wantError(t, over(t, direct.listen(t), large, "/token", named("dn")), 400, "invalid_request", "the certificate is larger than 16 KiB")
+	proxied := newService(t, Config{ClientCertificates: &ClientCertificates{CAs: ca.pool(), TrustedProxies: prefixes("192.0.2.1/32")}}, app())
+	r := newForm("/token", appForm, "Client-Cert", clientCert(large))
+	if w := proxied.send(r); w.Code != 400 || !strings.Contains(w.Body.String(), "larger than 16 KiB") {
+		t.Errorf("from a proxy: %d %s", w.Code, w.Body)
+	}
+}
+
+// A CA that the program adds to its pool later does not count.
+func TestCAsAreCopied(t *testing.T) {
+	first, later := newAuthority(t, "ca", nil), newAuthority(t, "later", nil)
+	pool := first.pool()
+	s := newService(t, Config{ClientCertificates: &ClientCertificates{CAs: pool}}, certified("dn", func(c *registry.Client) { c.TLSClientAuthSubjectDN = billingDN }))
+	pool.AddCert(later.certificate)
+	server := s.listen(t)
+	s.wantToken(t, over(t, server, first.issue(t, nil), "/token", named("dn")))
+	s.wantUnauthorizedFor(t, "later", over(t, server, later.issue(t, nil), "/token", named("dn")), event.WrongCertificate)
+}

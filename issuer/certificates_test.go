@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -180,9 +181,7 @@ func over(tb testing.TB, server *httptest.Server, certificate tls.Certificate, p
 	}
 	w := httptest.NewRecorder()
 	answer.Header.Del("Date")
-	for name, values := range answer.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header)
 	w.Code, w.Body = answer.StatusCode, bytes.NewBuffer(text)
 	return w
 }
