@@ -225,6 +225,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
@@ -232,6 +234,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -248,6 +251,7 @@ import (
 	"github.com/echo-m2m/m2m/issuer/sqlstore"
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/pop"
 	bearer "github.com/echo-m2m/m2m/middleware"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
@@ -271,6 +275,8 @@ var (
 	t                *testing.T
 	newApp           func(bearer.Config) http.Handler
 	calls            *outbound.Source
+	list             echo.HandlerFunc
+	secret           []byte
 
 	_ = cmp.Or[string]
 	_ = ecdsa.GenerateKey
@@ -290,6 +296,10 @@ var (
 	_ = sqlstore.Open
 	_ = jwks.Open
 	_ = event.Reasons
+	_ = pop.NewNonces
+	_ = netip.ParsePrefix
+	_ = tls.Dial
+	_ = x509.NewCertPool
 	_ = bearer.New
 	_ = outbound.New
 	_ = issuertest.New

@@ -29,12 +29,14 @@ import (
 
 // zeroValues has a pointer to the zero value of every exported type.
 var zeroValues = map[string]any{
+	"issuer.ClientCertificates":       new(issuer.ClientCertificates),
 	"issuer.Config":                   new(issuer.Config),
 	"issuer.Error":                    new(issuer.Error),
 	"issuer.Event":                    new(issuer.Event),
 	"issuer.Grant":                    new(issuer.Grant),
 	"issuer.Issuer":                   new(issuer.Issuer),
 	"issuer.Status":                   new(issuer.Status),
+	"issuer.WorkloadIssuer":           new(issuer.WorkloadIssuer),
 	"issuer/admin.API":                new(admin.API),
 	"issuer/admin.Config":             new(admin.Config),
 	"issuer/admin.Event":              new(admin.Event),
@@ -77,6 +79,7 @@ var zeroValues = map[string]any{
 	"jwks.Remote":                     new(jwks.Remote),
 	"jwks.RemoteConfig":               new(jwks.RemoteConfig),
 	"jwks.RemoteStatus":               new(jwks.RemoteStatus),
+	"jwks.SetFile":                    new(jwks.SetFile),
 	"jwks.Source":                     new(jwks.Source),
 	"jwks/event.Event":                new(event.Event),
 	"jwks/event.Op":                   new(event.Op),
@@ -105,7 +108,10 @@ var zeroValues = map[string]any{
 	"jwks/profile.Profile":            new(profile.Profile),
 	"jwks/profile.Want":               new(profile.Want),
 	"middleware.Bearer":               new(bearer.Bearer),
+	"middleware.ClientCertificates":   new(bearer.ClientCertificates),
 	"middleware.Config":               new(bearer.Config),
+	"middleware.Confirmation":         new(bearer.Confirmation),
+	"middleware.DPoP":                 new(bearer.DPoP),
 	"middleware.EchoGuard":            new(bearer.EchoGuard),
 	"middleware.EchoOptions":          new(bearer.EchoOptions),
 	"middleware.Error":                new(bearer.Error),

@@ -27,6 +27,10 @@ type fitted struct {
 	resources map[string][]string
 	maxTTL    time.Duration
 	imported  bool
+	trusted   map[string]*trustedIssuer
+
+	certificates *ClientCertificates
+	dpop         bool
 }
 
 const (
@@ -52,6 +56,12 @@ func (f fitted) faults(c *registry.Client) []string {
 	if !f.imported && slices.ContainsFunc(c.Secrets, func(s registry.Secret) bool { return !s.Generated() }) {
 		faults = append(faults, "imported secrets are refused: set Config.ImportedSecrets, or generate new secrets")
 	}
+	for n := range c.Workloads {
+		if issuer := c.Workloads[n].Issuer; f.trusted[issuer] == nil {
+			faults = append(faults, fmt.Sprintf("the issuer %.200q of a workload is not in Config.WorkloadIssuers, so its tokens are refused: add it there", issuer))
+		}
+	}
+	faults = append(faults, f.boundFaults(c)...)
 	if c.TokenTTL > f.maxTTL {
 		faults = append(faults, fmt.Sprintf("Client.TokenTTL is above Config.MaxTokenTTL and is cut to %v: lower the first or raise the second", f.maxTTL))
 	}

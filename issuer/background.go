@@ -81,5 +81,6 @@ func (i *Issuer) housekeep(ctx context.Context) {
 func (i *Issuer) sweep() {
 	i.clients.sweep()
 	i.secrets.sweep()
+	i.assertions.sweep()
 	i.grants.sweep()
 }

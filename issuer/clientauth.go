@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -39,6 +40,19 @@ type caller struct {
 	client   *registry.Client
 	number   int64  // for its tokens, see tokenID
 	secretID string // of the secret that it used, empty if it used none
+
+	// consume marks a credential that is valid once as used. It is called after the proof
+	// of the request was checked, because a client that is told to use another nonce sends
+	// the same assertion again. Nil: there is nothing to mark.
+	consume func(context.Context) *Error
+}
+
+// spend marks the credential as used, if it is valid once.
+func (c caller) spend(ctx context.Context) *Error {
+	if c.consume == nil {
+		return nil
+	}
+	return c.consume(ctx)
 }
 
 // authenticate verifies the one credential of a request. A request with none, or with
@@ -55,12 +69,15 @@ func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 		}
 		chosen = m
 	}
+	if chosen == nil && i.certified != nil && i.certified.presented(q) {
+		chosen = i.certified
+	}
 	if chosen == nil {
-		return caller{}, loggable(q.form.clientID), missing(q.form.clientID)
+		return caller{}, loggable(q.form.clientID), i.naming(missing(q.form.clientID))
 	}
 	c, err := chosen.read(q)
 	if err != nil {
-		return caller{}, "", err
+		return caller{}, "", i.naming(err)
 	}
 	who, err := c.verify(q.context())
 	if err != nil {
@@ -73,10 +90,22 @@ func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 func missing(clientID string) *Error {
 	e := invalidClient(event.NoCredential, nil)
 	if clientID == "" {
-		e.Description = "client authentication is missing"
+		e.Description = noCredential
 	}
 	return e
 }
+
+// naming adds the methods that this issuer accepts to the refusal of a request that uses
+// none of them. It must not be used once a client was looked up: all refusals are the same
+// then.
+func (i *Issuer) naming(e *Error) *Error {
+	if e.reason == event.WrongMethod || e.reason == event.NoCredential && e.Description == noCredential {
+		e.Description += "; this issuer accepts " + strings.Join(i.methods, ", ")
+	}
+	return e
+}
+
+const noCredential = "client authentication is missing"
 
 // loggable returns a claimed client id if it may be logged, else "". A secret that was
 // sent as the id by mistake may not.

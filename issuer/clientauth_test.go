@@ -77,7 +77,7 @@ func TestCredentials(t *testing.T) {
 	const (
 		grant     = "grant_type=client_credentials"
 		malformed = "the Basic credentials are malformed: form-encode id and secret, join them with a colon, encode as base64"
-		scheme    = "the Authorization header must use the Basic scheme"
+		scheme    = "the Authorization header must use the Basic scheme; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"
 		failed    = "client authentication failed"
 		twice     = "more than one client authentication"
 	)
@@ -107,7 +107,7 @@ func TestCredentials(t *testing.T) {
 		"empty header and Basic":    {grant, []string{"", good}, 200, ""},
 		"Bearer":                    {grant, []string{"Bearer " + bare}, 401, scheme},
 		"no scheme":                 {grant, []string{bare}, 401, scheme},
-		"empty header":              {grant, []string{""}, 401, "client authentication is missing"},
+		"empty header":              {grant, []string{""}, 401, "client authentication is missing; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"},
 		"tab":                       {grant, []string{"Basic\t" + bare}, 401, scheme},
 		"scheme alone":              {grant, []string{"Basic"}, 401, malformed},
 		"scheme and space":          {grant, []string{"Basic "}, 401, malformed},
@@ -134,7 +134,7 @@ func TestCredentials(t *testing.T) {
 		"form: UTF-8":               {appForm + "%C3%A4", nil, 401, failed},
 		"form: long id":             {form("grant_type", "client_credentials", "client_id", strings.Repeat("a", 257), "client_secret", "x"), nil, 401, failed},
 		"form: long secret":         {form("grant_type", "client_credentials", "client_id", "app", "client_secret", strings.Repeat("a", 1025)), nil, 401, failed},
-		"an assertion":              {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, failed},
+		"an assertion":              {grant + "&client_assertion=a.b.c&client_assertion_type=x", nil, 401, "client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"},
 		"an assertion and a secret": {appForm + "&client_assertion=a.b.c", nil, 400, "more than one client authentication"},
 	} {
 		t.Run(name, func(t *testing.T) {

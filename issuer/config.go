@@ -15,6 +15,7 @@ import (
 
 	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/pop"
 )
 
 // Config configures an issuer. Issuer, Keys and Store are required. The zero value of
@@ -80,6 +81,21 @@ type Config struct {
 	// secrets. The cost is bounded, but not small. Default: generated secrets only.
 	ImportedSecrets bool
 
+	// RequireAssertionType refuses an assertion of private_key_jwt whose header lacks the
+	// typ "client-authentication+jwt". Default: "JWT" and no typ are accepted too, because
+	// most libraries write these.
+	RequireAssertionType bool
+
+	// WorkloadIssuers are the issuers whose tokens prove who a workload is, such as a
+	// Kubernetes cluster or a CI system. A client authenticates with such a token if its
+	// record says so (Client.Workloads). Default: none.
+	WorkloadIssuers []WorkloadIssuer
+
+	// KeySetClient provides the Transport with which the issuer fetches key sets: those of
+	// Client.JWKSURI, and of WorkloadIssuers without Keys. Default: that of
+	// [jwks.RemoteConfig].Client, which refuses link-local and cloud metadata addresses.
+	KeySetClient *http.Client
+
 	// FailedAttempts is how many wrong chosen secrets may be tried at a client before the
 	// answer is 429 with Retry-After. One network may try ten times as many, at all clients
 	// together. "Wrong secrets" in the package documentation says who is exempt, and how
@@ -89,7 +105,8 @@ type Config struct {
 
 	// MaxGrantRate is how many tokens per second a client may get, with bursts of twice
 	// as many. Beyond that the answer is 429 with Retry-After, so that one client cannot
-	// take all signing. Each replica counts for itself. Default 200; negative: no limit.
+	// take all signing. It also bounds how often a client may authenticate with assertions,
+	// each of which is recorded until it expires. Each replica counts for itself. Default 200; negative: no limit.
 	MaxGrantRate int
 
 	// MaxRevocationLag is how long this process may be unable to read the store's feed.
@@ -102,6 +119,20 @@ type Config struct {
 	// an outage of the APIs at once. MaxRevocationLag and MaxTokenTTL together are at most
 	// registry.CutOffLifetime.
 	MaxRevocationLag time.Duration
+
+	// ClientCertificates turns on client authentication by certificate, and tokens that are
+	// bound to a certificate (RFC 8705). Default: off, and certificates are ignored. A
+	// client whose tokens must be bound to one then gets none.
+	ClientCertificates *ClientCertificates
+
+	// DPoP turns on tokens that are bound to a key (RFC 9449). A token request with a proof
+	// gets such a token; a client with DPoPBoundTokens must send one. Proofs that were used
+	// are recorded by Store, unless Replay is set, or Capacity or PerKey, with which the
+	// memory of this process is used. With Nonces, all replicas share one secret. The
+	// address in a proof is the token endpoint's below Issuer, or below
+	// ClientCertificates.Origin. Default: off, and a token request with a proof is refused,
+	// because an unbound token is not what its client wants.
+	DPoP *pop.Config
 
 	// TokenPath is the path of the token endpoint below Issuer. Default "/token". The
 	// others are /revoke and /introspect.
@@ -170,6 +201,9 @@ func (c Config) validate() (maxTTL time.Duration, err error) {
 	if known := c.MaxRevocationLag + afterExpiry + registry.MaxClockSkew; maxTTL > registry.CutOffLifetime-known {
 		return 0, fmt.Errorf("issuer: tokens of up to %v could outlive their cut-offs, because Config.MaxRevocationLag is %v: write a MaxRevocationLag of at most %v, or a shorter TokenTTL and MaxTokenTTL",
 			maxTTL, c.MaxRevocationLag, registry.CutOffLifetime-afterExpiry-registry.MaxClockSkew-maxTTL)
+	}
+	if err := c.ClientCertificates.validate(); err != nil {
+		return 0, err
 	}
 	for audience, scopes := range c.Resources {
 		for _, s := range scopes {

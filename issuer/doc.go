@@ -21,8 +21,8 @@
 //	grant_type=client_credentials&client_id=reporter&client_secret=…&scope=orders:read
 //
 // Parameters are read from the form body only, up to 64 KiB. The client authenticates
-// with client_secret_basic or client_secret_post, never both. These parameters decide
-// what the token is for:
+// with a secret, in the header or in the body, or in another way that the metadata names,
+// but in one way only. These parameters decide what the token is for:
 //
 //   - resource ([RFC 8707, section 2]), which may be repeated, is the audience. Without it
 //     the audience is the client's only one, or its default. There is no token without
@@ -38,7 +38,12 @@
 // A token is a signed JWT of [RFC 9068, section 2] with iss, sub, aud, exp, iat, jti,
 // client_id and scope, and what Config.Claims adds. It lives for 15 minutes by default. A
 // holder of the public keys verifies it without asking the issuer. Granting a token
-// writes nothing to the store.
+// writes nothing to the store, but for the use of a DPoP proof or of a client assertion.
+//
+// With Config.DPoP a token request may have a proof ([RFC 9449, section 5]), and its token
+// is bound to the key of the proof. With Config.ClientCertificates a token may be bound to
+// the client's certificate ([RFC 8705, section 3]), and a client may authenticate with one.
+// A client whose record wants bound tokens gets no other.
 //
 // # Revocation
 //
@@ -109,14 +114,16 @@
 //   - Whether a request was sent over TLS. That is for the app or its proxy.
 //   - Whether an audience or a scope exists at an API, unless Config.Resources lists it.
 //   - Whether Config.ClientIP returns an address that the caller cannot forge.
-//   - In this release, client assertions (private_key_jwt), mutual TLS and DPoP: a client
-//     authenticates with a secret.
+//   - Revocation lists of certificates, and OCSP.
+//   - Whether a client assertion was used before a restore of the store.
 //
 // [RFC 6749, section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 // [RFC 6749, section 5.2]: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
 // [RFC 7009, section 2]: https://www.rfc-editor.org/rfc/rfc7009#section-2
 // [RFC 7662, section 2]: https://www.rfc-editor.org/rfc/rfc7662#section-2
+// [RFC 8705, section 3]: https://www.rfc-editor.org/rfc/rfc8705#section-3
 // [RFC 8707, section 2]: https://www.rfc-editor.org/rfc/rfc8707#section-2
 // [RFC 9068, section 2]: https://www.rfc-editor.org/rfc/rfc9068#section-2
+// [RFC 9449, section 5]: https://www.rfc-editor.org/rfc/rfc9449#section-5
 // [RFC 9110, section 15.5.2]: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2
 package issuer

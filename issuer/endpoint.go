@@ -14,16 +14,19 @@ type endpoint struct {
 	issuer   *Issuer
 	op       event.Op
 	check    func(parameters) *Error // before authentication
+	accept   func(*request) *Error   // after authentication: spends the client's credential
 	answer   func(request) (answer, *Error)
 	clientIP func(*http.Request) string
 }
 
 // request is a request to an endpoint.
 type request struct {
-	http    *http.Request
-	form    parameters
-	address string // where it comes from
-	caller  caller // once it has authenticated
+	http        *http.Request
+	form        parameters
+	address     string      // where it comes from
+	certificate certificate // of the client, nothing if certificates are off
+	caller      caller      // once it has authenticated
+	bound       binding     // of the token that it gets
 }
 
 func (q request) context() context.Context { return q.http.Context() }
@@ -52,6 +55,9 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		o.report(r.Context(), ev, err)
 	}
+	if q.bound.nonce != "" {
+		w.Header().Set("DPoP-Nonce", q.bound.nonce)
+	}
 	if err != nil {
 		err.write(w)
 		return
@@ -68,12 +74,21 @@ func (e endpoint) serve(q *request) (a answer, claimed string, err *Error) {
 		return answer{}, "", err
 	}
 	q.address = e.clientIP(q.http)
+	if q.certificate, err = e.issuer.certificates.of(q.http); err != nil {
+		return answer{}, "", err
+	}
 	if q.caller, claimed, err = e.issuer.authenticate(*q); err != nil {
 		return answer{}, claimed, err
+	}
+	if err := e.accept(q); err != nil {
+		return answer{}, "", err
 	}
 	a, err = e.answer(*q)
 	return a, claimed, err
 }
+
+// spend is the accept of an endpoint that grants no tokens.
+func spend(q *request) *Error { return q.caller.spend(q.context()) }
 
 // checkGrant refuses every grant type but that of RFC 6749, section 4.4.
 func checkGrant(p parameters) *Error {

@@ -26,6 +26,7 @@ type parameters struct {
 	clientID        string
 	clientSecret    string
 	clientAssertion string
+	assertionType   string
 	token           string   // of RFC 7009 and 7662
 	audience        string   // of other servers; it is ignored, and an event says so
 	resource        []string // the only parameter that may be repeated (RFC 8707, section 2)
@@ -44,6 +45,8 @@ func (p *parameters) field(name string) *string {
 		return &p.clientSecret
 	case "client_assertion":
 		return &p.clientAssertion
+	case "client_assertion_type":
+		return &p.assertionType
 	case "token":
 		return &p.token
 	case "audience":
@@ -251,7 +254,7 @@ func checkQuery(query string) *Error {
 		if name == "audience" {
 			continue // it is ignored in the body too
 		}
-		if new(parameters).field(name) != nil || name == "resource" || name == "client_assertion_type" {
+		if new(parameters).field(name) != nil || name == "resource" {
 			return malformed("parameters belong in the body of the request, not in its URL")
 		}
 	}

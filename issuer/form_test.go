@@ -81,7 +81,7 @@ func TestForm(t *testing.T) {
 		}
 	}
 	s.wantError(t, s.post("grant_type=&"+form("client_id", "app", "client_secret", appSecret)), 400, "invalid_request", "grant_type is missing")
-	s.wantError(t, s.post("grant_type=client_credentials&client_id=&client_secret="), 401, "invalid_client", "client authentication is missing")
+	s.wantError(t, s.post("grant_type=client_credentials&client_id=&client_secret="), 401, "invalid_client", "client authentication is missing; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt")
 }
 
 func TestContentType(t *testing.T) {
@@ -274,8 +274,8 @@ func FuzzParameters(f *testing.F) {
 				t.Errorf("%q is accepted with %s repeated", body, name)
 			}
 		}
-		got := []string{request.grantType, request.scope, request.clientID, request.clientSecret, request.clientAssertion}
-		for n, name := range []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion"} {
+		got := []string{request.grantType, request.scope, request.clientID, request.clientSecret, request.clientAssertion, request.assertionType}
+		for n, name := range []string{"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 			if got[n] != values.Get(name) {
 				t.Errorf("%q: %s is %q, want %q", body, name, got[n], values.Get(name))
 			}

@@ -28,14 +28,15 @@ type granted struct {
 		Scope       *string `json:"scope"`
 	}
 	claims struct {
-		Issuer   string          `json:"iss"`
-		Subject  string          `json:"sub"`
-		Audience json.RawMessage `json:"aud"`
-		Expiry   int64           `json:"exp"`
-		IssuedAt int64           `json:"iat"`
-		ID       string          `json:"jti"`
-		ClientID string          `json:"client_id"`
-		Scope    *string         `json:"scope"`
+		Issuer   string            `json:"iss"`
+		Subject  string            `json:"sub"`
+		Audience json.RawMessage   `json:"aud"`
+		Expiry   int64             `json:"exp"`
+		IssuedAt int64             `json:"iat"`
+		ID       string            `json:"jti"`
+		ClientID string            `json:"client_id"`
+		Bound    map[string]string `json:"cnf"`
+		Scope    *string           `json:"scope"`
 	}
 }
 

@@ -37,8 +37,9 @@ func (i *Issuer) Handler() http.Handler {
 
 // TokenHandler returns the token endpoint (RFC 6749, section 3.2). It takes POST
 // and parameters in a form body of at most 64 KiB, never in the URL. The client
-// authenticates with client_secret_basic or client_secret_post. Every answer,
-// errors included, has the form of RFC 6749, section 5.
+// authenticates by one of the methods in the metadata. Every answer, errors included,
+// has the form of RFC 6749, section 5. The header DPoP has a proof (RFC 9449, section 5),
+// and an empty one counts as a proof too.
 //
 // An app that adds this handler itself, instead of Handler or Mount, must use the path
 // in the metadata (Config.TokenPath). Behind a proxy it must set Config.ClientIP.
@@ -74,15 +75,15 @@ func (i *Issuer) JWKSHandler() http.Handler {
 func (i *Issuer) MetadataHandler() http.Handler { return i.readOnly(i.serveMetadata) }
 
 func (i *Issuer) token(clientIP func(*http.Request) string) http.Handler {
-	return endpoint{i, event.OpToken, checkGrant, i.grant, clientIP}
+	return endpoint{i, event.OpToken, checkGrant, i.bind, i.grant, clientIP}
 }
 
 func (i *Issuer) revocation(clientIP func(*http.Request) string) http.Handler {
-	return endpoint{i, event.OpRevoke, checkToken, i.revokeRequested, clientIP}
+	return endpoint{i, event.OpRevoke, checkToken, spend, i.revokeRequested, clientIP}
 }
 
 func (i *Issuer) introspection(clientIP func(*http.Request) string) http.Handler {
-	return endpoint{i, event.OpIntrospect, checkToken, i.introspectRequested, clientIP}
+	return endpoint{i, event.OpIntrospect, checkToken, spend, i.introspectRequested, clientIP}
 }
 
 // readOnly returns an endpoint that takes GET and HEAD.

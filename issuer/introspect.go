@@ -54,7 +54,7 @@ func (i *Issuer) introspectRequested(q request) (answer, *Error) {
 	if err := claims.Unmarshal(&members); err != nil {
 		return a, serverError(event.Internal, err)
 	}
-	members["active"], members["token_type"] = json.RawMessage("true"), json.RawMessage(`"Bearer"`)
+	members["active"], members["token_type"] = json.RawMessage("true"), json.RawMessage(`"`+typeOf(members["cnf"])+`"`)
 	if a.body, err = json.Marshal(members); err != nil {
 		return a, serverError(event.Internal, err)
 	}

@@ -45,7 +45,14 @@ type Issuer struct {
 	issClaim  []byte // the start of every payload
 
 	mechanisms []mechanism
+	certified  *certAuth // by certificate, if a request presents nothing else; nil: off
+	methods    []string  // of client authentication, for the metadata
+
+	certificates *ClientCertificates // nil: off
+	proofs       *proofs             // nil: DPoP is off
+
 	secrets    *secretAuth
+	assertions *assertionAuth
 	grants     *grantLimit // nil: no limit
 	proxy      sync.Once   // reports once that the callers behind a proxy are not known
 	feed       *follower
@@ -87,11 +94,19 @@ func New(c Config) (*Issuer, error) {
 	if i.secrets, err = newSecretAuth(i.find, i.findsAtOnce, lookups.queue, limits, i.uses, c.ImportedSecrets); err != nil {
 		return nil, err
 	}
-	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, assertionAuth{}}
+	if i.assertions, err = newAssertionAuth(c, i.find, lookups.queue); err != nil {
+		return nil, err
+	}
+	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, i.assertions}
+	i.methods = []string{registry.ClientSecretBasic, registry.ClientSecretPost, registry.PrivateKeyJWT}
+	i.useCertificates(c.ClientCertificates, lookups.queue, i.assertions.keys.all)
+	if i.proofs, err = newProofs(c); err != nil {
+		return nil, err
+	}
 	i.revoked, i.ledger, i.feed = newRevoked(maxTTL), newLedger(), newFollower(c.Store, c.MaxRevocationLag, i.apply, i.reportState)
 	i.ledger.longest, i.feed.taken = i.revoked.longest, i.revoked.dropCovered
 	i.feed.setBack, i.feed.restored = i.ledger.setBack, i.feedRestored
-	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets}, i.reportFault)
+	i.advice = newAdvice(fitted{i.resources, maxTTL, c.ImportedSecrets, i.assertions.trusted, c.ClientCertificates, c.DPoP != nil}, i.reportFault)
 	i.clients, i.writing = newClientCache(c.Store, i.feed, lookups), newWriting()
 	i.loops = newBackground(i.feed.run, i.housekeep, limits.run, i.restore)
 	i.issClaim = append(appendString([]byte(`{"iss":`), c.Issuer), `,"sub":`...)
@@ -121,6 +136,7 @@ func (i *Issuer) Close() error {
 	}
 	i.loops.close()
 	i.feed.close()
+	i.assertions.close()
 	_ = i.uses.flush(context.Background()) // what cannot be written now is lost
 	i.secrets.lockout.flush(context.Background())
 	return nil

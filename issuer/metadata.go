@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/echo-m2m/m2m/issuer/registry"
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
@@ -27,7 +26,6 @@ const (
 // members that OpenID Connect Discovery, section 3 requires, as far as they apply.
 func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 	base := strings.TrimSuffix(i.url, "/")
-	methods := []string{registry.ClientSecretBasic, registry.ClientSecretPost}
 	var scopes []string
 	for _, known := range i.resources {
 		scopes = append(scopes, known...)
@@ -46,12 +44,21 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 		GrantTypes    []string `json:"grant_types_supported"`
 		AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
 
+		// Of assertions, for private_key_jwt: required beside it (RFC 8414, section 2).
+		AuthAlgorithms []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+
 		RevocationEndpoint    string   `json:"revocation_endpoint"`
 		RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+		RevocationAlgorithms  []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 		IntrospectionEndpoint string   `json:"introspection_endpoint"`
 		IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
+		IntrospectAlgorithms  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
 
 		Resources []string `json:"protected_resources,omitempty"` // RFC 9728, section 4
+
+		ProofAlgorithms  []string `json:"dpop_signing_alg_values_supported,omitempty"`          // RFC 9449, section 5.1
+		CertificateBound bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705, section 3.3
+		Aliases          *aliases `json:"mtls_endpoint_aliases,omitempty"`                      // RFC 8705, section 5
 
 		Subjects   []string `json:"subject_types_supported,omitempty"` // the sub of a client is the same for all APIs
 		Algorithms []string `json:"id_token_signing_alg_values_supported,omitempty"`
@@ -62,18 +69,41 @@ func (i *Issuer) newMetadata(openID bool) ([]byte, error) {
 		Scopes:        slices.Compact(scopes),
 		ResponseTypes: []string{},
 		GrantTypes:    []string{"client_credentials"},
-		AuthMethods:   methods,
+		AuthMethods:   i.methods,
+
+		AuthAlgorithms: jose.Algorithms(),
 
 		RevocationEndpoint:    base + revokePath,
-		RevocationMethods:     methods,
+		RevocationMethods:     i.methods,
+		RevocationAlgorithms:  jose.Algorithms(),
 		IntrospectionEndpoint: base + introspectPath,
-		IntrospectionMethods:  methods,
+		IntrospectionMethods:  i.methods,
+		IntrospectAlgorithms:  jose.Algorithms(),
 
 		Resources: slices.Sorted(maps.Keys(i.resources)),
+
+		ProofAlgorithms:  i.proofs.algorithms(),
+		CertificateBound: i.certificates != nil,
+		Aliases:          i.aliases(),
 
 		Subjects:   subjects,
 		Algorithms: algorithms,
 	})
+}
+
+// aliases are the endpoints for clients with a certificate (RFC 8705, section 5).
+type aliases struct {
+	Token         string `json:"token_endpoint"`
+	Revocation    string `json:"revocation_endpoint"`
+	Introspection string `json:"introspection_endpoint"`
+}
+
+func (i *Issuer) aliases() *aliases {
+	if i.certificates == nil || i.certificates.Origin == "" {
+		return nil
+	}
+	origin := i.certificates.Origin
+	return &aliases{origin + i.at.token, origin + i.at.revocation, origin + i.at.introspection}
 }
 
 // algorithms returns the algorithms of the published keys.

@@ -13,6 +13,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// algs are those that an assertion may have.
+const algs = `"ES256","ES384","ES512","EdDSA","Ed25519","PS256","PS384","PS512","RS256","RS384","RS512"`
+
 // The whole document, at the path of RFC 8414, section 3.1, and the endpoints at the paths
 // in it.
 func TestMetadata(t *testing.T) {
@@ -34,9 +37,9 @@ func TestMetadata(t *testing.T) {
 		t.Run(tt.issuer, func(t *testing.T) {
 			s := newService(t, Config{Issuer: tt.issuer, TokenPath: tt.tokenPath})
 			want := fmt.Sprintf(`{"issuer":%q,"token_endpoint":"%s%s","jwks_uri":"%s/.well-known/jwks.json","response_types_supported":[],`+
-				`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],`+
-				`"revocation_endpoint":"%s/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],`+
-				`"introspection_endpoint":"%s/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"]}`,
+				`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],"token_endpoint_auth_signing_alg_values_supported":[`+algs+`],`+
+				`"revocation_endpoint":"%s/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],"revocation_endpoint_auth_signing_alg_values_supported":[`+algs+`],`+
+				`"introspection_endpoint":"%s/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],"introspection_endpoint_auth_signing_alg_values_supported":[`+algs+`]}`,
 				tt.issuer, tt.base, tt.tokenPath, tt.base, tt.base, tt.base)
 			header := http.Header{
 				"Access-Control-Allow-Origin": {"*"},
@@ -87,9 +90,9 @@ func TestMetadataResources(t *testing.T) {
 	}})
 	want := `{"issuer":"` + testIssuer + `","token_endpoint":"` + testIssuer + `/token","jwks_uri":"` + testIssuer + `/.well-known/jwks.json",` +
 		`"scopes_supported":["all","bills:read","orders:read","orders:write"],"response_types_supported":[],` +
-		`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
-		`"revocation_endpoint":"` + testIssuer + `/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
-		`"introspection_endpoint":"` + testIssuer + `/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],` +
+		`"grant_types_supported":["client_credentials"],"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],"token_endpoint_auth_signing_alg_values_supported":[` + algs + `],` +
+		`"revocation_endpoint":"` + testIssuer + `/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],"revocation_endpoint_auth_signing_alg_values_supported":[` + algs + `],` +
+		`"introspection_endpoint":"` + testIssuer + `/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],"introspection_endpoint_auth_signing_alg_values_supported":[` + algs + `],` +
 		`"protected_resources":["` + billingAPI + `","` + ordersAPI + `"]}`
 	if got := s.get("GET", "/.well-known/oauth-authorization-server").Body.String(); got != want {
 		t.Errorf("%s, want %s", got, want)

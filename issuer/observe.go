@@ -18,6 +18,8 @@ import (
 //     feed was set back, as by a restored backup (event.StateOlder)
 //   - event.OpRecord: the last use of secrets, or the addresses of clients, cannot be
 //     recorded, or can be recorded again
+//   - event.OpFetch: the key set of a client or of a workload issuer was fetched, or could
+//     not be
 //   - event.OpConfig: the configuration does not fit the clients or the requests; each
 //     fault is reported once
 type Event = event.Event

@@ -13,6 +13,7 @@ type tokenClaims struct {
 
 	id            string // jti
 	now, lifetime int64  // seconds
+	bound         binding
 }
 
 // appendPayload appends the claims of RFC 9068, section 2.2.
@@ -33,6 +34,7 @@ func (i *Issuer) appendPayload(ctx context.Context, p []byte, c *tokenClaims) ([
 		p = append(p, `,"scope":`...)
 		p = appendScope(p, c.Scopes)
 	}
+	p = c.bound.appendTo(p)
 	if i.claims != nil {
 		var err *Error
 		if p, err = i.appendCustom(ctx, p, c.Grant); err != nil {

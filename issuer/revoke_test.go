@@ -172,13 +172,14 @@ func TestTokenEndpointsRefuse(t *testing.T) {
 			"secret in the URL":   {query: "?client_secret=" + appSecret, body: about(g.token), status: 400, code: "invalid_request", description: "parameters belong in the body of the request, not in its URL"},
 			"token twice":         {body: about(g.token) + "&token=x", status: 400, code: "invalid_request", description: "a parameter is repeated"},
 			"JSON":                {contentType: "application/json", body: `{"token":"x"}`, status: 400, code: "invalid_request", description: "Content-Type must be application/x-www-form-urlencoded"},
-			"no credentials":      {body: form("token", g.token), status: 401, code: "invalid_client", description: "client authentication is missing"},
-			"the token as Bearer": {body: form("token", g.token), header: []string{"Authorization", "Bearer " + g.token}, status: 401, code: "invalid_client", description: "the Authorization header must use the Basic scheme"},
+			"no credentials":      {body: form("token", g.token), status: 401, code: "invalid_client", description: "client authentication is missing; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"},
+			"the token as Bearer": {body: form("token", g.token), header: []string{"Authorization", "Bearer " + g.token}, status: 401, code: "invalid_client", description: "the Authorization header must use the Basic scheme; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"},
 			"wrong secret":        {body: about(g.token) + "&x=", header: []string{"Authorization", basic("app", "x")}, status: 400, code: "invalid_request", description: "more than one client authentication"},
 			"wrong secret, form":  {body: form("client_id", "app", "client_secret", appSecret+"x", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
 			"wrong, header":       {body: form("token", g.token), header: []string{"Authorization", basic("app", "x")}, status: 401, code: "invalid_client", description: "client authentication failed"},
 			"unknown client":      {body: form("client_id", "nobody", "client_secret", appSecret, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
-			"an assertion":        {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"an assertion":        {body: form("client_assertion", "a.b.c", "client_assertion_type", assertionType, "token", g.token), status: 401, code: "invalid_client", description: "client authentication failed"},
+			"assertion, no type":  {body: form("client_assertion", "a.b.c", "token", g.token), status: 401, code: "invalid_client", description: "client_assertion_type must be urn:ietf:params:oauth:client-assertion-type:jwt-bearer; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"},
 			"too large":           {body: about(strings.Repeat("x", maxRequest)), status: 413, code: "invalid_request", description: "the request is larger than 64 KiB"},
 		} {
 			t.Run(path+" "+name, func(t *testing.T) {

@@ -159,7 +159,7 @@ func (c *secretCredential) verifyGenerated(ctx context.Context, id string) (call
 		return caller{}, err
 	}
 	c.uses.note(c.clientID, secret.ID, now)
-	return caller{found.client, found.number, secret.ID}, nil
+	return caller{client: found.client, number: found.number, secretID: secret.ID}, nil
 }
 
 // verifyChosen verifies a chosen secret.
@@ -192,7 +192,7 @@ func (c *secretCredential) verifyChosen(ctx context.Context) (caller, *Error) {
 		return caller{}, err
 	}
 	c.uses.note(c.clientID, secret.ID, now)
-	return caller{found.client, found.number, secret.ID}, nil
+	return caller{client: found.client, number: found.number, secretID: secret.ID}, nil
 }
 
 // fingerprint identifies the secret within this process. Outside it, it reveals nothing.

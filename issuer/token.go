@@ -40,14 +40,16 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	if err != nil {
 		return answer{}, err
 	}
-	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(tokenID{q.caller.number, secretTag(q.caller.secretID)}), time.Now().Unix(), i.lifetime(client)}
+	c := tokenClaims{Grant{client, audience, scopes}, newTokenID(tokenID{q.caller.number, secretTag(q.caller.secretID)}), time.Now().Unix(), i.lifetime(client), q.bound}
 	var room [512]byte
 	payload, err := i.appendPayload(q.context(), room[:0], &c)
 	if err != nil {
 		return answer{}, err
 	}
-	if err := i.grants.take(client.ID); err != nil {
-		return answer{}, err
+	if !q.bound.counted {
+		if err := i.grants.take(client.ID); err != nil {
+			return answer{}, err
+		}
 	}
 	token, err := i.sign(q.context(), payload)
 	if err != nil {
@@ -55,7 +57,9 @@ func (i *Issuer) grant(q request) (answer, *Error) {
 	}
 	body := append(make([]byte, 0, len(token)+256), `{"access_token":"`...)
 	body = append(body, token...)
-	body = append(body, `","token_type":"Bearer","expires_in":`...)
+	body = append(body, `","token_type":"`...)
+	body = append(body, q.bound.tokenType()...)
+	body = append(body, `","expires_in":`...)
 	body = strconv.AppendInt(body, c.lifetime, 10)
 	if len(scopes) > 0 {
 		body = append(body, `,"scope":`...)

@@ -33,6 +33,7 @@ func NewIssuerRemote(issuer string, c RemoteConfig) *Remote {
 	if err := r.client.CheckIssuer(issuer); err != nil {
 		r.refuse(fmt.Errorf("issuer: %w", err))
 	}
+	r.sendBearer(issuer, c)
 	d := &discovery{issuer: issuer, client: r.client}
 	r.locate, r.expire = d.locate, d.expire
 	return r

@@ -136,7 +136,7 @@ func remoteOf(t *testing.T, set string, c RemoteConfig) (*origin, *Remote) {
 	return o, r
 }
 
-func mustKey(t *testing.T, r *Remote, kid string) *jose.Key {
+func mustKey(t *testing.T, r Source, kid string) *jose.Key {
 	t.Helper()
 	key, err := r.Key(t.Context(), kid, "")
 	if err != nil {

@@ -213,7 +213,7 @@ func (r *Remote) fetch(ctx context.Context, held *heldSet, revalidate bool) (*he
 			etag = held.etag
 		}
 	}
-	doc, err := r.client.Get(ctx, fetch.Request{URL: url, ETag: etag, Revalidate: revalidate, MaxBytes: maxSetBytes})
+	doc, err := r.client.Get(ctx, fetch.Request{URL: url, ETag: etag, Revalidate: revalidate, MaxBytes: r.maxBytes})
 	switch {
 	case err != nil:
 	case doc.Unchanged:

@@ -38,6 +38,16 @@ type RemoteConfig struct {
 	// Timeout bounds a whole fetch, discovery included. Default 5 s.
 	Timeout time.Duration
 
+	// MaxBytes bounds the key set, decompressed. Default 8 MiB, at most 8 MiB.
+	MaxBytes int
+
+	// BearerFile is the path of a file with a token that is sent with each request, for
+	// an issuer that publishes its keys only to its own clients, such as a Kubernetes
+	// cluster: "/var/run/secrets/kubernetes.io/serviceaccount/token". The file is read for
+	// each request, at most 64 KiB. Only the origin (scheme, host and port) of the URL or
+	// issuer gets the token, and http only on the loopback. Default: no token.
+	BearerFile string
+
 	// InsecureHTTP allows http to hosts other than the loopback. Then anyone on the
 	// network path decides which tokens are valid.
 	InsecureHTTP bool
@@ -101,6 +111,7 @@ type Remote struct {
 	cooldown time.Duration
 	maxStale time.Duration
 	timeout  time.Duration
+	maxBytes int
 	observe  func(context.Context, Event)
 	quiet    bool
 	at       string                                // the URL, or the issuer, for events
@@ -134,6 +145,7 @@ func NewRemote(url string, c RemoteConfig) *Remote {
 	if err := r.client.CheckURL(url); err != nil {
 		r.refuse(fmt.Errorf("key set: %w", err))
 	}
+	r.sendBearer(url, c)
 	r.locate = func(context.Context) (string, error) { return url, nil }
 	r.expire = func() {}
 	return r
@@ -145,6 +157,7 @@ func newRemote(at string, c RemoteConfig) *Remote {
 		cooldown: cmp.Or(c.Cooldown, 30*time.Second),
 		maxStale: cmp.Or(c.MaxStale, time.Hour),
 		timeout:  cmp.Or(c.Timeout, 5*time.Second),
+		maxBytes: cmp.Or(c.MaxBytes, maxSetBytes),
 		observe:  c.Observe,
 		quiet:    c.Quiet,
 		at:       at,
@@ -157,6 +170,9 @@ func newRemote(at string, c RemoteConfig) *Remote {
 	}
 	if r.timeout < 0 {
 		r.refuse(fmt.Errorf("RemoteConfig.Timeout is %v: write a positive duration, or leave it out", c.Timeout))
+	}
+	if r.maxBytes < 0 || r.maxBytes > maxSetBytes {
+		r.refuse(fmt.Errorf("RemoteConfig.MaxBytes is %d: write 1 to %d, or leave it out", c.MaxBytes, maxSetBytes))
 	}
 	return r
 }

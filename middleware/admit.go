@@ -19,10 +19,19 @@ func (b *Bearer) own(a admission) admission {
 }
 
 // admit authenticates a request. prior is how a guard of the same Bearer further out
-// let it in; zero if none did. A refusal is reported here.
-func (b *Bearer) admit(r *http.Request, prior admission, extract addressOf) (admission, *Error) {
+// let it in; zero if none did: what that guard has checked, the proof of a bound token
+// among it, is not checked again. With mustBind the token must be a bound one. A refusal is
+// reported here.
+func (b *Bearer) admit(w http.ResponseWriter, r *http.Request, prior admission, extract addressOf, mustBind bool) (admission, *Error) {
 	began := b.clock()
-	v, e := b.authenticate(r, prior.token, extract)
+	v, dpop, e := b.authenticate(r, prior.token, extract)
+	switch {
+	case e != nil:
+	case mustBind && v.bound == nil:
+		e = unbound()
+	case v != prior.token && (dpop || v.bound != nil) && !b.proven(r.Context(), v):
+		e = b.confirm(w, r, v, dpop)
+	}
 	if e != nil {
 		b.reportRefusal(r.Context(), admission{v, prior.watch}, began, eventOf(e))
 		return admission{}, e

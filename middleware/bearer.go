@@ -60,6 +60,19 @@ type Config struct {
 	// Default: no issuer is asked. [Bearer.Close] ends its requests.
 	Introspection *Introspection
 
+	// DPoP accepts tokens that are bound to a key of the client, with their proofs
+	// (RFC 9449). Default: such tokens are refused.
+	DPoP *DPoP
+
+	// ClientCertificates accepts tokens that are bound to a certificate of the client
+	// (RFC 8705). Default: such tokens are refused.
+	ClientCertificates *ClientCertificates
+
+	// RequireBound refuses tokens that are bound to nothing, on all routes. For some
+	// routes see [Bearer.RequireBound] and [Bearer.HandlerBound]. It needs DPoP or
+	// ClientCertificates.
+	RequireBound bool
+
 	// CacheSize is how many verified tokens are cached. A token is cached on its
 	// second use, and from its third use skips the signature check. Whatever can
 	// change is checked at every request. One client takes a quarter of the cache
@@ -121,6 +134,9 @@ type Bearer struct {
 	audiences     []string // at least one
 	revoked       func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
 	introspector  *introspector
+	dpop          *proofs             // nil: off
+	certificates  *ClientCertificates // nil: off
+	requireBound  bool
 	cache         *recent.Table[verified]
 	leeway        time.Duration
 	realm         string
@@ -132,6 +148,7 @@ type Bearer struct {
 	proxy         sync.Once                          // of the event that callers are not known
 	keysFailed    outcome
 	revokedFailed outcome
+	replaysFailed outcome
 	closeKeys     func() error
 	routes        routeIndex // of the Echo apps that it guards
 	hits, misses  counter    // of the cache
@@ -147,6 +164,7 @@ func New(c Config) (*Bearer, error) {
 		revoked:       c.Revoked,
 		leeway:        cmp.Or(c.Leeway, defaultLeeway),
 		realm:         c.Realm,
+		requireBound:  c.RequireBound,
 		maxTokenBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
 		clientIP:      c.ClientIP,
 		observe:       c.Observe,
@@ -159,7 +177,20 @@ func New(c Config) (*Bearer, error) {
 	if err := b.validate(&c); err != nil {
 		return nil, err
 	}
-	b.invalid = challenge(b.realm, invalidToken("", nil))
+	b.invalid = challenge(schemeBearer, b.realm, "", invalidToken("", nil))
+	if c.DPoP != nil {
+		p, err := newProofs(*c.DPoP, b.realm)
+		if err != nil {
+			return nil, err
+		}
+		b.dpop = p
+	}
+	if c.ClientCertificates != nil {
+		b.certificates = &ClientCertificates{TrustedProxies: slices.Clone(c.ClientCertificates.TrustedProxies)}
+		if err := b.certificates.validate(); err != nil {
+			return nil, err
+		}
+	}
 	if size := cmp.Or(c.CacheSize, defaultCacheSize); size > 0 {
 		b.cache = recent.New[verified](size)
 	}
@@ -201,6 +232,8 @@ func (b *Bearer) validate(c *Config) error {
 		return fmt.Errorf("middleware: Config.Leeway is %v: write a time between 0 (for %v) and %v", b.leeway, defaultLeeway, maxLeeway)
 	case c.CacheSize > maxCacheSize:
 		return fmt.Errorf("middleware: Config.CacheSize is %d: write up to %d, or a negative number for none", c.CacheSize, maxCacheSize)
+	case c.RequireBound && c.DPoP == nil && c.ClientCertificates == nil:
+		return errors.New("middleware: Config.RequireBound is set, and nothing checks what a token is bound to: set Config.DPoP or Config.ClientCertificates")
 	case c.Revoked != nil && c.Introspection != nil:
 		return errors.New("middleware: Config.Revoked and Config.Introspection are both set: write one of them")
 	case b.maxTokenBytes < 0:
@@ -229,6 +262,21 @@ func (b *Bearer) Close() error {
 
 // usable reports whether New made the Bearer: it is neither nil nor the zero value.
 func (b *Bearer) usable() bool { return b != nil && b.keys != nil }
+
+// requiresBound reports whether all guards accept bound tokens only.
+func (b *Bearer) requiresBound() bool { return b != nil && b.requireBound }
+
+// fault returns why a guard cannot serve; nil if it can. The app may have ignored the error
+// of New.
+func (b *Bearer) fault(mustBind bool) error {
+	switch {
+	case !b.usable():
+		return errUnusable
+	case mustBind && b.dpop == nil && b.certificates == nil:
+		return errNoBound
+	}
+	return nil
+}
 
 func isNilPointer(v any) bool {
 	r := reflect.ValueOf(v)

@@ -6,35 +6,68 @@ import (
 	"strings"
 )
 
-// announce sets the headers that go with a refusal: a challenge, and when to retry.
-func (b *Bearer) announce(h http.Header, e *Error) {
+// announce sets the headers that go with a refusal: challenges, and when to retry. With
+// mustBind the guard accepts bound tokens only.
+func (b *Bearer) announce(h http.Header, r *http.Request, e *Error, mustBind bool) {
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		text := b.invalid
-		if e.Code != codeInvalidToken || e.Description != notValid || e.Scope != "" {
-			text = challenge(b.realm, e)
+		h["Www-Authenticate"] = b.challenges(r, e, mustBind) // in canonical form, which costs nothing
+		if e.Status == http.StatusUnauthorized && b.dpop != nil {
+			if nonce := b.dpop.nonces.Current(); nonce != "" {
+				setNonce(h, nonce)
+			}
 		}
-		h.Set("Www-Authenticate", text) // in canonical form, which costs nothing
 	}
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
 }
 
-// challenge is the value of WWW-Authenticate. "If the request lacks any
+// challenges are the values of WWW-Authenticate: that of the scheme that the request used,
+// with the error, and with a 401 that of the other scheme too, if it can succeed.
+func (b *Bearer) challenges(r *http.Request, e *Error, mustBind bool) []string {
+	if b.dpop == nil {
+		return []string{b.bearerChallenge(e)}
+	}
+	// A token that is bound to a certificate has the scheme Bearer (RFC 8705, section 3).
+	bearerFits := b.certificates != nil || !mustBind
+	var list []string
+	if isDPoP(r) || !bearerFits {
+		list = append(list, challenge(schemeDPoP, b.realm, b.dpop.algs, e))
+		if bearerFits {
+			list = append(list, b.bearerChallenge(&Error{}))
+		}
+	} else {
+		list = append(list, b.bearerChallenge(e), b.dpop.plain)
+	}
+	if e.Status != http.StatusUnauthorized {
+		return list[:1]
+	}
+	return list
+}
+
+func (b *Bearer) bearerChallenge(e *Error) string {
+	if e.Code == codeInvalidToken && e.Description == notValid && e.Scope == "" {
+		return b.invalid
+	}
+	return challenge(schemeBearer, b.realm, "", e)
+}
+
+// challenge is one value of WWW-Authenticate. "If the request lacks any
 // authentication information […], the resource server SHOULD NOT include an error
 // code or other error information" (RFC 6750, section 3.1).
-func challenge(realm string, e *Error) string {
+func challenge(scheme, realm, algs string, e *Error) string {
 	var b strings.Builder
-	b.WriteString("Bearer")
+	b.WriteString(scheme)
 	separator := " "
 	for _, p := range [...]struct{ name, value string }{
 		{"realm", realm},
 		{"error", e.Code},
 		{"error_description", e.Description},
 		{"scope", e.Scope},
+		{"algs", algs}, // RFC 9449, section 7.1
 	} {
-		if p.value == "" || (e.Code == "" && p.name != "realm") {
+		if p.value == "" || (e.Code == "" && p.name != "realm" && p.name != "algs") {
 			continue
 		}
 		b.WriteString(separator)

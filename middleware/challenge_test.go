@@ -24,7 +24,7 @@ func TestChallenge(t *testing.T) {
 			`Bearer error="x", error_description="a??Set-Cookie: b???"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := challenge(tt.realm, tt.e); got != tt.want {
+			if got := challenge(schemeBearer, tt.realm, "", tt.e); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
@@ -45,7 +45,7 @@ func TestAnnounce(t *testing.T) {
 		{misconfigured(nil), false, false},
 	} {
 		h := http.Header{}
-		auth.announce(h, tt.e)
+		auth.announce(h, request("GET", "/"), tt.e, false)
 		if (h.Get("WWW-Authenticate") != "") != tt.challenge || (h.Get("Retry-After") != "") != tt.retry {
 			t.Errorf("%d: headers %v", tt.e.Status, h)
 		}
@@ -61,7 +61,7 @@ func TestAnnounceOfAnother(t *testing.T) {
 		`Bearer realm="api", error="invalid_token", error_description="the access token is not valid", scope="a b"`: {Status: 401, Code: "invalid_token", Description: notValid, Scope: "a b"},
 	} {
 		h := http.Header{}
-		if auth.announce(h, e); h.Get("WWW-Authenticate") != want {
+		if auth.announce(h, request("GET", "/"), e, false); h.Get("WWW-Authenticate") != want {
 			t.Errorf("%s, want %s", h.Get("WWW-Authenticate"), want)
 		}
 	}

@@ -9,35 +9,42 @@ import (
 	"github.com/echo-m2m/m2m/jwks/event"
 )
 
-// credential finds the token of a request. It reads one header only. A request that has
-// a second token elsewhere is ambiguous and refused.
-func credential(r *http.Request, maxBytes int) (string, *Error) {
+// The authentication schemes of an access token (RFC 6750, section 2.1; RFC 9449, section
+// 7.1). The name of a scheme is case-insensitive (RFC 9110, section 11.1).
+const (
+	schemeBearer = "Bearer"
+	schemeDPoP   = "DPoP"
+)
+
+// credential finds the token of a request, and whether its scheme is DPoP. It reads one
+// header only. A request that has a second token elsewhere is ambiguous and refused.
+func (b *Bearer) credential(r *http.Request) (token string, dpop bool, e *Error) {
 	headers := r.Header["Authorization"]
 	if len(headers) > 1 {
 		headers = stated(headers)
 	}
 	switch {
 	case len(headers) == 0:
-		return "", noCredential()
+		return "", false, noCredential()
 	case len(headers) > 1:
-		return "", invalidRequest("%d Authorization headers", len(headers))
+		return "", false, invalidRequest("%d Authorization headers", len(headers))
 	}
-	// credentials = "Bearer" 1*SP b64token (RFC 6750, section 2.1); the name of a scheme
-	// is case-insensitive (RFC 9110, section 11.1).
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if scheme != "Bearer" && !strings.EqualFold(scheme, "Bearer") {
-		return "", noCredential()
+	scheme, token, _ := strings.Cut(headers[0], " ") // credentials = "Bearer" 1*SP b64token
+	if scheme != schemeBearer && !strings.EqualFold(scheme, schemeBearer) {
+		if dpop = b.dpop != nil && strings.EqualFold(scheme, schemeDPoP); !dpop {
+			return "", false, noCredential()
+		}
 	}
 	if r.URL.RawQuery != "" && queryHasToken(r.URL.RawQuery) {
-		return "", invalidRequest("access_token in the query beside the Authorization header")
+		return "", dpop, invalidRequest("access_token in the query beside the Authorization header")
 	}
-	if len(token) > maxBytes { // before anything walks it
-		return "", invalidToken(event.MalformedToken, fmt.Errorf("middleware: token of %d bytes, more than %d", len(token), maxBytes))
+	if len(token) > b.maxTokenBytes { // before anything walks it
+		return "", dpop, invalidToken(event.MalformedToken, fmt.Errorf("middleware: token of %d bytes, more than %d", len(token), b.maxTokenBytes))
 	}
 	if token = strings.TrimLeft(token, " "); token == "" {
-		return "", invalidRequest("Bearer without a token")
+		return "", dpop, invalidRequest("%.6s without a token", scheme)
 	}
-	return token, nil
+	return token, dpop, nil
 }
 
 // stated returns the headers that are not empty. An empty one is the same as none.
@@ -49,6 +56,16 @@ func stated(headers []string) []string {
 		}
 	}
 	return list
+}
+
+// isDPoP reports whether a request was sent with the scheme DPoP.
+func isDPoP(r *http.Request) bool {
+	headers := stated(r.Header["Authorization"])
+	if len(headers) != 1 {
+		return false
+	}
+	scheme, _, _ := strings.Cut(headers[0], " ")
+	return strings.EqualFold(scheme, schemeDPoP)
 }
 
 // several refuses two header lines that a proxy has joined. A cached token needs no such

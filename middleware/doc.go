@@ -30,16 +30,29 @@
 //
 // A token is an RFC 9068 JWT access token, validated in the order of its section 4:
 // one credential in the request, strict parse, typ, key, signature, iss, aud, exp,
-// nbf, iat, sub, client_id, jti, sender constraint, revocation, and last the scopes
-// of the route. Nothing a token says is believed before its signature is checked.
+// nbf, iat, sub, client_id, jti, revocation, what the token is bound to, and last the
+// scopes of the route. Nothing a token says is believed before its signature is checked.
 //
-// A token with a cnf claim is bound to a key of its client. There is no proof check
-// here yet, so such a token is refused: it is not a plain bearer token.
+// # Bound tokens
+//
+// A token with a cnf claim is bound to a key of its client, so a thief cannot use it. It
+// is never accepted as a plain bearer token:
+//
+//   - With [Config.DPoP], a token with jkt is accepted with the scheme DPoP and a proof of
+//     the request (RFC 9449). Its own signature stays cached. The proof is checked at each
+//     request, and each proof is accepted once.
+//   - With [Config.ClientCertificates], a token with x5t#S256 is accepted from the client
+//     with that certificate (RFC 8705).
+//   - A token with both needs both. All others are refused.
+//
+// [Config.RequireBound] refuses plain bearer tokens on all routes, [Bearer.RequireBound] and
+// [Bearer.HandlerBound] do on one.
 //
 // # What is not checked
 //
 //   - Whether a token was revoked, unless [Config.Revoked] or [Config.Introspection] is set.
 //   - Whether a request was sent over TLS. That is for the app or its proxy.
+//   - Query, body and other headers of a request with a DPoP proof: it does not cover them.
 //   - Whether a scope that a route names exists at the issuer.
 //
 // Tokens that are signed with a shared key (HS256) are refused: each API that can check
@@ -60,7 +73,8 @@
 //
 // # Where a token may be
 //
-// In one Authorization header (RFC 6750, section 2.1) and nowhere else. The
+// In one Authorization header (RFC 6750, section 2.1; RFC 9449, section 7.1) and nowhere
+// else. The
 // access_token parameter of a query is not read, for URLs end up in logs; next to a
 // header it makes the request ambiguous and is refused. An empty header or parameter
 // is the same as none. Form bodies are never read: the body belongs to the handler.
@@ -72,8 +86,12 @@
 //     Every invalid token gets the same words. A 401 of the app's own check has a
 //     challenge too.
 //   - 403 insufficient_scope, naming the scopes needed.
+//   - 401 invalid_dpop_proof or use_dpop_nonce (RFC 9449, section 7.1) for a token whose
+//     proof is missing or wrong, and 401 invalid_token for one that is sent without its
+//     key. These say what is missing. A DPoP-Nonce header has the nonce for the next proof.
 //   - 400 invalid_request when the request does not hold exactly one token.
-//   - 503 with Retry-After when keys or revocations cannot be had. Never 401 then:
+//   - 503 with Retry-After when keys or revocations cannot be had, or replays cannot be
+//     checked. Never 401 then:
 //     callers throw valid tokens away on 401.
 //
 // Require returns each as an *echo.HTTPError around an [Error], so the body is the

@@ -82,6 +82,13 @@ func (b *Bearer) RequireAny(scopes ...string) echo.MiddlewareFunc {
 	return b.Echo(EchoOptions{}).RequireAny(scopes...)
 }
 
+// RequireBound is [Bearer.Require] for tokens that are bound to a key of the client. A plain
+// bearer token is refused with 401. It needs [Config.DPoP] or [Config.ClientCertificates];
+// with neither it lets no request in.
+func (b *Bearer) RequireBound(scopes ...string) echo.MiddlewareFunc {
+	return b.Echo(EchoOptions{}).RequireBound(scopes...)
+}
+
 // RequireFunc lets a request in with a valid token for which check returns nil.
 // check runs after all validation. An *echo.HTTPError that it returns goes to Echo as it
 // is, with a challenge if it is a 401. An *[Error] is answered with its challenge. Any
@@ -125,16 +132,21 @@ func (b *Bearer) Echo(options EchoOptions) EchoGuard {
 
 // Require is [Bearer.Require] with the options.
 func (g EchoGuard) Require(scopes ...string) echo.MiddlewareFunc {
-	return g.requireScopes(newScopeRule(scopes, false))
+	return g.requireScopes(newScopeRule(scopes, false), g.bearer.requiresBound())
 }
 
 // RequireAny is [Bearer.RequireAny] with the options.
 func (g EchoGuard) RequireAny(scopes ...string) echo.MiddlewareFunc {
-	return g.requireScopes(newScopeRule(scopes, true))
+	return g.requireScopes(newScopeRule(scopes, true), g.bearer.requiresBound())
 }
 
-func (g EchoGuard) requireScopes(rule *scopeRule) echo.MiddlewareFunc {
-	return g.guard(func(_ echo.Context, v *verified) error {
+// RequireBound is [Bearer.RequireBound] with the options.
+func (g EchoGuard) RequireBound(scopes ...string) echo.MiddlewareFunc {
+	return g.requireScopes(newScopeRule(scopes, false), true)
+}
+
+func (g EchoGuard) requireScopes(rule *scopeRule, mustBind bool) echo.MiddlewareFunc {
+	return g.guard(mustBind, func(_ echo.Context, v *verified) error {
 		if e := rule.check(v.scope); e != nil {
 			return e
 		}
@@ -145,20 +157,20 @@ func (g EchoGuard) requireScopes(rule *scopeRule) echo.MiddlewareFunc {
 // RequireFunc is [Bearer.RequireFunc] with the options.
 func (g EchoGuard) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
 	if check == nil {
-		return g.guard(func(echo.Context, *verified) error { return misconfigured(errNoCheck) })
+		return g.guard(g.bearer.requiresBound(), func(echo.Context, *verified) error { return misconfigured(errNoCheck) })
 	}
-	return g.guard(func(c echo.Context, v *verified) error { return check(c, v.token()) })
+	return g.guard(g.bearer.requiresBound(), func(c echo.Context, v *verified) error { return check(c, v.token()) })
 }
 
-func (g EchoGuard) guard(check func(c echo.Context, v *verified) error) echo.MiddlewareFunc {
+func (g EchoGuard) guard(mustBind bool, check func(c echo.Context, v *verified) error) echo.MiddlewareFunc {
 	b := g.bearer
-	if !b.usable() {
-		return refuseAll(errUnusable)
+	if cause := b.fault(mustBind); cause != nil {
+		return refuseAll(cause)
 	}
 	if key := g.options.ContextKey; key == tokenKey || key == watchKey {
 		return refuseAll(errContextKey)
 	}
-	made := &echoGuard{g.bearer, g.options, check}
+	made := &echoGuard{g.bearer, g.options, mustBind, check}
 	// Echo calls this at every request, not once for a route, so it must be cheap.
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := func(c echo.Context) error { return made.serve(c, next) }
@@ -171,9 +183,10 @@ func (g EchoGuard) guard(check func(c echo.Context, v *verified) error) echo.Mid
 
 // echoGuard is one Require, RequireAny or RequireFunc.
 type echoGuard struct {
-	bearer  *Bearer
-	options EchoOptions
-	check   func(c echo.Context, v *verified) error
+	bearer   *Bearer
+	options  EchoOptions
+	mustBind bool
+	check    func(c echo.Context, v *verified) error
 }
 
 func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
@@ -185,17 +198,19 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	if e := c.Echo(); e != nil {
 		extract = e.IPExtractor // asked per request: the app may set it late
 	}
-	a, e := b.admit(c.Request(), prior, extract)
+	a, e := b.admit(c.Response(), c.Request(), prior, extract, g.mustBind)
 	if e != nil {
 		return g.refuse(c, e)
 	}
-	g.keep(c, a, prior)
+	if r := c.Request(); g.keep(c, a, prior) {
+		defer func() { returnForm(r, c.Request()) }()
+	}
 	began := b.clock()
 	if err := g.check(c, a.token); err != nil {
 		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // as Echo's handler does
 			b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
 			if h := c.Response().Header(); he.Code == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
-				h.Set("Www-Authenticate", challenge(b.realm, &Error{})) // RFC 9110, section 15.5.2: every 401 has one
+				b.announce(h, c.Request(), &Error{Status: he.Code}, g.mustBind) // RFC 9110, section 15.5.2: every 401 has one
 			}
 			return he
 		}
@@ -226,8 +241,10 @@ func (g *echoGuard) prior(c echo.Context) (a admission) {
 	return admission{}
 }
 
-// keep stores the admission for handlers and for further guards.
-func (g *echoGuard) keep(c echo.Context, a, prior admission) {
+// keep stores the admission for handlers and for further guards. One by a bound token goes
+// into the context of the request too, where every guard finds it: a proof cannot be checked
+// twice. keep reports whether it has replaced the request.
+func (g *echoGuard) keep(c echo.Context, a, prior admission) (replaced bool) {
 	if a.token != prior.token {
 		c.Set(tokenKey, a.token)
 	}
@@ -237,11 +254,17 @@ func (g *echoGuard) keep(c echo.Context, a, prior admission) {
 	if key := g.options.ContextKey; key != "" && (a.token != prior.token || c.Get(key) == nil) {
 		c.Set(key, a.token.token())
 	}
+	if a.token.bound == nil || a == prior {
+		return false
+	}
+	r := c.Request()
+	c.SetRequest(r.WithContext(&admitted{r.Context(), a}))
+	return true
 }
 
 // refuse turns a refusal into what Echo's error handler knows how to answer.
 func (g *echoGuard) refuse(c echo.Context, e *Error) error {
-	g.bearer.announce(c.Response().Header(), e)
+	g.bearer.announce(c.Response().Header(), c.Request(), e, g.mustBind)
 	refused := &echo.HTTPError{Code: e.Status, Message: e.Description, Internal: e}
 	if g.options.ErrorHandler != nil {
 		if err := g.options.ErrorHandler(c, refused); err != nil || c.Response().Committed {

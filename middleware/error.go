@@ -17,8 +17,9 @@ type Error struct {
 	Status int
 
 	// Code is the error code of RFC 6750, section 3.1: invalid_request,
-	// invalid_token or insufficient_scope; temporarily_unavailable with 503 and
-	// server_error with 500, as in RFC 6749; empty when no token was sent.
+	// invalid_token or insufficient_scope; invalid_dpop_proof or use_dpop_nonce of
+	// RFC 9449, section 7.1; temporarily_unavailable with 503 and server_error with 500,
+	// as in RFC 6749; empty when no token was sent.
 	Code string
 
 	// Description is one sentence for the caller's developer.

@@ -49,6 +49,10 @@ func (t *Token) clone() *Token {
 	}
 	c := *t
 	c.Audience, c.Scopes = slices.Clone(t.Audience), slices.Clone(t.Scopes)
+	if t.Confirmation != nil {
+		bound := *t.Confirmation
+		c.Confirmation = &bound
+	}
 	return &c
 }
 
@@ -65,9 +69,10 @@ func (t *Token) written() (string, error) {
 		IssuedAt  int64    `json:"iat,omitempty"`
 		ExpiresAt int64    `json:"exp,omitempty"`
 		NotBefore int64    `json:"nbf,omitempty"`
+		Bound     *bound   `json:"cnf,omitempty"`
 	}{
 		t.Issuer, t.Subject, t.ClientID, t.ID, t.Audience, strings.Join(t.Scopes, " "),
-		seconds(t.IssuedAt), seconds(t.ExpiresAt), seconds(t.NotBefore),
+		seconds(t.IssuedAt), seconds(t.ExpiresAt), seconds(t.NotBefore), (*bound)(t.Confirmation),
 	}
 	document, err := json.Marshal(claims)
 	if err != nil {
@@ -77,6 +82,12 @@ func (t *Token) written() (string, error) {
 		return "", errNoToken
 	}
 	return string(document), nil
+}
+
+// bound is a Confirmation as the claim cnf.
+type bound struct {
+	KeyThumbprint         string `json:"jkt,omitempty"`
+	CertificateThumbprint string `json:"x5t#S256,omitempty"`
 }
 
 // seconds returns a NumericDate (RFC 7519, section 2), 0 for the zero time.

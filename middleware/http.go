@@ -9,9 +9,9 @@ import (
 )
 
 // TokenFromContext returns the valid token of the request with this context, or nil
-// when no [Bearer.Handler] has let it in. Each call makes one. It does not find what
-// Echo's [Bearer.Require] verified, because a context costs more than the check of a cached
-// token. [TokenFrom] finds both. A test may give the token itself: [WithToken].
+// when no [Bearer.Handler] has let it in. Each call makes one. It does not find a
+// plain bearer token that Echo's [Bearer.Require] verified, because a context costs more
+// than the check of a cached token. [TokenFrom] finds both. A test may give the token itself: [WithToken].
 func TokenFromContext(ctx context.Context) *Token {
 	switch a := ctx.Value(admittedKey{}).(type) {
 	case *admitted:
@@ -55,14 +55,22 @@ func admissionOf(ctx context.Context) admission {
 // A Handler within another of the same Bearer verifies nothing again.
 func (b *Bearer) Handler(next http.Handler, scopes ...string) http.Handler {
 	rule := newScopeRule(scopes, false)
-	return b.handler(next, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
+	return b.handler(next, b.requiresBound(), func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
+}
+
+// HandlerBound is [Bearer.Handler] for tokens that are bound to a key of the client. A
+// plain bearer token is refused with 401. It needs [Config.DPoP] or
+// [Config.ClientCertificates]; with neither it lets no request in.
+func (b *Bearer) HandlerBound(next http.Handler, scopes ...string) http.Handler {
+	rule := newScopeRule(scopes, false)
+	return b.handler(next, true, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
 }
 
 // HandlerAny calls next for requests with a valid token that was granted at least
 // one of the scopes. With none named it lets no request in.
 func (b *Bearer) HandlerAny(next http.Handler, scopes ...string) http.Handler {
 	rule := newScopeRule(scopes, true)
-	return b.handler(next, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
+	return b.handler(next, b.requiresBound(), func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
 }
 
 // HandlerFunc calls next for requests with a valid token for which check returns
@@ -70,9 +78,9 @@ func (b *Bearer) HandlerAny(next http.Handler, scopes ...string) http.Handler {
 // with its challenge, and any other error is a 403 whose cause stays private.
 func (b *Bearer) HandlerFunc(next http.Handler, check func(r *http.Request, t *Token) error) http.Handler {
 	if check == nil {
-		return b.handler(next, func(*http.Request, *verified) *Error { return misconfigured(errNoCheck) })
+		return b.handler(next, b.requiresBound(), func(*http.Request, *verified) *Error { return misconfigured(errNoCheck) })
 	}
-	return b.handler(next, func(r *http.Request, v *verified) *Error {
+	return b.handler(next, b.requiresBound(), func(r *http.Request, v *verified) *Error {
 		if err := check(r, v.token()); err != nil {
 			return refusal(err)
 		}
@@ -85,14 +93,17 @@ var (
 	errNoCheck  = errors.New("middleware: the guard was given a nil func as its check")
 )
 
-func (b *Bearer) handler(next http.Handler, check func(r *http.Request, v *verified) *Error) http.Handler {
-	if !b.usable() || next == nil {
-		// The app may have ignored the error of New; nothing is served then.
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, misconfigured(errUnusable)) })
+func (b *Bearer) handler(next http.Handler, mustBind bool, check func(r *http.Request, v *verified) *Error) http.Handler {
+	cause := b.fault(mustBind)
+	if next == nil {
+		cause = errUnusable
+	}
+	if cause != nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, misconfigured(cause)) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		prior := b.own(admissionOf(r.Context()))
-		a, e := b.admit(r, prior, nil)
+		a, e := b.admit(w, r, prior, nil, mustBind)
 		in := r
 		if e == nil && a != prior {
 			in = r.WithContext(&admitted{r.Context(), a})
@@ -104,7 +115,7 @@ func (b *Bearer) handler(next http.Handler, check func(r *http.Request, v *verif
 			}
 		}
 		if e != nil {
-			b.announce(w.Header(), e)
+			b.announce(w.Header(), r, e, mustBind)
 			answer(w, e)
 			return
 		}

@@ -1,9 +1,9 @@
 package middleware
 
 import (
-	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -16,17 +16,20 @@ type addressOf = func(r *http.Request) string
 // caller is the context of a request whose token names a key. It works out the
 // network of the request only if the source asks for it.
 type caller struct {
-	context.Context
 	bearer  *Bearer
 	request *http.Request
 	extract addressOf
 }
 
+func (c *caller) Deadline() (time.Time, bool) { return c.request.Context().Deadline() }
+func (c *caller) Done() <-chan struct{}       { return c.request.Context().Done() }
+func (c *caller) Err() error                  { return c.request.Context().Err() }
+
 func (c *caller) Value(key any) any {
 	if key == (jwks.NetworkKey{}) {
 		return c.bearer.network(c.request, c.extract)
 	}
-	return c.Context.Value(key)
+	return c.request.Context().Value(key)
 }
 
 // network returns the network of a request. It is empty where that is not known: behind

@@ -21,6 +21,10 @@ type Status struct {
 	// failed. Nil if it did not.
 	Revocations error
 
+	// Replays is why it could not be told whether the latest proof was used before. Nil if
+	// it could.
+	Replays error
+
 	Hits   uint64 // requests whose token was in the cache of verified tokens
 	Misses uint64 // signature checks, also of tokens that were then refused
 
@@ -34,7 +38,7 @@ func (b *Bearer) Status() Status {
 	if !b.usable() {
 		return Status{Keys: errUnusable}
 	}
-	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Hits: b.hits.total(), Misses: b.misses.total(), Cached: b.cache.Len()}
+	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Replays: b.replaysFailed.latest(0), Hits: b.hits.total(), Misses: b.misses.total(), Cached: b.cache.Len()}
 	if b.introspector != nil {
 		s.Answers, s.Asking, s.Revocations = b.introspector.status()
 	}
@@ -51,8 +55,8 @@ const recently = 10 * time.Second
 // error in the answer: it is for operators.
 //
 // Ready asks Config.Keys if that is a [jwks.Checker], which may fetch keys. Config.Revoked,
-// introspection and other sources cannot be asked without a token, so Ready reports
-// their failure for 10 s.
+// introspection, Replay of Config.DPoP and other sources cannot be asked without a token, so
+// Ready reports their failure for 10 s.
 func (b *Bearer) Ready(ctx context.Context) error {
 	if !b.usable() {
 		return notServing{errUnusable}
@@ -70,6 +74,12 @@ func (b *Bearer) Ready(ctx context.Context) error {
 	}
 	if err != nil {
 		return notServing{fmt.Errorf("middleware: revocations: %w", err)}
+	}
+	// A memory that is full for one client is no reason: others are served.
+	if b.dpop != nil && b.dpop.shared {
+		if err := b.replaysFailed.latest(recently); err != nil {
+			return notServing{fmt.Errorf("middleware: replays of DPoP proofs: %w", err)}
+		}
 	}
 	return nil
 }

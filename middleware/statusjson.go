@@ -12,6 +12,6 @@ func (s Status) MarshalJSON() ([]byte, error) {
 	type plain Status
 	return json.Marshal(struct {
 		plain
-		Keys, Revocations string `json:",omitempty"`
-	}{plain(s), event.Text(s.Keys), event.Text(s.Revocations)})
+		Keys, Revocations, Replays string `json:",omitempty"`
+	}{plain(s), event.Text(s.Keys), event.Text(s.Revocations), event.Text(s.Replays)})
 }

@@ -30,8 +30,11 @@ type Token struct {
 	ExpiresAt time.Time // exp: without leeway
 	NotBefore time.Time // nbf: the zero time when the token has none, or 0
 
-	granted string        // the scope claim
-	encoded func() string // returns all claims; a func, so that nothing prints them
+	// Confirmation is cnf: what the token is bound to, and the request has proven. Nil for
+	// a plain bearer token.
+	Confirmation *Confirmation
+
+	source func() *verified // nil: the program made the Token; a func, so that nothing prints the claims
 }
 
 // HasScope reports whether the token was granted exactly this scope: no scope
@@ -42,10 +45,10 @@ func (t *Token) HasScope(scope string) bool {
 	switch {
 	case t == nil:
 		return false
-	case t.encoded == nil:
+	case t.source == nil:
 		return isScope(scope) && slices.Contains(t.Scopes, scope)
 	}
-	return hasScope(t.granted, scope)
+	return hasScope(t.source().scope, scope)
 }
 
 // hasScope reports whether a scope claim has the scope:
@@ -88,10 +91,10 @@ func (t *Token) document() (string, error) {
 	if t == nil {
 		return "", errNoToken
 	}
-	if t.encoded == nil {
+	if t.source == nil {
 		return t.written()
 	}
-	claims, err := base64.RawURLEncoding.DecodeString(t.encoded())
+	claims, err := base64.RawURLEncoding.DecodeString(t.source().claims())
 	if err != nil {
 		return "", fmt.Errorf("middleware: claims: %w", err)
 	}

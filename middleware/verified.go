@@ -16,8 +16,9 @@ type verified struct {
 	raw      string    // the token as presented
 
 	id, subject, clientID string
-	scope                 string   // the claim
-	audiences             []string // nil: the Bearer's own, if that is one, alone, as most tokens have it
+	scope                 string        // the claim
+	audiences             []string      // nil: the Bearer's own, if that is one, alone, as most tokens have it
+	bound                 *Confirmation // nil: a plain bearer token
 
 	expiresAt, issuedAt, notBefore int64 // in Unix seconds; notBefore 0: none
 }
@@ -42,6 +43,9 @@ func (v *verified) detached(raw, clientID string) verified {
 	d := *v
 	d.raw, d.clientID = raw, clientID
 	d.kid, d.alg, d.subject = detach(v.kid, v.key.ID()), detach(v.alg, v.key.Algorithm()), detach(v.subject, clientID)
+	if v.bound != nil {
+		d.bound = &Confirmation{strings.Clone(v.bound.KeyThumbprint), strings.Clone(v.bound.CertificateThumbprint)}
+	}
 	both := v.id + v.scope // in one piece
 	d.id, d.scope = both[:len(v.id)], both[len(v.id):]
 	if v.audiences == nil {
@@ -86,16 +90,20 @@ func (v *verified) token() *Token {
 		Issuer: v.by.issuer, Subject: v.subject, ClientID: v.clientID, ID: v.id,
 		Audience: append(copied.audience[:0], v.audience()...),
 		IssuedAt: time.Unix(v.issuedAt, 0), ExpiresAt: time.Unix(v.expiresAt, 0),
-		granted: v.scope, encoded: v.claims,
+		source: func() *verified { return v },
+	}
+	if v.bound != nil {
+		bound := *v.bound
+		t.Confirmation = &bound
 	}
 	if v.notBefore != 0 {
 		t.NotBefore = time.Unix(v.notBefore, 0)
 	}
-	if t.granted == "" {
+	if v.scope == "" {
 		return t
 	}
 	t.Scopes = copied.scopes[:0]
-	for scope := range strings.SplitSeq(t.granted, " ") {
+	for scope := range strings.SplitSeq(v.scope, " ") {
 		if scope != "" {
 			t.Scopes = append(t.Scopes, scope)
 		}

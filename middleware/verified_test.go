@@ -363,7 +363,7 @@ func TestCachedSaysTheSame(t *testing.T) {
 				t.Errorf("%s: claims %v, want %v, %v", name, mine, theirs, err)
 			}
 			x, y := *got, *want
-			x.encoded, y.encoded = nil, nil
+			x.source, y.source = nil, nil
 			if fmt.Sprintf("%#v", x) != fmt.Sprintf("%#v", y) {
 				t.Errorf("%s: %+v, want %+v", name, x, y)
 			}

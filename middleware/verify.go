@@ -18,15 +18,23 @@ import (
 // authenticate finds and verifies the token of a request. prior is what an earlier
 // guard of this Bearer verified, or nil; it counts only for this very credential.
 // With an error it returns the token only if the signature is valid, and the token has
-// expired, is not valid yet or was revoked.
-func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressOf) (*verified, *Error) {
-	raw, e := credential(r, b.maxTokenBytes)
+// expired, is not valid yet or was revoked. dpop says that it was sent with the scheme DPoP.
+// What the token is bound to is not checked here.
+func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressOf) (v *verified, dpop bool, e *Error) {
+	raw, dpop, e := b.credential(r)
 	if e != nil {
-		return nil, e
+		return nil, dpop, e
 	}
 	if prior != nil && prior.raw == raw {
-		return prior, nil
+		return prior, dpop, nil
 	}
+	v, e = b.valid(r, raw, extract)
+	return v, dpop, e
+}
+
+// valid returns the token with this text if it is valid now. It finds what was verified
+// before in the cache.
+func (b *Bearer) valid(r *http.Request, raw string, extract addressOf) (*verified, *Error) {
 	ctx := r.Context()
 	cached := b.cache.Get(raw)
 	if cached != nil {
@@ -89,7 +97,7 @@ func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verifi
 	if !isAccessTokenType(jws.Type()) {
 		return nil, invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
-	key, e := b.key(&caller{r.Context(), b, r, extract}, jws.KeyID(), jws.Algorithm())
+	key, e := b.key(&caller{b, r, extract}, jws.KeyID(), jws.Algorithm())
 	if e != nil {
 		return nil, e
 	}
@@ -143,10 +151,14 @@ func (b *Bearer) read(c *jose.Object) (*verified, *Error) {
 	if r.err != nil {
 		return nil, invalidToken(event.InvalidClaims, r.err)
 	}
-	// RFC 7800: the presenter must prove that it holds a key. No proof is checked here,
-	// and without one the token is not a bearer token.
+	// RFC 7800: the presenter must prove that it holds a key. Without a proof the token is
+	// not a bearer token.
 	if c.Has("cnf") {
-		return nil, invalidToken(event.SenderConstrained, errors.New("middleware: cnf: the token is sender-constrained"))
+		bound, err := b.confirmation(c)
+		if err != nil {
+			return nil, invalidToken(event.SenderConstrained, err)
+		}
+		v.bound = bound
 	}
 	return v, nil
 }

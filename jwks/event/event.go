@@ -94,17 +94,25 @@ const (
 	NoToken           Reason = "no_token"           // no token was sent
 	MalformedToken    Reason = "malformed_token"    // it is no compact JWS that is accepted here
 	WrongTokenType    Reason = "wrong_token_type"   // its typ is not at+jwt
-	UnknownKey        Reason = "unknown_key"        // the issuer has no such key
+	UnknownKey        Reason = "unknown_key"        // the issuer, or the client of an assertion, has no such key
 	BadSignature      Reason = "bad_signature"      // the signature is not the key's
 	WrongIssuer       Reason = "wrong_issuer"       // its iss is another issuer's
 	WrongAudience     Reason = "wrong_audience"     // its aud lacks this API
 	InvalidClaims     Reason = "invalid_claims"     // a claim is missing or of the wrong type
 	Expired           Reason = "expired"            // its exp has passed
 	NotYetValid       Reason = "not_yet_valid"      // its nbf or iat lies ahead
-	SenderConstrained Reason = "sender_constrained" // it is bound to a key, and no proof was checked
+	SenderConstrained Reason = "sender_constrained" // it is bound to a key, and the request does not prove that key
+	Unbound           Reason = "unbound"            // it is bound to no key, and the request or the route asks for one that is
 	Revoked           Reason = "revoked"            // it, or its client, was revoked
 	InsufficientScope Reason = "insufficient_scope" // it lacks a scope of the route
 	Forbidden         Reason = "forbidden"          // the app's own check refused it
+)
+
+// Refusals of a DPoP proof (RFC 9449).
+const (
+	InvalidProof  Reason = "invalid_proof"  // it is missing, malformed, or for another request
+	ReplayedProof Reason = "replayed_proof" // it was used before
+	NonceNeeded   Reason = "nonce_needed"   // it lacks a current nonce of the server; the client sends another one
 )
 
 // Refusals of a client at the issuer's endpoints.
@@ -116,6 +124,7 @@ const (
 	UnknownClient        Reason = "unknown_client"         // there is no such client
 	ClientDisabled       Reason = "client_disabled"        // the client is disabled
 	WrongSecret          Reason = "wrong_secret"           // the secret is wrong or has expired
+	WrongCertificate     Reason = "wrong_certificate"      // the certificate is missing, not valid, or not the client's
 	WrongMethod          Reason = "wrong_method"           // the client may not authenticate this way
 	ImportedSecretsOff   Reason = "imported_secrets_off"   // the secret is a chosen one, and those are not accepted
 	LockedOut            Reason = "locked_out"             // too many failures of this client or network
@@ -125,6 +134,8 @@ const (
 	ForeignToken         Reason = "foreign_token"          // the token is another client's
 	ClaimsRefused        Reason = "claims_refused"         // the app's Claims func refused or failed
 	TooManyGrants        Reason = "too_many_grants"        // the client has got too many tokens in a moment
+	BadAssertion         Reason = "bad_assertion"          // the client assertion is not for this issuer, not of this client, or not valid now
+	ReplayedAssertion    Reason = "replayed_assertion"     // the client assertion was used before, or the token of a workload too often
 )
 
 // Refusals of an operator's action.
@@ -148,6 +159,7 @@ const (
 	StoreUnavailable       Reason = "store_unavailable"       // the store did not answer, or failed
 	KeysUnavailable        Reason = "keys_unavailable"        // no key set, or no key that may sign
 	RevocationsUnavailable Reason = "revocations_unavailable" // it is not known whether the token is revoked
+	ReplaysUnavailable     Reason = "replays_unavailable"     // it is not known whether the proof was used before
 	FetchFailed            Reason = "fetch_failed"            // the issuer did not answer with a usable document
 	Misconfigured          Reason = "misconfigured"           // the guard was not set up
 	ProxyUnknown           Reason = "proxy_unknown"           // the address of callers is not known, as behind an unknown proxy
@@ -164,12 +176,13 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		NoToken, MalformedToken, WrongTokenType, UnknownKey, BadSignature, WrongIssuer, WrongAudience, InvalidClaims,
-		Expired, NotYetValid, SenderConstrained, Revoked, InsufficientScope, Forbidden,
-		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongMethod,
-		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants,
+		Expired, NotYetValid, SenderConstrained, Unbound, Revoked, InsufficientScope, Forbidden,
+		InvalidProof, ReplayedProof, NonceNeeded,
+		MalformedRequest, RequestTooLarge, NoCredential, MalformedCredential, UnknownClient, ClientDisabled, WrongSecret, WrongCertificate, WrongMethod,
+		ImportedSecretsOff, LockedOut, UnsupportedGrantType, InvalidScope, InvalidTarget, ForeignToken, ClaimsRefused, TooManyGrants, BadAssertion, ReplayedAssertion,
 		InvalidClient, NotFound, Conflict,
 		TokenUnavailable, CredentialRefused, SecretUnreadable, TokenRefused,
-		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
+		Busy, StoreUnavailable, KeysUnavailable, RevocationsUnavailable, ReplaysUnavailable, FetchFailed, Misconfigured, ProxyUnknown,
 		KeySkipped, KeysNotWritten, ClockOff, StateOlder, StateForeign, KeysExposed, Internal,
 	}
 }

@@ -26,6 +26,7 @@ const (
 type Client struct {
 	http     *http.Client
 	insecure bool
+	bearer   *bearer // nil: no token is sent
 }
 
 // NewClient makes a Client. Of given it uses the Transport only; nil means a
@@ -78,13 +79,15 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("fetch: %s answered %d", e.URL, e.Status)
 }
 
+var errZeroClient = errors.New("fetch: a zero Client: make it with NewClient")
+
 // Get fetches one document. A status other than 200, or 304 for an ETag, is a
 // [*StatusError].
 //
 // Not checked: the content type (issuers send all kinds) and the content.
 func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	if c == nil || c.http == nil {
-		return nil, errors.New("fetch: a zero Client: make it with NewClient")
+		return nil, errZeroClient
 	}
 	if err := c.CheckURL(r.URL); err != nil {
 		return nil, err
@@ -99,6 +102,9 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	}
 	if r.Revalidate {
 		req.Header.Set("Cache-Control", "no-cache")
+	}
+	if err := c.bearer.authorize(req); err != nil {
+		return nil, err
 	}
 	req, reason, end := limitConnections(req)
 	defer end()

@@ -137,7 +137,7 @@ func (c *Client) parse(raw string) (*url.URL, error) {
 	name := u.Hostname()
 	addr, err := netip.ParseAddr(name)
 	literal := err == nil
-	loopback := strings.EqualFold(name, "localhost") || (literal && addr.Unmap().IsLoopback())
+	loopback := isLoopback(name)
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http", name == "":
 		return nil, fmt.Errorf("fetch: %.200q is not an absolute URL: write https://…", raw)
@@ -151,6 +151,11 @@ func (c *Client) parse(raw string) (*url.URL, error) {
 		return nil, fmt.Errorf("fetch: the host %.200q ends in a number, but is no address: write an IPv4 address as four decimal numbers, such as 10.0.0.1", name)
 	}
 	return u, nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // sameOrigin is the redirect policy: the same scheme, host and port.

@@ -25,6 +25,9 @@ type Error struct {
 	Description string
 	// Nonce goes into the DPoP-Nonce header of the answer, unless it is "".
 	Nonce string
+	// Replayed is true if nothing but an earlier use of the proof is wrong. Someone may have
+	// copied it, or the client sends a request twice with one proof.
+	Replayed bool
 
 	cause error
 }

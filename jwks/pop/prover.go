@@ -102,7 +102,8 @@ func tokenHash(token string) string {
 	if token == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(token))
+	var buffer [2048]byte // on the stack for most tokens
+	sum := sha256.Sum256(append(buffer[:0], token...))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

@@ -250,7 +250,7 @@ func TestReplayStore(t *testing.T) {
 	if scope != "dpop:"+f.signer.Key().Thumbprint() || len(id) != 43 || !until.Equal(wanted) {
 		t.Errorf("%q, %q, %v", scope, id, until)
 	}
-	if _, err := v.Verify(t.Context(), r); refusal(t, "a replay", err).Description != "the DPoP proof was used before" {
+	if _, err := v.Verify(t.Context(), r); refusal(t, "a replay", err).Description != "the DPoP proof was used before" || !refusal(t, "a replay", err).Replayed {
 		t.Error(err)
 	}
 }

@@ -20,6 +20,10 @@ type Request struct {
 	// host from the request: whoever sends it chooses them. Query and fragment are
 	// ignored.
 	URL string
+	// Alias is another URL of the same endpoint, under which clients may know it, such as
+	// the one for clients with a certificate (RFC 8705, section 5). It is configuration as
+	// URL is. "" if there is none.
+	Alias string
 	// AccessToken is the token that the request carries, "" at a token endpoint. The
 	// proof must have its hash (ath).
 	AccessToken string
@@ -29,6 +33,11 @@ type Request struct {
 	// Client is the client that has authenticated, "" if none has. It bounds how much of
 	// the memory one client can use.
 	Client string
+	// Before is called when all else about the proof is right, before it is marked as
+	// used. A token endpoint marks a client assertion as used here, not earlier: a client
+	// that is told to use another nonce may send the same assertion again (RFC 9449,
+	// section 8). Its error is returned as it is, and the proof stays unused. May be nil.
+	Before func(context.Context) error
 }
 
 // Proof is a proof that was accepted.
@@ -43,8 +52,9 @@ type Proof struct {
 
 // Verify checks the proof of a request by RFC 9449, section 4.3, and marks it as used. A
 // proof is accepted once. Authenticate the client before, and check the access token
-// before: then only known clients can use memory. The error is an *[Error], or wraps
-// [ErrUnavailable] if nobody can tell whether the proof is a replay.
+// before: then only known clients can use memory. The error is an *[Error], wraps
+// [ErrUnavailable] if nobody can tell whether the proof is a replay, or is that of
+// Request.Before.
 //
 // Not checked: the access token, and that Request.Thumbprint is its jkt.
 func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
@@ -56,6 +66,11 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
 	if refused == nil {
 		refused = v.check(&r, &p, now)
 	}
+	if refused == nil && r.Before != nil {
+		if err := r.Before(ctx); err != nil {
+			return Proof{}, err
+		}
+	}
 	if refused == nil {
 		// The proof is used up last. Otherwise a client that has to try again with a nonce
 		// could not use its client assertion again, and a wrong proof would use memory.
@@ -65,6 +80,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
 		}
 		if !first {
 			refused = refuse("the DPoP proof was used before", nil)
+			refused.Replayed = true
 		}
 	}
 	current := v.nonces.Current()
@@ -83,7 +99,7 @@ func (v *Verifier) check(r *Request, p *proof, now time.Time) *Error {
 	if p.method != r.Method || r.Method == "" {
 		return refuse("the DPoP proof is for another HTTP method (htm)", nil)
 	}
-	if !sameTarget(p.url, r.URL) {
+	if !sameTarget(p.url, r.URL) && (r.Alias == "" || !sameTarget(p.url, r.Alias)) {
 		return refuse("the DPoP proof is for another URL (htu)", nil)
 	}
 	switch {

@@ -212,7 +212,7 @@ func TestVerifyTheOtherSignature(t *testing.T) {
 	if _, err := v.Verify(t.Context(), request(other)); err != nil {
 		t.Fatalf("the other signature is not valid, so this tests nothing: %v", err)
 	}
-	if _, err := v.Verify(t.Context(), request(whole)); refusal(t, "a replay", err).Description != "the DPoP proof was used before" {
+	if _, err := v.Verify(t.Context(), request(whole)); refusal(t, "a replay", err).Description != "the DPoP proof was used before" || !refusal(t, "a replay", err).Replayed {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,115 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/pop"
+)
+
+// DPoP accepts access tokens that are bound to a key of the client (RFC 9449). Each request
+// has a proof in its DPoP header: a JWT that the client signed for this method, this URL
+// and this token.
+type DPoP struct {
+	// BaseURL is the URL under which clients reach this API, such as
+	// "https://api.example.com". The path of the request is added to it, as the guard
+	// gets it, and the htu of the proof must be the sum. A prefix that a proxy or
+	// [http.StripPrefix] takes away belongs into BaseURL. It is configuration, because
+	// the headers Host and Forwarded are written by the client. Required.
+	BaseURL string
+
+	// Proofs configures the check: what a replay is, nonces, ages and algorithms. The
+	// zero value is safe for one replica. Several replicas share Proofs.Replay, such as
+	// the Once of the issuer's store, and the secret of Proofs.Nonces. The guards of two
+	// Bearers in one request must not share a Replay: the second would find a replay.
+	Proofs pop.Config
+}
+
+// proofs checks the proofs of a Bearer.
+type proofs struct {
+	verifier *pop.Verifier
+	base     string // without a slash at its end
+	nonces   *pop.Nonces
+	shared   bool   // Replay is the app's
+	plain    string // the challenge without an error
+	algs     string
+}
+
+func newProofs(c DPoP, realm string) (*proofs, error) {
+	base, err := url.Parse(c.BaseURL)
+	switch {
+	case err != nil, base.Scheme != "https" && base.Scheme != "http", base.Hostname() == "", !printable(base.Host):
+		return nil, fmt.Errorf(`middleware: Config.DPoP.BaseURL %q: write the URL under which clients reach this API, such as "https://api.example.com"`, c.BaseURL)
+	case base.User != nil, base.RawQuery != "" || base.ForceQuery, strings.Contains(c.BaseURL, "#"):
+		return nil, fmt.Errorf("middleware: Config.DPoP.BaseURL %q: write scheme, host and path alone", c.BaseURL)
+	}
+	verifier, err := pop.NewVerifier(c.Proofs)
+	if err != nil {
+		return nil, fmt.Errorf("middleware: Config.DPoP.Proofs: %w", err)
+	}
+	p := &proofs{
+		verifier: verifier, base: strings.TrimRight(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"),
+		nonces: c.Proofs.Nonces, shared: c.Proofs.Replay != nil, algs: strings.Join(verifier.Algorithms(), " "),
+	}
+	p.plain = challenge(schemeDPoP, realm, p.algs, &Error{})
+	return p, nil
+}
+
+// url returns the URL of a request as its client has it.
+func (p *proofs) url(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	if !strings.HasPrefix(path, "/") { // as http.StripPrefix may leave it: it must not change the host
+		path = "/" + path
+	}
+	return p.base + path
+}
+
+// checkProof checks the proof of a request whose token is bound to a key, and uses it up. A
+// nonce for the client's next proof goes into the header of the answer.
+func (b *Bearer) checkProof(w http.ResponseWriter, r *http.Request, v *verified) *Error {
+	p, err := b.dpop.verifier.Verify(r.Context(), pop.Request{
+		Proofs: r.Header["Dpop"], // in canonical form
+		Method: r.Method, URL: b.dpop.url(r), AccessToken: v.raw, Thumbprint: v.bound.KeyThumbprint, Client: v.clientID,
+	})
+	if err == nil {
+		b.replaysFailed.record(nil)
+		if p.Nonce != "" {
+			setNonce(w.Header(), p.Nonce)
+		}
+		return nil
+	}
+	refused, ok := errors.AsType[*pop.Error](err)
+	if !ok {
+		b.replaysFailed.record(err)
+		return unavailable(event.ReplaysUnavailable, fmt.Errorf("middleware: DPoP proof: %w", err))
+	}
+	reason := event.InvalidProof
+	switch {
+	case refused.Code == codeInvalidToken:
+		reason = event.SenderConstrained
+	case refused.Code == codeUseNonce:
+		reason = event.NonceNeeded
+	case refused.Replayed:
+		reason = event.ReplayedProof
+	}
+	return &Error{
+		Status: http.StatusUnauthorized, Code: refused.Code, Description: refused.Description,
+		reason: reason, cause: fmt.Errorf("middleware: DPoP proof: %w", refused),
+	}
+}
+
+const codeUseNonce = "use_dpop_nonce" // RFC 9449, section 9
+
+// setNonce gives the client a nonce for its next proof. A cache must not give this one to
+// another request later (RFC 9449, section 8.2). The handler may set another
+// Cache-Control.
+func setNonce(h http.Header, nonce string) {
+	h["Dpop-Nonce"] = []string{nonce} // in canonical form
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+}
