@@ -256,7 +256,7 @@ func TestRequireBound(t *testing.T) {
 	all := newAPI(t, c)
 	all.GET("/any", all.serve, all.auth.RequireAny("orders:read", "admin"))
 	all.GET("/func", all.serve, all.auth.RequireFunc(func(echo.Context, *Token) error { return nil }))
-	pass := func(guard func(http.Handler) http.Handler) echo.MiddlewareFunc { return echo.WrapMiddleware(guard) }
+	pass := echo.WrapMiddleware
 	all.GET("/hany", all.serve, pass(func(next http.Handler) http.Handler { return all.auth.HandlerAny(next, "orders:read") }))
 	all.GET("/hfunc", all.serve, pass(func(next http.Handler) http.Handler {
 		return all.auth.HandlerFunc(next, func(*http.Request, *Token) error { return nil })
