@@ -146,7 +146,7 @@ func TestBoundRequestAllocations(t *testing.T) {
 	for range 3 {
 		ask()
 	}
-	if n := testing.AllocsPerRun(100, ask); n > 62+spared {
+	if n := testing.AllocsPerRun(100, ask); n > 44+spared {
 		t.Errorf("a request with a proof allocates %v times", n)
 	}
 	keys := newKeyring(t, ecKey)

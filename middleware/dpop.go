@@ -68,9 +68,30 @@ func (p *proofs) url(r *http.Request) string {
 	return p.base + path
 }
 
+// hasDots reports whether a path has a segment "." or "..". The URL of a proof is compared
+// without them, and routers keep them: a proof for /orders would fit /admin/../orders, which
+// may be a route of /admin.
+func hasDots(path string) bool {
+	if !strings.Contains(path, "/.") {
+		return false
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
 // checkProof checks the proof of a request whose token is bound to a key, and uses it up. A
 // nonce for the client's next proof goes into the header of the answer.
 func (b *Bearer) checkProof(w http.ResponseWriter, r *http.Request, v *verified) *Error {
+	if hasDots(r.URL.Path) {
+		return &Error{
+			Status: http.StatusUnauthorized, Code: codeInvalidProof, Description: "the path of the request has dot segments",
+			reason: event.InvalidProof, cause: errDots,
+		}
+	}
 	p, err := b.dpop.verifier.Verify(r.Context(), pop.Request{
 		Proofs: r.Header["Dpop"], // in canonical form
 		Method: r.Method, URL: b.dpop.url(r), AccessToken: v.raw, Thumbprint: v.bound.KeyThumbprint, Client: v.clientID,
@@ -102,7 +123,13 @@ func (b *Bearer) checkProof(w http.ResponseWriter, r *http.Request, v *verified)
 	}
 }
 
-const codeUseNonce = "use_dpop_nonce" // RFC 9449, section 9
+// RFC 9449, section 12.2.
+const (
+	codeInvalidProof = "invalid_dpop_proof"
+	codeUseNonce     = "use_dpop_nonce"
+)
+
+var errDots = errors.New("middleware: DPoP proof: the path of the request has dot segments, so a proof for another path would fit it")
 
 // setNonce gives the client a nonce for its next proof. A cache must not give this one to
 // another request later (RFC 9449, section 8.2). The handler may set another

@@ -1,12 +1,15 @@
 package middleware
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"mime/multipart"
 	"net/http"
 	"strings"
 	"sync"
@@ -178,6 +181,48 @@ func TestURLOfAProof(t *testing.T) {
 		if w := send(guard, r); w.Code != tt.status {
 			t.Errorf("base %s, request %s, htu %s: status %d, want %d", tt.base, tt.target, tt.htu, w.Code, tt.status)
 		}
+	}
+}
+
+// A proof for one route must not open another: routers do not remove dot segments, and the
+// comparison of URLs does.
+func TestDotSegments(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	a := newAPI(t, Config{Keys: keys, DPoP: &DPoP{BaseURL: testAudience}})
+	a.GET("/*", a.serve, a.auth.Require())
+	h := newHolder(t, keys)
+	for _, path := range []string{"/admin/../orders", "/admin/%2e%2e/orders", "/admin/%2E./orders", "/./orders", "/admin/..", "/orders/.", "/../orders", "/admin%2F../orders"} {
+		r := h.request(t, "GET", path, h.proof(t, "GET", "/orders"))
+		a.wantRefused(t, path, r, "invalid_dpop_proof", event.InvalidProof)
+		r = h.request(t, "GET", path)
+		a.wantRefused(t, path+" with its own proof", r, "invalid_dpop_proof", event.InvalidProof)
+	}
+	for _, path := range []string{"/.well-known/x", "/a/.b", "/a/..b", "/a/b..", "/a/..."} {
+		a.wantStatus(t, path, h.request(t, "GET", path), http.StatusOK)
+	}
+}
+
+// A form that was parsed behind the guard is known to the request in front of it, whose
+// server deletes its files.
+func TestFormBehindAProof(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	a := newAPI(t, Config{Keys: keys, DPoP: &DPoP{BaseURL: testAudience}})
+	a.POST("/form", func(c echo.Context) error {
+		if _, err := c.MultipartForm(); err != nil {
+			return err
+		}
+		return a.serve(c)
+	}, a.auth.RequireBound())
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	if err := errors.Join(form.WriteField("a", "b"), form.Close()); err != nil {
+		t.Fatal(err)
+	}
+	r := newHolder(t, keys).request(t, "POST", "/form")
+	r.Body = io.NopCloser(&body)
+	r.Header.Set("Content-Type", form.FormDataContentType())
+	if a.wantStatus(t, "form", r, http.StatusOK); r.MultipartForm == nil {
+		t.Error("the server does not know the form")
 	}
 }
 

@@ -114,7 +114,7 @@ func TestAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.forget()
-	}); n > 49 {
+	}); n > 38 {
 		t.Errorf("Verify allocates %v times", n)
 	}
 	m := newMemory(defaultCapacity, defaultCapacity, time.Minute)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
@@ -24,7 +25,9 @@ const (
 
 // proof is a proof whose signature is right.
 type proof struct {
-	thumbprint         string // of its key
+	header             string // encoded
+	key                *jose.Key
+	thumbprint         string // of key
 	id, method, url    string
 	issued             time.Time
 	hash, nonce        string    // "" if there is none
@@ -52,9 +55,12 @@ func (v *Verifier) read(proofs []string) (proof, *Error) {
 	if !slices.Contains(v.algorithms, token.Algorithm()) {
 		return proof{}, refuse("the algorithm of the DPoP proof is not accepted", nil)
 	}
-	key, err := embeddedKey(&token)
-	if err != nil {
-		return proof{}, refuse("the DPoP proof has no usable public key (jwk)", err)
+	header, _, _ := strings.Cut(proofs[0], ".")
+	key := v.keys.get(header)
+	if key == nil {
+		if key, err = embeddedKey(&token); err != nil {
+			return proof{}, refuse("the DPoP proof has no usable public key (jwk)", err)
+		}
 	}
 	payload, err := token.Verify(key)
 	if err != nil {
@@ -64,7 +70,7 @@ func (v *Verifier) read(proofs []string) (proof, *Error) {
 	if err != nil {
 		return proof{}, refuse("a claim of the DPoP proof is missing or malformed", err)
 	}
-	p.thumbprint = key.Thumbprint()
+	p.header, p.key, p.thumbprint = header, key, key.Thumbprint()
 	return p, nil
 }
 

@@ -66,6 +66,7 @@ type Verifier struct {
 	algorithms   []string
 	replay       ReplayFunc
 	memory       *memory
+	keys         keyCache
 	nonces       *Nonces
 	requireNonce bool
 	maxAge       time.Duration

@@ -88,6 +88,7 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
 		refused.Nonce = current
 		return Proof{}, refused
 	}
+	v.keys.put(p.header, p.key)
 	if p.nonce == current {
 		current = ""
 	}
