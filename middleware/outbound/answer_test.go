@@ -277,7 +277,7 @@ func TestRetryAfterWith200(t *testing.T) {
 
 // firstError is the result of one fetch, without retries.
 func firstError(ctx context.Context, s *Source) (*grant, error) {
-	return s.family.fetcher.fetch(ctx, s.want, &secretUse{})
+	return s.family.fetcher.fetch(ctx, s.want, &uses{})
 }
 
 // Of an endless answer, little is read.
@@ -347,7 +347,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Fatalf("the seed corpus is empty: %v", err)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		a, err := parseAnswer(body)
+		a, err := parseAnswer(body, schemeBearer)
 		if (a == nil) == (err == nil) {
 			t.Fatalf("%v, %v", a, err)
 		}

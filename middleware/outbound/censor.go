@@ -1,0 +1,56 @@
+package outbound
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// withhold replaces an error that quotes a credential, as net/http does with parts of a
+// broken answer.
+func (f *fetcher) withhold(err error, a attempt) error {
+	if f.quotes(err.Error(), a) {
+		return errors.New("the cause is withheld: it quotes the " + a.noun())
+	}
+	return err
+}
+
+// censor empties the texts of a refusal that quote a credential, and cuts the description
+// to 200 bytes after that, as a part of a secret is not recognised.
+func (f *fetcher) censor(err error, a attempt) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	if f.quotes(e.Code, a) || f.quotes(e.Description, a) {
+		e.Code, e.Description = "", "withheld: it quotes the "+a.noun()
+	}
+	e.Description = e.Description[:min(len(e.Description), 200)]
+	return err
+}
+
+// quotes reports whether a text has a credential in a form in which it is sent. Of an
+// assertion and a proof, the signature counts: without it they are of no use.
+func (f *fetcher) quotes(text string, a attempt) bool {
+	for _, token := range []string{a.assertion, a.proof} {
+		if signature := token[strings.LastIndexByte(token, '.')+1:]; signature != "" && strings.Contains(text, signature) {
+			return true
+		}
+	}
+	secret := a.secret
+	if secret == "" {
+		return false
+	}
+	id, escaped := f.config.ClientID, url.QueryEscape(secret)
+	for _, form := range []string{
+		secret, printable(secret), escaped,
+		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
+		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + escaped)),
+	} {
+		if form != "" && strings.Contains(text, form) {
+			return true
+		}
+	}
+	return false
+}

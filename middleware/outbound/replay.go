@@ -1,0 +1,43 @@
+package outbound
+
+import (
+	"io"
+	"net/http"
+)
+
+// replayable reports whether a request can be sent again.
+func replayable(r *http.Request) bool {
+	return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
+}
+
+// bodyAgain returns the body of a request that is sent again.
+func bodyAgain(r *http.Request) (body io.ReadCloser, ok bool) {
+	if r.Body == nil || r.Body == http.NoBody || r.GetBody == nil {
+		return r.Body, replayable(r)
+	}
+	body, err := r.GetBody()
+	return body, err == nil
+}
+
+// another returns another token than the one that an API refused, and the body to send
+// with it. It returns no token if there is none, or if the request cannot be sent again:
+// then the refusal is the answer.
+func (t *transport) another(r *http.Request, refused *held) (io.ReadCloser, *held) {
+	next := t.source.cell.Load().replace(r.Context(), refused, replayable(r))
+	if next == nil || r.Context().Err() != nil {
+		return nil, nil
+	}
+	body, ok := bodyAgain(r)
+	if !ok {
+		return nil, nil
+	}
+	return body, next
+}
+
+// again notes that a request is sent again after a refusal.
+func (t *transport) again(r *http.Request, refusal *http.Response) {
+	// Unread: its bytes may be slow to arrive, or never end. The request is sent again at
+	// once, so this connection could not be used for it.
+	_ = refusal.Body.Close()
+	t.source.cell.Load().replayed(r.Context(), r.URL)
+}
