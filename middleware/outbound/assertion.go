@@ -38,7 +38,7 @@ const (
 	assertionLife = time.Minute
 )
 
-func (a *Assertion) zero() bool { return a.make == nil && a.mistaken == nil }
+func (a Assertion) zero() bool { return a.make == nil && a.mistaken == nil }
 
 // PrivateKeyJWT returns the Assertion of the method private_key_jwt: for each token
 // request, a new one is signed with the client's key, which may be in a KMS or an HSM.
@@ -100,7 +100,7 @@ func AssertionFunc(f func(ctx context.Context, audience string) (string, error))
 }
 
 // text returns an assertion for one request.
-func (a *Assertion) text(ctx context.Context, c *callout, use *secretUse, r assertionRequest) (string, error) {
+func (a Assertion) text(ctx context.Context, c *callout, use *secretUse, r assertionRequest) (string, error) {
 	text, err := callWithUse(ctx, c, use, func(ctx context.Context) (string, error) { return a.make(ctx, r) })
 	if err == nil && text == "" {
 		err = errors.New("outbound: the assertion is empty")

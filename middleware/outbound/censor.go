@@ -23,18 +23,28 @@ func (f *fetcher) censor(err error, a attempt) error {
 	if !ok {
 		return err
 	}
-	if f.quotes(e.Code, a) || f.quotes(e.Description, a) {
-		e.Code, e.Description = "", "withheld: it quotes the "+a.noun()
+	code := f.quotes(e.Code, a)
+	if code || f.quotes(e.Description, a) {
+		e.Description = "withheld: it quotes the " + a.noun()
+	}
+	if code {
+		e.Code = ""
 	}
 	e.Description = e.Description[:min(len(e.Description), 200)]
 	return err
 }
 
+// shortSignature is less than any signature has, in bytes of base64url.
+const shortSignature = 32
+
 // quotes reports whether a text has a credential in a form in which it is sent. Of an
 // assertion and a proof, the signature counts: without it they are of no use.
 func (f *fetcher) quotes(text string, a attempt) bool {
 	for _, token := range []string{a.assertion, a.proof} {
-		if signature := token[strings.LastIndexByte(token, '.')+1:]; signature != "" && strings.Contains(text, signature) {
+		if signature := token[strings.LastIndexByte(token, '.')+1:]; len(signature) >= shortSignature {
+			token = signature
+		}
+		if token != "" && strings.Contains(text, token) {
 			return true
 		}
 	}

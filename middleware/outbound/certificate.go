@@ -98,7 +98,8 @@ func newIdentity(certificate *tls.Certificate) (*identity, error) {
 	if time.Now().After(leaf.NotAfter) {
 		return nil, fmt.Errorf("outbound: the certificate expired at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
-	return &identity{certificate: certificate, ends: leaf.NotAfter}, nil
+	kept := *certificate // the app may change its own
+	return &identity{certificate: &kept, ends: leaf.NotAfter}, nil
 }
 
 // shows reports whether the identity is that of a certificate.

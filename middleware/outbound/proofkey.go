@@ -42,7 +42,7 @@ func NewDPoPKey() ProofKey {
 	return DPoPKey(key, "")
 }
 
-func (k *ProofKey) zero() bool { return k.prover == nil && k.mistaken == nil }
+func (k ProofKey) zero() bool { return k.prover == nil && k.mistaken == nil }
 
 // prover makes the proofs of a family.
 type prover struct {
