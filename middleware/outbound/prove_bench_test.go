@@ -54,7 +54,9 @@ func TestAllocationsDPoP(t *testing.T) {
 	res := &http.Response{StatusCode: http.StatusOK}
 	transport := s.Transport(roundTrip(func(*http.Request) (*http.Response, error) { return res, nil }))
 	r := request()
-	proofs := testing.AllocsPerRun(100, func() { _, _ = s.family.prover.key.prover.Proof("GET", "https://api.example.com/orders", benchToken, "") })
+	proofs := testing.AllocsPerRun(100, func() {
+		_, _ = s.family.prover.key.prover.Proof("GET", "https://api.example.com/orders", benchToken, "")
+	})
 	if n := testing.AllocsPerRun(100, func() { _, _ = transport.RoundTrip(r) }); n > proofs+7 {
 		t.Errorf("RoundTrip allocates %v times, and a proof alone %v times", n, proofs)
 	}
