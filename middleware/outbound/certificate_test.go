@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -152,7 +154,7 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 	writePair(t, newCertificate(t, later()), filepath.Join(folder, "other.crt"), other)
 	writePair(t, newCertificate(t, later()), certificatePath, keyPath)
 	for say, certificate := range map[string]CertificateFunc{
-		"expired at":                     Certificate(newCertificate(t, time.Now().Add(-time.Hour))),
+		"expired at":                     Certificate(newCertificate(t, time.Date(1999, 12, 1, 0, 0, 0, 0, time.UTC))), // synctest begins in 2000
 		"has no private key":             Certificate(tls.Certificate{}),
 		"is empty":                       func(context.Context) (*tls.Certificate, error) { return nil, nil }, //nolint:nilnil // what a func of an app may do
 		"no such file":                   CertificateFiles(filepath.Join(folder, "missing"), keyPath),
@@ -160,12 +162,22 @@ func TestCertificatesThatCannotBeUsed(t *testing.T) {
 		"the key is not in PEM":          CertificateFiles(certificatePath, textFile(t, "x")),
 		"there is no certificate in PEM": CertificateFiles(keyPath, keyPath),
 	} {
-		server := newStrict(t)
-		s := server.source(func(c *Config) { c.Certificate, c.Timeout = certificate, time.Millisecond }) // no retry is waited for
-		_, err := s.Token(t.Context())
-		if wantUnavailable(t, err); !strings.Contains(err.Error(), say) || len(server.paths) > 0 {
-			t.Errorf("%v, want %s", err, say)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			dials := 0
+			base := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				dials++
+				return nil, errors.New("a request was sent")
+			}}
+			s, err := New(Config{TokenURL: testTokenURL, ClientID: "reporter", Certificate: certificate, HTTP: &http.Client{Transport: base}, Quiet: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, err = s.Token(t.Context())
+			if wantUnavailable(t, err); !strings.Contains(err.Error(), say) || dials > 0 {
+				t.Errorf("%v, want %s; %d dials", err, say, dials)
+			}
+		})
 	}
 }
 
@@ -297,11 +309,17 @@ func TestWorkloadToken(t *testing.T) {
 	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "invalid_client" {
 		t.Errorf("%v", err)
 	}
-	missing := server.source(func(c *Config) {
-		c.Assertion, c.Timeout = WorkloadToken(filepath.Join(t.TempDir(), "missing")), time.Millisecond
+}
+
+func TestWorkloadTokenThatIsMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		auth := &server{}
+		s := newSource(t, auth, func(c *Config) { c.Secret, c.Assertion = nil, WorkloadToken(filepath.Join(t.TempDir(), "missing")) })
+		_, err := s.Token(t.Context())
+		if wantUnavailable(t, err); !strings.Contains(err.Error(), "no such file") || auth.count() > 0 {
+			t.Errorf("%v, %d requests", err, auth.count())
+		}
 	})
-	_, err = missing.Token(t.Context())
-	wantUnavailable(t, err)
 }
 
 // textFile returns the path of a file.

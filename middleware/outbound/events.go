@@ -28,7 +28,7 @@ func (c *cell) troubleOf(err error, now time.Time) trouble {
 			return trouble(event.InvalidScope)
 		case e.Code == "invalid_target":
 			return trouble(event.InvalidTarget)
-		case e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "invalid_dpop_proof", e.Status == http.StatusUnauthorized:
+		case e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "invalid_dpop_proof", e.Code == "use_dpop_nonce", e.Status == http.StatusUnauthorized:
 			return trouble(event.CredentialRefused)
 		}
 	}

@@ -369,9 +369,12 @@ func TestProofsThatTheTokenEndpointRefuses(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		}
+		if _, err := s.For("", "other").Token(t.Context()); err == nil {
+			t.Errorf("%s: another token", code)
+		}
 		want := map[string]int{"use_dpop_nonce": 2, "invalid_dpop_proof": 1}[code]
 		s.Close()
-		if auth.count() != want || len(reasons) != 1 {
+		if auth.count() != want || len(reasons) != 1 || reasons[0] != event.CredentialRefused {
 			t.Errorf("%s: %d requests, want %d; events %v", code, auth.count(), want, reasons)
 		}
 	}
