@@ -9,20 +9,21 @@ import (
 // callout calls funcs of the app that may hang: its SecretFunc, its Assertion, its
 // CertificateFunc, or a key in a KMS.
 type callout struct {
-	field string // of the Config
-	noun  string // what it returns
-	hung  atomic.Int64
+	field   string // of the Config
+	noun    string // what it returns
+	mayHang int64  // this many calls that hang do not end further ones
+	hung    atomic.Int64
 }
 
 // call returns what a func of the app returns, or an error as soon as the context ends.
-// It is not called again until it has returned.
+// While more calls hang than may, it is not called.
 func call[T any](ctx context.Context, c *callout, f func(context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
 	var none T
-	if c.hung.Load() > 0 {
+	if c.hung.Load() > c.mayHang {
 		return none, fmt.Errorf("outbound: the %s: an earlier call of %s has not returned yet", c.noun, c.field)
 	}
 	done := make(chan result, 1)

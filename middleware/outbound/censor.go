@@ -34,15 +34,18 @@ func (f *fetcher) censor(err error, a attempt) error {
 	return err
 }
 
-// shortSignature is less than any signature has, in bytes of base64url.
-const shortSignature = 32
+// quotable is how many bytes of a part of an assertion or a proof are looked for. Texts
+// that quote one may be cut.
+const quotable = 32
 
-// quotes reports whether a text has a credential in a form in which it is sent. Of an
-// assertion and a proof, the signature counts: without it they are of no use.
+// quotes reports whether a text has a credential in a form in which it is sent, or the
+// beginning of a part of an assertion or a proof.
 func (f *fetcher) quotes(text string, a attempt) bool {
 	for _, token := range []string{a.assertion, a.proof} {
-		if signature := token[strings.LastIndexByte(token, '.')+1:]; len(signature) >= shortSignature {
-			token = signature
+		for part := range strings.SplitSeq(token, ".") {
+			if len(part) >= quotable && strings.Contains(text, part[:quotable]) {
+				return true
+			}
 		}
 		if token != "" && strings.Contains(text, token) {
 			return true

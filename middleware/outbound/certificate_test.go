@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -221,16 +220,19 @@ func TestBasesThatCannotShowACertificate(t *testing.T) {
 	}
 }
 
-// An issuer on http may name a token endpoint on http, where no certificate is shown.
-func TestCertificateNeedsHTTPS(t *testing.T) {
-	auth := &server{answer: func(r *http.Request, _ url.Values) *http.Response {
-		if r.URL.Scheme == "http" {
-			t.Errorf("%s was asked", r.URL)
+// Close closes the connections that show a certificate: no one else can.
+func TestCloseClosesConnections(t *testing.T) {
+	server, certificate := newStrict(t), newCertificate(t, later())
+	server.know(certificate)
+	s := server.source(func(c *Config) { c.Certificate = Certificate(certificate) })
+	wantCalls(t, s.Client(), server.URL+"/v1/orders", 1)
+	s.Close()
+	for range 2 { // of the token endpoint, and of the API
+		select {
+		case <-server.closed:
+		case <-time.After(30 * time.Second):
+			t.Fatal("a connection is open")
 		}
-		return nil
-	}}
-	if _, err := New(Config{Issuer: "http://127.0.0.1:1", ClientID: "a", Certificate: Certificate(newCertificate(t, later())), HTTP: &http.Client{Transport: auth}}); err == nil {
-		t.Error("an issuer on http is taken")
 	}
 }
 

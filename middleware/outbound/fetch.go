@@ -159,13 +159,10 @@ func (f *fetcher) at() string {
 
 // request is the token request (RFC 6749, section 4.4.2).
 func (f *fetcher) request(ctx context.Context, endpoint string, a attempt, w *want) (*grant, error) {
-	if a.identity != nil && !strings.HasPrefix(endpoint, "https:") { // Issuer may be http
-		return nil, unavailable(fmt.Errorf("outbound: %s is not https, so it cannot be shown Config.Certificate", endpoint))
-	}
 	if f.prover != nil {
 		var err error
 		a.nonce = f.prover.token.get()
-		if a.proof, err = f.prover.prove(ctx, http.MethodPost, endpoint, "", a.nonce); err != nil {
+		if a.proof, err = f.prover.prove(ctx, &f.prover.fetches, http.MethodPost, endpoint, "", a.nonce); err != nil {
 			return nil, unreadable(err)
 		}
 	}

@@ -46,10 +46,11 @@ func (k ProofKey) zero() bool { return k.prover == nil && k.mistaken == nil }
 
 // prover makes the proofs of a family.
 type prover struct {
-	key   ProofKey
-	calls callout
-	token nonceOf // of the token endpoint
-	apis  nonces
+	key     ProofKey
+	fetches callout // for the token endpoint
+	calls   callout // for APIs
+	token   nonceOf // of the token endpoint
+	apis    nonces
 }
 
 // newProver returns nil without a key.
@@ -57,16 +58,25 @@ func newProver(key ProofKey) *prover {
 	if key.zero() {
 		return nil
 	}
-	return &prover{key: key, calls: callout{field: "the key of Config.DPoP", noun: "proof"}}
+	const field, noun = "the key of Config.DPoP", "proof"
+	return &prover{
+		key:     key,
+		fetches: callout{field: field, noun: noun},
+		calls:   callout{field: field, noun: noun, mayHang: maxHungProofs},
+	}
 }
+
+// maxHungProofs is how many requests may have left before their proofs were signed. A short
+// deadline of some must not end others.
+const maxHungProofs = 100
 
 // prove makes the proof of one request. A key that is not in memory has until the context
 // ends.
-func (p *prover) prove(ctx context.Context, method, url, token, nonce string) (string, error) {
+func (p *prover) prove(ctx context.Context, c *callout, method, url, token, nonce string) (string, error) {
 	if p.key.local {
 		return p.key.prover.Proof(method, url, token, nonce)
 	}
-	return call(ctx, &p.calls, func(context.Context) (string, error) {
+	return call(ctx, c, func(context.Context) (string, error) {
 		return p.key.prover.Proof(method, url, token, nonce)
 	})
 }

@@ -69,7 +69,8 @@ func (t *transport) proof(r *http.Request, h *held, nonce string) (string, error
 	}
 	// The target of a request has the host of its Host header (RFC 9110, section 7.1).
 	target := url.URL{Scheme: r.URL.Scheme, Host: cmp.Or(r.Host, r.URL.Host), Path: r.URL.Path, RawPath: r.URL.RawPath}
-	proof, err := t.source.family.prover.prove(r.Context(), cmp.Or(r.Method, http.MethodGet), target.String(), h.text, nonce)
+	p := t.source.family.prover
+	proof, err := p.prove(r.Context(), &p.calls, cmp.Or(r.Method, http.MethodGet), target.String(), h.text, nonce)
 	if err != nil {
 		return "", fmt.Errorf("outbound: the proof of a request: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -268,12 +269,12 @@ func TestProofOfARedirect(t *testing.T) {
 
 // The request ends with its context while a key in a KMS hangs, and its body is closed.
 func TestProofOfAKeyThatHangs(t *testing.T) {
-	hang, release := make(chan struct{}), make(chan struct{})
+	var hang atomic.Bool // the next signature
+	hangs, release := make(chan struct{}), make(chan struct{})
 	key := &signerFunc{newKey(t, "ES256"), func() error {
-		select {
-		case <-hang:
+		if hang.CompareAndSwap(true, false) {
+			close(hangs)
 			<-release
-		default:
 		}
 		return nil
 	}}
@@ -282,7 +283,7 @@ func TestProofOfAKeyThatHangs(t *testing.T) {
 	}}
 	s := newSource(t, auth, func(c *Config) { c.DPoP = DPoPKey(key, "") })
 	wantToken(t, s, "a")
-	close(hang)
+	hang.Store(true)
 	defer close(release)
 	ctx, cancel := context.WithCancel(t.Context())
 	body := &closeNoter{closed: make(chan struct{})}
@@ -290,12 +291,24 @@ func TestProofOfAKeyThatHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel()
+	go func() {
+		<-hangs
+		cancel()
+	}()
 	if res, err := s.Transport(&api{}).RoundTrip(r); res != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", res, err)
 	}
 	<-body.closed
+	// The deadline of that request does not end others.
+	for range 3 {
+		res, err := (&http.Client{Transport: s.Transport(&api{answer: alwaysOK})}).Get(testAPI)
+		if err != nil || res.StatusCode != 200 {
+			t.Errorf("%v, %v", res, err)
+		}
+	}
 }
+
+func alwaysOK(*http.Request) *http.Response { return answerOf(200, "") }
 
 type closeNoter struct{ closed chan struct{} }
 

@@ -54,6 +54,8 @@ func TestNoKeyIsPrinted(t *testing.T) {
 				answerOf(400, fmt.Sprintf(`{"error":"use_dpop_nonce","error_description":%q}`, text), "DPoP-Nonce", "a"),
 				answerOf(400, fmt.Sprintf(`{"error":"x","error_description":%q}`, text[strings.LastIndexByte(text, '.')+1:])),
 				answerOf(401, fmt.Sprintf(`{"error":%q}`, text[strings.LastIndexByte(text, '.')+1:])),
+				answerOf(400, fmt.Sprintf(`{"error":"x","error_description":%q}`, "bad: "+text[:100])),
+				answerOf(400, fmt.Sprintf(`{"error":"x","error_description":%q}`, "bad: "+strings.Split(text, ".")[1])),
 				answerOf(200, text),
 				answerOf(200, fmt.Sprintf(`{"access_token":"opaque-token","token_type":%q}`, text)),
 				answerOf(302, "", "Location", "https://evil.example.com/"+text),
@@ -61,7 +63,7 @@ func TestNoKeyIsPrinted(t *testing.T) {
 				answerOf(200, `{"access_token":"opaque-token","token_type":"DPoP","expires_in":60}`),
 			}
 		}
-		for i := range 9 {
+		for i := range 11 {
 			for _, which := range []string{"assertion", "proof"} {
 				auth := roundTrip(func(r *http.Request) (*http.Response, error) {
 					if r.Method == http.MethodGet { // it is the API here
@@ -73,7 +75,9 @@ func TestNoKeyIsPrinted(t *testing.T) {
 					}
 					texts := map[string]string{"assertion": form.Get("client_assertion"), "proof": r.Header.Get("DPoP")}
 					for _, text := range texts {
-						sent = append(sent, text[strings.LastIndexByte(text, '.')+1:])
+						for part := range strings.SplitSeq(text, ".") {
+							sent = append(sent, part[:40])
+						}
 					}
 					if res := quotes(texts[which])[i]; res != nil {
 						return res, nil
@@ -95,7 +99,7 @@ func TestNoKeyIsPrinted(t *testing.T) {
 				for err := err; err != nil; err = errors.Unwrap(err) {
 					all.see(err)
 				}
-				if (err == nil) != (i == 8) {
+				if (err == nil) != (i == 10) {
 					t.Errorf("answer %d: %v", i, err)
 				}
 				var seen []*http.Request
@@ -107,7 +111,7 @@ func TestNoKeyIsPrinted(t *testing.T) {
 				if err == nil {
 					all.see(res, res.Request, res.Request.Header)
 				}
-				if all.see(err); (len(seen) == 2) != (i == 8) {
+				if all.see(err); (len(seen) == 2) != (i == 10) {
 					t.Errorf("%d requests", len(seen))
 				}
 				source := assertion.OAuth2(context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: auth}), &clientcredentials.Config{TokenURL: testTokenURL}, "a")

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,6 +47,8 @@ type strict struct {
 	api      *pop.Verifier
 	requests map[string]int // by path and outcome
 	paths    []string
+
+	closed chan struct{} // gets each connection that is closed, as far as it has capacity
 }
 
 // binding is what a token is bound to.
@@ -53,7 +56,7 @@ type binding struct{ key, certificate string }
 
 func newStrict(tb testing.TB) *strict {
 	tb.Helper()
-	s := &strict{tb: tb, used: map[string]bool{}, granted: map[string]binding{}, requests: map[string]int{}}
+	s := &strict{tb: tb, used: map[string]bool{}, granted: map[string]binding{}, requests: map[string]int{}, closed: make(chan struct{}, 100)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"issuer":%q,"token_endpoint":%q`, s.URL, s.URL+"/token")
@@ -68,6 +71,14 @@ func newStrict(tb testing.TB) *strict {
 	s.Server = httptest.NewUnstartedServer(mux)
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.EnableHTTP2 = true
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			select {
+			case s.closed <- struct{}{}:
+			default:
+			}
+		}
+	}
 	s.StartTLS()
 	tb.Cleanup(func() {
 		s.Client().CloseIdleConnections()
