@@ -21,7 +21,7 @@ func (t *transport) prove(r *http.Request, h *held) (*http.Response, error) {
 		switch {
 		case mayNonce && stale && challenges(res.Header, schemeDPoP, "use_dpop_nonce"):
 			body, ok := bodyAgain(r)
-			if !ok || r.Context().Err() != nil {
+			if !ok {
 				return res, nil
 			}
 			mayNonce = false

@@ -10,8 +10,12 @@ func replayable(r *http.Request) bool {
 	return r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
 }
 
-// bodyAgain returns the body of a request that is sent again.
+// bodyAgain returns the body of a request that is sent again. It cannot be if its context
+// has ended.
 func bodyAgain(r *http.Request) (body io.ReadCloser, ok bool) {
+	if r.Context().Err() != nil {
+		return nil, false
+	}
 	if r.Body == nil || r.Body == http.NoBody || r.GetBody == nil {
 		return r.Body, replayable(r)
 	}
@@ -24,7 +28,7 @@ func bodyAgain(r *http.Request) (body io.ReadCloser, ok bool) {
 // then the refusal is the answer.
 func (t *transport) another(r *http.Request, refused *held) (io.ReadCloser, *held) {
 	next := t.source.cell.Load().replace(r.Context(), refused, replayable(r))
-	if next == nil || r.Context().Err() != nil {
+	if next == nil {
 		return nil, nil
 	}
 	body, ok := bodyAgain(r)

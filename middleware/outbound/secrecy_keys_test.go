@@ -124,10 +124,10 @@ func TestNoKeyIsPrinted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		forbidden := append(sent, "opaque-token", fmt.Sprintf("%x", raw[40:60]))
+		forbidden := append([]string{"opaque-token", fmt.Sprintf("%x", raw[40:60])}, sent...)
 		for _, key := range []ed25519.PrivateKey{assertionKey.(ed25519.PrivateKey), proofKey.(ed25519.PrivateKey)} {
 			seed := key.Seed()
-			forbidden = append(forbidden, fmt.Sprintf("%x", seed[:8]), strings.Trim(fmt.Sprint(seed[:6]), "[]"), string(seed[:8]), url.QueryEscape(string(seed)))
+			forbidden = append(forbidden, fmt.Sprintf("%x", seed[:8]), strings.Trim(fmt.Sprintf("%d", seed[:6]), "[]"), string(seed[:8]), url.QueryEscape(string(seed)))
 		}
 		for _, text := range all.texts {
 			for _, secret := range forbidden {
