@@ -70,7 +70,7 @@ func TestDoctor(t *testing.T) {
 	if after := contents(t, dir); after != before {
 		t.Errorf("the doctor changed the data:\n%s\nbefore:\n%s", after, before)
 	}
-	onSQLite(t, filepath.Join(dir, "issuer.db"), "UPDATE m2m_schema SET version = version - 1")
+	onSQLite(t, filepath.Join(dir, "issuer.db"), "UPDATE m2m_schema SET version = -version WHERE version = (SELECT MAX(version) FROM m2m_schema)")
 	before = contents(t, dir)
 	examined(t, "example", 1, "the schema is missing or older", env...)
 	if after := contents(t, dir); after != before {
@@ -79,7 +79,7 @@ func TestDoctor(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "keys.json")); err != nil {
 		t.Fatal(err)
 	}
-	onSQLite(t, filepath.Join(dir, "issuer.db"), "UPDATE m2m_schema SET version = version + 1")
+	onSQLite(t, filepath.Join(dir, "issuer.db"), "UPDATE m2m_schema SET version = -version WHERE version < 0")
 	examined(t, "example", 1, "were the keys lost", env...)
 }
 

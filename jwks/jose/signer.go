@@ -50,6 +50,23 @@ func (s *Signer) Key() *Key {
 	return s.key
 }
 
+// Named returns a Signer of the same key with another key id, for a server that has the
+// key under a name of its own. The id is at most 256 bytes of printable ASCII without
+// quotes and backslashes.
+func (s *Signer) Named(kid string) (*Signer, error) {
+	if s == nil || s.key == nil {
+		return nil, errors.New("jose: no key to name")
+	}
+	if kid == "" || strings.ContainsFunc(kid, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return nil, fmt.Errorf("jose: the key id %.40q is empty or has characters that are not allowed", kid)
+	}
+	key, err := s.key.alg.key(s.key.public, kid)
+	if err != nil {
+		return nil, fmt.Errorf("jose: %w", err)
+	}
+	return &Signer{key: key, private: s.private}, nil
+}
+
 // Sign makes a compact JWS (RFC 7515, section 7.1) of the payload. typ is the
 // header's typ, such as "at+jwt": letters, digits, and any of + - . / _.
 func (s *Signer) Sign(typ string, payload []byte) (string, error) {

@@ -47,3 +47,24 @@ func TestParseSignerRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A named key signs under its name, and has the thumbprint that it had.
+func TestSignerNamed(t *testing.T) {
+	first := testKeys()["ES256"]
+	named := sure(first.Named("key 1/orders"))
+	token := sure(Parse(sure(named.Sign("JWT", []byte(`{}`))), 0))
+	if token.KeyID() != "key 1/orders" || named.Key().Thumbprint() != first.Key().Thumbprint() {
+		t.Errorf("kid %q, thumbprint %q", token.KeyID(), named.Key().Thumbprint())
+	}
+	if payload, err := token.Verify(first.Key()); payload != "{}" || err != nil {
+		t.Errorf("%q, %v", payload, err)
+	}
+	for _, kid := range []string{"", `a"b`, `a\b`, "a\nb", "\u00e9", strings.Repeat("k", 257)} {
+		if s, err := first.Named(kid); s != nil || err == nil {
+			t.Errorf("%q is taken", kid)
+		}
+	}
+	if s, err := new(Signer).Named("a"); s != nil || err == nil {
+		t.Error("the zero Signer is named")
+	}
+}

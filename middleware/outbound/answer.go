@@ -30,8 +30,9 @@ const (
 // server may have put a token or the secret there.
 var errNotJSON = errors.New("outbound: the token endpoint's answer is not one JSON object with unique names")
 
-// parseAnswer reads the body of an answer with status 200, strictly.
-func parseAnswer(body string) (*answer, error) {
+// parseAnswer reads the body of an answer with status 200, strictly. scheme is the type
+// that the token must have.
+func parseAnswer(body, scheme string) (*answer, error) {
 	o, err := jose.ParseObject(body)
 	if err != nil {
 		return nil, errNotJSON
@@ -45,9 +46,14 @@ func parseAnswer(body string) (*answer, error) {
 		return nil, &unusableError{fmt.Sprintf("access_token is missing, is longer than %d bytes, or has characters that no token has", maxToken)}
 	}
 	a.token = token
-	// A token of another type, such as DPoP, must not be sent as a Bearer token (RFC
-	// 6749, section 7.1). The type's case does not matter (section 5.1).
-	if typ, _, err := o.String("token_type"); err != nil || !strings.EqualFold(typ, "Bearer") {
+	// A token of another type must not be sent (RFC 6749, section 7.1). The type's case
+	// does not matter (section 5.1).
+	switch typ, _, err := o.String("token_type"); {
+	case err == nil && strings.EqualFold(typ, scheme):
+	case scheme == schemeDPoP:
+		// Anyone who steals such a token could use it (RFC 9449, section 5).
+		return nil, &unusableError{"token_type is not DPoP: the server has not bound the token to the key: turn DPoP on for this client there, or leave Config.DPoP out"}
+	default:
 		return nil, &unusableError{"token_type is not Bearer"}
 	}
 	if a.life, a.stated, err = lifetime(&o); err != nil {

@@ -280,7 +280,7 @@ func TestRetryAfterWith200(t *testing.T) {
 
 // firstError is the result of one fetch, without retries.
 func firstError(ctx context.Context, s *Source) (*grant, error) {
-	return s.family.fetcher.fetch(ctx, s.want, &secretUse{})
+	return s.family.fetcher.fetch(ctx, s.want, &uses{})
 }
 
 // Of an endless answer, little is read.
@@ -364,12 +364,12 @@ func FuzzAnswer(f *testing.F) {
 	}
 	fetches := &fetcher{config: &Config{ClientID: "client"}}
 	f.Fuzz(func(t *testing.T, body string) {
-		a, err := parseAnswer(body)
+		a, err := parseAnswer(body, schemeBearer)
 		if (a == nil) == (err == nil) {
 			t.Fatalf("%v, %v", a, err)
 		}
 		if err != nil {
-			if text := fetches.censor(err, testSecret).Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\x00") {
+			if text := fetches.censor(err, attempt{secret: testSecret}).Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\x00") {
 				t.Errorf("the error is %q", text)
 			}
 			return

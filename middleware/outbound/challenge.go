@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// saysInvalidToken reports whether an answer has a Bearer challenge with the error
-// invalid_token (RFC 6750, section 3.1), in any of its WWW-Authenticate headers.
-func saysInvalidToken(h http.Header) bool {
+// challenges reports whether an answer has a challenge of a scheme with an error (RFC 6750,
+// section 3.1; RFC 9449, section 7.1), in any of its WWW-Authenticate headers.
+func challenges(h http.Header, scheme, code string) bool {
 	for _, line := range h["Www-Authenticate"] {
-		bearer := false
+		within := false
 		for rest := line; rest != ""; {
 			var item challengeItem
 			if item, rest = nextItem(rest); item.scheme != "" {
-				bearer = strings.EqualFold(item.scheme, "Bearer")
+				within = strings.EqualFold(item.scheme, scheme)
 			}
-			if bearer && strings.EqualFold(item.name, "error") && item.value == "invalid_token" {
+			if within && strings.EqualFold(item.name, "error") && item.value == code {
 				return true
 			}
 		}

@@ -18,7 +18,8 @@ import (
 // Event is what Config.Observe receives. See package event.
 type Event = event.Event
 
-// Config configures a [Source]. Issuer or TokenURL, ClientID and Secret are required.
+// Config configures a [Source]. Issuer or TokenURL, ClientID and one of
+// Secret, Assertion and Certificate are required.
 type Config struct {
 	// Issuer is the URL of the authorization server, byte for byte as in its metadata and
 	// in the iss of its tokens: a slash at the end counts, and so does localhost. Its
@@ -39,7 +40,30 @@ type Config struct {
 	// a func of your own.
 	Secret SecretFunc
 
-	// Method is how the client authenticates: "client_secret_basic", which is the
+	// Assertion is used in place of a secret: a token that the client signs
+	// ([PrivateKeyJWT]) or that its platform gives it ([WorkloadToken]).
+	Assertion Assertion
+
+	// AssertionAudience is the audience of a signed Assertion. Default: Issuer, as RFC
+	// 10070 requires. With TokenURL it must be set, to the issuer identifier of the
+	// server. Some servers want the URL of the token endpoint.
+	AssertionAudience string
+
+	// Certificate is shown to the token endpoint and to the APIs, which must be https
+	// (RFC 8705): use [CertificateFiles] or [Certificate]. Without Secret and Assertion,
+	// the client authenticates with it (tls_client_auth or self_signed_tls_client_auth).
+	// A server may bind the token to it. A token is used at most until the certificate
+	// expires, and over connections that show the certificate that it was fetched with.
+	// Metadata may name another token endpoint for it (mtls_endpoint_aliases).
+	Certificate CertificateFunc
+
+	// DPoP is the key that tokens are bound to (RFC 9449): use [NewDPoPKey], or [DPoPKey]
+	// for a key of yours. Each request then has a proof, so a stolen token is of no use.
+	// A server that does not bind the token is an error. The clock here must not be ahead
+	// of the servers' by more than they allow, such as 10 s.
+	DPoP ProofKey
+
+	// Method is how the client sends its Secret: "client_secret_basic", which is the
 	// default, or "client_secret_post" (RFC 6749, section 2.3.1).
 	Method string
 
@@ -66,7 +90,7 @@ type Config struct {
 	Origins []string
 
 	// HTTP provides the Transport for token requests and for [Source.Client]; its other
-	// fields are not used. Default: a transport of its own for token requests, and
+	// fields are not used. With Certificate, it must be an *http.Transport. Default: a transport of its own for token requests, and
 	// [http.DefaultTransport] for the client. The former refuses to dial link-local,
 	// multicast, unspecified and cloud metadata addresses, as package fetch does. With a
 	// transport of yours, or a proxy, what resolves the names must refuse them.
@@ -112,7 +136,9 @@ var reserved = []string{
 
 // withDefaults returns a copy with the defaults filled in.
 func (c Config) withDefaults() Config {
-	c.Method = cmp.Or(c.Method, methodBasic)
+	if c.Secret != nil {
+		c.Method = cmp.Or(c.Method, methodBasic)
+	}
 	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
 	c.Resources, c.Scopes, c.Origins = slices.Clone(c.Resources), slices.Clone(c.Scopes), slices.Clone(c.Origins)
 	params := url.Values{}
@@ -131,18 +157,10 @@ func (c Config) validate(client *fetch.Client) error {
 		return errors.New("outbound: Config.Issuer and Config.TokenURL are both set: leave one out")
 	case c.ClientID == "":
 		return errors.New("outbound: Config.ClientID is missing")
-	case c.Secret == nil:
-		return errors.New("outbound: Config.Secret is missing: write outbound.SecretFile(path), outbound.SecretEnv(name) or outbound.Secret(text)")
-	case c.Method != methodBasic && c.Method != methodPost:
-		return fmt.Errorf("outbound: Config.Method is %.100q: write %q or %q", c.Method, methodBasic, methodPost)
-	case c.RawBasic && c.Method != methodBasic:
-		return fmt.Errorf("outbound: Config.RawBasic is for %s: leave one of RawBasic and Method out", methodBasic)
-	case c.RawBasic && strings.Contains(c.ClientID, ":"):
-		return errors.New("outbound: Config.ClientID has a colon, which ends the id in HTTP Basic: set RawBasic to false, or Method to client_secret_post") // RFC 7617, section 2
 	case c.Timeout < 0:
 		return fmt.Errorf("outbound: Config.Timeout is %v: write a positive duration, or leave it out", c.Timeout)
 	}
-	if err := checkArgument(c.Secret); err != nil {
+	if err := c.validateCredentials(); err != nil {
 		return err
 	}
 	if c.Issuer != "" {
@@ -168,6 +186,44 @@ func (c Config) validate(client *fetch.Client) error {
 		}
 	}
 	return nil
+}
+
+// validateCredentials checks how the client authenticates and what tokens are bound to.
+func (c Config) validateCredentials() error {
+	asserts := !c.Assertion.zero()
+	switch {
+	case c.Secret == nil && !asserts && c.Certificate == nil:
+		return errors.New("outbound: Config.Secret is missing: write outbound.SecretFile(path), outbound.SecretEnv(name) or outbound.Secret(text), or set Assertion or Certificate")
+	case c.Secret != nil && asserts:
+		return errors.New("outbound: Config.Secret and Config.Assertion are both set: leave one out")
+	case c.Assertion.mistaken != nil:
+		return fmt.Errorf("outbound: Config.Assertion: %w", c.Assertion.mistaken)
+	case c.DPoP.mistaken != nil:
+		return fmt.Errorf("outbound: Config.DPoP: %w", c.DPoP.mistaken)
+	case c.Assertion.signs && c.Issuer == "" && c.AssertionAudience == "":
+		return errors.New("outbound: Config.AssertionAudience is missing: with TokenURL, write the issuer identifier of the server, or set Issuer in place of TokenURL")
+	case c.AssertionAudience != "" && !asserts:
+		return errors.New("outbound: Config.AssertionAudience is for Assertion: leave it out, or set Assertion")
+	case c.Secret == nil && c.Method != "":
+		return errors.New("outbound: Config.Method is for Secret: leave it out")
+	case c.Secret == nil && c.RawBasic:
+		return errors.New("outbound: Config.RawBasic is for Secret: leave it out")
+	case c.Secret != nil && c.Method != methodBasic && c.Method != methodPost:
+		return fmt.Errorf("outbound: Config.Method is %.100q: write %q or %q", c.Method, methodBasic, methodPost)
+	case c.RawBasic && c.Method != methodBasic:
+		return fmt.Errorf("outbound: Config.RawBasic is for %s: leave one of RawBasic and Method out", methodBasic)
+	case c.RawBasic && strings.Contains(c.ClientID, ":"):
+		return errors.New("outbound: Config.ClientID has a colon, which ends the id in HTTP Basic: set RawBasic to false, or Method to client_secret_post") // RFC 7617, section 2
+	case c.Certificate != nil && (isPlain(c.TokenURL) || isPlain(c.Issuer)):
+		return errors.New("outbound: Config.Certificate is shown over https only: write https in TokenURL or Issuer")
+	}
+	return checkArgument(c.Secret)
+}
+
+// isPlain reports whether a URL is http.
+func isPlain(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "http"
 }
 
 // checkResource refuses what is no resource indicator (RFC 8707, section 2).

@@ -7,7 +7,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"sync/atomic"
 )
 
 // SecretFunc returns the secret of a client. It is called for each token request, never
@@ -85,54 +84,39 @@ func (u *secretUse) outcome(sent string, err error) (former string) {
 
 type secretUseKey struct{}
 
-// secrets calls a SecretFunc.
-type secrets struct {
-	read SecretFunc
-	hung atomic.Int64 // calls that did not return when their contexts ended
-}
-
 var (
 	errEmptySecret  = errors.New("outbound: Config.Secret: the secret is empty")
 	errBrokenSecret = errors.New("outbound: Config.Secret: the secret has a character that no secret has, such as a line break: only printable ASCII is sent (RFC 6749, appendix A.2)")
 	errUnnamedFile  = errors.New("outbound: Config.Secret: the path for SecretFile is empty")
 	errUnnamedEnv   = errors.New("outbound: Config.Secret: the name for SecretEnv is empty")
-	errHungSecret   = errors.New("outbound: the secret: an earlier call of Config.Secret has not returned yet")
 )
 
-// get returns the secret, or an error as soon as the context ends.
-func (s *secrets) get(ctx context.Context, use *secretUse) (string, error) {
-	if s.hung.Load() > 0 {
-		return "", errHungSecret
-	}
+// callWithUse calls a func whose context has a secretUse of its own, as nobody may wait
+// for it any more when it fills that in. use gets it afterwards.
+func callWithUse[T any](ctx context.Context, c *callout, use *secretUse, f func(context.Context) (T, error)) (T, error) {
 	type result struct {
-		secret string
-		use    *secretUse
-		err    error
+		value T
+		use   *secretUse
 	}
-	done := make(chan result, 1)
-	go func() {
-		r := result{use: &secretUse{}, err: errAborted} // its own, as nobody may wait for it any more
-		defer func() {
-			caught(ctx, "Config.Secret", recover())
-			done <- r
-		}()
-		r.secret, r.err = s.read(context.WithValue(ctx, secretUseKey{}, r.use))
-	}()
-	select {
-	case r := <-done:
-		if r.err == nil {
-			r.err = checkSecret(r.secret)
-		}
+	r, err := call(ctx, c, func(ctx context.Context) (result, error) {
+		r := result{use: &secretUse{}}
+		var err error
+		r.value, err = f(context.WithValue(ctx, secretUseKey{}, r.use))
+		return r, err
+	})
+	if r.use != nil {
 		*use = *r.use
-		return r.secret, r.err
-	case <-ctx.Done():
-		s.hung.Add(1)
-		go func() {
-			<-done
-			s.hung.Add(-1)
-		}()
-		return "", fmt.Errorf("outbound: waiting for the secret: %w", ctx.Err())
 	}
+	return r.value, err
+}
+
+// text returns the secret.
+func (read SecretFunc) text(ctx context.Context, c *callout, use *secretUse) (string, error) {
+	secret, err := callWithUse(ctx, c, use, read)
+	if err == nil {
+		err = checkSecret(secret)
+	}
+	return secret, err
 }
 
 // SecretEnv returns a SecretFunc that reads an environment variable of this process.

@@ -13,23 +13,20 @@ import (
 	"github.com/echo-m2m/m2m/jwks/fetch"
 )
 
-// guarded returns the default transport of token requests. It dials no address that package
-// fetch refuses. A token endpoint from metadata that is on another host than the issuer is
-// dialled inside the network only if the issuer is there too. One that Config.TokenURL
-// names may be anywhere: the operator has chosen it.
-func guarded(d *discovery) http.RoundTripper {
-	return &endpointGuard{
-		discovery: d,
-		anywhere:  fetch.NewTransport(nil),
-		outside: fetch.NewTransport(func(to netip.Addr) error {
-			if inside(to) {
-				return fmt.Errorf("outbound: the metadata of %s names a token endpoint at %v, which is inside the network, and the issuer is not: if that is right, set Config.TokenURL", d.issuer, to)
-			}
-			return nil
-		}),
-	}
+// guarded returns the two transports of an [endpointGuard]. They dial no address that
+// package fetch refuses.
+func guarded(d *discovery) (anywhere, outside *http.Transport) {
+	return fetch.NewTransport(nil), fetch.NewTransport(func(to netip.Addr) error {
+		if inside(to) {
+			return fmt.Errorf("outbound: the metadata of %s names a token endpoint at %v, which is inside the network, and the issuer is not: if that is right, set Config.TokenURL", d.issuer, to)
+		}
+		return nil
+	})
 }
 
+// endpointGuard is the default transport of token requests. A token endpoint from metadata
+// that is on another host than the issuer's is dialled inside the network only if the issuer
+// is there too. One that Config.TokenURL names may be anywhere: the operator has chosen it.
 type endpointGuard struct {
 	discovery         *discovery
 	anywhere, outside *http.Transport

@@ -42,7 +42,7 @@ func TestTokenRequestsAreGuarded(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range []*discovery{{}, {issuer: "https://auth.example.com"}} { // as a name would be, after it is resolved
-			if res, err := guarded(d).RoundTrip(r); err == nil || !strings.Contains(err.Error(), "no issuer can be at") {
+			if res, err := testGuard(d).RoundTrip(r); err == nil || !strings.Contains(err.Error(), "no issuer can be at") {
 				t.Errorf("%s: %v, %v", address, res, err)
 			}
 		}
@@ -140,4 +140,9 @@ func TestAllPeersInside(t *testing.T) {
 			t.Errorf("%v: %v", test.peers, got)
 		}
 	}
+}
+
+func testGuard(d *discovery) *endpointGuard {
+	anywhere, outside := guarded(d)
+	return &endpointGuard{d, anywhere, outside}
 }

@@ -56,10 +56,22 @@
 // When an API refuses a token before its end, another one is fetched and the request is
 // sent again. See [Source.Transport].
 //
+// # Without a shared secret
+//
+// In place of [Config.Secret], the client can sign its token requests ([PrivateKeyJWT]),
+// send a token of its platform ([WorkloadToken]), or show a certificate
+// ([CertificateFiles]). Keys are any crypto.Signer.
+//
+// With [Config.DPoP] tokens are bound to a key (RFC 9449). Each request then has a proof of
+// that key, with the latest nonce of the server that it is sent to. A request is sent once
+// more if a server asks for another nonce. With [Config.Certificate] the server may bind
+// tokens to the certificate (RFC 8705), and connections show it. While a certificate is
+// renewed, each token is sent over connections that show its own.
+//
 // # What is sent where
 //
-// Tokens are sent to the origins of Config.Origins only, and the secret to the token
-// endpoint only. Redirects of the token endpoint are not followed. URLs are https, or http
+// Tokens are sent to the origins of Config.Origins only, and the secret or assertion to the
+// token endpoint only. Redirects of the token endpoint are not followed. URLs are https, or http
 // on the loopback, unless Config.InsecureHTTP allows more. The token endpoint is named, or
 // found through the issuer's metadata (RFC 8414). Its answers have at most 64 KiB, and a
 // token 16 KiB.
@@ -69,8 +81,9 @@
 // that metadata names on another host than the issuer's may be at one only if the issuer
 // is too.
 //
-// Tokens and secrets are in no event, no error and no printed form of a type of this
-// package. [Token.Text] is the only way to a token's text, besides the request's header.
+// Tokens, secrets, keys, assertions and proofs are in no event, no error and no printed
+// form of a type of this package. [Token.Text] is the only way to a token's text, besides
+// the request's header.
 //
 // Not checked: tokens themselves. They are for the API to read.
 package outbound

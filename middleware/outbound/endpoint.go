@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 const (
@@ -21,6 +22,7 @@ const (
 type discovery struct {
 	client *fetch.Client
 	issuer string
+	mutual bool // a certificate is shown
 
 	inside atomic.Bool // the issuer was at an address inside the network when it named the endpoint
 
@@ -69,7 +71,28 @@ func (d *discovery) poll(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.inside.Store(inside())
+	if d.mutual {
+		if alias, ok := mutualEndpoint(metadata); ok {
+			return alias.Endpoint("token_endpoint")
+		}
+	}
 	return metadata.Endpoint("token_endpoint")
+}
+
+// mutualEndpoint returns the metadata of the endpoints for clients that show a certificate
+// (RFC 8705, section 5), if a token endpoint is one of them.
+func mutualEndpoint(metadata *fetch.Metadata) (*fetch.Metadata, bool) {
+	raw, ok := metadata.Object.Raw("mtls_endpoint_aliases")
+	if !ok {
+		return nil, false
+	}
+	aliases, err := jose.ParseObject(string(raw))
+	if err != nil || !aliases.Has("token_endpoint") {
+		return nil, false
+	}
+	alias := *metadata
+	alias.Object = aliases
+	return &alias, true
 }
 
 // expire makes the next fetch read the metadata again: the endpoint may have moved.

@@ -17,6 +17,9 @@ var ErrClosed = errors.New("outbound: the source is closed")
 
 var errZero = errors.New("outbound: a zero Source: make it with outbound.New")
 
+// errNoProof is the error of what gives a token to code that makes no proofs.
+var errNoProof = errors.New("outbound: the token is bound to the key of Config.DPoP, and each request needs a proof: use Client or Transport")
+
 // Error is a refusal of the authorization server (RFC 6749, section 5.2). With a status
 // of 5xx, 408, 425 or 429, and with the codes server_error and temporarily_unavailable, it
 // is also an [ErrUnavailable].

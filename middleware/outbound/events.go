@@ -28,7 +28,7 @@ func (c *cell) troubleOf(err error, now time.Time) trouble {
 			return trouble(event.InvalidScope)
 		case e.Code == "invalid_target":
 			return trouble(event.InvalidTarget)
-		case e.Code == "invalid_client", e.Code == "unauthorized_client", e.Status == http.StatusUnauthorized:
+		case e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "invalid_dpop_proof", e.Code == "use_dpop_nonce", e.Status == http.StatusUnauthorized:
 			return trouble(event.CredentialRefused)
 		}
 	}
@@ -68,6 +68,23 @@ func (c *cell) replayed(ctx context.Context, to *url.URL) {
 			ClientID: c.family.config.ClientID,
 			Audience: slices.Clone(c.want.resources),
 			URL:      originOf(to).String(), // the path may hold secrets of the app
+		})
+	}
+}
+
+// nonced reports that a request is sent again, with the nonce that the API asked for.
+func (t *transport) nonced(r *http.Request, refusal *http.Response) {
+	closeUnread(refusal)
+	f := t.source.family
+	f.nonced.Add(1)
+	if observer := f.config.Observe; observer != nil {
+		observe(r.Context(), observer, Event{
+			Op:       event.OpReplay,
+			Status:   http.StatusUnauthorized,
+			Code:     "use_dpop_nonce",
+			ClientID: f.config.ClientID,
+			Audience: slices.Clone(t.source.want.resources),
+			URL:      originOf(r.URL).String(),
 		})
 	}
 }

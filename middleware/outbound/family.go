@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/echo-m2m/m2m/jwks/fetch"
 )
 
 // family is what a Source shares with those that For made of it: client, credentials,
@@ -23,9 +26,14 @@ type family struct {
 	done    <-chan struct{}                              // closed by Close
 	running sync.WaitGroup
 
+	prover   *prover  // nil without Config.DPoP
+	api      *showing // of base, with Config.Certificate
+	apiError error    // why there is none
+
 	fetches  atomic.Uint64
 	failures atomic.Uint64
 	replays  atomic.Uint64
+	nonced   atomic.Uint64 // requests that were sent again with a nonce
 
 	mu       sync.Mutex // guards what follows, and the slow state of all cells
 	closed   bool
@@ -46,11 +54,11 @@ const maxCells = 1024
 
 var errManyCells = errors.New("outbound: the source has 1024 different tokens in use: ask for fewer different resources and scopes")
 
-func newFamily(c Config, f *fetcher) *family {
+// newFamily returns the first Source of a family.
+func newFamily(c Config, client *fetch.Client, w *want) (*Source, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &family{
-		config:  c,
-		fetcher: f,
+	f := &family{
+		config: c,
 		random: func(n time.Duration) time.Duration {
 			if n <= 0 {
 				return 0
@@ -62,9 +70,27 @@ func newFamily(c Config, f *fetcher) *family {
 		done:    ctx.Done(),
 		cells:   map[string]*cell{},
 		budget:  rate.NewLimiter(rate.Every(retryEvery), retryBurst),
+		prover:  newProver(c.DPoP),
 
 		replacements: rate.NewLimiter(rate.Every(replacementEvery), replacementBurst),
 	}
+	var err error
+	if f.fetcher, err = newFetcher(&f.config, client, f.prover); err == nil && c.Certificate != nil {
+		f.api, f.apiError = newShowing(f.base())
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return f.source(w), nil
+}
+
+// base is the transport of requests if the app names none.
+func (f *family) base() http.RoundTripper {
+	if c := f.config.HTTP; c != nil && c.Transport != nil {
+		return c.Transport
+	}
+	return http.DefaultTransport
 }
 
 // begun notes a new fetch. Until the server has accepted the client, and after failures, it
@@ -170,4 +196,8 @@ func (f *family) close() {
 	f.mu.Unlock()
 	f.cancel()
 	f.running.Wait()
+	f.api.closeIdle()
+	for _, s := range f.fetcher.showings {
+		s.closeIdle()
+	}
 }

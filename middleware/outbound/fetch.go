@@ -3,16 +3,15 @@ package outbound
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -20,24 +19,62 @@ import (
 
 // fetcher sends token requests.
 type fetcher struct {
-	http      *http.Client
-	discovery discovery
-	secrets   secrets
-	refusals  refusals
-	config    *Config
+	config      *Config
+	discovery   discovery
+	credentials credentials
+	refusals    refusals
+	prover      *prover                                 // nil without Config.DPoP
+	transport   func(shown *identity) http.RoundTripper // for token requests
+	showings    []*showing                              // of it, with Config.Certificate
+	offset      atomic.Int64                            // of this clock to the server's, by its latest Date
+
+	mu       sync.Mutex
+	identity *identity // as read last
 }
 
-func newFetcher(c *Config, metadata *fetch.Client) *fetcher {
-	f := &fetcher{config: c, discovery: discovery{client: metadata, issuer: c.Issuer}, secrets: secrets{read: c.Secret}, http: &http.Client{
-		// A redirect would take the secret along.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	if c.HTTP != nil && c.HTTP.Transport != nil {
-		f.http.Transport = c.HTTP.Transport
-	} else {
-		f.http.Transport = guarded(&f.discovery)
+func newFetcher(c *Config, metadata *fetch.Client, p *prover) (*fetcher, error) {
+	f := &fetcher{config: c, credentials: newCredentials(c), prover: p}
+	f.discovery = discovery{client: metadata, issuer: c.Issuer, mutual: c.Certificate != nil}
+	given := c.HTTP != nil && c.HTTP.Transport != nil
+	if given && c.Certificate == nil {
+		f.transport = func(*identity) http.RoundTripper { return c.HTTP.Transport }
+		return f, nil
 	}
-	return f
+	if given {
+		s, err := newShowing(c.HTTP.Transport)
+		if err != nil {
+			return nil, fmt.Errorf("outbound: Config.HTTP: its Transport %w", err)
+		}
+		f.showings = []*showing{s}
+		f.transport = func(shown *identity) http.RoundTripper { return s.with(shown) }
+		return f, nil
+	}
+	anywhere, outside := guarded(&f.discovery)
+	if c.Certificate == nil {
+		guard := &endpointGuard{&f.discovery, anywhere, outside}
+		f.transport = func(*identity) http.RoundTripper { return guard }
+		return f, nil
+	}
+	a, o := &showing{base: anywhere}, &showing{base: outside}
+	f.showings = []*showing{a, o}
+	f.transport = func(shown *identity) http.RoundTripper {
+		return &endpointGuard{&f.discovery, a.with(shown), o.with(shown)}
+	}
+	return f, nil
+}
+
+// identify returns the identity of a certificate: the same one as long as that is the same.
+func (f *fetcher) identify(certificate *tls.Certificate) (*identity, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.identity.shows(certificate) && time.Now().Before(f.identity.ends) {
+		return f.identity, nil
+	}
+	id, err := newIdentity(certificate)
+	if err == nil {
+		f.identity = id
+	}
+	return id, err
 }
 
 // grant is a token with its times.
@@ -47,28 +84,36 @@ type grant struct {
 	life        time.Duration // from sent on
 	offset      time.Duration // of this clock to the server's
 	offsetKnown bool
+	identity    *identity // it was fetched with
 }
 
-// fetch is one token request, discovery included. ctx bounds all of it. use tells
-// afterwards which secret was used.
-func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, error) {
-	secret, err := f.secrets.get(ctx, use)
+// fetch is one token request, discovery included. ctx bounds all of it. u tells
+// afterwards which credentials were used.
+func (f *fetcher) fetch(ctx context.Context, w *want, u *uses) (*grant, error) {
+	a, err := f.read(ctx, u)
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			err = errors.New(err.Error()) // it is not the end of the caller's context
-		}
-		return nil, unavailable(secretError{err})
+		return nil, err
 	}
 	endpoint, err := f.endpoint(ctx)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, secret)))
+		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, a)))
 	}
-	g, err := f.request(ctx, endpoint, secret, w)
-	read := use.secret // as the file has it
-	if former := use.outcome(secret, err); former != "" {
-		g, err = f.retry(ctx, endpoint, former, w, use, err)
+	g, err := f.request(ctx, endpoint, a, w)
+	if f.wantsNonce(a, err) {
+		// The assertion is new too: some servers have used up the first one.
+		if a, err = f.read(ctx, u); err != nil {
+			return nil, err
+		}
+		g, err = f.request(ctx, endpoint, a, w)
 	}
-	f.refusals.note(use.file, err, read, use.secret)
+	read := u.client.secret // as the file has it
+	if former := u.client.outcome(a.shown, err); former != "" {
+		g, err = f.retry(ctx, endpoint, former, a, w, u, err)
+	}
+	if err == nil {
+		u.certificate.outcome(u.certificate.secret, nil)
+	}
+	f.refusals.note(u.client.file, err, read, u.client.secret)
 	e, ok := errors.AsType[*Error](err)
 	if ok {
 		e.about = w.about(e.Code)
@@ -79,16 +124,30 @@ func (f *fetcher) fetch(ctx context.Context, w *want, use *secretUse) (*grant, e
 	return g, err
 }
 
-// retry tries the secret that the server accepted before the one that it has refused now.
-// If that fails in any way, the refusal is the result: it is what is retried slowly.
-func (f *fetcher) retry(ctx context.Context, endpoint, former string, w *want, use *secretUse, refusal error) (*grant, error) {
-	use.secret = former
-	g, err := f.request(ctx, endpoint, former, w)
-	use.outcome(former, err)
+// wantsNonce reports whether the server has refused a proof for its nonce, and has told
+// another one (RFC 9449, section 8).
+func (f *fetcher) wantsNonce(a attempt, err error) bool {
+	if f.prover == nil {
+		return false
+	}
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == "use_dpop_nonce" && f.prover.token.get() != a.nonce
+}
+
+// retry tries the credential that the server accepted before the one that it has refused
+// now. If that fails in any way, the refusal is the result: it is what is retried slowly.
+func (f *fetcher) retry(ctx context.Context, endpoint, former string, refused attempt, w *want, u *uses, refusal error) (*grant, error) {
+	a, err := f.former(refused, former)
 	if err != nil {
 		return nil, refusal
 	}
-	use.warning = fmt.Errorf("outbound: the former secret is used, and the latest one was refused: %w", refusal)
+	u.client.secret = former
+	g, err := f.request(ctx, endpoint, a, w)
+	u.client.outcome(former, err)
+	if err != nil {
+		return nil, refusal
+	}
+	u.client.warning = fmt.Errorf("outbound: the former %s is used, and the latest one was refused: %w", a.noun(), refusal)
 	return g, nil
 }
 
@@ -106,18 +165,37 @@ func (f *fetcher) at() string {
 }
 
 // request is the token request (RFC 6749, section 4.4.2).
-func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want) (*grant, error) {
-	r, err := f.form(ctx, endpoint, secret, w)
+func (f *fetcher) request(ctx context.Context, endpoint string, a attempt, w *want) (*grant, error) {
+	if f.prover != nil {
+		var err error
+		a.nonce = f.prover.token.get()
+		if a.proof, err = f.prover.prove(ctx, &f.prover.fetches, http.MethodPost, endpoint, "", a.nonce); err != nil {
+			return nil, unreadable(err)
+		}
+	}
+	r, err := f.form(ctx, endpoint, a, w)
 	if err != nil {
 		return nil, err
 	}
+	client := http.Client{
+		Transport: f.transport(a.identity),
+		// A redirect would take the secret along.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	sent := time.Now()
-	res, err := f.http.Do(r)
+	res, err := client.Do(r)
 	if err != nil {
-		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, secret)))
+		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, a)))
 	}
 	defer func() { _ = res.Body.Close() }() // everything needed has been read
 	received := time.Now()
+	offset, known := clockOffset(res.Header, received)
+	if known {
+		f.offset.Store(int64(offset))
+	}
+	if f.prover != nil {
+		f.prover.token.learn(res.Header, a.nonce)
+	}
 	if res.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which ends with no context
 		return nil, refusal(res.StatusCode, "")
 	}
@@ -128,13 +206,13 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 	case res.StatusCode != http.StatusOK:
 		e := refusal(res.StatusCode, string(body[:min(len(body), maxAnswer)])) // what could be read of it will do
 		e.retryAfter = retryAfter(res.Header, received)
-		return nil, f.censor(e, secret)
+		return nil, f.censor(e, a)
 	case err != nil:
-		return nil, unavailable(fmt.Errorf("outbound: the token endpoint's answer: %w", f.withhold(err, secret)))
+		return nil, unavailable(fmt.Errorf("outbound: the token endpoint's answer: %w", f.withhold(err, a)))
 	case len(body) > maxAnswer:
 		return nil, unavailable(fmt.Errorf("outbound: the token endpoint's answer is larger than %d bytes", maxAnswer))
 	}
-	a, err := parseAnswer(strings.TrimPrefix(string(body), "\ufeff"))
+	answered, err := parseAnswer(strings.TrimPrefix(string(body), "\ufeff"), f.scheme())
 	if errors.Is(err, errNotJSON) {
 		if typ, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); typ == "text/html" {
 			err = errors.New("outbound: the token endpoint's answer is a web page: something else may answer there")
@@ -145,83 +223,23 @@ func (f *fetcher) request(ctx context.Context, endpoint, secret string, w *want)
 		if e, ok := errors.AsType[*Error](err); ok {
 			e.retryAfter = retryAfter(res.Header, received)
 		}
-		return nil, f.censor(err, secret)
+		return nil, f.censor(err, a)
 	}
-	g := &grant{answer: a, sent: sent}
-	g.offset, g.offsetKnown = clockOffset(res.Header, received)
-	if g.life = lifeOf(a, sent, received, g.offset, g.offsetKnown); g.life <= 0 || time.Since(sent) >= g.life {
+	g := &grant{answer: answered, sent: sent, offset: offset, offsetKnown: known, identity: a.identity}
+	g.life = lifeOf(answered, sent, received, offset, known)
+	if a.identity != nil { // no connection can show it afterwards
+		g.life = min(g.life, a.identity.ends.Sub(sent))
+	}
+	if g.life <= 0 || time.Since(sent) >= g.life {
 		return nil, unavailable(errors.New("outbound: the token had expired when it arrived"))
 	}
 	return g, nil
 }
 
-// form makes the request, with the client's authentication (RFC 6749, section 2.3.1).
-func (f *fetcher) form(ctx context.Context, endpoint, secret string, w *want) (*http.Request, error) {
-	c := f.config
-	form := url.Values{"grant_type": {"client_credentials"}}
-	maps.Copy(form, c.Params)
-	if len(w.scopes) > 0 {
-		form.Set("scope", strings.Join(w.scopes, " "))
+// scheme is the type that tokens must have, and the scheme that they are sent with.
+func (f *fetcher) scheme() string {
+	if f.prover != nil {
+		return schemeDPoP
 	}
-	if len(w.resources) > 0 {
-		form["resource"] = w.resources
-	}
-	if c.Method == methodPost {
-		form.Set("client_id", c.ClientID)
-		form.Set("client_secret", secret)
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, fmt.Errorf("outbound: %w", err)
-	}
-	fetch.LimitResends(r)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Accept", "application/json")
-	switch {
-	case c.Method == methodPost:
-	case c.RawBasic:
-		r.SetBasicAuth(c.ClientID, secret)
-	default:
-		r.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(secret))
-	}
-	return r, nil
-}
-
-// withhold replaces an error that quotes the secret, as net/http does with parts of a
-// broken answer.
-func (f *fetcher) withhold(err error, secret string) error {
-	if f.quotes(err.Error(), secret) {
-		return errors.New("the cause is withheld: it quotes the secret")
-	}
-	return err
-}
-
-// censor empties the texts of a refusal that quote the secret, and cuts the description
-// to 200 bytes after that, as a part of a secret is not recognised.
-func (f *fetcher) censor(err error, secret string) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		return err
-	}
-	if f.quotes(e.Code, secret) || f.quotes(e.Description, secret) {
-		e.Code, e.Description = "", "withheld: it quotes the secret"
-	}
-	e.Description = e.Description[:min(len(e.Description), 200)]
-	return err
-}
-
-// quotes reports whether a text has the secret in a form in which it is sent.
-func (f *fetcher) quotes(text, secret string) bool {
-	id, escaped := f.config.ClientID, url.QueryEscape(secret)
-	quoted := strconv.Quote(secret) // as net/http writes parts of a broken answer
-	for _, form := range []string{
-		secret, printable(secret), escaped, quoted[1 : len(quoted)-1],
-		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
-		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + escaped)),
-	} {
-		if form != "" && strings.Contains(text, form) {
-			return true
-		}
-	}
-	return false
+	return schemeBearer
 }

@@ -34,14 +34,14 @@ func (c *cell) begin(now time.Time) *flight {
 func (c *cell) fly(f *flight) {
 	ctx, cancel := c.family.context()
 	defer cancel()
-	var use secretUse
+	var used uses
 	var g *grant
 	err := unavailable(errAborted)
 	defer func() {
 		caught(ctx, "the Transport of Config.HTTP", recover())
-		c.conclude(ctx, f, g, err, use.warning)
+		c.conclude(ctx, f, g, err, used.warning())
 	}()
-	g, err = c.family.fetcher.fetch(ctx, c.want, &use)
+	g, err = c.family.fetcher.fetch(ctx, c.want, &used)
 }
 
 // conclude lands a flight and reports it.
@@ -97,9 +97,11 @@ func (c *cell) land(f *flight, g *grant, err, warning error) (closed, changed bo
 func (c *cell) hold(g *grant) *held {
 	h := &held{
 		text:   g.token,
-		header: "Bearer " + g.token,
+		header: c.family.fetcher.scheme() + " " + g.token,
 		times:  schedule(g.sent, g.life, c.family.random),
 		scopes: g.scopes,
+
+		identity: g.identity,
 	}
 	if former := c.held.Load(); former != nil {
 		h.replacement = former.replaced.Load()
@@ -128,7 +130,8 @@ func classify(err error) failure {
 	f.retryAfter = e.retryAfter
 	switch {
 	case errors.Is(e, ErrUnavailable):
-	case e.Status == http.StatusUnauthorized, e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "unsupported_grant_type":
+	case e.Status == http.StatusUnauthorized, e.Code == "invalid_client", e.Code == "unauthorized_client", e.Code == "unsupported_grant_type",
+		e.Code == "invalid_dpop_proof", e.Code == "use_dpop_nonce":
 		f.slow = true // about the client: each further try may lock it out
 	case e.Code != "":
 		f.slow, f.own = true, true // about what was asked for, such as invalid_scope

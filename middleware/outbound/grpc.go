@@ -12,7 +12,9 @@ import (
 // credentials.PerRPCCredentials, for grpc.WithPerRPCCredentials. The zero PerRPC gives no
 // token.
 //
-// gRPC does not say that a token was refused, so no call is sent again.
+// gRPC does not say that a token was refused, so no call is sent again. With Config.DPoP
+// each call is an error, because gRPC has no place for proofs. With Config.Certificate, the
+// connection must show that certificate: give it to gRPC's TLS credentials too.
 type PerRPC struct{ source *Source }
 
 // PerRPC returns the Source for gRPC.
@@ -24,6 +26,9 @@ func (s *Source) PerRPC() PerRPC { return PerRPC{s} }
 func (p PerRPC) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
 	if p.source.zero() {
 		return nil, errZero
+	}
+	if p.source.family.prover != nil {
+		return nil, errNoProof
 	}
 	if len(uri) == 0 {
 		return nil, errors.New("outbound: no URI says where the token is to be sent")

@@ -238,7 +238,7 @@ func TestLargeChallenges(t *testing.T) {
 	} {
 		began := time.Now()
 		for range 2 {
-			if saysInvalidToken(http.Header{"Www-Authenticate": {challenge}}) {
+			if challenges(http.Header{"Www-Authenticate": {challenge}}, schemeBearer, "invalid_token") {
 				t.Errorf("%s: it says invalid_token", name)
 			}
 		}

@@ -83,7 +83,7 @@ func TestAnswersThatAreCutOff(t *testing.T) {
 		f := overNetwork(t, endpoint, time.Minute).family.fetcher
 		for cut := range len(whole) + 1 {
 			cuts <- cut
-			g, err := f.request(t.Context(), endpoint, testSecret, &want{})
+			g, err := f.request(t.Context(), endpoint, attempt{secret: testSecret}, &want{})
 			switch {
 			case cut == len(whole) && (err != nil || g.token != "token-1"):
 				t.Errorf("%s: the whole answer: %v", name, err)
@@ -152,7 +152,7 @@ func TestCompressedAnswerIsBounded(t *testing.T) {
 	}))
 	defer web.Close()
 	s := overNetwork(t, web.URL, time.Minute)
-	_, err := s.family.fetcher.request(t.Context(), web.URL, testSecret, &want{})
+	_, err := s.family.fetcher.request(t.Context(), web.URL, attempt{secret: testSecret}, &want{})
 	if !errors.Is(err, ErrUnavailable) || !strings.Contains(fmt.Sprint(err), "larger than") {
 		t.Errorf("the error is %v", err)
 	}
@@ -175,7 +175,7 @@ func TestQuotedSecretsAreWithheld(t *testing.T) {
 	} {
 		endpoint := rawServer(t, func(c net.Conn) { _, _ = io.WriteString(c, answer) })
 		f := overNetwork(t, endpoint, time.Minute).family.fetcher
-		_, err := f.request(t.Context(), endpoint, secret, &want{})
+		_, err := f.request(t.Context(), endpoint, attempt{secret: secret}, &want{})
 		if text := fmt.Sprint(err); err == nil || strings.Contains(text, "55") {
 			t.Errorf("%s: the error is %v", name, err)
 		}
@@ -191,7 +191,7 @@ func TestMetadataThatQuotesTheSecret(t *testing.T) {
 		s := newSource(t, roundTrip(func(*http.Request) (*http.Response, error) { return answerOf(200, document), nil }), func(c *Config) {
 			c.TokenURL, c.Issuer = "", "https://auth.example.com"
 		})
-		_, err := s.family.fetcher.fetch(t.Context(), &want{}, &secretUse{})
+		_, err := s.family.fetcher.fetch(t.Context(), &want{}, &uses{})
 		if !errors.Is(err, ErrUnavailable) || strings.Contains(fmt.Sprint(err), testSecret) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
@@ -223,7 +223,7 @@ func TestTransportSendsFewRequests(t *testing.T) {
 			}
 		}
 	}), nil)
-	_, err := s.family.fetcher.request(t.Context(), testTokenURL, testSecret, &want{})
+	_, err := s.family.fetcher.request(t.Context(), testTokenURL, attempt{secret: testSecret}, &want{})
 	if !errors.Is(err, ErrUnavailable) || sent == 0 || sent > 4 {
 		t.Errorf("sent %d times again, %v", sent, err)
 	}

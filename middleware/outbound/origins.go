@@ -121,3 +121,17 @@ func (all origins) allowHost(u *url.URL) bool {
 	}
 	return false
 }
+
+// refusePlain refuses http where a certificate is to be shown: the token would be sent
+// without it.
+func (all origins) refusePlain(c Config) error {
+	if c.Certificate == nil {
+		return nil
+	}
+	for _, o := range all {
+		if o.scheme != "https" {
+			return fmt.Errorf("outbound: Config.Certificate is shown over https only, and %.200q is not: write https in Config.Origins or the resource", o)
+		}
+	}
+	return nil
+}

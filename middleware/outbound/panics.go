@@ -11,7 +11,7 @@ import (
 
 // errAborted is the error of a fetch in which the app's code panicked or ended its
 // goroutine.
-var errAborted = errors.New("outbound: Config.Secret or the Transport of Config.HTTP panicked, or ended its goroutine: the log has the stack of a panic")
+var errAborted = errors.New("outbound: a func of the Config, a key, or the Transport of Config.HTTP panicked, or ended its goroutine: the log has the stack of a panic")
 
 // observe calls an observer. If it panics, the fetch or the request goes on.
 func observe(ctx context.Context, observer func(context.Context, Event), e Event) {

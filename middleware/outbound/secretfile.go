@@ -154,6 +154,15 @@ func (f *secretFile) refuse(secret string) (former string) {
 }
 
 func readSecret(path string) (string, error) {
+	secret, err := readText(path)
+	if err == nil && checkSecret(secret) != nil {
+		return "", fmt.Errorf("outbound: secret: %s has more than one line, or a character that is not printable ASCII: write the secret alone", path)
+	}
+	return secret, err
+}
+
+// readText reads a file, without one line break at its end.
+func readText(path string) (string, error) {
 	if info, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("outbound: secret: %w", err)
 	} else if err := checkRegular(path, info); err != nil { // opening a pipe would block
@@ -179,8 +188,6 @@ func readSecret(path string) (string, error) {
 		return "", fmt.Errorf("outbound: secret: %s is empty", path)
 	case len(text) > maxSecretFile:
 		return "", fmt.Errorf("outbound: secret: %s is larger than %d bytes", path, maxSecretFile)
-	case checkSecret(secret) != nil:
-		return "", fmt.Errorf("outbound: secret: %s has more than one line, or a character that is not printable ASCII: write the secret alone", path)
 	}
 	return secret, nil
 }

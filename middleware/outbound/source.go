@@ -36,9 +36,10 @@ func New(c Config) (*Source, error) {
 	if len(named) == 0 {
 		w.origins = originsOf(c.Resources, client)
 	}
-	f := newFamily(c, nil)
-	f.fetcher = newFetcher(&f.config, client)
-	return f.source(w), nil
+	if err := w.origins.refusePlain(c); err != nil {
+		return nil, err
+	}
+	return newFamily(c, client, w)
 }
 
 // For returns a Source of tokens for another resource (RFC 8707) with other scopes. It
@@ -77,6 +78,7 @@ func (s *Source) For(resource string, scopes ...string) *Source {
 	} else {
 		w.origins = originsOf(w.resources, client)
 	}
+	w.refusal = cmp.Or(w.refusal, w.origins.refusePlain(f.config))
 	return f.source(w)
 }
 

@@ -19,6 +19,7 @@ type Status struct {
 	Fetches     uint64        // fetches started, of those that For made too
 	Failures    uint64        // fetches that failed
 	Replays     uint64        // requests that were sent again, with another token
+	Nonces      uint64        // requests that were sent again, with the nonce that an API asked for
 }
 
 // Status returns the state of the Source, for an operator. It does not fetch;
@@ -37,6 +38,7 @@ func (s *Source) Status() Status {
 		Fetches:  f.fetches.Load(),
 		Failures: f.failures.Load(),
 		Replays:  f.replays.Load(),
+		Nonces:   f.nonced.Load(),
 	}
 	h := c.held.Load()
 	if h.usable(now) {

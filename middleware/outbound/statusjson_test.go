@@ -25,7 +25,7 @@ func TestStatusJSON(t *testing.T) {
 		return got
 	}
 	want := map[string]any{
-		"ClientID": "", "Endpoint": "", "Valid": false, "Failed": 0.0, "ClockOffset": "0s", "Fetches": 0.0, "Failures": 0.0, "Replays": 0.0,
+		"ClientID": "", "Endpoint": "", "Valid": false, "Failed": 0.0, "ClockOffset": "0s", "Fetches": 0.0, "Failures": 0.0, "Replays": 0.0, "Nonces": 0.0,
 	}
 	if got := members(Status{}); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)

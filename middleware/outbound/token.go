@@ -24,9 +24,16 @@ type held struct {
 	refused  atomic.Bool   // by an API
 	use      atomic.Uint32 // unused, used or overdue
 	replaced atomic.Bool   // an API refused the token, and that has caused a fetch
+	identity *identity     // the certificate that it was fetched with; nil without
 
 	replacement bool // the token before was replaced so
 }
+
+// The schemes with which tokens are sent, and the types that they have.
+const (
+	schemeBearer = "Bearer"
+	schemeDPoP   = "DPoP"
+)
 
 // The states of a held token. A token that is not used is not refreshed.
 const (
@@ -54,6 +61,16 @@ func (t Token) Text() string {
 		return ""
 	}
 	return t.held.text
+}
+
+// Type returns the token's type, "Bearer" or "DPoP". A DPoP token is of use only with a
+// proof by the key of Config.DPoP (RFC 9449, section 7). Empty for the zero Token.
+func (t Token) Type() string {
+	if t.held == nil {
+		return ""
+	}
+	scheme, _, _ := strings.Cut(t.held.header, " ")
+	return scheme
 }
 
 // Expires returns the end of the token's life, by the clock here. A Source stops using

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -25,15 +26,33 @@ import (
 //     do. If no other token can be had, the 401 is the answer. Before a request is sent
 //     again, the body of the 401 is closed unread.
 //   - CloseIdleConnections of http.Client is passed on to base.
+//   - With Config.DPoP, each request has a new proof. The API's DPoP-Nonce is kept for its
+//     origin, and an answer 401 with a DPoP challenge whose error is use_dpop_nonce makes
+//     the request be sent once more, with the new nonce, if it can be. The same request
+//     may be sent once more for invalid_token. A request that has a DPoP header is not
+//     sent.
+//   - With Config.Certificate, base must be an *http.Transport. It is copied, so that
+//     connections show the certificate. Connections that other RoundTrippers opened would
+//     not: put them around the one that is returned.
 //
 // If APIs go on to refuse tokens, five for the same resource and scopes are replaced at
 // once, and then one each 30 s. Of all tokens together, 20 replacements that were refused
 // too are replaced at once, and then one each 3 s.
 func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
+	t := &transport{source: s, base: base}
 	if base == nil {
-		base = http.DefaultTransport
+		t.base = http.DefaultTransport
 	}
-	return &transport{source: s, base: base}
+	if s.zero() || s.family.config.Certificate == nil {
+		return t
+	}
+	if t.showing, t.mistaken = newShowing(t.base); base == nil {
+		t.showing, t.mistaken = s.family.api, s.family.apiError
+	}
+	if t.mistaken != nil {
+		t.mistaken = fmt.Errorf("outbound: the base of Transport %w", t.mistaken)
+	}
+	return t
 }
 
 // Client returns a client whose requests carry a token of the Source. See
@@ -41,7 +60,7 @@ func (s *Source) Transport(base http.RoundTripper) http.RoundTripper {
 // redirect is the answer. Each call returns another client, which may be changed.
 func (s *Source) Client() *http.Client {
 	var base http.RoundTripper
-	if !s.zero() && s.family.config.HTTP != nil {
+	if !s.zero() && s.family.config.HTTP != nil && s.family.config.Certificate == nil {
 		base = s.family.config.HTTP.Transport
 	}
 	return &http.Client{Transport: s.Transport(base), CheckRedirect: s.checkRedirect}
@@ -60,8 +79,10 @@ func (s *Source) checkRedirect(r *http.Request, via []*http.Request) error {
 }
 
 type transport struct {
-	source *Source
-	base   http.RoundTripper
+	source   *Source
+	base     http.RoundTripper
+	showing  *showing // of base, with Config.Certificate
+	mistaken error    // why there is none
 }
 
 var errAuthorization = errors.New("outbound: the request has an Authorization header already, so no token is added: delete the header, or use another client")
@@ -77,11 +98,19 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	res, err := t.send(r, r.Body, h)
-	if err != nil || res.StatusCode != http.StatusUnauthorized || !saysInvalidToken(res.Header) {
+	if t.source.family.prover != nil {
+		return t.prove(r, h)
+	}
+	res, err := t.send(r, r.Body, h, "")
+	if err != nil || res.StatusCode != http.StatusUnauthorized || !challenges(res.Header, schemeBearer, "invalid_token") {
 		return res, err
 	}
-	return t.replay(r, res, h)
+	body, next := t.another(r, h)
+	if next == nil {
+		return res, nil
+	}
+	t.again(r, res)
+	return t.send(r, body, next, "")
 }
 
 // admit checks a request, and returns the token for it.
@@ -95,31 +124,40 @@ func (t *transport) admit(r *http.Request) (*held, error) {
 		return nil, t.source.refuse(r.URL)
 	case !t.source.want.origins.allowTarget(r):
 		return nil, errTarget
-	case hasAuthorization(r.Header):
+	case has(r.Header, "Authorization"):
 		return nil, errAuthorization
+	case t.mistaken != nil:
+		return nil, t.mistaken
 	}
 	return t.source.held(r.Context())
 }
 
-// hasAuthorization finds the header in any spelling of its name.
-func hasAuthorization(h http.Header) bool {
+// has finds a header in any spelling of its name.
+func has(h http.Header, sought string) bool {
 	for name := range h {
-		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
+		if len(name) == len(sought) && strings.EqualFold(name, sought) {
 			return true
 		}
 	}
 	return false
 }
 
-// send sends a copy of the request with a token.
-func (t *transport) send(r *http.Request, body io.ReadCloser, h *held) (*http.Response, error) {
+// send sends a copy of the request with a token, and with a proof if there is one.
+func (t *transport) send(r *http.Request, body io.ReadCloser, h *held, proof string) (*http.Response, error) {
 	sent := r.WithContext(r.Context())
 	if sent.Header = maps.Clone(r.Header); sent.Header == nil {
 		sent.Header = http.Header{}
 	}
 	sent.Header["Authorization"] = []string{h.header}
+	if proof != "" {
+		sent.Header["Dpop"] = []string{proof}
+	}
 	sent.Body = body
-	res, err := t.base.RoundTrip(sent)
+	base := t.base
+	if h.identity != nil {
+		base = t.showing.with(h.identity)
+	}
+	res, err := base.RoundTrip(sent)
 	switch {
 	case res != nil:
 		res.Request = r
@@ -138,34 +176,8 @@ var (
 
 // CloseIdleConnections closes those of the base, if it can: http.Client asks for it.
 func (t *transport) CloseIdleConnections() {
+	t.showing.closeIdle()
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()
 	}
-}
-
-// replay sends a request once more, if there is another token and it can be sent again.
-func (t *transport) replay(r *http.Request, refusal *http.Response, h *held) (*http.Response, error) {
-	replayable := r.Body == nil || r.Body == http.NoBody || r.GetBody != nil
-	next := t.source.cell.Load().replace(r.Context(), h, replayable)
-	if next == nil || !replayable || r.Context().Err() != nil {
-		return refusal, nil //nolint:nilerr // the refusal is what this call has got
-	}
-	body := r.Body
-	if r.GetBody != nil && body != nil && body != http.NoBody {
-		again, err := r.GetBody()
-		if err != nil {
-			return refusal, nil //nolint:nilerr // the request cannot be sent again, so the refusal is the answer
-		}
-		if again == nil {
-			return refusal, nil
-		}
-		body = again
-	}
-	// Unread: its bytes may be slow to arrive, or never end. The request is sent again at
-	// once, so this connection could not be used for it.
-	if refusal.Body != nil {
-		_ = refusal.Body.Close()
-	}
-	t.source.cell.Load().replayed(r.Context(), r.URL)
-	return t.send(r, body, next)
 }
