@@ -28,6 +28,9 @@ func Certificate(certificate tls.Certificate) CertificateFunc {
 // that of the certificate, as in the middle of a renewal, the pair that the server accepted
 // last is used.
 func CertificateFiles(certificate, key string) CertificateFunc {
+	if certificate == "" || key == "" {
+		return unnamedPair
+	}
 	f := &secretFile{path: certificate, read: func(path string) (string, error) { return readPair(path, key) }}
 	return func(ctx context.Context) (*tls.Certificate, error) {
 		text, err := f.secret(ctx)
@@ -37,6 +40,11 @@ func CertificateFiles(certificate, key string) CertificateFunc {
 		return parsePair(text)
 	}
 }
+
+var errUnnamedPair = errors.New("outbound: Config.Certificate: a path for CertificateFiles is empty")
+
+// unnamedPair is no closure, so that New recognises it.
+func unnamedPair(context.Context) (*tls.Certificate, error) { return nil, errUnnamedPair }
 
 // pairSeparator is between the two files of a pair. PEM has no such line.
 const pairSeparator = "\n\x00\n"

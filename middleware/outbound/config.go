@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -214,6 +215,8 @@ func (c Config) validateCredentials() error {
 		return fmt.Errorf("outbound: Config.RawBasic is for %s: leave one of RawBasic and Method out", methodBasic)
 	case c.RawBasic && strings.Contains(c.ClientID, ":"):
 		return errors.New("outbound: Config.ClientID has a colon, which ends the id in HTTP Basic: set RawBasic to false, or Method to client_secret_post") // RFC 7617, section 2
+	case reflect.ValueOf(c.Certificate).Pointer() == reflect.ValueOf(unnamedPair).Pointer():
+		return errUnnamedPair
 	case c.Certificate != nil && (isPlain(c.TokenURL) || isPlain(c.Issuer)):
 		return errors.New("outbound: Config.Certificate is shown over https only: write https in TokenURL or Issuer")
 	}

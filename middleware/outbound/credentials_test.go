@@ -38,3 +38,25 @@ func TestNewRefusesSecrets(t *testing.T) {
 		}
 	}
 }
+
+// New refuses empty paths of other credentials as well.
+func TestNewRefusesEmptyPaths(t *testing.T) {
+	for _, test := range []struct {
+		wrong Config
+		say   string
+	}{
+		{Config{Assertion: WorkloadToken("")}, "outbound: Config.Assertion: the path for WorkloadToken is empty"},
+		{Config{Certificate: CertificateFiles("", "")}, "outbound: Config.Certificate: a path for CertificateFiles is empty"},
+		{Config{Certificate: CertificateFiles("a.pem", "")}, "outbound: Config.Certificate: a path for CertificateFiles is empty"},
+		{Config{Certificate: CertificateFiles("", "key.pem")}, "outbound: Config.Certificate: a path for CertificateFiles is empty"},
+	} {
+		test.wrong.TokenURL, test.wrong.ClientID = testTokenURL, "client"
+		if s, err := New(test.wrong); s != nil || err == nil || err.Error() != test.say {
+			t.Errorf("%v, want %s", err, test.say)
+		}
+	}
+	c := Config{TokenURL: testTokenURL, ClientID: "client", Certificate: CertificateFiles("a.pem", "key.pem")}
+	if _, err := New(c); err != nil {
+		t.Errorf("files to come: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,6 +16,9 @@ import (
 // symlink is followed, and while the file is missing, empty or half written, the token
 // that the server accepted last is used.
 func WorkloadToken(path string) Assertion {
+	if path == "" {
+		return Assertion{mistaken: errors.New("the path for WorkloadToken is empty")}
+	}
 	f := &secretFile{path: path, read: readWorkloadToken}
 	return Assertion{make: func(ctx context.Context, _ assertionRequest) (string, error) { return f.secret(ctx) }}
 }
