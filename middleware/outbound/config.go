@@ -91,10 +91,11 @@ type Config struct {
 	Origins []string
 
 	// HTTP provides the Transport for token requests and for [Source.Client]; its other
-	// fields are not used. With Certificate, it must be an *http.Transport. Default: a transport of its own for token requests, and
-	// [http.DefaultTransport] for the client. The former refuses to dial link-local,
-	// multicast, unspecified and cloud metadata addresses, as package fetch does. With a
-	// transport of yours, or a proxy, what resolves the names must refuse them.
+	// fields are not used. With Certificate, it must be an *http.Transport. Default: a
+	// transport of its own for token requests, and [http.DefaultTransport] for the client.
+	// The former refuses to dial link-local, multicast, unspecified and cloud metadata
+	// addresses, as package fetch does. With a transport of yours, or a proxy, what
+	// resolves the names must refuse them.
 	HTTP *http.Client
 
 	// InsecureHTTP allows http to hosts other than the loopback. Then anyone on the
