@@ -20,7 +20,7 @@ type order struct {
 }
 
 // Mount adds the API to an app: any valid token gets into /v1, and each route says
-// which scope it wants.
+// which scope it wants, or that it wants a bound token.
 func Mount(e *echo.Echo, auth *bearer.Bearer) {
 	var mu sync.Mutex
 	orders := []order{{ID: 1, Item: "a dozen eggs", Quantity: 2, PlacedBy: "the-example"}}
@@ -37,6 +37,15 @@ func Mount(e *echo.Echo, auth *bearer.Bearer) {
 			"expires_at": token.ExpiresAt.UTC().Format(time.RFC3339),
 		})
 	})
+
+	v1.GET("/bound", func(c echo.Context) error {
+		token := bearer.TokenFrom(c)
+		return c.JSON(http.StatusOK, map[string]string{
+			"client_id": token.ClientID,
+			"jkt":       token.Confirmation.KeyThumbprint,
+			"x5t#S256":  token.Confirmation.CertificateThumbprint,
+		})
+	}, auth.RequireBound()) // a plain bearer token does not get in
 
 	v1.GET("/orders", func(c echo.Context) error {
 		mu.Lock()
