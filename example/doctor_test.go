@@ -59,7 +59,7 @@ func TestDoctor(t *testing.T) {
 	if said := p.said(); strings.Count(said, "WARN") != 1 || !strings.Contains(said, "reason=malformed_request status=405") {
 		t.Errorf("doctor.md promises one warning of the token endpoint in the log of the issuer, which has:\n%s", said)
 	}
-	examined(t, "api", 0, "3 routes want a token", "ISSUER="+p.url)
+	examined(t, "api", 0, "4 routes want a token", "ISSUER="+p.url)
 	examined(t, "api", 1, "names the issuer", "ISSUER="+p.url+"/")
 	examined(t, "example", 2, "TOKEN_TTL", "TOKEN_TTL=soon")
 	examined(t, "example", 1, "no such file", "ADDR="+strings.TrimPrefix(p.url, "http://"))

@@ -52,11 +52,8 @@ func show(ctx context.Context, out io.Writer) error {
 
 // publicSet is the member jwks of the client's record.
 func publicSet(public any) (json.RawMessage, error) {
-	key, err := jose.NewKey(public, "ES256", "")
+	key, err := jose.NewKey(public, "ES256", "") // its kid is its thumbprint, as the caller names it
 	if err != nil {
-		return nil, err
-	}
-	if key, err = jose.NewKey(public, "ES256", key.Thumbprint()); err != nil { // as the caller names it
 		return nil, err
 	}
 	set, err := jose.NewSet(key)
