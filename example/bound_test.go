@@ -282,3 +282,33 @@ func TestTrustedProxy(t *testing.T) {
 		t.Errorf("from no proxy: %d %s", status, body)
 	}
 }
+
+// TestReplicasShareProofs takes a nonce of one replica to the other, which accepts it, and
+// then the same proof to both: it counts once.
+func TestReplicasShareProofs(t *testing.T) {
+	t.Parallel()
+	c := newCredentials(t)
+	env := []string{"DATABASE_URL=" + database(t), kek, "ISSUER=https://auth.example.com", "CLIENTS=" + c.clients, "DPOP_NONCES=required"}
+	one, two := start(t, "issuer", env...), start(t, "issuer", env...)
+	prover := must(pop.NewProver(c.key, ""))(t)
+	send := func(p *process, proof string) (int, string) {
+		r := must(http.NewRequest("POST", p.url+"/token", strings.NewReader("grant_type=client_credentials&client_id=dpop&client_secret=secret456")))(t)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("DPoP", proof)
+		answer := must(http.DefaultClient.Do(r))(t)
+		status, _ := read(t, answer)
+		return status, answer.Header.Get("DPoP-Nonce")
+	}
+	const endpoint = "https://auth.example.com/token"
+	status, nonce := send(one, must(prover.Proof("POST", endpoint, "", ""))(t))
+	if status != http.StatusBadRequest || nonce == "" {
+		t.Fatalf("without a nonce: %d, nonce %q", status, nonce)
+	}
+	proof := must(prover.Proof("POST", endpoint, "", nonce))(t)
+	if status, _ := send(two, proof); status != http.StatusOK {
+		t.Errorf("the nonce of one replica at the other: %d", status)
+	}
+	if status, _ := send(one, proof); status != http.StatusBadRequest {
+		t.Errorf("a proof that was used at the other replica: %d", status)
+	}
+}
