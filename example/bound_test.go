@@ -61,7 +61,7 @@ func newCredentials(t *testing.T) *credentials {
 	t.Cleanup(published.Close)
 	c.keys = published.URL
 	c.platform = must(exchange.StartPlatform())(t)
-	t.Cleanup(func() { _ = c.platform.Close() })
+	t.Cleanup(c.platform.Close)
 	c.clients = c.write(t, "clients.json", []byte(`[
 		{"client_id": "plain", "scope": "orders:read", "client_secret": "secret456"},
 		{"client_id": "keys", "scope": "orders:read", "token_endpoint_auth_method": "private_key_jwt", "jwks": `+string(set)+`},
@@ -134,10 +134,7 @@ func TestBoundTokens(t *testing.T) {
 	p := start(t, "example", append(c.tls(t), "CLIENTS="+c.clients, "DPOP_NONCES=required")...)
 	api := start(t, "api", append(c.tls(t), "ISSUER="+p.url, "DPOP_NONCES=required")...)
 	plain, secure := []string{p.url, api.url}, []string{p.secure(t), api.secure(t)}
-	token := filepath.Join(c.dir, "token")
-	if err := c.platform.WriteToken(t.Context(), token, account, "https://auth.example.com"); err != nil {
-		t.Fatal(err)
-	}
+	token := must(c.platform.MountToken(t.Context(), account, "https://auth.example.com"))(t)
 	for id, tt := range map[string]struct {
 		config outbound.Config
 		at     []string
@@ -186,7 +183,11 @@ func TestBoundTokens(t *testing.T) {
 
 func get(t *testing.T, client *http.Client, url string) (int, string) {
 	t.Helper()
-	return read(t, must(client.Get(url))(t))
+	answer, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, answer)
 }
 
 // TestMetadataNamesWhatIsOn compares the metadata with and without the settings.
@@ -210,6 +211,22 @@ func TestMetadataNamesWhatIsOn(t *testing.T) {
 	}
 }
 
+// send sends a form with headers, and returns the answer with its nonce.
+func send(t *testing.T, method, url, form string, header map[string]string) (status int, body, nonce string) {
+	t.Helper()
+	r := must(http.NewRequest(method, url, strings.NewReader(form)))(t)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for name, value := range header {
+		r.Header.Set(name, value)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, body = read(t, answer)
+	return status, body, answer.Header.Get("DPoP-Nonce")
+}
+
 // TestDPoPNonces asks for tokens with a proof that has no nonce, and without a proof.
 func TestDPoPNonces(t *testing.T) {
 	t.Parallel()
@@ -226,15 +243,12 @@ func TestDPoPNonces(t *testing.T) {
 		"off":      {http.StatusOK, "", false},
 	} {
 		t.Run(fmt.Sprintf("%q", setting), func(t *testing.T) {
+			t.Parallel()
 			p := start(t, "issuer", "CLIENTS="+c.clients, "DPOP_NONCES="+setting)
 			prover := must(pop.NewProver(c.key, ""))(t)
-			r := must(http.NewRequest("POST", p.url+"/token", strings.NewReader(form.Encode())))(t)
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.Header.Set("DPoP", must(prover.Proof("POST", p.url+"/token", "", ""))(t))
-			answer := must(http.DefaultClient.Do(r))(t)
-			status, body := read(t, answer)
-			if status != want.status || !strings.Contains(body, want.code) || (answer.Header.Get("DPoP-Nonce") != "") != want.nonce {
-				t.Errorf("%d %s, nonce %q", status, body, answer.Header.Get("DPoP-Nonce"))
+			status, body, nonce := send(t, "POST", p.url+"/token", form.Encode(), map[string]string{"DPoP": must(prover.Proof("POST", p.url+"/token", "", ""))(t)})
+			if status != want.status || !strings.Contains(body, want.code) || (nonce != "") != want.nonce {
+				t.Errorf("%d %s, nonce %q", status, body, nonce)
 			}
 			if status, body := post(t, p.url+"/token", form); status != http.StatusBadRequest || !strings.Contains(body, "dpop") {
 				t.Errorf("without a proof: %d %s", status, body)
@@ -249,20 +263,10 @@ func TestTrustedProxy(t *testing.T) {
 	t.Parallel()
 	c := newCredentials(t)
 	header := ":" + base64.StdEncoding.EncodeToString(c.certificate.Certificate[0]) + ":"
-	send := func(method, url, token, certificate string) (int, string) {
-		r := must(http.NewRequest(method, url, strings.NewReader("grant_type=client_credentials&client_id=tls")))(t)
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		if token != "" {
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		if certificate != "" {
-			r.Header.Set("Client-Cert", certificate)
-		}
-		return read(t, must(http.DefaultClient.Do(r))(t))
-	}
+	const form = "grant_type=client_credentials&client_id=tls"
 	behind := start(t, "example", "CLIENTS="+c.clients, "TRUSTED_PROXY=192.0.2.7, 127.0.0.0/8", "TLS_CLIENT_CA="+c.write(t, "ca.pem", c.ca.PEM))
 	api := start(t, "api", "ISSUER="+behind.url, "TRUSTED_PROXY=127.0.0.0/8")
-	status, body := send("POST", behind.url+"/token", "", header)
+	status, body, _ := send(t, "POST", behind.url+"/token", form, map[string]string{"Client-Cert": header})
 	var granted struct {
 		Token string `json:"access_token"`
 	}
@@ -270,15 +274,16 @@ func TestTrustedProxy(t *testing.T) {
 		t.Fatalf("through the proxy: %d %s", status, body)
 	}
 	for _, at := range []string{behind.url, api.url} {
-		if status, body := send("GET", at+"/v1/bound", granted.Token, header); status != http.StatusOK {
+		authorization := "Bearer " + granted.Token
+		if status, body, _ := send(t, "GET", at+"/v1/bound", "", map[string]string{"Authorization": authorization, "Client-Cert": header}); status != http.StatusOK {
 			t.Errorf("%s with the certificate: %d %s", at, status, body)
 		}
-		if status, body := send("GET", at+"/v1/bound", granted.Token, ""); status != http.StatusUnauthorized {
+		if status, body, _ := send(t, "GET", at+"/v1/bound", "", map[string]string{"Authorization": authorization}); status != http.StatusUnauthorized {
 			t.Errorf("%s without it: %d %s", at, status, body)
 		}
 	}
 	direct := start(t, "example", append(c.tls(t), "CLIENTS="+c.clients)...)
-	if status, body := send("POST", direct.url+"/token", "", header); status != http.StatusBadRequest {
+	if status, body, _ := send(t, "POST", direct.url+"/token", form, map[string]string{"Client-Cert": header}); status != http.StatusBadRequest {
 		t.Errorf("from no proxy: %d %s", status, body)
 	}
 }
@@ -291,24 +296,20 @@ func TestReplicasShareProofs(t *testing.T) {
 	env := []string{"DATABASE_URL=" + database(t), kek, "ISSUER=https://auth.example.com", "CLIENTS=" + c.clients, "DPOP_NONCES=required"}
 	one, two := start(t, "issuer", env...), start(t, "issuer", env...)
 	prover := must(pop.NewProver(c.key, ""))(t)
-	send := func(p *process, proof string) (int, string) {
-		r := must(http.NewRequest("POST", p.url+"/token", strings.NewReader("grant_type=client_credentials&client_id=dpop&client_secret=secret456")))(t)
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("DPoP", proof)
-		answer := must(http.DefaultClient.Do(r))(t)
-		status, _ := read(t, answer)
-		return status, answer.Header.Get("DPoP-Nonce")
+	ask := func(p *process, proof string) (status int, nonce string) {
+		status, _, nonce = send(t, "POST", p.url+"/token", "grant_type=client_credentials&client_id=dpop&client_secret=secret456", map[string]string{"DPoP": proof})
+		return status, nonce
 	}
 	const endpoint = "https://auth.example.com/token"
-	status, nonce := send(one, must(prover.Proof("POST", endpoint, "", ""))(t))
+	status, nonce := ask(one, must(prover.Proof("POST", endpoint, "", ""))(t))
 	if status != http.StatusBadRequest || nonce == "" {
 		t.Fatalf("without a nonce: %d, nonce %q", status, nonce)
 	}
 	proof := must(prover.Proof("POST", endpoint, "", nonce))(t)
-	if status, _ := send(two, proof); status != http.StatusOK {
+	if status, _ := ask(two, proof); status != http.StatusOK {
 		t.Errorf("the nonce of one replica at the other: %d", status)
 	}
-	if status, _ := send(one, proof); status != http.StatusBadRequest {
+	if status, _ := ask(one, proof); status != http.StatusBadRequest {
 		t.Errorf("a proof that was used at the other replica: %d", status)
 	}
 }

@@ -47,7 +47,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listeners, err := set.ListenTLS(listener)
+	listeners, set, err := set.ListenTLS(listener)
 	if err != nil {
 		return err
 	}

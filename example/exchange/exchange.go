@@ -45,8 +45,9 @@ type Stage struct {
 // that failed.
 func Main(program string, show func(ctx context.Context, out io.Writer) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := show(ctx, os.Stdout); err != nil {
+	err := show(ctx, os.Stdout)
+	cancel()
+	if err != nil {
 		log.Fatal(program, ": ", err)
 	}
 	fmt.Println("\nDone.")
@@ -82,10 +83,13 @@ func Start(out io.Writer, workloads ...issuer.WorkloadIssuer) (*Stage, error) {
 func (s *Stage) Audience() string { return s.URL + "/v1" }
 
 // Close ends the issuer and the API.
-func (s *Stage) Close() error { return errors.Join(s.server.Close(), s.iss.Close()) }
+func (s *Stage) Close() {
+	_ = s.server.Close() // the program ends
+	_ = s.iss.Close()
+}
 
 // Say prints what happens next.
-func (s *Stage) Say(format string, args ...any) { s.out.sayf("\n"+format+"\n", args...) }
+func (s *Stage) Say(text string) { s.out.sayf("\n%s\n", text) }
 
 // Register adds a client. The record is that of the admin API and of CLIENTS, as
 // RFC 7591 names its members. The client may read orders.
@@ -95,7 +99,7 @@ func (s *Stage) Register(ctx context.Context, record map[string]any) error {
 	if err != nil {
 		return err
 	}
-	s.Say("The record of the client, as in a file for CLIENTS:\n  %s", text)
+	s.Say("The record of the client, as in a file for CLIENTS:\n  " + string(text))
 	clients, err := admin.ReadRecords([]byte("[" + string(text) + "]"))
 	if err != nil {
 		return err

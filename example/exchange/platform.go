@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
@@ -16,6 +17,7 @@ import (
 // Platform is an issuer of the tokens of workloads, with a published key set.
 type Platform struct {
 	URL    string // the iss of its tokens
+	dir    string
 	keys   *jwks.Keyring
 	server *http.Server
 }
@@ -34,7 +36,11 @@ func StartPlatform() (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Platform{URL: "http://" + listener.Addr().String(), keys: keys}
+	dir, err := os.MkdirTemp("", "m2m-platform")
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{URL: "http://" + listener.Addr().String(), dir: dir, keys: keys}
 	mux := http.NewServeMux()
 	mux.Handle("/openid/v1/jwks", keys)
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
@@ -46,22 +52,27 @@ func StartPlatform() (*Platform, error) {
 	return p, nil
 }
 
-// Close ends the platform.
-func (p *Platform) Close() error { return p.server.Close() }
+// Close ends the platform and removes the files of MountToken.
+func (p *Platform) Close() {
+	_ = p.server.Close() // the program ends
+	_ = os.RemoveAll(p.dir)
+}
 
-// WriteToken writes a token for an audience to a file, as the kubelet does.
-func (p *Platform) WriteToken(ctx context.Context, path, subject, audience string) error {
+// MountToken writes a token for an audience to a file, as the kubelet does, and returns its
+// path. The kubelet also renews it.
+func (p *Platform) MountToken(ctx context.Context, subject, audience string) (string, error) {
 	now := time.Now()
 	claims, err := json.Marshal(map[string]any{
 		"iss": p.URL, "sub": subject, "aud": []string{audience}, "jti": rand.Text(),
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	token, err := p.keys.Sign(ctx, "JWT", claims)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return os.WriteFile(path, []byte(token), 0o600)
+	path := filepath.Join(p.dir, "token-"+rand.Text())
+	return path, os.WriteFile(path, []byte(token), 0o600)
 }

@@ -29,7 +29,7 @@ func show(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = stage.Register(ctx, map[string]any{
+	err = stage.Register(ctx, map[string]any{ //nolint:gosec // names, and no credential
 		"client_id":                                  "reporter",
 		"token_endpoint_auth_method":                 "tls_client_auth",
 		"tls_client_auth_subject_dn":                 "CN=reporter,O=Example",

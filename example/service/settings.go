@@ -105,7 +105,7 @@ func Load(issuer string) (Settings, error) {
 func LoadToCheck(out io.Writer, issuer string) (Settings, bool) {
 	s, err := Load(issuer)
 	if err == nil {
-		err = s.readTLS()
+		err = readTLS(&s)
 	}
 	if err != nil {
 		fmt.Fprintf(out, "Nothing was checked, as the settings cannot be read:\n%v\n", err)

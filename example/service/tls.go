@@ -28,7 +28,7 @@ func (s Settings) APIURL(own string) string {
 
 // checkTLS returns an error when the names of the settings do not fit together. It opens
 // no file: ./example/clients reads the settings too, and need not be able to.
-func (s *Settings) checkTLS() error {
+func (s Settings) checkTLS() error {
 	certificate, key := os.Getenv("TLS_CERT"), os.Getenv("TLS_KEY")
 	switch {
 	case s.TLSAddr == "" && (certificate != "" || key != ""):
@@ -45,7 +45,7 @@ func (s *Settings) checkTLS() error {
 }
 
 // readTLS reads the files of TLS_CERT, TLS_KEY and TLS_CLIENT_CA.
-func (s *Settings) readTLS() error {
+func readTLS(s *Settings) error {
 	if path := os.Getenv("TLS_CLIENT_CA"); path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -68,15 +68,16 @@ func (s *Settings) readTLS() error {
 }
 
 // ListenTLS reads the files of the TLS settings, and listens on TLS_ADDR if it is set. It
-// returns the listeners to serve on, of which plain is the first. The TLS one asks for a
+// returns the listeners to serve on, of which plain is the first, and the settings with what
+// it has read and opened. The TLS one asks for a
 // certificate of the client and accepts any, or none: the issuer and the guards decide.
-func (s *Settings) ListenTLS(plain net.Listener) ([]net.Listener, error) {
-	if err := s.readTLS(); err != nil || s.TLSAddr == "" {
-		return []net.Listener{plain}, err
+func (s Settings) ListenTLS(plain net.Listener) ([]net.Listener, Settings, error) {
+	if err := readTLS(&s); err != nil || s.TLSAddr == "" {
+		return []net.Listener{plain}, s, err
 	}
 	listener, err := net.Listen("tcp", s.TLSAddr)
 	if err != nil {
-		return nil, fmt.Errorf("TLS_ADDR: write an address that is free, such as 127.0.0.1:8443: %w", err)
+		return nil, s, fmt.Errorf("TLS_ADDR: write an address that is free, such as 127.0.0.1:8443: %w", err)
 	}
 	s.TLSOrigin = s.originOf(listener.Addr().String())
 	return []net.Listener{plain, tls.NewListener(listener, &tls.Config{
@@ -84,12 +85,12 @@ func (s *Settings) ListenTLS(plain net.Listener) ([]net.Listener, error) {
 		ClientAuth:   tls.RequestClientCert,
 		NextProtos:   []string{"h2", "http/1.1"},
 		MinVersion:   tls.VersionTLS12,
-	})}, nil
+	})}, s, nil
 }
 
 // originOf returns where clients reach the TLS listener: TLS_URL, or the host of TLS_ADDR
 // with the port that was opened. If TLS_ADDR is all addresses, the host is ISSUER's.
-func (s *Settings) originOf(opened string) string {
+func (s Settings) originOf(opened string) string {
 	host, _, _ := net.SplitHostPort(s.TLSAddr) // checkTLS has seen the error
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

@@ -18,7 +18,7 @@ func TestOriginOfTLS(t *testing.T) {
 		{":8443", "https://auth.example.com", "https://mtls.example.com", "[::]:8443", "https://mtls.example.com"},
 	} {
 		t.Setenv("TLS_URL", tt.url)
-		if got := (&Settings{TLSAddr: tt.address, Issuer: tt.issuer}).originOf(tt.opened); got != tt.want {
+		if got := (Settings{TLSAddr: tt.address, Issuer: tt.issuer}).originOf(tt.opened); got != tt.want {
 			t.Errorf("%+v: %s", tt, got)
 		}
 	}

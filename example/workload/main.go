@@ -11,8 +11,6 @@ package main
 import (
 	"context"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/echo-m2m/m2m/example/exchange"
 	"github.com/echo-m2m/m2m/issuer"
@@ -43,13 +41,8 @@ func show(ctx context.Context, out io.Writer) error {
 		return err
 	}
 
-	dir, err := os.MkdirTemp("", "m2m-workload")
+	path, err := cluster.MountToken(ctx, account, stage.URL)
 	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "token") // Kubernetes mounts it, and renews it
-	if err := cluster.WriteToken(ctx, path, account, stage.URL); err != nil {
 		return err
 	}
 
