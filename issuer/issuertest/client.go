@@ -15,7 +15,9 @@ import (
 
 // Register adds a client that gets tokens from the token endpoint, and returns its
 // secret. ID is "test-client" if it is empty, and Audiences are those that
-// [Audience] has by default.
+// [Audience] has by default. A client that authenticates in another way gets no secret, and
+// "" is returned: one whose AuthMethod says so, or that has keys, a subject of certificates
+// or workloads, and no AuthMethod.
 func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
 	if !i.made(tb) {
 		return ""
@@ -31,8 +33,11 @@ func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
 	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
 		c.Audiences = []string{i.defaultAudience()}
 	}
-	secret, hash := registry.GenerateSecret()
-	c.Secrets = append(c.Secrets, hash)
+	if c.UsesSecret() {
+		var hash registry.Secret
+		secret, hash = registry.GenerateSecret()
+		c.Secrets = append(c.Secrets, hash)
+	}
 	if _, err := i.manager.Register(context.Background(), c); err != nil {
 		tb.Fatalf("issuertest: %v", err)
 	}

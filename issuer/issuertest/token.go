@@ -209,7 +209,9 @@ func (d *draft) token() (string, error) {
 	input := header + "." + payload
 	var signature []byte
 	if d.mac != nil {
-		signature = d.mac(input)
+		if signature = d.mac(input); d.err != nil {
+			return "", d.err
+		}
 	} else {
 		var err error
 		if signature, err = sign(d.key, input); err != nil {
