@@ -107,7 +107,7 @@ func (i *Issuer) RevokeClient(tb testing.TB, clientID string) {
 }
 
 // Client returns a client of HTTP that sends one token with each request, made by
-// [Issuer.Token] with these options. It keeps a request's own Authorization header. The
+// [Issuer.Token] with these options, and with [Bound] a proof for each. It keeps a request's own Authorization header. The
 // token does not follow a redirect to another host. Connections end with the test, also
 // those of answers whose body was not closed.
 func (i *Issuer) Client(tb testing.TB, options ...Option) *http.Client {
@@ -115,7 +115,11 @@ func (i *Issuer) Client(tb testing.TB, options ...Option) *http.Client {
 		return &http.Client{}
 	}
 	tb.Helper()
-	return &http.Client{Transport: carrier{"Bearer " + i.Token(tb, options...), newTransport(tb)}}
+	token, base := i.Token(tb, options...), newTransport(tb)
+	if prover := proverOf(options); prover != nil {
+		return &http.Client{Transport: &proving{token: token, prover: prover, base: base, nonces: map[string]string{}}}
+	}
+	return &http.Client{Transport: carrier{"Bearer " + token, base}}
 }
 
 // carrier adds a token to requests.

@@ -104,6 +104,12 @@
 //
 // [Workload.Rotate] changes its keys, and the switch Workload.KeySet makes them fail.
 //
+// # Bound tokens
+//
+// [Bound] binds a token to a key, and [BoundToCertificate] to a client certificate.
+// [Issuer.Client] makes the proofs, and repeats a request for which the API wants a nonce.
+// The guard needs a Config.DPoP or Config.ClientCertificates beside what [Issuer.Bearer] has.
+//
 // # Without a network
 //
 // In a bubble of testing/synctest a network is of no use. Set Config.Issuer there, and

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
+	"github.com/echo-m2m/m2m/jwks/pop"
 )
 
 // Option says what a token of [Issuer.Token] or [Issuer.Client] is like.
@@ -106,6 +107,9 @@ type draft struct {
 	mac            func(input string) []byte
 	parts          func(header, payload string) (string, string) // changes the encoded parts before they are signed; nil: does not
 	spell          func(token string) string                     // changes the text of the signed token; nil: does not
+
+	confirmation members     // of cnf
+	prover       *pop.Prover // whose key it is bound to; nil: to none
 
 	over  bool    // its lifetime is
 	fault *string // the name; nil: it has none
