@@ -175,7 +175,8 @@ var hostileParties = []hostile{
 	{"changed", event.BadSignature, "signature", func(_ *testing.T, d *draft) {
 		d.spell = func(token string) string {
 			d.claims.add("admin", "true")
-			return part(token, 1, func(string) string { return encode(d.claims.String()) })
+			changed := encode(d.claims.String())
+			return part(token, 1, func(string) string { return changed })
 		}
 	}},
 	tokenThat("signature of zeros", event.BadSignature, "signature", func(token string) string {
