@@ -200,6 +200,48 @@ func TestDocsTables(t *testing.T) {
 	}
 }
 
+// fapi are the clauses of the FAPI 2.0 Security Profile that apply to client credentials.
+var fapi = []string{"5.3.2.1", "5.3.3.1", "5.3.4", "5.4.1", "5.4.2", "5.4.3", "6.2"}
+
+// bestPractice are the clauses of RFC 9700 that apply to client credentials.
+var bestPractice = []string{"2.2.1", "2.3", "2.4", "2.5", "2.6", "4.9.1", "4.9.2", "4.10.1", "4.10.2", "4.13", "4.15"}
+
+// TestDocsClauses finds a line for each clause that applies. TestDocsTables finds their
+// tests.
+func TestDocsClauses(t *testing.T) {
+	t.Parallel()
+	sections := map[string]string{}
+	for _, section := range strings.Split(pages(t)[docs+"/standards.md"], "\n## ")[1:] {
+		title, text, _ := strings.Cut(section, "\n")
+		sections[title] = text
+	}
+	for title, want := range map[string][]string{"FAPI 2.0 Security Profile": fapi, "RFC 9700, security best practice": bestPractice} {
+		var have []string
+		for _, row := range rows(sections[title]) {
+			have = append(have, row[0])
+		}
+		slices.SortStableFunc(have, func(a, b string) int { return slices.Index(want, a) - slices.Index(want, b) })
+		if have = slices.Compact(have); !slices.Equal(have, want) {
+			t.Errorf("%s: clauses %q, want %q", title, have, want)
+		}
+	}
+}
+
+// TestDocsTablesAreWhole finds lines of a table that no heading precedes: they are shown as
+// text.
+func TestDocsTablesAreWhole(t *testing.T) {
+	t.Parallel()
+	for path, text := range pages(t) {
+		lines := strings.Split(fencedCode.ReplaceAllString(text, ""), "\n")
+		for n, line := range lines {
+			first := strings.HasPrefix(line, "|") && (n == 0 || !strings.HasPrefix(lines[n-1], "|"))
+			if first && (n+1 == len(lines) || !strings.HasPrefix(lines[n+1], "|--")) {
+				t.Errorf("%s: a line of a table without a heading: %s", path, line)
+			}
+		}
+	}
+}
+
 // rows returns the cells of every row of the tables of a page, headings excepted.
 func rows(page string) (found [][]string) {
 	for line := range strings.Lines(fencedCode.ReplaceAllString(page, "")) {

@@ -45,6 +45,8 @@ var zeroValues = map[string]any{
 	"issuer/issuertest.Issuer":            new(issuertest.Issuer),
 	"issuer/issuertest.Option":            new(issuertest.Option),
 	"issuer/issuertest.Switch":            new(issuertest.Switch),
+	"issuer/issuertest.Workload":          new(issuertest.Workload),
+	"issuer/issuertest.WorkloadKind":      new(issuertest.WorkloadKind),
 	"issuer/registry.Change":              new(registry.Change),
 	"issuer/registry.Client":              new(registry.Client),
 	"issuer/registry.Checker":             new(registry.Checker),

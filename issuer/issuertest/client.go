@@ -15,7 +15,9 @@ import (
 
 // Register adds a client that gets tokens from the token endpoint, and returns its
 // secret. ID is "test-client" if it is empty, and Audiences are those that
-// [Audience] has by default.
+// [Audience] has by default. A client that authenticates in another way gets no secret, and
+// "" is returned: one whose AuthMethod says so, or that has keys, a subject of certificates
+// or workloads, and no AuthMethod.
 func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
 	if !i.made(tb) {
 		return ""
@@ -31,8 +33,11 @@ func (i *Issuer) Register(tb testing.TB, c registry.Client) (secret string) {
 	if len(c.Audiences) == 0 && len(c.Introspects) == 0 {
 		c.Audiences = []string{i.defaultAudience()}
 	}
-	secret, hash := registry.GenerateSecret()
-	c.Secrets = append(c.Secrets, hash)
+	if c.UsesSecret() {
+		var hash registry.Secret
+		secret, hash = registry.GenerateSecret()
+		c.Secrets = append(c.Secrets, hash)
+	}
 	if _, err := i.manager.Register(context.Background(), c); err != nil {
 		tb.Fatalf("issuertest: %v", err)
 	}
@@ -102,7 +107,7 @@ func (i *Issuer) RevokeClient(tb testing.TB, clientID string) {
 }
 
 // Client returns a client of HTTP that sends one token with each request, made by
-// [Issuer.Token] with these options. It keeps a request's own Authorization header. The
+// [Issuer.Token] with these options, and with [Bound] a proof for each. It keeps a request's own Authorization header. The
 // token does not follow a redirect to another host. Connections end with the test, also
 // those of answers whose body was not closed.
 func (i *Issuer) Client(tb testing.TB, options ...Option) *http.Client {
@@ -110,7 +115,11 @@ func (i *Issuer) Client(tb testing.TB, options ...Option) *http.Client {
 		return &http.Client{}
 	}
 	tb.Helper()
-	return &http.Client{Transport: carrier{"Bearer " + i.Token(tb, options...), newTransport(tb)}}
+	token, base := i.Token(tb, options...), newTransport(tb)
+	if prover := proverOf(options); prover != nil {
+		return &http.Client{Transport: &proving{token: token, prover: prover, base: base, nonces: map[string]string{}}}
+	}
+	return &http.Client{Transport: carrier{"Bearer " + token, base}}
 }
 
 // carrier adds a token to requests.

@@ -91,6 +91,25 @@
 // A guard of [Issuer.Bearer] needs none of the endpoints. [Issuer.Remote] is the config of
 // one that does.
 //
+// # Workloads
+//
+// [NewWorkload] makes an issuer of workload tokens: a Kubernetes cluster, GitHub Actions,
+// GitLab CI, AWS, Google Cloud, Azure or SPIFFE. Its tokens have the claims of the real
+// ones, and are client assertions at an issuer that trusts it ([Workload.Trust]):
+//
+//	cluster := issuertest.NewWorkload(t, issuertest.Kubernetes)
+//	idp := issuertest.New(t, func(c *issuer.Config) { c.WorkloadIssuers = []issuer.WorkloadIssuer{cluster.Trust()} })
+//	idp.Register(t, registry.Client{ID: "reports", Workloads: []registry.Workload{cluster.Entry(idp.URL())}})
+//	token := cluster.Token(t)
+//
+// [Workload.Rotate] changes its keys, and the switch Workload.KeySet makes them fail.
+//
+// # Bound tokens
+//
+// [Bound] binds a token to a key, and [BoundToCertificate] to a client certificate.
+// [Issuer.Client] makes the proofs, and repeats a request for which the API wants a nonce.
+// The guard needs a Config.DPoP or Config.ClientCertificates beside what [Issuer.Bearer] has.
+//
 // # Without a network
 //
 // In a bubble of testing/synctest a network is of no use. Set Config.Issuer there, and

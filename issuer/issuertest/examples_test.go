@@ -6,7 +6,7 @@ import "testing"
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T){
-		"TestOrders": testOrders, "TestBadTokens": testBadTokens, "TestOutage": testOutage, "TestLeakedKey": testLeakedKey, "TestExpiry": testExpiry,
+		"TestOrders": testOrders, "TestBadTokens": testBadTokens, "TestOutage": testOutage, "TestLeakedKey": testLeakedKey, "TestExpiry": testExpiry, "TestPod": testPod,
 	} {
 		t.Run(name, test)
 	}

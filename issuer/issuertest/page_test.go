@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// exported returns the exported names of rooms: types, funcs, methods, fields.
+// exported returns the exported names of rooms: types, funcs, methods, fields, constants.
 func exported(t *testing.T, rooms ...string) (names []string) {
 	t.Helper()
 	for _, room := range rooms {
@@ -35,6 +35,10 @@ func exported(t *testing.T, rooms ...string) (names []string) {
 					names = append(names, n.Name.Name)
 				case *ast.TypeSpec:
 					names = append(names, n.Name.Name)
+				case *ast.ValueSpec:
+					for _, name := range n.Names {
+						names = append(names, name.Name)
+					}
 				case *ast.Field:
 					for _, name := range n.Names {
 						names = append(names, name.Name)

@@ -1,11 +1,15 @@
 package issuertest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
+	_ "crypto/sha256" // for crypto.SHA256
+	_ "crypto/sha512" // for crypto.SHA384
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +29,13 @@ func (m *members) set(name, value string) {
 		}
 	}
 	m.add(name, value)
+}
+
+// replace replaces a member, if there is one.
+func (m *members) replace(name, value string) {
+	if m.get(name) != "" {
+		m.set(name, value)
+	}
 }
 
 // add adds a member, though there may be one of the name.
@@ -69,16 +80,25 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 
 func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// sign makes an ES256 signature (RFC 7518, section 3.4). Signer of package jose does not
-// sign what a fault needs.
-func sign(key *ecdsa.PrivateKey, input string) ([]byte, error) {
-	sum := sha256.Sum256([]byte(input))
-	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
+// sign makes the ES256, ES384 or RS256 signature of a key (RFC 7518, sections 3.3 and
+// 3.4). Signer of package jose does not sign what a fault needs.
+func sign(private crypto.Signer, input string) ([]byte, error) {
+	hash, size := crypto.SHA256, 32
+	key, ok := private.(*ecdsa.PrivateKey)
+	if ok && key.Curve == elliptic.P384() {
+		hash, size = crypto.SHA384, 48
+	}
+	h := hash.New()
+	_, _ = io.WriteString(h, input) // never fails (hash.Hash)
+	if !ok {
+		return private.Sign(rand.Reader, h.Sum(nil), hash)
+	}
+	r, s, err := ecdsa.Sign(rand.Reader, key, h.Sum(nil))
 	if err != nil {
 		return nil, err
 	}
-	signature := make([]byte, 64)
-	r.FillBytes(signature[:32])
-	s.FillBytes(signature[32:])
+	signature := make([]byte, 2*size)
+	r.FillBytes(signature[:size])
+	s.FillBytes(signature[size:])
 	return signature, nil
 }

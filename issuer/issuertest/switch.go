@@ -2,6 +2,7 @@ package issuertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type Switch struct {
 	requests int
 	ended    bool
 	tb       testing.TB // whose issuer it is of; nil in the zero Switch
+	part     string     // for errors; "" is the feed
 }
 
 // fault is how a request fails.
@@ -207,22 +209,23 @@ func (s *Switch) serve(w http.ResponseWriter, r *http.Request, works http.Handle
 	}
 }
 
-// pass is serve for the feed: nil if a poll may go on.
+// pass is serve for what is asked in memory: nil if the call may go on.
 func (s *Switch) pass(ctx context.Context) error {
 	s.count()
 	f, err := s.await(ctx)
-	return errors.Join(err, f.err())
+	return errors.Join(err, s.err(f))
 }
 
 // broken returns an error while the feed fails or hangs.
 func (s *Switch) broken() error {
 	f, _ := s.now()
-	return f.err()
+	return s.err(f)
 }
 
-func (f fault) err() error {
+// err is the fault as an error, for a part that is not asked over HTTP.
+func (s *Switch) err(f fault) error {
 	if f.says == "" {
 		return nil
 	}
-	return errors.New("issuertest: the feed " + f.says)
+	return fmt.Errorf("issuertest: the %s %s", cmp.Or(s.part, "feed"), f.says)
 }

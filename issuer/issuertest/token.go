@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
+	"github.com/echo-m2m/m2m/jwks/pop"
 )
 
 // Option says what a token of [Issuer.Token] or [Issuer.Client] is like.
@@ -106,6 +107,9 @@ type draft struct {
 	mac            func(input string) []byte
 	parts          func(header, payload string) (string, string) // changes the encoded parts before they are signed; nil: does not
 	spell          func(token string) string                     // changes the text of the signed token; nil: does not
+
+	confirmation members     // of cnf
+	prover       *pop.Prover // whose key it is bound to; nil: to none
 
 	over  bool    // its lifetime is
 	fault *string // the name; nil: it has none
@@ -209,7 +213,9 @@ func (d *draft) token() (string, error) {
 	input := header + "." + payload
 	var signature []byte
 	if d.mac != nil {
-		signature = d.mac(input)
+		if signature = d.mac(input); d.err != nil {
+			return "", d.err
+		}
 	} else {
 		var err error
 		if signature, err = sign(d.key, input); err != nil {

@@ -49,7 +49,7 @@ func (i *Issuer) Transport(tb testing.TB) http.RoundTripper {
 }
 
 // direct is a transport without a network.
-type direct struct{ issuer *Issuer }
+type direct struct{ server http.Handler }
 
 // RoundTrip answers by ServeHTTP. A handler that gives up, and an answer that is cut off,
 // look as they do over a network.
@@ -67,7 +67,7 @@ func (d direct) RoundTrip(r *http.Request) (response *http.Response, err error) 
 			response, err = nil, fmt.Errorf("issuertest: the handler of %s panicked: %v: %w", r.URL.Path, fault, io.EOF)
 		}
 	}()
-	d.issuer.ServeHTTP(answer, served)
+	d.server.ServeHTTP(answer, served)
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
