@@ -49,6 +49,19 @@ func examined(t *testing.T, name string, status int, says string, env ...string)
 	}
 }
 
+// TestDoctorWithoutSecrets examines programs whose clients have other credentials, and TLS
+// settings: it listens nowhere.
+func TestDoctorWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	c := newCredentials(t)
+	env := append(c.tls(t), "CLIENTS="+c.clients, "DATA_DIR="+filepath.Join(c.dir, "data"))
+	p := start(t, "example", env...)
+	taken := append(env, "ADDR="+strings.TrimPrefix(p.url, "http://"), "TLS_ADDR="+strings.TrimPrefix(p.secure(t), "https://"))
+	examined(t, "example", 0, "wrong: 0, not checked: 0, notes: 2", taken...) // two scopes that no client has
+	examined(t, "api", 0, "wrong: 0, not checked: 0, notes: 0", append(taken, "ISSUER="+p.url)...)
+	examined(t, "example", 2, "TLS_CERT", append(taken, "TLS_CERT=none.pem")...)
+}
+
 // TestDoctor examines each program while it runs, and after its data was spoilt.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
@@ -59,7 +72,7 @@ func TestDoctor(t *testing.T) {
 	if said := p.said(); strings.Count(said, "WARN") != 1 || !strings.Contains(said, "reason=malformed_request status=405") {
 		t.Errorf("doctor.md promises one warning of the token endpoint in the log of the issuer, which has:\n%s", said)
 	}
-	examined(t, "api", 0, "3 routes want a token", "ISSUER="+p.url)
+	examined(t, "api", 0, "4 routes want a token", "ISSUER="+p.url)
 	examined(t, "api", 1, "names the issuer", "ISSUER="+p.url+"/")
 	examined(t, "example", 2, "TOKEN_TTL", "TOKEN_TTL=soon")
 	examined(t, "example", 1, "no such file", "ADDR="+strings.TrimPrefix(p.url, "http://"))

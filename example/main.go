@@ -20,6 +20,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx", for DATABASE_URL
 	"github.com/labstack/echo/v4"
 
+	"github.com/echo-m2m/m2m/example/bound"
 	"github.com/echo-m2m/m2m/example/orders"
 	"github.com/echo-m2m/m2m/example/seed"
 	"github.com/echo-m2m/m2m/example/service"
@@ -46,6 +47,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	listeners, set, err := set.ListenTLS(listener)
+	if err != nil {
+		return err
+	}
+	defer listeners[len(listeners)-1].Close()
 
 	store, keyStore, err := open(ctx, set)
 	if err != nil {
@@ -72,7 +78,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	say := fmt.Sprintf("issuer %s, API audience %s, process %d, listening on %s\n", set.Issuer, set.Audience, os.Getpid(), listener.Addr())
-	return service.Serve(one.e, listener, one.ready, say+session(set, demo))
+	return service.Serve(one.e, listeners, one.ready, say+set.SayTLS()+session(set, demo))
 }
 
 // app is the issuer, and the routes with the guard before them.
@@ -83,27 +89,37 @@ type app struct {
 }
 
 func newApp(set service.Settings, keys *jwks.Keyring, store registry.Manager) (*app, error) {
+	workloads, err := seed.WorkloadIssuers()
+	if err != nil {
+		return nil, err
+	}
 	iss, err := issuer.New(issuer.Config{
-		Issuer:          set.Issuer,
-		Keys:            keys,
-		Store:           store,
-		TokenTTL:        set.TokenTTL,
-		FailedAttempts:  set.FailedAttempts,
-		MaxGrantRate:    set.MaxGrantRate,
-		ClientIP:        set.ClientIP,
-		ImportedSecrets: true, // CLIENT_SECRET may be anything
-		Observe:         set.Observe,
+		Issuer:             set.Issuer,
+		Keys:               keys,
+		Store:              store,
+		TokenTTL:           set.TokenTTL,
+		FailedAttempts:     set.FailedAttempts,
+		MaxGrantRate:       set.MaxGrantRate,
+		ClientIP:           set.ClientIP,
+		ImportedSecrets:    true, // CLIENT_SECRET may be anything
+		WorkloadIssuers:    workloads,
+		ClientCertificates: bound.Issuer(set),
+		DPoP:               &set.DPoP,
+		Observe:            set.Observe,
 	})
 	if err != nil {
 		return nil, err
 	}
+	proofs, certificates := bound.API(set, set.Issuer, store.Once)
 	auth, err1 := bearer.New(bearer.Config{
-		Issuer:   set.Issuer,
-		Audience: set.Audience,
-		Keys:     keys,        // the same process: no HTTP call to ourselves
-		Revoked:  iss.Revoked, // a revoked token or client stops at the next request
-		ClientIP: set.ClientIP,
-		Observe:  set.Observe,
+		Issuer:             set.Issuer,
+		Audience:           set.Audience,
+		Keys:               keys,        // the same process: no HTTP call to ourselves
+		Revoked:            iss.Revoked, // a revoked token or client stops at the next request
+		ClientIP:           set.ClientIP,
+		DPoP:               proofs,
+		ClientCertificates: certificates,
+		Observe:            set.Observe,
 	})
 	clients, err2 := admin.New(admin.Config{Issuer: iss, Manager: store, Observe: set.Observe})
 	if err := errors.Join(err1, err2); err != nil {

@@ -354,6 +354,7 @@ func TestConfigOfBoundTokens(t *testing.T) {
 		"ftp://api.example.com\": write the URL":   {DPoP: &DPoP{BaseURL: "ftp://api.example.com"}},
 		"https://\": write the URL":                {DPoP: &DPoP{BaseURL: "https://"}},
 		"bücher.example\": write the URL":          {DPoP: &DPoP{BaseURL: "https://bücher.example"}},
+		"Config.DPoP.AliasURL \"mtls\": write the": {DPoP: &DPoP{BaseURL: testAudience, AliasURL: "mtls"}},
 		"?a=b\": write scheme, host and path":      {DPoP: &DPoP{BaseURL: "https://api.example.com/?a=b"}},
 		"#\": write scheme, host and path":         {DPoP: &DPoP{BaseURL: "https://api.example.com/#"}},
 		"u:p@api.example.com\": write scheme":      {DPoP: &DPoP{BaseURL: "https://u:p@api.example.com"}},

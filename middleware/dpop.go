@@ -22,6 +22,10 @@ type DPoP struct {
 	// the headers Host and Forwarded are written by the client. Required.
 	BaseURL string
 
+	// AliasURL is another URL under which clients reach this API, such as the one for
+	// clients with a certificate. A proof may name either. Default: none.
+	AliasURL string
+
 	// Proofs configures the check: what a replay is, nonces, ages and algorithms. The
 	// zero value is safe for one replica. Several replicas share Proofs.Replay, such as
 	// the Once of the issuer's store, and the secret of Proofs.Nonces. The guards of two
@@ -33,6 +37,7 @@ type DPoP struct {
 type proofs struct {
 	verifier *pop.Verifier
 	base     string // without a slash at its end
+	alias    string // the same; empty: there is none
 	nonces   *pop.Nonces
 	shared   bool   // Replay is the app's
 	plain    string // the challenge without an error
@@ -40,32 +45,51 @@ type proofs struct {
 }
 
 func newProofs(c DPoP, realm string) (*proofs, error) {
-	base, err := url.Parse(c.BaseURL)
-	switch {
-	case err != nil, base.Scheme != "https" && base.Scheme != "http", base.Hostname() == "", !printable(base.Host):
-		return nil, fmt.Errorf(`middleware: Config.DPoP.BaseURL %q: write the URL under which clients reach this API, such as "https://api.example.com"`, c.BaseURL)
-	case base.User != nil, base.RawQuery != "" || base.ForceQuery, strings.Contains(c.BaseURL, "#"):
-		return nil, fmt.Errorf("middleware: Config.DPoP.BaseURL %q: write scheme, host and path alone", c.BaseURL)
+	base, err := baseOf("BaseURL", c.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	alias := ""
+	if c.AliasURL != "" {
+		if alias, err = baseOf("AliasURL", c.AliasURL); err != nil {
+			return nil, err
+		}
 	}
 	verifier, err := pop.NewVerifier(c.Proofs)
 	if err != nil {
 		return nil, fmt.Errorf("middleware: Config.DPoP.Proofs: %w", err)
 	}
 	p := &proofs{
-		verifier: verifier, base: strings.TrimRight(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"),
+		verifier: verifier, base: base, alias: alias,
 		nonces: c.Proofs.Nonces, shared: c.Proofs.Replay != nil, algs: strings.Join(verifier.Algorithms(), " "),
 	}
 	p.plain = challenge(schemeDPoP, realm, p.algs, &Error{})
 	return p, nil
 }
 
-// url returns the URL of a request as its client has it.
-func (p *proofs) url(r *http.Request) string {
+// baseOf returns the URL of a field without a slash at its end.
+func baseOf(field, text string) (string, error) {
+	base, err := url.Parse(text)
+	switch {
+	case err != nil, base.Scheme != "https" && base.Scheme != "http", base.Hostname() == "", !printable(base.Host):
+		return "", fmt.Errorf(`middleware: Config.DPoP.%s %q: write the URL under which clients reach this API, such as "https://api.example.com"`, field, text)
+	case base.User != nil, base.RawQuery != "" || base.ForceQuery, strings.Contains(text, "#"):
+		return "", fmt.Errorf("middleware: Config.DPoP.%s %q: write scheme, host and path alone", field, text)
+	}
+	return strings.TrimRight(base.Scheme+"://"+base.Host+base.EscapedPath(), "/"), nil
+}
+
+// urls returns the URL of a request as its client has it, and the other one that it may
+// have, or "".
+func (p *proofs) urls(r *http.Request) (own, alias string) {
 	path := r.URL.EscapedPath()
 	if !strings.HasPrefix(path, "/") { // as http.StripPrefix may leave it: it must not change the host
 		path = "/" + path
 	}
-	return p.base + path
+	if p.alias != "" {
+		alias = p.alias + path
+	}
+	return p.base + path, alias
 }
 
 // hasDots reports whether a path has a segment "." or "..". The URL of a proof is compared
@@ -92,9 +116,10 @@ func (b *Bearer) checkProof(w http.ResponseWriter, r *http.Request, v *verified)
 			reason: event.InvalidProof, cause: errDots,
 		}
 	}
+	own, alias := b.dpop.urls(r)
 	p, err := b.dpop.verifier.Verify(r.Context(), pop.Request{
 		Proofs: r.Header["Dpop"], // in canonical form
-		Method: r.Method, URL: b.dpop.url(r), AccessToken: v.raw, Thumbprint: v.bound.KeyThumbprint, Client: v.clientID,
+		Method: r.Method, URL: own, Alias: alias, AccessToken: v.raw, Thumbprint: v.bound.KeyThumbprint, Client: v.clientID,
 	})
 	if err == nil {
 		b.replaysFailed.record(nil)

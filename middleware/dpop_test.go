@@ -184,6 +184,25 @@ func TestURLOfAProof(t *testing.T) {
 	}
 }
 
+// A proof may name the API by its alias too, and not by a third name.
+func TestAliasOfAnAPI(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	for htu, want := range map[string]int{
+		"https://api.example.com/a": 200, "https://mtls.example.com:8443/p/a": 200,
+		"https://mtls.example.com:8443/a": 401, "https://mtls.example.com:8443/p/b": 401, "https://evil.example/a": 401,
+	} {
+		auth := benchGuard(t, Config{Keys: keys, DPoP: &DPoP{BaseURL: "https://api.example.com", AliasURL: "https://mtls.example.com:8443/p/"}})
+		h := newHolder(t, keys)
+		proof, err := h.Proof("GET", htu, h.token, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := send(auth.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), h.request(t, "GET", "/a", proof)); w.Code != want {
+			t.Errorf("htu %s: status %d, want %d", htu, w.Code, want)
+		}
+	}
+}
+
 // A proof for one route must not open another: routers do not remove dot segments, and the
 // comparison of URLs does.
 func TestDotSegments(t *testing.T) {

@@ -26,7 +26,7 @@ func examine(ctx context.Context, out io.Writer) int {
 		App: func(keys *jwks.Keyring, _ *registry.Memory) (*echo.Echo, func() error, error) {
 			alone := set
 			alone.IntrospectionURL = "" // its tokens are not the issuer's
-			e, _, err := newApp(alone, keys)
+			e, _, err := newApp(alone, service.URL(address), keys)
 			return e, nil, err
 		},
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/echo-m2m/m2m/example/bound"
 	"github.com/echo-m2m/m2m/example/orders"
 	"github.com/echo-m2m/m2m/example/service"
 	"github.com/echo-m2m/m2m/jwks"
@@ -30,7 +31,7 @@ const (
 func main() { service.Main("api", run, examine) }
 
 func run(context.Context) error {
-	listener, _, err := service.Listen(address)
+	listener, url, err := service.Listen(address)
 	if err != nil {
 		return err
 	}
@@ -39,22 +40,28 @@ func run(context.Context) error {
 	if err != nil {
 		return err
 	}
+	listeners, set, err := set.ListenTLS(listener)
+	if err != nil {
+		return err
+	}
+	defer listeners[len(listeners)-1].Close()
 	keys := jwks.NewIssuerRemote(set.Issuer, set.Remote)
 	if set.JWKSURL != "" {
 		keys = jwks.NewRemote(set.JWKSURL, set.Remote)
 	}
 	defer keys.Close()
-	e, ready, err := newApp(set, keys)
+	e, ready, err := newApp(set, url, keys)
 	if err != nil {
 		return err
 	}
-	say := fmt.Sprintf("API audience %s, trusting %s, listening on %s\nStop with Ctrl-C.\n", set.Audience, set.Issuer, listener.Addr())
-	return service.Serve(e, listener, ready, say)
+	say := fmt.Sprintf("API audience %s, trusting %s, listening on %s\n", set.Audience, set.Issuer, listener.Addr())
+	return service.Serve(e, listeners, ready, say+set.SayTLS()+"Stop with Ctrl-C.\n")
 }
 
-// newApp returns the routes, with the guard before them.
-func newApp(set service.Settings, keys jwks.Source) (*echo.Echo, *service.Readiness, error) {
+// newApp returns the routes, with the guard before them. url is where clients reach it.
+func newApp(set service.Settings, url string, keys jwks.Source) (*echo.Echo, *service.Readiness, error) {
 	config := bearer.Config{Issuer: set.Issuer, Audience: set.Audience, Keys: keys, ClientIP: set.ClientIP, Observe: set.Observe}
+	config.DPoP, config.ClientCertificates = bound.API(set, url, nil)
 	if set.IntrospectionURL != "" { // without it a token is valid until it expires
 		config.Introspection = &bearer.Introspection{
 			Endpoint: set.IntrospectionURL, ClientID: set.IntrospectionID, ClientSecret: set.IntrospectionSecret,

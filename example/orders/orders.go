@@ -19,8 +19,15 @@ type order struct {
 	PlacedBy string `json:"placed_by"`
 }
 
+// bound is what the token of a request is bound to.
+type bound struct {
+	ClientID    string `json:"client_id"`
+	Key         string `json:"jkt,omitempty"`
+	Certificate string `json:"x5t#S256,omitempty"`
+}
+
 // Mount adds the API to an app: any valid token gets into /v1, and each route says
-// which scope it wants.
+// which scope it wants, or that it wants a bound token.
 func Mount(e *echo.Echo, auth *bearer.Bearer) {
 	var mu sync.Mutex
 	orders := []order{{ID: 1, Item: "a dozen eggs", Quantity: 2, PlacedBy: "the-example"}}
@@ -37,6 +44,11 @@ func Mount(e *echo.Echo, auth *bearer.Bearer) {
 			"expires_at": token.ExpiresAt.UTC().Format(time.RFC3339),
 		})
 	})
+
+	v1.GET("/bound", func(c echo.Context) error {
+		token := bearer.TokenFrom(c)
+		return c.JSON(http.StatusOK, bound{token.ClientID, token.Confirmation.KeyThumbprint, token.Confirmation.CertificateThumbprint})
+	}, auth.RequireBound()) // a plain bearer token does not get in
 
 	v1.GET("/orders", func(c echo.Context) error {
 		mu.Lock()

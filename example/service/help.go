@@ -41,6 +41,11 @@ KEY_ENCRYPTION_KEY beside DATABASE_URL:
                                    clients to make; CLIENTS is a path
   TOKEN_TTL, FAILED_ATTEMPTS, MAX_GRANT_RATE
   TRUSTED_PROXIES                  whose X-Forwarded-For is believed; none
+  TLS_ADDR, TLS_CERT, TLS_KEY      a second listener, with TLS, which asks clients for a certificate
+  TLS_CLIENT_CA, TLS_URL           who issues these for tls_client_auth; where clients reach it
+  TRUSTED_PROXY                    proxies whose Client-Cert header counts
+  API_URL                          where clients reach the API, which DPoP proofs name
+  DPOP_NONCES, DPOP_NONCE_SECRET   required, optional or off; 64 hex digits that replicas share
   KEY_ALGORITHM, KEY_ROTATE_EVERY, KEY_ANNOUNCE, KEY_RETAIN, KEY_MAX_AGE
   JWKS_URL, JWKS_COOLDOWN, JWKS_MAX_STALE
                                    of the API: where keys are

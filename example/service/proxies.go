@@ -22,21 +22,32 @@ func clientIP(from *func(*http.Request) string) error {
 		return nil
 	}
 	var trusted []netip.Prefix
+	if text != "none" {
+		if err := addresses("TRUSTED_PROXIES", &trusted); err != nil {
+			return fmt.Errorf(`%w, or "none"`, err)
+		}
+	}
+	*from = func(r *http.Request) string { return callerOf(r, trusted) }
+	return nil
+}
+
+// addresses reads a list of addresses and prefixes with commas between them.
+func addresses(name string, list *[]netip.Prefix) error {
+	text := os.Getenv(name)
+	if text == "" {
+		return nil
+	}
 	for entry := range strings.SplitSeq(text, ",") {
 		entry = strings.TrimSpace(entry)
-		if text == "none" {
-			break
-		}
 		proxy, err := netip.ParsePrefix(entry)
 		if address, single := netip.ParseAddr(entry); single == nil {
 			proxy, err = address.Prefix(address.BitLen())
 		}
 		if err != nil {
-			return fmt.Errorf(`TRUSTED_PROXIES=%q: write addresses such as 10.0.0.0/8 with commas between them, or "none"`, text)
+			return fmt.Errorf("%s=%q: write addresses such as 10.0.0.0/8 with commas between them", name, text)
 		}
-		trusted = append(trusted, proxy)
+		*list = append(*list, proxy)
 	}
-	*from = func(r *http.Request) string { return callerOf(r, trusted) }
 	return nil
 }
 

@@ -72,7 +72,7 @@ func closing(next http.Handler, ready *Readiness) http.Handler {
 // finish. Connections that are still busy then are cut: the log says so, and it is no
 // error. A second signal ends the process at once. Serve prints say once it handles
 // signals.
-func Serve(handler http.Handler, listener net.Listener, ready *Readiness, say string) error {
+func Serve(handler http.Handler, listeners []net.Listener, ready *Readiness, say string) error {
 	delay, timeout := time.Second, 10*time.Second
 	if err := shutdown(&delay, &timeout); err != nil {
 		return err
@@ -96,8 +96,10 @@ func Serve(handler http.Handler, listener net.Listener, ready *Readiness, say st
 			}
 		},
 	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	failed := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() { failed <- server.Serve(listener) }()
+	}
 	select {
 	case err := <-failed:
 		return err
@@ -117,8 +119,10 @@ func Serve(handler http.Handler, listener net.Listener, ready *Readiness, say st
 		log.Printf("%d connections were still busy %v after the listener was closed, and are cut (SHUTDOWN_TIMEOUT)", open.Load(), timeout)
 		err = server.Close()
 	}
-	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+	for range listeners {
+		if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 	}
 	return err
 }

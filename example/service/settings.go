@@ -7,11 +7,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -20,6 +23,7 @@ import (
 
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/pop"
 )
 
 // Settings are the environment variables of .github/docs/settings.md.
@@ -38,6 +42,14 @@ type Settings struct {
 	MaxGrantRate   int           // MAX_GRANT_RATE; the same
 
 	ClientIP func(*http.Request) string // TRUSTED_PROXIES; nil when it is not set
+
+	DPoP pop.Config // DPOP_NONCES, DPOP_NONCE_SECRET
+
+	TLSAddr            string         // TLS_ADDR; "" for no listener with TLS
+	TLSOrigin          string         // TLS_URL, or that of the listener; set by ListenTLS
+	ClientCAs          *x509.CertPool // TLS_CLIENT_CA; set by ListenTLS
+	CertificateProxies []netip.Prefix // TRUSTED_PROXY: whose Client-Cert header counts
+	certificate        tls.Certificate
 
 	Observe func(context.Context, event.Event) // the log; no variable sets it
 
@@ -60,6 +72,7 @@ func Load(issuer string) (Settings, error) {
 		DatabaseURL: os.Getenv("DATABASE_URL"),
 		Name:        os.Getenv("ISSUER_NAME"),
 		JWKSURL:     os.Getenv("JWKS_URL"),
+		TLSAddr:     os.Getenv("TLS_ADDR"),
 
 		IntrospectionURL:    os.Getenv("INTROSPECTION_URL"),
 		IntrospectionID:     os.Getenv("INTROSPECTION_ID"),
@@ -76,19 +89,24 @@ func Load(issuer string) (Settings, error) {
 		limit("FAILED_ATTEMPTS", &s.FailedAttempts),
 		limit("MAX_GRANT_RATE", &s.MaxGrantRate),
 		clientIP(&s.ClientIP),
+		dpop(&s.DPoP),
+		addresses("TRUSTED_PROXY", &s.CertificateProxies),
 		flag("NO_MIGRATE", &s.NoMigrate),
 		duration("JWKS_COOLDOWN", &s.Remote.Cooldown),
 		duration("JWKS_MAX_STALE", &s.Remote.MaxStale),
 		duration("INTROSPECTION_CACHE", &s.IntrospectionCache),
 		shutdown(new(time.Duration), new(time.Duration)), // Serve wants them later
 	)
-	return s, err
+	return s, errors.Join(err, s.checkTLS())
 }
 
 // LoadToCheck is Load for -doctor. It writes to out which settings are wrong. Observe of
 // the result logs nothing.
 func LoadToCheck(out io.Writer, issuer string) (Settings, bool) {
 	s, err := Load(issuer)
+	if err == nil {
+		err = readTLS(&s)
+	}
 	if err != nil {
 		fmt.Fprintf(out, "Nothing was checked, as the settings cannot be read:\n%v\n", err)
 		return s, false

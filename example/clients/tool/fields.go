@@ -65,11 +65,11 @@ func (f *fields) addCredentials() {
 	f.flags.StringVar(&f.sanURI, "tls-san-uri", "", "or the `URI` that its certificate has")
 	f.flags.StringVar(&f.sanIP, "tls-san-ip", "", "or the IP `ADDRESS` that its certificate has")
 	f.flags.StringVar(&f.sanEmail, "tls-san-email", "", "or the email `ADDRESS` that its certificate has")
-	f.flags.Func("workload", "a workload that is this client: `\"ISSUER SUBJECT AUDIENCE\"` of its tokens; may be repeated, and replaces the whole list", func(text string) error {
+	f.flags.Var(repeated(func(text string) error {
 		w, err := parseWorkload(text)
 		f.workloads = append(f.workloads, w)
 		return err
-	})
+	}), "workload", "a workload that is this client: `\"ISSUER SUBJECT AUDIENCE\"` of its tokens; may be repeated, and replaces the whole list")
 	f.flags.BoolVar(&f.shared, "insecure-shared-subject", false, "the -workload flags may name a subject that several programs share: a default service account, or one that ends in *")
 	f.flags.BoolVar(&f.dpopBound, "dpop-bound", false, "its tokens are bound to a key by DPoP; -dpop-bound=false ends that")
 	f.flags.BoolVar(&f.certificateBound, "certificate-bound", false, "its tokens are bound to the certificate of its connection; -certificate-bound=false ends that")

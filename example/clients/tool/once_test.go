@@ -31,7 +31,7 @@ func TestFlagsGivenTwice(t *testing.T) {
 
 // Every flag of every verb takes one value, or says that it may be repeated.
 func TestFlagsOfAllVerbs(t *testing.T) {
-	values := []string{"1", "1s", "true", "a=1"}
+	values := []string{"1", "1s", "true", "a=1", newBench(t).file("keys.json", keySet), "https://a.example b c"}
 	for _, v := range verbs() {
 		flags, _, _ := v.flags(&Session{})
 		flags.VisitAll(once)
