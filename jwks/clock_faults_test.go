@@ -76,9 +76,9 @@ func TestClockJumpsDuringAnUpdate(t *testing.T) {
 					before := store.get()
 					jump := func() { setClock(r, off) }
 					if during == "Now" {
-						store.now = jump
+						store.now.Store(&jump)
 					} else {
-						store.load = jump
+						store.load.Store(&jump)
 					}
 					time.Sleep(5 * time.Minute)
 					synctest.Wait()

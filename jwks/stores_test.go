@@ -94,7 +94,7 @@ func (s timedShelf) Now(context.Context) (time.Time, error) { return time.Now(),
 // it a test moves a clock within an update.
 type jumpy struct {
 	timedShelf
-	now, load func()
+	now, load atomic.Pointer[func()]
 }
 
 func (j *jumpy) Now(ctx context.Context) (time.Time, error) {
@@ -107,10 +107,9 @@ func (j *jumpy) Load(ctx context.Context) ([]byte, error) {
 	return j.shelf.Load(ctx)
 }
 
-func callOnce(f *func()) {
-	if call := *f; call != nil {
-		*f = nil
-		call()
+func callOnce(f *atomic.Pointer[func()]) {
+	if call := f.Swap(nil); call != nil {
+		(*call)()
 	}
 }
 

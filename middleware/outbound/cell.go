@@ -263,7 +263,7 @@ func (c *cell) refuse(refused *held) (*held, *flight) {
 		h.use.CompareAndSwap(unused, used)
 		return h, nil
 	}
-	if c.flight != nil || c.family.closed {
+	if c.flight != nil {
 		return nil, c.flight
 	}
 	if !refused.replaced.Load() {

@@ -17,8 +17,7 @@ const (
 )
 
 // discovery finds the token endpoint in the issuer's metadata. The latest endpoint is used
-// until the metadata names another one: metadata that cannot be fetched takes it away from
-// no one.
+// until the metadata names another one, also while the metadata cannot be fetched.
 type discovery struct {
 	client *fetch.Client
 	issuer string
