@@ -63,13 +63,11 @@ func FuzzTokenHeaders(f *testing.F) {
 			f.Fatalf("%+v: %d %s", p, w.Code, w.Body)
 		}
 	}
-	for _, p := range []presentedBy{
+	good = append(good, []presentedBy{
 		{"CERTIFICATE", "-", "dn", "", "", false}, {"", "", "dn", "", "", true}, {":AA==:", "a.b.c", "dn", ".", assertionType, true},
 		{"CERTIFICATE, CERTIFICATE", "PROOF, PROOF", "keyed", "ASSERTION.", assertionType, true}, {"-", "-", "keyed", "ASSERTION", assertionType, false},
 		{header[:len(header)-9] + ":", "PROOF ", "dn\x00", "ASSERTION", "x", true}, {"::", "-", "keyed", key.assert(f, "keyed", claims{"exp": 1}), assertionType, true},
-	} {
-		good = append(good, p)
-	}
+	}...)
 	seeded(f, good, func(p presentedBy) { f.Add(p.certificate, p.proof, p.id, p.assertion, p.typ, p.proxy) })
 	f.Fuzz(func(t *testing.T, certificate, dpop, id, assertion, typ string, proxy bool) {
 		p := presentedBy{certificate, dpop, id, assertion, typ, proxy}
