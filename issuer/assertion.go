@@ -127,7 +127,9 @@ func (s *signed) admit(a account, failure *Error) *Error {
 // length and the characters of what it stands for.
 func onceID(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	var id [(sha256.Size*8 + 5) / 6]byte
+	base64.RawURLEncoding.Encode(id[:], sum[:])
+	return string(id[:])
 }
 
 // recordUntil returns until when the use of a credential is recorded that is accepted

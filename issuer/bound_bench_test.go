@@ -12,24 +12,11 @@ import (
 // BenchmarkBound has a token that is bound to a key beside a bearer token, both with a
 // generated secret, and beside what the proof alone costs.
 func BenchmarkBound(b *testing.B) {
-	p := newProver(b)
-	c := app()
-	s := newService(b, Config{MaxGrantRate: -1, DPoP: &pop.Config{}}, c)
-	s.issuer.observe = nil
-	handler, body, answer := s.issuer.Handler(), strings.NewReader(""), discarded{header: map[string][]string{}}
-	r := newForm("/token", "")
-	r.Body, r.ContentLength = io.NopCloser(body), int64(len(appForm))
-	ask := func(b *testing.B) {
-		b.Helper()
-		body.Reset(appForm)
-		if handler.ServeHTTP(&answer, r); answer.status != 200 {
-			b.Fatalf("status %d", answer.status)
-		}
-	}
+	p, ask := newProver(b), boundAsker(b)
 	b.Run("bearer", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			ask(b)
+			ask(b, "")
 		}
 	})
 	b.Run("dpop", func(b *testing.B) {
@@ -40,10 +27,8 @@ func BenchmarkBound(b *testing.B) {
 		}
 		b.ResetTimer()
 		for _, header := range made {
-			r.Header["Dpop"] = []string{header}
-			ask(b)
+			ask(b, header)
 		}
-		delete(r.Header, "Dpop")
 	})
 	b.Run("proof alone", func(b *testing.B) {
 		v, err := pop.NewVerifier(pop.Config{Capacity: 1 << 21, PerKey: 1 << 21, Replay: nil})
@@ -62,6 +47,51 @@ func BenchmarkBound(b *testing.B) {
 			}
 		}
 	})
+}
+
+// boundAsker returns a function that asks for a token with a generated secret, and with a
+// proof unless that is empty. It has no network, and makes nothing for each request.
+func boundAsker(tb testing.TB) func(tb testing.TB, proof string) {
+	tb.Helper()
+	s := newService(tb, Config{MaxGrantRate: -1, DPoP: &pop.Config{}}, app())
+	s.issuer.observe = nil
+	handler, body, answer := s.issuer.Handler(), strings.NewReader(""), discarded{header: map[string][]string{}}
+	r := newForm("/token", "")
+	r.Body, r.ContentLength = io.NopCloser(body), int64(len(appForm))
+	header := []string{""}
+	return func(tb testing.TB, proof string) {
+		tb.Helper()
+		delete(r.Header, "Dpop")
+		if proof != "" {
+			header[0], r.Header["Dpop"] = proof, header
+		}
+		body.Reset(appForm)
+		if handler.ServeHTTP(&answer, r); answer.status != 200 {
+			tb.Fatalf("status %d", answer.status)
+		}
+	}
+}
+
+// A request with a proof allocates little over one without, and what its signature check
+// does. The bound is against growth.
+func TestProofAllocations(t *testing.T) {
+	p, ask := newProver(t), boundAsker(t)
+	var proofs []string
+	for range 60 {
+		proofs = append(proofs, proof(t, p, ""))
+	}
+	next := func() string {
+		last := len(proofs) - 1
+		defer func() { proofs = proofs[:last] }()
+		return proofs[last]
+	}
+	for range 3 {
+		ask(t, next()) // the first allocates the client's record, and the key of the proof
+	}
+	plain := testing.AllocsPerRun(50, func() { ask(t, "") })
+	if n := testing.AllocsPerRun(50, func() { ask(t, next()) }); n > plain+33 { // the race detector adds some
+		t.Errorf("%v allocations, %v of them without a proof", n, plain)
+	}
 }
 
 // BenchmarkCertificate has the check of a certificate beside the verification of its chain

@@ -118,19 +118,26 @@ func readBody(r *http.Request) (string, *Error) {
 		room = min(room, r.ContentLength+1) // one byte more, to read the end without growing
 	}
 	body, err := readAll(r.Body, make([]byte, room))
-	switch {
-	case errors.Is(err, errTooLarge):
-		return "", tooLarge()
-	case isTooLarge(err):
-		return "", cutShort(err)
-	case err != nil:
-		e := malformed("the request could not be read to its end")
-		e.cause = err
-		return "", e
-	case isCompressed(r.Header.Values("Content-Encoding"), body):
+	if err != nil {
+		return "", notRead(err)
+	}
+	if isCompressed(r.Header.Values("Content-Encoding"), body) {
 		return "", compressed()
 	}
 	return string(body), nil
+}
+
+// notRead is the answer to a body that could not be read.
+func notRead(cause error) *Error {
+	switch {
+	case errors.Is(cause, errTooLarge):
+		return tooLarge()
+	case isTooLarge(cause):
+		return cutShort(cause)
+	}
+	e := malformed("the request could not be read to its end")
+	e.cause = cause
+	return e
 }
 
 // isTooLarge reports whether the error is that of a limit in front of the endpoint:

@@ -111,7 +111,9 @@ func (t *JWS) UnverifiedPayload() (string, error) {
 	if t == nil || t.header.alg == nil {
 		return "", errors.New("jose: no token")
 	}
-	decoded, err := base64url.DecodeString(t.token[t.payload : t.signature-1])
+	var buffer [1536]byte // on the stack for most tokens
+	token := append(buffer[:0], t.token[t.payload:t.signature-1]...)
+	decoded, err := base64url.AppendDecode(token[len(token):], token)
 	if err != nil {
 		return "", fmt.Errorf("jose: token payload: %w", err)
 	}
