@@ -53,3 +53,11 @@ export function recording(inner) {
   }
   return { record, log, statuses: () => log.splice(0).map(({ status }) => status) }
 }
+
+// refusedWith returns the status and the error code of a refusal. Both libraries report an answer with a challenge as
+// that, its body unread.
+export const refusedWith = (promise) =>
+  promise.then(
+    () => 'not refused',
+    async (error) => [error.status, error.error ?? (await error.response?.json())?.error],
+  )
