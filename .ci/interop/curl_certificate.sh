@@ -13,6 +13,7 @@ for pair in certificate:other selfsigned:unknown; do
   granted "$name" "${own[@]}" "${form[@]}"
   bearer=(-H "Authorization: Bearer $(member access_token)")
   call "$name: GET /v1/bound" 200 "$API_TLS/v1/bound" "${own[@]}" "${bearer[@]}"
+  call "$name: GET /v1/bound of the issuer's process" 200 "$ISSUER/v1/bound" "${own[@]}" "${bearer[@]}"
   call "$name: GET /v1/bound with another certificate" 401 "$API_TLS/v1/bound" "${others[@]}" "${bearer[@]}"
   has "$name: invalid_token" head '^www-authenticate: Bearer.*error="invalid_token"'
   call "$name: GET /v1/bound without a certificate" 401 "$API_TLS/v1/bound" --cacert "$KEYS/ca.pem" "${bearer[@]}"

@@ -57,6 +57,8 @@ for (const [clientID, auth] of [['proof', oauth.ClientSecretBasic('secret-of-pro
   check(`${clientID}: GET /v1/orders`, (await call(token, `${API}/v1/orders`, { DPoP, fetch: record })).status, 200)
   const { headers } = log[0]
   check(`${clientID}: the nonce is used again`, statuses(), [200])
+  check(`${clientID}: GET /v1/bound of the issuer's process`, (await call(token, `${ISSUER}/v1/bound`, { DPoP, fetch: record })).status, 200)
+  check(`${clientID}: with the nonce of the token endpoint`, statuses(), [200])
 
   const request = new Request(`${API}/v1/orders`, { headers })
   const valid = await oauth.validateJwtAccessToken(as, request, AUDIENCE, { requireDPoP: true, ...insecure })

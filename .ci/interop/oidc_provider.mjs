@@ -1,12 +1,12 @@
-// npm oidc-provider as an issuer of machine tokens: JWTs of RFC 9068 for two resources. With ADDR_TLS it has clients that
-// authenticate with keys and certificates too.
+// npm oidc-provider as an issuer of machine tokens: JWTs of RFC 9068 for two resources. With ADDR_TLS it is
+// there with TLS, and has clients with keys and certificates too. It asks for certificates at ADDR_MTLS alone.
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { createServer as createServerTLS } from 'node:https'
 import { Provider, errors } from 'oidc-provider'
 import { jwks, read, x5t } from './keys.mjs'
 
-const { ADDR, ADDR_TLS, ISSUER, CLIENT_ID, CLIENT_SECRET, RESOURCE, LIFE } = process.env
+const { ADDR, ADDR_TLS, ADDR_MTLS, ISSUER, CLIENT_ID, CLIENT_SECRET, RESOURCE, LIFE } = process.env
 const resources = [RESOURCE, `${RESOURCE}/other`]
 const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' })
 
@@ -39,7 +39,7 @@ const subject = (certificate) => certificate.subject.split('\n').reverse().join(
 const provider = new Provider(ISSUER, {
   clients,
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
-  discovery: ADDR_TLS === undefined ? {} : { mtls_endpoint_aliases: { token_endpoint: `https://${ADDR_TLS}/token` } },
+  discovery: ADDR_TLS === undefined ? {} : { mtls_endpoint_aliases: { token_endpoint: `https://${ADDR_MTLS}/token` } },
   jwks: { keys: [{ ...key, alg: 'ES256', use: 'sig', kid: 'interop' }] },
   features: {
     devInteractions: { enabled: false },
@@ -69,7 +69,8 @@ const answer = provider.callback()
 const serve = (request, response) => (request.url === '/healthz' ? response.end() : answer(request, response))
 const listen = (server, address) => server.listen(Number(address.split(':')[1]), address.split(':')[0])
 if (ADDR_TLS !== undefined) {
-  const options = { cert: read('server.pem'), key: read('server.key'), ca: read('ca.pem'), requestCert: true, rejectUnauthorized: false }
+  const options = { cert: read('server.pem'), key: read('server.key') }
   listen(createServerTLS(options, serve), ADDR_TLS)
+  listen(createServerTLS({ ...options, ca: read('ca.pem'), requestCert: true, rejectUnauthorized: false }, serve), ADDR_MTLS)
 }
 listen(createServer(serve), ADDR)
