@@ -16,9 +16,9 @@ export async function jwks(name) {
 
 // privateKey returns a private key and its kid, as oauth4webapi and openid-client take them.
 export async function privateKey(name) {
-  const pem = createPrivateKey(read(name))
-  const kid = await calculateJwkThumbprint(createPublicKey(pem).export({ format: 'jwk' }))
-  const der = pem.export({ type: 'pkcs8', format: 'der' })
+  const pair = createPrivateKey(read(name))
+  const kid = await calculateJwkThumbprint(createPublicKey(pair).export({ format: 'jwk' }))
+  const der = pair.export({ type: 'pkcs8', format: 'der' })
   return { key: await crypto.subtle.importKey('pkcs8', der, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']), kid }
 }
 
@@ -35,7 +35,7 @@ export const x5t = (name) => createHash('sha256').update(new X509Certificate(rea
 // claims returns the payload of a token, unverified.
 export const claims = (token) => JSON.parse(Buffer.from(token.split('.')[1], 'base64url'))
 
-// assertion signs a client assertion (RFC 7523, section 3), changed by a test.
+// assertion signs a client assertion (RFC 7523, section 3). changed are other claims.
 export async function assertion(clientID, audience, changed) {
   const { key, kid } = await privateKey('client.key')
   const now = Math.floor(Date.now() / 1000)
@@ -48,7 +48,7 @@ export function recording(inner) {
   const log = []
   const record = async (url, options) => {
     const answer = await inner(url, options)
-    log.push({ url: String(url), status: answer.status, headers: Object.fromEntries(new Headers(options?.headers)) , body: options?.body })
+    log.push({ status: answer.status, headers: Object.fromEntries(new Headers(options?.headers)) })
     return answer
   }
   return { record, log, statuses: () => log.splice(0).map(({ status }) => status) }
