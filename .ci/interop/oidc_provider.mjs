@@ -24,13 +24,13 @@ const clients = [client(CLIENT_ID, 'client_secret_basic'), client(`${CLIENT_ID}-
 if (ADDR_TLS !== undefined) {
   const bound = { tls_client_certificate_bound_access_tokens: true }
   const selfsigned = await jwks('selfsigned.pem')
+  selfsigned.keys[0]['x5t#S256'] = x5t('selfsigned')
   clients.push(
     client('key', 'private_key_jwt', { jwks: await jwks('client.pub') }),
     client('key-and-proof', 'private_key_jwt', { jwks: await jwks('client.pub'), dpop_bound_access_tokens: true }),
     client('certificate', 'tls_client_auth', { tls_client_auth_subject_dn: 'CN=certificate,O=Example', ...bound }),
     client('selfsigned', 'self_signed_tls_client_auth', { jwks: selfsigned, ...bound }),
   )
-  selfsigned.keys[0]['x5t#S256'] = x5t('selfsigned')
 }
 
 // The subject as RFC 4514 writes it. Node.js writes a line for each part, the first one first.
