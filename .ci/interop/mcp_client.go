@@ -8,7 +8,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -29,17 +32,24 @@ func main() {
 	var credentials struct {
 		ClientID     string `json:"client_id"`
 		ClientSecret string `json:"client_secret"`
+		PrivateKey   string `json:"private_key_pem"`
+		Algorithm    string `json:"signing_algorithm"`
 	}
 	must(json.Unmarshal([]byte(os.Getenv("MCP_CONFORMANCE_CONTEXT")), &credentials))
 	server := os.Args[len(os.Args)-1]
 	about, err := discover(ctx, server)
 	must(err)
-	source, err := outbound.New(outbound.Config{
+	config := outbound.Config{
 		Issuer:    about.AuthorizationServers[0],
 		ClientID:  credentials.ClientID,
-		Secret:    outbound.Secret(credentials.ClientSecret),
 		Resources: []string{about.Resource},
-	})
+	}
+	if credentials.PrivateKey == "" {
+		config.Secret = outbound.Secret(credentials.ClientSecret)
+	} else {
+		config.Assertion = outbound.PrivateKeyJWT(privateKey([]byte(credentials.PrivateKey)), credentials.Algorithm, "")
+	}
+	source, err := outbound.New(config)
 	must(err)
 	s := session{source.Client(), server}
 	_, err = s.call(ctx, 1, "initialize", map[string]any{
@@ -55,6 +65,17 @@ func main() {
 	check("the list of tools has one", strings.Contains(tools, `"test-tool"`), true)
 	check("token requests", source.Status().Fetches, uint64(1))
 	must(source.Close())
+}
+
+// privateKey reads a key in PEM form (PKCS #8).
+func privateKey(text []byte) crypto.Signer {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		must(errors.New("the private key is not in PEM form"))
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	must(err)
+	return key.(crypto.Signer)
 }
 
 // protected is the metadata of a protected resource (RFC 9728, section 2).
