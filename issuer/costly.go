@@ -1,0 +1,50 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+)
+
+// costlyChecks runs the checks of signatures that take milliseconds of a core: those of the
+// curves P-384 and P-521, and those of a chain of certificates. Whoever sends the request
+// chooses them, before it has authenticated. So few run at once, and few wait, in lines by
+// network. A flood of forged ones cannot take all cores. The nil costlyChecks limits nothing.
+type costlyChecks struct{ queue *fairQueue }
+
+const (
+	costlyWaiters = 512
+	costlyLine    = 64 // waiters of one network
+	costlyTimeout = 5 * time.Second
+)
+
+var errCostlyBusy = errors.New("issuer: too many signatures of P-384 or P-521, or chains of certificates, are being checked: clients with ES256, EdDSA or PS256 do not wait")
+
+func newCostlyChecks() *costlyChecks {
+	return &costlyChecks{newFairQueue(slowWorkers(), costlyLine, costlyWaiters)}
+}
+
+// isCostly reports whether a signature check of the algorithm costs ten times one of ES256
+// or more.
+func isCostly(alg string) bool { return alg == "ES384" || alg == "ES512" }
+
+// run runs a check when it is its turn. With an error it has not run.
+func (c *costlyChecks) run(ctx context.Context, network string, check func()) *Error {
+	if c == nil {
+		check()
+		return nil
+	}
+	bound, cancel := context.WithTimeoutCause(ctx, costlyTimeout, errCostlyBusy)
+	defer cancel()
+	switch err := c.queue.acquire(bound, network, false); {
+	case errors.Is(err, errQueueFull):
+		return unavailable(event.Busy, errCostlyBusy)
+	case err != nil:
+		return unavailable(event.Busy, err)
+	}
+	defer c.queue.release()
+	check()
+	return nil
+}
