@@ -163,7 +163,7 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, h *held, proof str
 		res.Request = r
 	case err == nil:
 		return nil, errNoAnswer
-	case h.quotedIn(err):
+	case h.quotedIn(err, proof):
 		return nil, errQuotesToken
 	}
 	return res, err
@@ -171,7 +171,7 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, h *held, proof str
 
 var (
 	errNoAnswer    = errors.New("outbound: the base transport returned neither an answer nor an error")
-	errQuotesToken = errors.New("outbound: the request failed, and the cause is withheld: it quotes the token")
+	errQuotesToken = errors.New("outbound: the request failed, and the cause is withheld: it quotes the token or its proof")
 )
 
 // CloseIdleConnections closes those of the base, if it can: http.Client asks for it.
