@@ -28,9 +28,10 @@ import (
 //   - CloseIdleConnections of http.Client is passed on to base.
 //   - With Config.DPoP, each request has a new proof. The API's DPoP-Nonce is kept for its
 //     origin, and an answer 401 with a DPoP challenge whose error is use_dpop_nonce makes
-//     the request be sent once more, with the new nonce, if it can be. The same request
-//     may be sent once more for invalid_token. A request that has a DPoP header is not
-//     sent.
+//     the request be sent once more, with the new nonce, if it can be. So does
+//     invalid_dpop_proof, if the Date of the answer shows that the clock here is wrong:
+//     later proofs for the origin have the API's time. The same request may be sent once
+//     more for invalid_token. A request that has a DPoP header is not sent.
 //   - With Config.Certificate, base must be an *http.Transport. It is copied, so that
 //     connections show the certificate. Connections that other RoundTrippers opened would
 //     not: put them around the one that is returned.
