@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -125,9 +126,9 @@ func (s *signed) admit(a account, failure *Error) *Error {
 	return failure
 }
 
-// verifying runs a check of the signature.
-func (s *signed) verifying(ctx context.Context, check func()) *Error {
-	if isCostly(s.jws.Algorithm()) {
+// verifying runs a check of the signature with one of the keys.
+func (s *signed) verifying(ctx context.Context, check func(), keys ...*jose.Key) *Error {
+	if slices.ContainsFunc(keys, isCostly) {
 		return s.costly.run(ctx, networkOf(s.address), check)
 	}
 	check()

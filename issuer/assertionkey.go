@@ -73,7 +73,7 @@ func (c *keyCredential) check(ctx context.Context, client *registry.Client) *Err
 				return
 			}
 		}
-	})
+	}, keys...)
 	switch {
 	case busy != nil:
 		return busy
@@ -86,7 +86,8 @@ func (c *keyCredential) check(ctx context.Context, client *registry.Client) *Err
 // checkNothing refuses an assertion for which there is no key, after the work of checking
 // its signature.
 func (s *signed) checkNothing(ctx context.Context, reason event.Reason, cause error) *Error {
-	if busy := s.verifying(ctx, func() { _, _ = s.jws.Verify(dummyKey(s.jws.Algorithm())) }); busy != nil {
+	dummy := dummyKey(s.jws.Algorithm())
+	if busy := s.verifying(ctx, func() { _, _ = s.jws.Verify(dummy) }, dummy); busy != nil {
 		return busy
 	}
 	return invalidClient(reason, cause)

@@ -1,8 +1,11 @@
 package issuer
 
 import (
+	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"math/big"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
@@ -107,4 +110,31 @@ func TestCostlySignaturesWait(t *testing.T) {
 			s.wantToken(t, s.post(assertedBy(t, slow, assertionOf("slow"))))
 		}
 	})
+}
+
+// What a signature check costs depends on the key, which a client may choose.
+func TestIsCostly(t *testing.T) {
+	modulus := func(bits int) *big.Int {
+		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+		return n.SetBit(n, 0, 1)
+	}
+	for want, keys := range map[bool][]crypto.PublicKey{
+		true:  {&rsa.PublicKey{N: modulus(8192), E: 65537}, &rsa.PublicKey{N: modulus(4097), E: 3}, &rsa.PublicKey{N: modulus(2048), E: 1<<31 - 1}, slowSigner(t, "ES384").Key().Public(), slowSigner(t, "ES512").Key().Public()},
+		false: {&rsa.PublicKey{N: modulus(4096), E: 65537}, slowSigner(t, "ES256").Key().Public(), slowSigner(t, "EdDSA").Key().Public()},
+	} {
+		for _, public := range keys {
+			key, err := jose.NewKey(public, "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if isCostly(key) != want {
+				t.Errorf("%.80v: want %v", public, want)
+			}
+		}
+	}
+	for _, alg := range jose.Algorithms() {
+		if want := alg == "ES384" || alg == "ES512"; isCostly(dummyKey(alg)) != want {
+			t.Errorf("the key without an owner for %s: want %v", alg, want)
+		}
+	}
 }

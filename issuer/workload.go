@@ -153,7 +153,7 @@ func (c *workloadCredential) verify(ctx context.Context) (caller, *Error) {
 		failure = c.checkNothing(ctx, event.UnknownKey, keyErr)
 	case as == nil:
 		// The same work as for a client that trusts the token.
-		if failure = c.verifying(ctx, func() { _, _ = c.jws.Verify(key) }); failure == nil {
+		if failure = c.verifying(ctx, func() { _, _ = c.jws.Verify(key) }, key); failure == nil {
 			failure = invalidClient(event.BadAssertion, errNoWorkload)
 		}
 	default:
@@ -163,7 +163,7 @@ func (c *workloadCredential) verify(ctx context.Context) (caller, *Error) {
 		}
 		want := profile.Want{Issuer: c.from.issuer, Audiences: []string{as.Audience}, Subject: c.subject, Leeway: workloadLeeway}
 		var err error
-		if failure = c.verifying(ctx, func() { id, err = reader.Verify(&c.jws, key, want) }); failure == nil && err != nil {
+		if failure = c.verifying(ctx, func() { id, err = reader.Verify(&c.jws, key, want) }, key); failure == nil && err != nil {
 			failure = refusedToken(err)
 		}
 	}
