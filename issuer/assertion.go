@@ -1,8 +1,10 @@
 package issuer
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -24,10 +26,11 @@ type assertionAuth struct {
 	store       registry.Store
 	rate        *grantLimit // of records per client; nil: no limit
 	keys        *clientKeys
+	costly      *costlyChecks
 	trusted     map[string]*trustedIssuer // whose workloads are accepted, by iss
 }
 
-func newAssertionAuth(c Config, find finder, queue *fairQueue) (*assertionAuth, error) {
+func newAssertionAuth(c Config, find finder, queue *fairQueue, costly *costlyChecks) (*assertionAuth, error) {
 	trusted, err := newTrustedIssuers(c)
 	if err != nil {
 		return nil, err
@@ -35,7 +38,7 @@ func newAssertionAuth(c Config, find finder, queue *fairQueue) (*assertionAuth, 
 	dummyKeys() // here, so that no request takes longer than the others
 	a := &assertionAuth{
 		issuer: c.Issuer, requireType: c.RequireAssertionType, find: find, queue: queue, store: c.Store,
-		keys: newClientKeys(remoteConfig(c)), trusted: trusted,
+		keys: newClientKeys(remoteConfig(c)), costly: costly, trusted: trusted,
 	}
 	if c.MaxGrantRate > 0 {
 		a.rate = newGrantLimit(c.MaxGrantRate)
@@ -121,6 +124,15 @@ func (s *signed) admit(a account, failure *Error) *Error {
 		return unavailable(event.Busy, errQueueFull)
 	}
 	return failure
+}
+
+// verifying runs a check of the signature with one of the keys.
+func (s *signed) verifying(ctx context.Context, check func(), keys ...*jose.Key) *Error {
+	if slices.ContainsFunc(keys, isCostly) {
+		return s.costly.run(ctx, networkOf(s.address), check)
+	}
+	check()
+	return nil
 }
 
 // onceID returns the name of a replay record. It is a hash, because clients choose the

@@ -49,11 +49,11 @@ func (c *keyCredential) verify(ctx context.Context) (caller, *Error) {
 func (c *keyCredential) check(ctx context.Context, client *registry.Client) *Error {
 	switch { // no key set is fetched for these
 	case client == nil:
-		return c.checkNothing(event.UnknownClient, errUnknownClient)
+		return c.checkNothing(ctx, event.UnknownClient, errUnknownClient)
 	case client.Disabled:
-		return c.checkNothing(event.ClientDisabled, errDisabled)
+		return c.checkNothing(ctx, event.ClientDisabled, errDisabled)
 	case client.AuthMethod != "" && client.AuthMethod != registry.PrivateKeyJWT:
-		return c.checkNothing(event.WrongMethod, errWrongMethod)
+		return c.checkNothing(ctx, event.WrongMethod, errWrongMethod)
 	}
 	if client.JWKSURI != "" {
 		ctx = c.inNetwork(ctx)
@@ -65,20 +65,31 @@ func (c *keyCredential) check(ctx context.Context, client *registry.Client) *Err
 	case err != nil && !errors.Is(err, errNoClientKey) && (errors.Is(err, jwks.ErrUnavailable) || ctx.Err() != nil):
 		return unavailable(event.KeysUnavailable, err)
 	case err != nil:
-		return c.checkNothing(event.UnknownKey, err)
+		return c.checkNothing(ctx, event.UnknownKey, err)
 	}
-	for _, key := range keys {
-		if _, err = c.jws.Verify(key); err == nil {
-			return nil
+	busy := c.verifying(ctx, func() {
+		for _, key := range keys {
+			if _, err = c.jws.Verify(key); err == nil {
+				return
+			}
 		}
+	}, keys...)
+	switch {
+	case busy != nil:
+		return busy
+	case err != nil:
+		return invalidClient(event.BadSignature, err)
 	}
-	return invalidClient(event.BadSignature, err)
+	return nil
 }
 
 // checkNothing refuses an assertion for which there is no key, after the work of checking
 // its signature.
-func (s *signed) checkNothing(reason event.Reason, cause error) *Error {
-	_, _ = s.jws.Verify(dummyKey(s.jws.Algorithm()))
+func (s *signed) checkNothing(ctx context.Context, reason event.Reason, cause error) *Error {
+	dummy := dummyKey(s.jws.Algorithm())
+	if busy := s.verifying(ctx, func() { _, _ = s.jws.Verify(dummy) }, dummy); busy != nil {
+		return busy
+	}
 	return invalidClient(reason, cause)
 }
 

@@ -105,7 +105,7 @@ func BenchmarkCertificate(b *testing.B) {
 	b.Run("check", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := k.checkIssued(&c, leaf.NotAfter); err != nil {
+			if err := k.checkIssued(b.Context(), &c, leaf.NotAfter); err != nil {
 				b.Fatal(err)
 			}
 		}

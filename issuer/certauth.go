@@ -55,6 +55,7 @@ type certAuth struct {
 	queue  *fairQueue // of the finder's queries
 	cas    *x509.CertPool
 	keysOf keysOf
+	costly *costlyChecks
 }
 
 func (*certAuth) presented(q request) bool { return q.certificate.leaf != nil }
@@ -103,18 +104,18 @@ func (c *certCredential) check(ctx context.Context, client *registry.Client, now
 	}
 	failure := invalidClient(event.WrongMethod, errNoCertificate)
 	if may(client, registry.TLSClientAuth) && hasSubject(client) {
-		err := c.checkIssued(client, now)
+		err := c.checkIssued(ctx, client, now)
 		if err == nil {
 			return registry.TLSClientAuth, nil
 		}
-		failure = invalidClient(event.WrongCertificate, err)
+		failure = err
 	}
 	if may(client, registry.SelfSignedTLSClientAuth) && hasKeys(client) {
 		err := c.checkRegistered(ctx, client, now)
 		if err == nil {
 			return registry.SelfSignedTLSClientAuth, nil
 		}
-		if failure.reason != event.WrongCertificate || err.Status != http.StatusUnauthorized {
+		if failure.reason == event.WrongMethod || err.Status != http.StatusUnauthorized {
 			failure = err
 		}
 	}
@@ -129,26 +130,32 @@ func hasKeys(client *registry.Client) bool { return len(client.JWKS) > 0 || clie
 
 // checkIssued checks a certificate for tls_client_auth. The subject is compared first,
 // because that costs little.
-func (c *certCredential) checkIssued(client *registry.Client, now time.Time) error {
+func (c *certCredential) checkIssued(ctx context.Context, client *registry.Client, now time.Time) *Error {
 	leaf := c.certificate.leaf
 	switch {
 	case c.cas == nil:
-		return errNoCAs
+		return invalidClient(event.WrongCertificate, errNoCAs)
 	case len(c.certificate.chain) > maxChain:
-		return errLongChain
+		return invalidClient(event.WrongCertificate, errLongChain)
 	}
 	if err := checkSubject(client, leaf); err != nil {
-		return err
+		return invalidClient(event.WrongCertificate, err)
 	}
 	intermediates := x509.NewCertPool()
 	for _, sent := range c.certificate.chain {
 		intermediates.AddCert(sent)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: c.cas, Intermediates: intermediates, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	var err error
+	busy := c.costly.run(ctx, networkOf(c.address), func() {
+		_, err = leaf.Verify(x509.VerifyOptions{
+			Roots: c.cas, Intermediates: intermediates, CurrentTime: now,
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
 	})
-	return err
+	if busy == nil && err != nil {
+		return invalidClient(event.WrongCertificate, err)
+	}
+	return busy
 }
 
 // maxChain bounds the signatures that a certificate can make the issuer check.
@@ -162,7 +169,7 @@ var (
 )
 
 // useCertificates turns on what the config says.
-func (i *Issuer) useCertificates(c *ClientCertificates, queue *fairQueue, keys keysOf) {
+func (i *Issuer) useCertificates(c *ClientCertificates, queue *fairQueue, keys keysOf, costly *costlyChecks) {
 	if c == nil {
 		return
 	}
@@ -172,7 +179,7 @@ func (i *Issuer) useCertificates(c *ClientCertificates, queue *fairQueue, keys k
 		copied.CAs = c.CAs.Clone() // the program may still add to its own
 	}
 	i.certificates = &copied
-	i.certified = &certAuth{i.find, queue, copied.CAs, keys}
+	i.certified = &certAuth{i.find, queue, copied.CAs, keys, costly}
 	if c.CAs != nil {
 		i.methods = append(i.methods, registry.TLSClientAuth)
 	}

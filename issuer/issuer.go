@@ -94,12 +94,13 @@ func New(c Config) (*Issuer, error) {
 	if i.secrets, err = newSecretAuth(i.find, i.findsAtOnce, lookups.queue, limits, i.uses, c.ImportedSecrets); err != nil {
 		return nil, err
 	}
-	if i.assertions, err = newAssertionAuth(c, i.find, lookups.queue); err != nil {
+	costly := newCostlyChecks()
+	if i.assertions, err = newAssertionAuth(c, i.find, lookups.queue, costly); err != nil {
 		return nil, err
 	}
 	i.mechanisms = []mechanism{basicAuth{i.secrets}, postAuth{i.secrets}, i.assertions}
 	i.methods = []string{registry.ClientSecretBasic, registry.ClientSecretPost, registry.PrivateKeyJWT}
-	i.useCertificates(c.ClientCertificates, lookups.queue, i.assertions.keys.all)
+	i.useCertificates(c.ClientCertificates, lookups.queue, i.assertions.keys.all, costly)
 	if i.proofs, err = newProofs(c); err != nil {
 		return nil, err
 	}

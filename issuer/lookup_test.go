@@ -230,7 +230,7 @@ func hold(t *testing.T, q *fairQueue, network string) (release func()) {
 			t.Fatal(err)
 		}
 	}
-	for range lookupLine {
+	for range q.perLine {
 		go func() { _ = q.acquire(ctx, network, false) }()
 	}
 	synctest.Wait()

@@ -150,17 +150,20 @@ func (c *workloadCredential) verify(ctx context.Context) (caller, *Error) {
 	as := c.workloadOf(found.client)
 	switch {
 	case keyErr != nil:
-		failure = c.checkNothing(event.UnknownKey, keyErr)
+		failure = c.checkNothing(ctx, event.UnknownKey, keyErr)
 	case as == nil:
-		_, _ = c.jws.Verify(key) // the same work as for a client that trusts the token
-		failure = invalidClient(event.BadAssertion, errNoWorkload)
+		// The same work as for a client that trusts the token.
+		if failure = c.verifying(ctx, func() { _, _ = c.jws.Verify(key) }, key); failure == nil {
+			failure = invalidClient(event.BadAssertion, errNoWorkload)
+		}
 	default:
 		reader := &c.from.profile
 		if as.InsecureSharedSubject {
 			reader = &c.from.shared
 		}
+		want := profile.Want{Issuer: c.from.issuer, Audiences: []string{as.Audience}, Subject: c.subject, Leeway: workloadLeeway}
 		var err error
-		if id, err = reader.Verify(&c.jws, key, profile.Want{Issuer: c.from.issuer, Audiences: []string{as.Audience}, Subject: c.subject, Leeway: workloadLeeway}); err != nil {
+		if failure = c.verifying(ctx, func() { id, err = reader.Verify(&c.jws, key, want) }, key); failure == nil && err != nil {
 			failure = refusedToken(err)
 		}
 	}

@@ -92,6 +92,9 @@ func (a *algorithm) fits(public crypto.PublicKey) error {
 		if a.kind != 'O' || len(p) != ed25519.PublicKeySize {
 			break
 		}
+		if hasSmallOrder(p) {
+			return errors.New("anybody can sign for the key: its point has small order")
+		}
 		return nil
 	case *rsa.PublicKey:
 		if (a.kind != 'R' && a.kind != 'P') || p == nil || p.N == nil {

@@ -29,7 +29,7 @@ const maxKeyID = 256
 // RFC 7638.
 //
 // A key that the algorithm cannot use is an error: a point that is not on the
-// curve, an RSA modulus under 2048 bits, an even exponent.
+// curve or has small order, an RSA modulus under 2048 bits, an even exponent.
 func NewKey(public crypto.PublicKey, alg, kid string) (*Key, error) {
 	k, err := newKey(public, alg, kid)
 	if err != nil {

@@ -3,6 +3,7 @@ package pop
 import (
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 )
@@ -116,6 +117,9 @@ func (m *memory) once(now instant, proof, key digest, client string, until time.
 	into.proofs[proof] = struct{}{}
 	into.keys[key]++
 	if client != "" {
+		if into.clients[client] == 0 {
+			client = strings.Clone(client) // it may be a part of a token
+		}
 		into.clients[client]++
 	}
 	return true, nil

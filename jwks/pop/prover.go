@@ -66,6 +66,12 @@ type claims struct {
 // request carries, "" at a token endpoint. nonce is the last DPoP-Nonce header that the
 // server has sent, "" if there was none.
 func (p *Prover) Proof(method, url, accessToken, nonce string) (string, error) {
+	return p.ProofAt(time.Now(), method, url, accessToken, nonce)
+}
+
+// ProofAt is [Prover.Proof] with the time of the server, for a client whose own clock may
+// be wrong. Servers refuse a proof of the future, and an old one.
+func (p *Prover) ProofAt(at time.Time, method, url, accessToken, nonce string) (string, error) {
 	if p == nil || p.signer == nil {
 		return "", errors.New("pop: no key to prove with")
 	}
@@ -84,7 +90,7 @@ func (p *Prover) Proof(method, url, accessToken, nonce string) (string, error) {
 		return "", errors.New("pop: the nonce has a character that a nonce may not have")
 	}
 	payload, err := json.Marshal(claims{
-		ID: rand.Text(), Method: method, URL: origin + path, IssuedAt: time.Now().Unix(),
+		ID: rand.Text(), Method: method, URL: origin + path, IssuedAt: at.Unix(),
 		TokenHash: tokenHash(accessToken), Nonce: nonce,
 	})
 	if err != nil {

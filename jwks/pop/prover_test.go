@@ -120,3 +120,17 @@ func TestZeroValues(t *testing.T) {
 		t.Error("the zero Error says nothing")
 	}
 }
+
+// A proof has the time that ProofAt is given, and a verifier judges by it.
+func TestProofAt(t *testing.T) {
+	v := sure(NewVerifier(Config{}))
+	for offset, ok := range map[time.Duration]bool{0: true, 5 * time.Second: true, -30 * time.Second: true, 5 * time.Minute: false, -5 * time.Minute: false} {
+		proof := sure(newProver().ProofAt(time.Now().Add(offset), "GET", testURL, "", ""))
+		if _, err := v.Verify(t.Context(), request(proof)); (err == nil) != ok {
+			t.Errorf("%v: %v", offset, err)
+		}
+	}
+	if _, err := (&Prover{}).ProofAt(time.Now(), "GET", testURL, "", ""); err == nil {
+		t.Error("a proof without a key")
+	}
+}

@@ -246,7 +246,7 @@ func TestReplayStore(t *testing.T) {
 	if _, err := v.Verify(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	wanted := time.Unix(f.claims["iat"].(int64), 0).Add(v.maxAge + 2*v.leeway)
+	wanted := time.Unix(f.claims["iat"].(int64), 0).Add(v.maxAge + 2*v.leeway + storeMargin)
 	if scope != "dpop:"+f.signer.Key().Thumbprint() || len(id) != 43 || !until.Equal(wanted) {
 		t.Errorf("%q, %q, %v", scope, id, until)
 	}

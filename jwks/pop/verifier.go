@@ -26,7 +26,9 @@ const (
 // that it cannot tell; the proof is then refused. It has the form of the method Once of
 // a store of issuer/registry.
 //
-// The scope has the thumbprint of the key. The id is a hash of 43 characters.
+// The scope has the thumbprint of the key. The id is a hash of 43 characters. The time is
+// a minute later than this process needs, because the store's clock may be ahead. The
+// context ends after 3 s.
 type ReplayFunc func(ctx context.Context, scope, id string, until time.Time) (first bool, err error)
 
 // Config configures a [Verifier]. The zero Config is the safe default for one replica.

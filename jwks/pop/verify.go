@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -74,13 +75,9 @@ func (v *Verifier) Verify(ctx context.Context, r Request) (Proof, error) {
 	if refused == nil {
 		// The proof is used up last. Otherwise a client that has to try again with a nonce
 		// could not use its client assertion again, and a wrong proof would use memory.
-		first, err := v.once(ctx, &r, &p, now)
-		if err != nil {
+		var err error
+		if refused, err = v.spend(ctx, &r, &p); err != nil {
 			return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if !first {
-			refused = refuse("the DPoP proof was used before", nil)
-			refused.Replayed = true
 		}
 	}
 	current := v.nonces.Current()
@@ -106,7 +103,7 @@ func (v *Verifier) check(r *Request, p *proof, now time.Time) *Error {
 	switch {
 	case p.issued.After(now.Add(v.leeway)):
 		return refuse("the DPoP proof is from the future (iat)", nil)
-	case !now.Before(p.issued.Add(v.maxAge + v.leeway)), p.hasExpiry && !now.Before(p.expires.Add(v.leeway)):
+	case v.tooOld(p, now), p.hasExpiry && !now.Before(p.expires.Add(v.leeway)):
 		return refuse("the DPoP proof is too old (iat)", nil)
 	case p.notBefore.After(now.Add(v.leeway)):
 		return refuse("the DPoP proof is not valid yet (nbf)", nil)
@@ -130,14 +127,52 @@ func (v *Verifier) check(r *Request, p *proof, now time.Time) *Error {
 	return nil
 }
 
+// tooOld reports whether the iat of a proof is no longer accepted.
+func (v *Verifier) tooOld(p *proof, now time.Time) bool {
+	return !now.Before(p.issued.Add(v.maxAge + v.leeway))
+}
+
+// spend marks the proof as used, or refuses it. Request.Before may have taken long, so its
+// age is checked again: a record that has ended already would allow a second use.
+func (v *Verifier) spend(ctx context.Context, r *Request, p *proof) (*Error, error) {
+	now := time.Now()
+	if v.tooOld(p, now) {
+		return refuse("the DPoP proof is too old (iat)", nil), nil
+	}
+	first, err := v.once(ctx, r, p, now)
+	if first || err != nil {
+		return nil, err
+	}
+	refused := refuse("the DPoP proof was used before", nil)
+	refused.Replayed = true
+	return refused, nil
+}
+
+const (
+	replayTimeout = 3 * time.Second // of one call of Config.Replay
+
+	// storeMargin is how much longer than needed Config.Replay keeps a record. The store
+	// decides by its own clock, which may be a minute ahead of this one
+	// (registry.MaxClockSkew), and a call may take until its timeout.
+	storeMargin = time.Minute + replayTimeout
+)
+
 // once reports whether the proof is used for the first time. It is recorded for as long
 // as a replica with a slower clock, by the leeway, accepts it.
 func (v *Verifier) once(ctx context.Context, r *Request, p *proof, now time.Time) (bool, error) {
 	until := p.issued.Add(v.maxAge + 2*v.leeway)
-	if v.replay != nil {
-		// A hash is text that every database takes, whatever the client has written.
-		sum := sha256.Sum256([]byte(p.id))
-		return v.replay(ctx, "dpop:"+p.thumbprint, base64.RawURLEncoding.EncodeToString(sum[:]), until)
+	if v.replay == nil {
+		return v.memory.once(v.memory.at(now), digestOf(p.thumbprint+"."+p.id), digestOf(p.thumbprint), r.Client, until)
 	}
-	return v.memory.once(v.memory.at(now), digestOf(p.thumbprint+"."+p.id), digestOf(p.thumbprint), r.Client, until)
+	bound, cancel := context.WithTimeoutCause(ctx, replayTimeout, errReplaySlow)
+	defer cancel()
+	// A hash is text that every database takes, whatever the client has written.
+	sum := sha256.Sum256([]byte(p.id))
+	first, err := v.replay(bound, "dpop:"+p.thumbprint, base64.RawURLEncoding.EncodeToString(sum[:]), until.Add(storeMargin))
+	if err != nil && ctx.Err() == nil && bound.Err() != nil {
+		err = fmt.Errorf("%w: %w", errReplaySlow, err)
+	}
+	return first, err
 }
+
+var errReplaySlow = errors.New("Config.Replay has not answered within 3 s")

@@ -10,12 +10,13 @@ import (
 
 // attempt is what one token request authenticates and proves with.
 type attempt struct {
-	secret    string    // of Config.Secret
-	assertion string    // of Config.Assertion
-	identity  *identity // of Config.Certificate
-	proof     string    // of Config.DPoP
-	nonce     string    // in the proof
-	shown     string    // what its file is told of, if it was read from one
+	secret    string        // of Config.Secret
+	assertion string        // of Config.Assertion
+	identity  *identity     // of Config.Certificate
+	proof     string        // of Config.DPoP
+	nonce     string        // in the proof
+	offset    time.Duration // of this clock to the server's, as the proof has it
+	shown     string        // what its file is told of, if it was read from one
 }
 
 // noun is what the client authenticates with.
@@ -119,13 +120,16 @@ func (f *fetcher) former(a attempt, text string) (attempt, error) {
 }
 
 // clockTolerance is by how much the clock here may differ from the server's before an
-// assertion is signed by the server's.
+// assertion or a proof is signed by the server's.
 const clockTolerance = 5 * time.Second
 
 // serverTime is the time that an assertion has. Servers refuse one of the future.
-func (f *fetcher) serverTime() time.Time {
+func (f *fetcher) serverTime() time.Time { return timeAt(time.Duration(f.offset.Load())) }
+
+// timeAt returns the time by the clock of a server.
+func timeAt(offset time.Duration) time.Time {
 	now := time.Now()
-	if offset := time.Duration(f.offset.Load()); offset.Abs() > clockTolerance {
+	if offset.Abs() > clockTolerance {
 		return now.Add(-offset)
 	}
 	return now

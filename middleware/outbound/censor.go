@@ -43,12 +43,7 @@ const quotable = 32
 // beginning of a part of an assertion or a proof.
 func (f *fetcher) quotes(text string, a attempt) bool {
 	for _, token := range []string{a.assertion, a.proof} {
-		for part := range strings.SplitSeq(token, ".") {
-			if len(part) >= quotable && strings.Contains(text, part[:quotable]) {
-				return true
-			}
-		}
-		if token != "" && strings.Contains(text, token) {
+		if quotesJWT(text, token) {
 			return true
 		}
 	}
@@ -68,4 +63,14 @@ func (f *fetcher) quotes(text string, a attempt) bool {
 		}
 	}
 	return false
+}
+
+// quotesJWT reports whether a text has a token, or the beginning of a part of it.
+func quotesJWT(text, token string) bool {
+	for part := range strings.SplitSeq(token, ".") {
+		if len(part) >= quotable && strings.Contains(text, part[:quotable]) {
+			return true
+		}
+	}
+	return token != "" && strings.Contains(text, token)
 }

@@ -72,8 +72,9 @@ func (c *cell) replayed(ctx context.Context, to *url.URL) {
 	}
 }
 
-// nonced reports that a request is sent again, with the nonce that the API asked for.
-func (t *transport) nonced(r *http.Request, refusal *http.Response) {
+// proveAgain reports that a request is sent again with another proof: with the nonce that
+// the API asked for, or with the time of the API.
+func (t *transport) proveAgain(r *http.Request, refusal *http.Response, code string) {
 	closeUnread(refusal)
 	f := t.source.family
 	f.nonced.Add(1)
@@ -81,7 +82,7 @@ func (t *transport) nonced(r *http.Request, refusal *http.Response) {
 		observe(r.Context(), observer, Event{
 			Op:       event.OpReplay,
 			Status:   http.StatusUnauthorized,
-			Code:     "use_dpop_nonce",
+			Code:     code,
 			ClientID: f.config.ClientID,
 			Audience: slices.Clone(t.source.want.resources),
 			URL:      originOf(r.URL).String(),

@@ -99,13 +99,26 @@ func (f *fetcher) fetch(ctx context.Context, w *want, u *uses) (*grant, error) {
 		return nil, unavailable(fmt.Errorf("outbound: %w", f.withhold(err, a)))
 	}
 	g, err := f.request(ctx, endpoint, a, w)
-	if f.wantsNonce(a, err) {
+	for mayNonce, mayClock := true, true; ; {
+		switch {
+		case mayNonce && f.wantsNonce(a, err):
+			mayNonce = false
+		case mayClock && f.wantsTime(a, err):
+			mayClock = false
+		default:
+			return f.settle(ctx, endpoint, a, w, u, g, err)
+		}
 		// The assertion is new too: some servers have used up the first one.
 		if a, err = f.read(ctx, u); err != nil {
 			return nil, err
 		}
 		g, err = f.request(ctx, endpoint, a, w)
 	}
+}
+
+// settle tries the former credential if the server has refused the latest one, and notes
+// the outcome.
+func (f *fetcher) settle(ctx context.Context, endpoint string, a attempt, w *want, u *uses, g *grant, err error) (*grant, error) {
 	read := u.client.secret // as the file has it
 	if former := u.client.outcome(a.shown, err); former != "" {
 		g, err = f.retry(ctx, endpoint, former, a, w, u, err)
@@ -131,7 +144,14 @@ func (f *fetcher) wantsNonce(a attempt, err error) bool {
 		return false
 	}
 	e, ok := errors.AsType[*Error](err)
-	return ok && e.Code == "use_dpop_nonce" && f.prover.token.get() != a.nonce
+	return ok && e.Code == codeNonce && f.prover.token.get() != a.nonce
+}
+
+// wantsTime reports whether the server has refused a proof, and its clock differs from what
+// the proof has.
+func (f *fetcher) wantsTime(a attempt, err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && f.prover != nil && e.Code == codeProof && differ(a.offset, time.Duration(f.offset.Load()))
 }
 
 // retry tries the credential that the server accepted before the one that it has refused
@@ -168,8 +188,8 @@ func (f *fetcher) at() string {
 func (f *fetcher) request(ctx context.Context, endpoint string, a attempt, w *want) (*grant, error) {
 	if f.prover != nil {
 		var err error
-		a.nonce = f.prover.token.get()
-		if a.proof, err = f.prover.prove(ctx, &f.prover.fetches, http.MethodPost, endpoint, "", a.nonce); err != nil {
+		a.nonce, a.offset = f.prover.token.get(), time.Duration(f.offset.Load())
+		if a.proof, err = f.prover.prove(ctx, &f.prover.fetches, timeAt(a.offset), http.MethodPost, endpoint, "", a.nonce); err != nil {
 			return nil, unreadable(err)
 		}
 	}

@@ -219,7 +219,7 @@ func TestQuotedTokensAreWithheld(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	h := &held{text: "canceled"}
 	cancel()
-	if h.quotedIn(fmt.Errorf("x: %w", ended.Err())) {
+	if h.quotedIn(fmt.Errorf("x: %w", ended.Err()), "") {
 		t.Error("the end of the caller's context is withheld")
 	}
 }

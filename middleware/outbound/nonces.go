@@ -3,6 +3,7 @@ package outbound
 import (
 	"net/http"
 	"sync"
+	"time"
 )
 
 // maxNonce bounds a nonce, in bytes.
@@ -24,10 +25,11 @@ func nonceIn(h http.Header) string {
 	return values[0]
 }
 
-// nonceOf is the latest nonce of one server.
+// nonceOf is the latest nonce of one server, and its clock.
 type nonceOf struct {
-	mu    sync.Mutex
-	nonce string
+	mu     sync.Mutex
+	nonce  string
+	offset time.Duration // of this clock to the server's
 }
 
 func (n *nonceOf) get() string {
@@ -48,6 +50,29 @@ func (n *nonceOf) learn(h http.Header, sent string) bool {
 	n.nonce = nonce
 	return nonce != sent
 }
+
+// clock returns the offset of this clock to the server's.
+func (n *nonceOf) clock() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.offset
+}
+
+// learnClock takes the Date of an answer that refuses a proof, and reports whether that is
+// another time than the proof had. Other answers may come from a cache.
+func (n *nonceOf) learnClock(h http.Header, sent time.Duration) bool {
+	offset, known := clockOffset(h, time.Now())
+	if !known || !differ(offset, sent) {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.offset = offset
+	return true
+}
+
+// differ reports whether proofs by two offsets have times that matter.
+func differ(a, b time.Duration) bool { return (a - b).Abs() > clockTolerance }
 
 // maxNonces bounds the APIs whose nonces are kept.
 const maxNonces = 1024

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"time"
 
 	"github.com/echo-m2m/m2m/jwks/jose"
 	"github.com/echo-m2m/m2m/jwks/pop"
@@ -71,12 +72,12 @@ func newProver(key ProofKey) *prover {
 const maxHungProofs = 100
 
 // prove makes the proof of one request. A key that is not in memory has until the context
-// ends.
-func (p *prover) prove(ctx context.Context, c *callout, method, url, token, nonce string) (string, error) {
+// ends. at is the time by the server's clock, as far as it is known.
+func (p *prover) prove(ctx context.Context, c *callout, at time.Time, method, url, token, nonce string) (string, error) {
 	if p.key.local {
-		return p.key.prover.Proof(method, url, token, nonce)
+		return p.key.prover.ProofAt(at, method, url, token, nonce)
 	}
 	return call(ctx, c, func(context.Context) (string, error) {
-		return p.key.prover.Proof(method, url, token, nonce)
+		return p.key.prover.ProofAt(at, method, url, token, nonce)
 	})
 }

@@ -19,7 +19,7 @@ type Status struct {
 	Fetches     uint64        // fetches started, of those that For made too
 	Failures    uint64        // fetches that failed
 	Replays     uint64        // requests that were sent again, with another token
-	Nonces      uint64        // requests that were sent again, with the nonce that an API asked for
+	Nonces      uint64        // requests that were sent again, with the nonce that an API asked for or with its time
 }
 
 // Status returns the state of the Source, for an operator. It does not fetch;

@@ -45,14 +45,14 @@ const (
 // usable reports whether there is a token that can be sent now.
 func (h *held) usable(now time.Time) bool { return h != nil && h.times.usable(now) }
 
-// quotedIn reports whether an error quotes the token, as net/http does with parts of a
-// broken answer. A context's error never counts.
-func (h *held) quotedIn(err error) bool {
+// quotedIn reports whether an error quotes the token or its proof, as net/http does with
+// parts of a broken answer. A context's error never counts.
+func (h *held) quotedIn(err error, proof string) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
 	text, quoted := err.Error(), strconv.Quote(h.text)
-	return strings.Contains(text, h.text) || strings.Contains(text, quoted[1:len(quoted)-1])
+	return strings.Contains(text, h.text) || quotesJWT(text, proof) || strings.Contains(text, quoted[1:len(quoted)-1])
 }
 
 // Text returns the token as it is sent. Empty for the zero Token.

@@ -28,9 +28,10 @@ import (
 //   - CloseIdleConnections of http.Client is passed on to base.
 //   - With Config.DPoP, each request has a new proof. The API's DPoP-Nonce is kept for its
 //     origin, and an answer 401 with a DPoP challenge whose error is use_dpop_nonce makes
-//     the request be sent once more, with the new nonce, if it can be. The same request
-//     may be sent once more for invalid_token. A request that has a DPoP header is not
-//     sent.
+//     the request be sent once more, with the new nonce, if it can be. So does
+//     invalid_dpop_proof, if the Date of the answer shows that the clock here is wrong:
+//     later proofs for the origin have the API's time. The same request may be sent once
+//     more for invalid_token. A request that has a DPoP header is not sent.
 //   - With Config.Certificate, base must be an *http.Transport. It is copied, so that
 //     connections show the certificate. Connections that other RoundTrippers opened would
 //     not: put them around the one that is returned.
@@ -163,7 +164,7 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, h *held, proof str
 		res.Request = r
 	case err == nil:
 		return nil, errNoAnswer
-	case h.quotedIn(err):
+	case h.quotedIn(err, proof):
 		return nil, errQuotesToken
 	}
 	return res, err
@@ -171,7 +172,7 @@ func (t *transport) send(r *http.Request, body io.ReadCloser, h *held, proof str
 
 var (
 	errNoAnswer    = errors.New("outbound: the base transport returned neither an answer nor an error")
-	errQuotesToken = errors.New("outbound: the request failed, and the cause is withheld: it quotes the token")
+	errQuotesToken = errors.New("outbound: the request failed, and the cause is withheld: it quotes the token or its proof")
 )
 
 // CloseIdleConnections closes those of the base, if it can: http.Client asks for it.
