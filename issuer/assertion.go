@@ -3,6 +3,7 @@ package issuer
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -69,6 +70,11 @@ func (a *assertionAuth) read(q request) (credential, *Error) {
 	}
 	s := signed{assertionAuth: a, address: q.address}
 	if err := s.parse(q.form.clientAssertion); err != nil {
+		if signedWithSecret(q.form.clientAssertion) {
+			e := invalidClient(event.WrongMethod, err)
+			e.Description = "client_secret_jwt is not accepted"
+			return nil, e
+		}
 		return nil, invalidClient(event.MalformedCredential, err)
 	}
 	if from := a.trusted[s.issuer]; from != nil && s.issuer != s.subject {
@@ -84,6 +90,22 @@ func (a *assertionAuth) read(q request) (credential, *Error) {
 		return nil, malformed("client_id differs from the one in the assertion")
 	}
 	return &keyCredential{s}, nil
+}
+
+// signedWithSecret reports whether an assertion is one of client_secret_jwt (OpenID Connect
+// Core, section 9): its alg is HMAC with the client's secret.
+func signedWithSecret(assertion string) bool {
+	encoded, _, _ := strings.Cut(assertion, ".")
+	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return false
+	}
+	members, err := jose.ParseObject(string(header))
+	if err != nil {
+		return false
+	}
+	alg, _, err := members.String("alg")
+	return err == nil && strings.HasPrefix(alg, "HS")
 }
 
 // signed is an assertion whose form was checked. Its signature was not.
