@@ -149,11 +149,7 @@ func TestBoundTokens(t *testing.T) {
 		"dpop":        {outbound.Config{Secret: outbound.Secret("secret456"), DPoP: outbound.NewDPoPKey()}, append(plain, secure...), "jkt"},
 	} {
 		t.Run(id, func(t *testing.T) {
-			tt.config.Issuer = p.url
-			if tt.config.Certificate != nil {
-				tt.config.Issuer, tt.config.TokenURL = "", secure[0]+"/token"
-			}
-			tt.config.ClientID, tt.config.Resources, tt.config.Origins, tt.config.HTTP = id, []string{p.url + "/v1"}, tt.at, c.http()
+			tt.config.Issuer, tt.config.ClientID, tt.config.Resources, tt.config.Origins, tt.config.HTTP = p.url, id, []string{p.url + "/v1"}, tt.at, c.http()
 			calls := must(outbound.New(tt.config))(t)
 			defer calls.Close()
 			for _, at := range tt.at {
