@@ -86,7 +86,7 @@ func (a *assertionAuth) read(q request) (credential, *Error) {
 	if s.issuer != s.subject {
 		return nil, invalidClient(event.BadAssertion, errNotOfClient)
 	}
-	if q.form.clientID != "" && q.form.clientID != s.subject {
+	if q.form.clientID != "" && s.subject != "" && q.form.clientID != s.subject {
 		return nil, malformed("client_id differs from the one in the assertion")
 	}
 	return &keyCredential{s}, nil

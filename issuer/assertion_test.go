@@ -190,6 +190,7 @@ func TestAssertionRefused(t *testing.T) {
 	if e := s.lastEvent(t); e.Reason != event.WrongMethod {
 		t.Errorf("client_secret_jwt: reason %q (%v)", e.Reason, e.Err)
 	}
+	s.wantError(t, s.post(asserted(changed(claims{"iss": nil, "sub": nil}), "client_id", "keyed")), 401, "invalid_client", "client authentication failed")
 	s.wantError(t, s.post(asserted(changed(nil), "client_id", "neighbour")), 400, "invalid_request", "client_id differs from the one in the assertion")
 	s.wantError(t, s.post(asserted(changed(nil), "client_id", "keyed", "client_secret", "x")), 400, "invalid_request", "more than one client authentication")
 	s.wantError(t, s.post(asserted(changed(nil)), "Authorization", basic("app", appSecret)), 400, "invalid_request", "more than one client authentication")
