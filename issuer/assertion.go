@@ -146,20 +146,20 @@ func (s *signed) admit(a account, failure *Error) *Error {
 }
 
 // onceID returns the name of a replay record. It is a hash, because clients choose the
-// length and the characters of what it stands for.
+// length and the characters of the text.
 func onceID(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// recordUntil returns until when the use of a credential is recorded that is accepted
-// until its end. The store's clock decides about it, which may be ahead of this one, and
-// the store may take its time.
+// recordUntil returns the time until which a use is recorded. The credential is accepted
+// until end. The store's clock, which deletes the record, may be ahead of this one, and
+// the store may be slow.
 func recordUntil(end time.Time) time.Time { return end.Add(registry.MaxClockSkew + 2*storeTimeout) }
 
-// ended reports whether the end has come. It is asked again right before a use is
-// recorded: time has passed since the credential was checked, and a record that ends at
-// once would allow a second use.
+// ended reports whether a credential has expired. It is checked again right before a use
+// is recorded: the record of an expired credential would be deleted at once, and allow a
+// second use.
 func ended(end time.Time) bool { return !time.Now().Before(end) }
 
 // Private causes: Observe gets them, the client does not.
