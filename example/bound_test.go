@@ -149,11 +149,7 @@ func TestBoundTokens(t *testing.T) {
 		"dpop":        {outbound.Config{Secret: outbound.Secret("secret456"), DPoP: outbound.NewDPoPKey()}, append(plain, secure...), "jkt"},
 	} {
 		t.Run(id, func(t *testing.T) {
-			tt.config.Issuer = p.url
-			if tt.config.Certificate != nil {
-				tt.config.Issuer, tt.config.TokenURL = "", secure[0]+"/token"
-			}
-			tt.config.ClientID, tt.config.Resources, tt.config.Origins, tt.config.HTTP = id, []string{p.url + "/v1"}, tt.at, c.http()
+			tt.config.Issuer, tt.config.ClientID, tt.config.Resources, tt.config.Origins, tt.config.HTTP = p.url, id, []string{p.url + "/v1"}, tt.at, c.http()
 			calls := must(outbound.New(tt.config))(t)
 			defer calls.Close()
 			for _, at := range tt.at {
@@ -311,5 +307,49 @@ func TestReplicasShareProofs(t *testing.T) {
 	}
 	if status, _ := ask(one, proof); status != http.StatusBadRequest {
 		t.Errorf("a proof that was used at the other replica: %d", status)
+	}
+}
+
+// TestReplicasShareProofsOfAnAPI sends one proof to the API of a replica twice, and to that
+// of another replica. It counts once.
+func TestReplicasShareProofsOfAnAPI(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"example", "issuer"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const base = "https://auth.example.com"
+			clients := filepath.Join(t.TempDir(), "clients.json")
+			if err := os.WriteFile(clients, []byte(`[{"client_id": "operator", "scope": "clients:admin", "client_secret": "secret456",
+				"audiences": ["`+base+`/v1", "`+base+`/admin"], "dpop_bound_access_tokens": true}]`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			env := []string{"DATABASE_URL=" + database(t), kek, "ISSUER=" + base, "CLIENTS=" + clients}
+			one, two := start(t, name, env...), start(t, name, env...)
+			audience := map[string]string{"example": base + "/v1", "issuer": base + "/admin"}[name]
+			prover := must(pop.NewProver(must(jose.Generate("ES256"))(t), ""))(t)
+			status, body, _ := send(t, "POST", one.url+"/token", "grant_type=client_credentials&client_id=operator&client_secret=secret456&resource="+url.QueryEscape(audience),
+				map[string]string{"DPoP": must(prover.Proof("POST", base+"/token", "", ""))(t)})
+			var granted struct {
+				Token string `json:"access_token"`
+			}
+			if err := json.Unmarshal([]byte(body), &granted); err != nil || status != http.StatusOK {
+				t.Fatalf("no token: %d %s", status, body)
+			}
+			proof := must(prover.Proof("GET", base+"/admin/clients", granted.Token, ""))(t)
+			for n, tt := range []struct {
+				at   *process
+				want int
+			}{{one, http.StatusOK}, {one, http.StatusUnauthorized}, {two, http.StatusUnauthorized}} {
+				status, body, _ := send(t, "GET", tt.at.url+"/admin/clients", "", map[string]string{"Authorization": "DPoP " + granted.Token, "DPoP": proof})
+				if status != tt.want {
+					t.Errorf("request %d: %d %s, want %d", n+1, status, body, tt.want)
+				}
+			}
+			// The other replica refuses the proof alone: it accepts the token with a new one.
+			fresh := must(prover.Proof("GET", base+"/admin/clients", granted.Token, ""))(t)
+			if status, body, _ := send(t, "GET", two.url+"/admin/clients", "", map[string]string{"Authorization": "DPoP " + granted.Token, "DPoP": fresh}); status != http.StatusOK {
+				t.Errorf("a new proof at the other replica: %d %s", status, body)
+			}
+		})
 	}
 }

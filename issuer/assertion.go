@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/echo-m2m/m2m/issuer/registry"
@@ -72,6 +73,11 @@ func (a *assertionAuth) read(q request) (credential, *Error) {
 	}
 	s := signed{assertionAuth: a, address: q.address}
 	if err := s.parse(q.form.clientAssertion); err != nil {
+		if signedWithSecret(q.form.clientAssertion) {
+			e := invalidClient(event.WrongMethod, err)
+			e.Description = "client_secret_jwt is not accepted"
+			return nil, e
+		}
 		return nil, invalidClient(event.MalformedCredential, err)
 	}
 	if from := a.trusted[s.issuer]; from != nil && s.issuer != s.subject {
@@ -83,10 +89,26 @@ func (a *assertionAuth) read(q request) (credential, *Error) {
 	if s.issuer != s.subject {
 		return nil, invalidClient(event.BadAssertion, errNotOfClient)
 	}
-	if q.form.clientID != "" && q.form.clientID != s.subject {
+	if q.form.clientID != "" && s.subject != "" && q.form.clientID != s.subject {
 		return nil, malformed("client_id differs from the one in the assertion")
 	}
 	return &keyCredential{s}, nil
+}
+
+// signedWithSecret reports whether an assertion is one of client_secret_jwt (OpenID Connect
+// Core, section 9): its alg is HMAC with the client's secret.
+func signedWithSecret(assertion string) bool {
+	encoded, _, _ := strings.Cut(assertion, ".")
+	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return false
+	}
+	members, err := jose.ParseObject(string(header))
+	if err != nil {
+		return false
+	}
+	alg, _, err := members.String("alg")
+	return err == nil && strings.HasPrefix(alg, "HS")
 }
 
 // signed is an assertion whose form was checked. Its signature was not.
@@ -136,7 +158,7 @@ func (s *signed) verifying(ctx context.Context, check func(), keys ...*jose.Key)
 }
 
 // onceID returns the name of a replay record. It is a hash, because clients choose the
-// length and the characters of what it stands for.
+// length and the characters of the text.
 func onceID(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	var id [(sha256.Size*8 + 5) / 6]byte
@@ -144,14 +166,14 @@ func onceID(text string) string {
 	return string(id[:])
 }
 
-// recordUntil returns until when the use of a credential is recorded that is accepted
-// until its end. The store's clock decides about it, which may be ahead of this one, and
-// the store may take its time.
+// recordUntil returns the time until which a use is recorded. The credential is accepted
+// until end. The store's clock, which deletes the record, may be ahead of this one, and
+// the store may be slow.
 func recordUntil(end time.Time) time.Time { return end.Add(registry.MaxClockSkew + 2*storeTimeout) }
 
-// ended reports whether the end has come. It is asked again right before a use is
-// recorded: time has passed since the credential was checked, and a record that ends at
-// once would allow a second use.
+// ended reports whether a credential has expired. It is checked again right before a use
+// is recorded: the record of an expired credential would be deleted at once, and allow a
+// second use.
 func ended(end time.Time) bool { return !time.Now().Before(end) }
 
 // Private causes: Observe gets them, the client does not.

@@ -154,7 +154,6 @@ func TestAssertionRefused(t *testing.T) {
 		"typ of a DPoP proof":           {header(claims{"typ": "dpop+jwt"}), event.BadAssertion},
 		"typ of a logout token":         {header(claims{"typ": "logout+jwt"}), event.BadAssertion},
 		"alg none":                      {header(claims{"alg": "none"}), event.MalformedCredential},
-		"alg HS256":                     {header(claims{"alg": "HS256"}), event.MalformedCredential},
 		"alg of another key":            {header(claims{"alg": "RS256"}), event.UnknownKey},
 		"crit":                          {header(claims{"crit": []string{"exp"}}), event.MalformedCredential},
 		"unknown kid":                   {header(claims{"kid": "other"}), event.UnknownKey},
@@ -186,6 +185,12 @@ func TestAssertionRefused(t *testing.T) {
 			scan(t, "error", fmt.Sprint(e.Err), strings.Split(tt.assertion, ".")[1:])
 		})
 	}
+	s.wantError(t, s.post(asserted(header(claims{"alg": "HS256"}))), 401, "invalid_client",
+		"client_secret_jwt is not accepted; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt")
+	if e := s.lastEvent(t); e.Reason != event.WrongMethod {
+		t.Errorf("client_secret_jwt: reason %q (%v)", e.Reason, e.Err)
+	}
+	s.wantError(t, s.post(asserted(changed(claims{"iss": nil, "sub": nil}), "client_id", "keyed")), 401, "invalid_client", "client authentication failed")
 	s.wantError(t, s.post(asserted(changed(nil), "client_id", "neighbour")), 400, "invalid_request", "client_id differs from the one in the assertion")
 	s.wantError(t, s.post(asserted(changed(nil), "client_id", "keyed", "client_secret", "x")), 400, "invalid_request", "more than one client authentication")
 	s.wantError(t, s.post(asserted(changed(nil)), "Authorization", basic("app", appSecret)), 400, "invalid_request", "more than one client authentication")

@@ -84,5 +84,5 @@ var (
 	errAssertionExpired = errors.New("issuer: the assertion has expired")
 	errAssertionAhead   = errors.New("issuer: iat or nbf of the assertion is more than 10 s in the future: check the clocks")
 	errAssertionLong    = errors.New("issuer: the assertion is valid for more than 5 minutes")
-	errWrongType        = errors.New("issuer: typ of the assertion is not client-authentication+jwt, and no other that is accepted")
+	errWrongType        = errors.New("issuer: typ of the assertion is not accepted: write client-authentication+jwt")
 )

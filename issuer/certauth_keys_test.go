@@ -20,7 +20,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// A client gets a token with a certificate of one of its keys, whoever has issued it.
+// A client gets a token with a certificate of one of its keys, of any issuer.
 func TestSelfSigned(t *testing.T) {
 	first, second, foreign := newKey(t), newKey(t), newKey(t)
 	c := certified("billing", func(c *registry.Client) {

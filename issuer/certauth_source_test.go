@@ -97,8 +97,7 @@ func TestCertificateOfProxy(t *testing.T) {
 	off.wantToken(t, off.post(appForm, "Client-Cert", "x"))
 }
 
-// A certificate that must not be read from the header is not read from others of a like
-// name.
+// Headers of similar names have no certificate.
 func TestCertificateHeadersOfOthers(t *testing.T) {
 	ca := newAuthority(t, "ca", nil)
 	s := newService(t, Config{ClientCertificates: &ClientCertificates{CAs: ca.pool(), TrustedProxies: prefixes("192.0.2.1/32")}},

@@ -7,10 +7,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/json"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,7 +174,11 @@ func TestCertificatesOff(t *testing.T) {
 	s := newService(t, Config{}, app(), certified("dn", func(c *registry.Client) { c.TLSClientAuthSubjectDN = billingDN }))
 	server := s.listen(t)
 	certificate := newAuthority(t, "ca", nil).issue(t, nil)
-	s.wantUnauthorizedFor(t, "off", over(t, server, certificate, "/token", named("dn")), event.NoCredential)
+	for _, id := range []string{"dn", "unknown"} {
+		w := over(t, server, certificate, "/token", named(id))
+		s.wantUnauthorizedFor(t, "off", w, event.NoCredential)
+		s.wantError(t, w, 401, "invalid_client", "client authentication is missing; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt")
+	}
 	s.wantToken(t, over(t, server, certificate, "/token", appForm))
 }
 
@@ -256,10 +263,26 @@ func TestCertificateStoreAway(t *testing.T) {
 // wantUnauthorizedFor checks the one answer to every failed authentication, and its reason.
 func (s *service) wantUnauthorizedFor(t *testing.T, name string, w *httptest.ResponseRecorder, reason event.Reason) {
 	t.Helper()
-	s.wantError(t, w, 401, "invalid_client", "client authentication failed")
+	description := "client authentication failed"
+	if reason == event.NoCredential {
+		description = "client authentication is missing; this issuer accepts " + strings.Join(s.methods(t), ", ")
+	}
+	s.wantError(t, w, 401, "invalid_client", description)
 	if e := s.lastEvent(t); e.Reason != reason {
 		t.Errorf("%s: the reason is %q (%v), want %q", name, e.Reason, e.Err, reason)
 	}
+}
+
+// methods returns those of the metadata.
+func (s *service) methods(t *testing.T) []string {
+	t.Helper()
+	var metadata struct {
+		Methods []string `json:"token_endpoint_auth_methods_supported"`
+	}
+	if err := json.Unmarshal(s.send(httptest.NewRequest(http.MethodGet, "/.well-known/oauth-authorization-server", nil)).Body.Bytes(), &metadata); err != nil || len(metadata.Methods) == 0 {
+		t.Fatalf("the metadata: %v", err)
+	}
+	return metadata.Methods
 }
 
 // swapped returns the encoded name of the client, with its parts in the other order.

@@ -73,7 +73,7 @@ func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 		chosen = i.certified
 	}
 	if chosen == nil {
-		return caller{}, loggable(q.form.clientID), i.naming(missing(q.form.clientID))
+		return caller{}, loggable(q.form.clientID), i.naming(missing())
 	}
 	c, err := chosen.read(q)
 	if err != nil {
@@ -86,12 +86,11 @@ func (i *Issuer) authenticate(q request) (_ caller, claimed string, _ *Error) {
 	return who, "", nil
 }
 
-// missing is the answer to a request without a credential.
-func missing(clientID string) *Error {
+// missing is the answer to a request without a credential. It is the same with every
+// client_id, so it says nothing about the client.
+func missing() *Error {
 	e := invalidClient(event.NoCredential, nil)
-	if clientID == "" {
-		e.Description = noCredential
-	}
+	e.Description = "client authentication is missing"
 	return e
 }
 
@@ -99,13 +98,11 @@ func missing(clientID string) *Error {
 // none of them. It must not be used once a client was looked up: all refusals are the same
 // then.
 func (i *Issuer) naming(e *Error) *Error {
-	if e.reason == event.WrongMethod || e.reason == event.NoCredential && e.Description == noCredential {
+	if e.reason == event.WrongMethod || e.reason == event.NoCredential {
 		e.Description += "; this issuer accepts " + strings.Join(i.methods, ", ")
 	}
 	return e
 }
-
-const noCredential = "client authentication is missing"
 
 // loggable returns a claimed client id if it may be logged, else "". A secret that was
 // sent as the id by mistake may not.

@@ -174,6 +174,54 @@ func TestRemotesAreBounded(t *testing.T) {
 	}
 }
 
+// A Remote that nobody uses is closed when it is dropped, whatever the cause.
+func TestDroppedRemotesAreClosed(t *testing.T) {
+	key := newPair(t)
+	at := newPublisher(t, key.public)
+	for cause, drop := range map[string]func(r *remotes, idle *clientRemote){
+		"too many": func(r *remotes, _ *clientRemote) {
+			for n := range 2 {
+				other := published(fmt.Sprint("other", n), at.URL)
+				if _, err := r.candidates(t.Context(), &other, key.public.ID(), "ES256"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+		"another URL": func(r *remotes, _ *clientRemote) {
+			moved := published("client", at.URL+"/?moved")
+			if _, err := r.candidates(t.Context(), &moved, key.public.ID(), "ES256"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"not used for long": func(r *remotes, idle *clientRemote) {
+			idle.used = idle.used.Add(-remoteIdle - time.Second)
+			r.sweep()
+		},
+	} {
+		r := newRemotes(jwks.RemoteConfig{Quiet: true})
+		r.capacity = 2
+		client := published("client", at.URL)
+		idle, err := r.enter(&client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := idle.Key(t.Context(), key.public.ID(), "ES256"); err != nil {
+			t.Fatal(err)
+		}
+		r.leave(idle)
+		r.sweep()
+		if _, err := idle.Key(t.Context(), key.public.ID(), "ES256"); err != nil {
+			t.Errorf("%s: closed too early: %v", cause, err)
+		}
+		drop(r, idle)
+		r.ending.Wait()
+		if _, err := idle.Key(t.Context(), key.public.ID(), "ES256"); err == nil {
+			t.Errorf("%s: the Remote is not closed", cause)
+		}
+		r.close()
+	}
+}
+
 // So many requests may wait for the keys of one client.
 func TestRemoteUsersAreBounded(t *testing.T) {
 	r := newRemotes(jwks.RemoteConfig{})

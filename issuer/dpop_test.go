@@ -137,8 +137,8 @@ func TestDPoPOff(t *testing.T) {
 	s.wantToken(t, s.post(appForm))
 }
 
-// The proof of one request is of no use at another replica on the same store, whoever the
-// client is.
+// The proof of one request is of no use at another replica on the same store, for any
+// client.
 func TestDPoPReplayAtAnotherReplica(t *testing.T) {
 	store := newStore(t, app(), bound())
 	here, there := newService(t, Config{Store: store, DPoP: &pop.Config{}}), newService(t, Config{Store: store, DPoP: &pop.Config{}})

@@ -63,7 +63,7 @@ func TestTutorial(t *testing.T) {
 		},
 		"no secret": {
 			body: "client_id=myapp123&grant_type=client_credentials", status: 401,
-			answer: `{"error":"invalid_client","error_description":"client authentication failed"}`,
+			answer: `{"error":"invalid_client","error_description":"client authentication is missing; this issuer accepts client_secret_basic, client_secret_post, private_key_jwt"}`,
 		},
 		"no id": {
 			body: "client_secret=secret456&grant_type=client_credentials", status: 400,

@@ -108,6 +108,8 @@ func (w *WorkloadIssuer) problem(own string) string {
 		return "Keys is a nil pointer: was the error of its constructor ignored?"
 	case w.Keys == nil && fetch.NewClient(nil, false).CheckIssuer(w.Issuer) != nil:
 		return fmt.Sprintf("Keys is missing, and they cannot be found at Issuer %.200q (%v): write jwks.NewRemote(url, jwks.RemoteConfig{}) or jwks.NewSetFile(path)", w.Issuer, fetch.NewClient(nil, false).CheckIssuer(w.Issuer))
+	case p.Name == "" && p.MaxLifetime <= 0 && p.MaxAge <= 0:
+		return "Profile is missing: write profile.Kubernetes(), or that of another platform"
 	case p.MaxLifetime <= 0 && p.MaxAge <= 0:
 		return "Profile has neither MaxLifetime nor MaxAge, and a stolen token could be used for ever: write Profile.MaxLifetime"
 	case p.InsecureNoAudience || p.ScopePrefix != "":

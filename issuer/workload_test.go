@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,6 +132,54 @@ func TestWorkload(t *testing.T) {
 	s.wantError(t, s.post(asserted(pod(nil))), 400, "invalid_request", "client_id is missing: the token of a workload does not name the client")
 }
 
+// A client trusts one issuer. The same subject and audience of another trusted issuer is
+// another workload.
+func TestWorkloadOfAnotherTrustedIssuer(t *testing.T) {
+	const secondURL = "https://second.example.com"
+	key, other := newPair(t), newPair(t)
+	second := cluster(t, other)
+	second.Issuer = secondURL
+	of := workloads(registry.Workload{Issuer: secondURL, Subject: billing, Audience: testIssuer})
+	of.ID = "second"
+	s := newService(t, Config{WorkloadIssuers: []WorkloadIssuer{cluster(t, key), second}}, workloads(inCluster(billing)), of)
+	first := func() string { return key.token(t, podToken(billing)) }
+	last := func() string { return other.token(t, podToken(billing).with(claims{"iss": secondURL})) }
+	s.wantToken(t, s.post(ofClient("reports", first())))
+	s.wantToken(t, s.post(ofClient("second", last())))
+	s.wantUnauthorizedFor(t, "the second's token", s.post(ofClient("reports", last())), event.BadAssertion)
+	s.wantUnauthorizedFor(t, "the first's token", s.post(ofClient("second", first())), event.BadAssertion)
+	s.wantUnauthorizedFor(t, "iss of the first, key of the second", s.post(ofClient("reports", other.token(t, podToken(billing)))), event.UnknownKey)
+}
+
+// A store of the app may hold a record that no registry of ours takes. Its shared subject
+// is refused all the same.
+func TestWorkloadSharedSubjectOfAStore(t *testing.T) {
+	key := newPair(t)
+	const account = "system:serviceaccount:ci:default"
+	for subject, reason := range map[string]event.Reason{account: event.InvalidClaims, "system:serviceaccount:ci:*": event.BadAssertion} {
+		c := workloads(inCluster(subject))
+		s := newService(t, Config{WorkloadIssuers: []WorkloadIssuer{cluster(t, key)}, Store: recordStore{newStore(t), c}})
+		s.wantUnauthorizedFor(t, subject, s.post(ofClient("reports", key.token(t, podToken(account)))), reason)
+		c.Workloads[0].InsecureSharedSubject = true
+		s = newService(t, Config{WorkloadIssuers: []WorkloadIssuer{cluster(t, key)}, Store: recordStore{newStore(t), c}})
+		s.wantToken(t, s.post(ofClient("reports", key.token(t, podToken(account)))))
+	}
+}
+
+// recordStore has one more client, whose record it does not check.
+type recordStore struct {
+	registry.Store
+	client registry.Client
+}
+
+func (s recordStore) Client(ctx context.Context, id string) (*registry.Client, error) {
+	if id == s.client.ID {
+		c := s.client
+		return &c, nil
+	}
+	return s.Store.Client(ctx, id)
+}
+
 // One token gets so many access tokens, whichever replica is asked.
 func TestWorkloadTokenIsUsedUp(t *testing.T) {
 	key := newPair(t)
@@ -250,6 +299,7 @@ func TestWorkloadIssuersAreChecked(t *testing.T) {
 		"our own":          {func(w *WorkloadIssuer) { w.Issuer = testIssuer }, "Config.Issuer"},
 		"two issuers":      {func(w *WorkloadIssuer) { w.Profile.Issuer = "https://x.example.com" }, "its Profile is for"},
 		"zero profile":     {func(w *WorkloadIssuer) { w.Profile = profile.Profile{MaxLifetime: time.Hour} }, "Profile"},
+		"no profile":       {func(w *WorkloadIssuer) { w.Profile = profile.Profile{} }, "Profile is missing"},
 		"no limit of life": {func(w *WorkloadIssuer) { w.Profile.MaxLifetime = 0 }, "MaxLifetime"},
 		"no audience":      {func(w *WorkloadIssuer) { w.Profile.InsecureNoAudience = true }, "aud"},
 		"scope for aud":    {func(w *WorkloadIssuer) { w.Profile.ScopePrefix = "x/" }, "aud"},

@@ -14,10 +14,9 @@ const (
 	tokenUsesFor = time.Hour // without use
 )
 
-// tokenUses counts the uses of the tokens of one workload issuer, over all replicas. A
-// token has a number of uses, and each is a replay record of the store: the caller that
-// marks the record has the use. A replica knows which uses of a token are gone, and tries the next
-// one.
+// tokenUses counts the uses of the tokens of one workload issuer, over all replicas. Each
+// use of a token is a numbered replay record in the store: the request that makes the
+// record has that use. A replica caches the number of the next one.
 type tokenUses struct {
 	store registry.Store
 	scope string

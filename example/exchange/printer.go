@@ -59,7 +59,7 @@ func (p *printer) show(next http.Handler) http.Handler {
 		next.ServeHTTP(answer, r)
 		fmt.Fprintf(&text, "  <- %d\n", answer.status)
 		for _, name := range []string{"WWW-Authenticate", "DPoP-Nonce"} {
-			if value := w.Header().Get(name); value != "" {
+			for _, value := range w.Header().Values(name) {
 				line(&text, name, value)
 			}
 		}

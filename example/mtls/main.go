@@ -40,7 +40,7 @@ func show(ctx context.Context, out io.Writer) error {
 	}
 
 	calls, err := outbound.New(outbound.Config{
-		TokenURL: stage.TLSURL + "/token", ClientID: "reporter", Resources: []string{stage.Audience()},
+		Issuer: stage.URL, ClientID: "reporter", Resources: []string{stage.Audience()},
 		Origins: []string{stage.TLSURL}, HTTP: stage.HTTP(), // which trusts the example's CA
 		Certificate: outbound.Certificate(certificate), // in place of Secret
 	})

@@ -92,7 +92,7 @@ var hostileForms = []hostile{
 	withoutKey("alg none", "none", func(string) []byte { return []byte("x") }),
 	withoutKey("alg None", "None", func(string) []byte { return []byte("x") }),
 	withoutKey("alg unknown", "XX256", func(string) []byte { return []byte("x") }),
-	{"HS256 with the public key", event.MalformedCredential, notAllowed, func(t *testing.T, d *draft) {
+	{"HS256 with the public key", event.WrongMethod, notAllowed, func(t *testing.T, d *draft) {
 		t.Helper()
 		key, err := jose.Generate("ES256")
 		if err != nil {

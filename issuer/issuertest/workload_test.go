@@ -129,6 +129,17 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+// A token of AWS has up to ten audiences. One of them must be ours.
+func TestAWSAudiences(t *testing.T) {
+	t.Parallel()
+	w := NewWorkload(t, AWS)
+	s := newServer(t, trust, w)
+	others := slices.Repeat([]string{"https://other.test"}, 9)
+	s.want(t, "ten", 200, w.Token(t, Claim("aud", append(slices.Clone(others), s.URL()))))
+	s.want(t, "ten of others", 401, w.Token(t, Claim("aud", append(slices.Clone(others), "https://other.test"))))
+	s.want(t, "eleven", 401, w.Token(t, Claim("aud", append(slices.Clone(others), "https://other.test", s.URL()))))
+}
+
 // The key set of a workload issuer does not grow for ever.
 func TestWorkloadKeysAreBounded(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ type Request struct {
 	Method string
 	// URL is the URL of the request. Put it together from the base URL that clients use,
 	// which is configuration, and the escaped path of the request. Never take scheme and
-	// host from the request: whoever sends it chooses them. Query and fragment are
+	// host from the request: its sender chooses them. Query and fragment are
 	// ignored.
 	URL string
 	// Alias is another URL of the same endpoint, under which clients may know it, such as

@@ -61,7 +61,7 @@ func readPair(certificate, key string) (string, error) {
 	}
 	text := first + pairSeparator + second
 	if _, err := parsePair(text); err != nil {
-		return "", fmt.Errorf("outbound: secret: %s and %s: %w", certificate, key, err)
+		return "", fmt.Errorf("outbound: credential: %s and %s: %w", certificate, key, err)
 	}
 	return text, nil
 }

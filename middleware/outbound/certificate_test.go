@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,6 +73,45 @@ func TestMutualEndpoint(t *testing.T) {
 	wantAny(t, server.source(func(c *Config) { c.Assertion = PrivateKeyJWT(key, "", "") }))
 	if got := strings.Join(server.paths, " "); got != "/mtls/token /token" {
 		t.Errorf("the token endpoints were %s", got)
+	}
+}
+
+// An issuer with http on the loopback has an https token endpoint for clients with
+// certificates. Without it, no certificate could be shown, and nothing is sent.
+func TestMutualEndpointOfAPlainIssuer(t *testing.T) {
+	server, certificate := newStrict(t), newCertificate(t, later())
+	server.know(certificate)
+	for aliases, works := range map[string]bool{
+		fmt.Sprintf(`,"mtls_endpoint_aliases":{"token_endpoint":%q}`, server.URL+"/mtls/token"): true,
+		`,"mtls_endpoint_aliases":{"token_endpoint":"http://127.0.0.1:1/token"}`:                false,
+		"": false,
+	} {
+		var asked atomic.Int32 // requests for tokens without a certificate
+		var plain *httptest.Server
+		plain = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				asked.Add(1)
+			}
+			fmt.Fprintf(w, `{"issuer":%q,"token_endpoint":%q%s}`, plain.URL, plain.URL+"/token", aliases)
+		}))
+		t.Cleanup(plain.Close)
+		fetched := make(chan error, 1) // of the first fetch; a call waits for more
+		s := server.source(func(c *Config) {
+			c.Issuer, c.Certificate = plain.URL, Certificate(certificate)
+			c.Observe = func(_ context.Context, e Event) {
+				select {
+				case fetched <- e.Err:
+				default:
+				}
+			}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go s.Token(ctx) //nolint:errcheck // the event has the error
+		err := <-fetched
+		cancel()
+		if works != (err == nil) || err != nil && !strings.Contains(err.Error(), "mtls_endpoint_aliases") || asked.Load() != 0 {
+			t.Errorf("%q: %v, %d requests over http", aliases, err, asked.Load())
+		}
 	}
 }
 

@@ -55,7 +55,8 @@ type Config struct {
 	// the client authenticates with it (tls_client_auth or self_signed_tls_client_auth).
 	// A server may bind the token to it. A token is used at most until the certificate
 	// expires, and over connections that show the certificate that it was fetched with.
-	// Metadata may name another token endpoint for it (mtls_endpoint_aliases).
+	// Metadata may name another token endpoint for it (mtls_endpoint_aliases), and must do
+	// so for an Issuer with http on the loopback.
 	Certificate CertificateFunc
 
 	// DPoP is the key that tokens are bound to (RFC 9449): use [NewDPoPKey], or [DPoPKey]
@@ -218,8 +219,8 @@ func (c Config) validateCredentials() error {
 		return errors.New("outbound: Config.ClientID has a colon, which ends the id in HTTP Basic: set RawBasic to false, or Method to client_secret_post") // RFC 7617, section 2
 	case reflect.ValueOf(c.Certificate).Pointer() == reflect.ValueOf(unnamedPair).Pointer():
 		return errUnnamedPair
-	case c.Certificate != nil && (isPlain(c.TokenURL) || isPlain(c.Issuer)):
-		return errors.New("outbound: Config.Certificate is shown over https only: write https in TokenURL or Issuer")
+	case c.Certificate != nil && isPlain(c.TokenURL):
+		return errors.New("outbound: Config.Certificate is shown over https only: write https in TokenURL")
 	}
 	return checkArgument(c.Secret)
 }

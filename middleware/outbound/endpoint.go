@@ -3,6 +3,7 @@ package outbound
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,12 +71,17 @@ func (d *discovery) poll(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.inside.Store(inside())
-	if d.mutual {
-		if alias, ok := mutualEndpoint(metadata); ok {
-			return alias.Endpoint("token_endpoint")
-		}
+	if !d.mutual {
+		return metadata.Endpoint("token_endpoint")
 	}
-	return metadata.Endpoint("token_endpoint")
+	if alias, ok := mutualEndpoint(metadata); ok {
+		metadata = alias
+	}
+	endpoint, err := metadata.Endpoint("token_endpoint")
+	if err == nil && isPlain(endpoint) {
+		return "", fmt.Errorf("outbound: Config.Certificate is shown over https only, and the metadata of %.200q names no such token endpoint in mtls_endpoint_aliases", d.issuer)
+	}
+	return endpoint, err
 }
 
 // mutualEndpoint returns the metadata of the endpoints for clients that show a certificate

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -318,6 +319,42 @@ type closeNoter struct{ closed chan struct{} }
 
 func (c *closeNoter) Read([]byte) (int, error) { return 0, io.EOF }
 func (c *closeNoter) Close() error             { close(c.closed); return nil }
+
+// Two APIs have nonces of their own. Each is asked for once, also if the calls alternate.
+func TestNoncesOfTwoAPIs(t *testing.T) {
+	var refused atomic.Int32
+	apis := make([]string, 2)
+	for n := range apis {
+		nonce := fmt.Sprint("nonce-of-", n)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			proof, err := jose.Parse(r.Header.Get("DPoP"), 0)
+			if err != nil {
+				t.Error(err)
+			}
+			payload, err := proof.UnverifiedPayload()
+			if err != nil {
+				t.Error(err)
+			}
+			if !strings.Contains(payload, `"nonce":"`+nonce+`"`) {
+				refused.Add(1)
+				w.Header().Set("DPoP-Nonce", nonce)
+				w.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		}))
+		t.Cleanup(server.Close)
+		apis[n] = server.URL
+	}
+	_, s := dpopSource(t, func(_ *strict, c *Config) { c.Origins = apis })
+	for range 3 {
+		for _, api := range apis {
+			wantCalls(t, s.Client(), api, 1)
+		}
+	}
+	if n := refused.Load(); n != 2 {
+		t.Errorf("%d nonces were asked for, want 2", n)
+	}
+}
 
 // The nonces of any number of APIs are bounded.
 func TestNoncesAreBounded(t *testing.T) {

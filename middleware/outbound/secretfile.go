@@ -120,7 +120,7 @@ func (f *secretFile) wait(ctx context.Context, r *fileRead, other bool) (string,
 	case <-r.done:
 		return r.secret, r.err
 	case <-ctx.Done():
-		return "", fmt.Errorf("outbound: secret: reading %s: %w", f.path, ctx.Err())
+		return "", fmt.Errorf("outbound: credential: reading %s: %w", f.path, ctx.Err())
 	}
 }
 
@@ -156,7 +156,7 @@ func (f *secretFile) refuse(secret string) (former string) {
 func readSecret(path string) (string, error) {
 	secret, err := readText(path)
 	if err == nil && checkSecret(secret) != nil {
-		return "", fmt.Errorf("outbound: secret: %s has more than one line, or a character that is not printable ASCII: write the secret alone", path)
+		return "", fmt.Errorf("outbound: credential: %s has more than one line, or a character that is not printable ASCII: write the secret alone", path)
 	}
 	return secret, err
 }
@@ -164,30 +164,30 @@ func readSecret(path string) (string, error) {
 // readText reads a file, without one line break at its end.
 func readText(path string) (string, error) {
 	if info, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+		return "", fmt.Errorf("outbound: credential: %w", err)
 	} else if err := checkRegular(path, info); err != nil { // opening a pipe would block
 		return "", err
 	}
 	file, err := os.Open(path) //nolint:gosec // the path is the app's configuration
 	if err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+		return "", fmt.Errorf("outbound: credential: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	if info, err := file.Stat(); err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+		return "", fmt.Errorf("outbound: credential: %w", err)
 	} else if err := checkRegular(path, info); err != nil { // it may have been replaced in between
 		return "", err
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
 	if err != nil {
-		return "", fmt.Errorf("outbound: secret: %w", err)
+		return "", fmt.Errorf("outbound: credential: %w", err)
 	}
 	secret := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	switch {
 	case secret == "":
-		return "", fmt.Errorf("outbound: secret: %s is empty", path)
+		return "", fmt.Errorf("outbound: credential: %s is empty", path)
 	case len(text) > maxSecretFile:
-		return "", fmt.Errorf("outbound: secret: %s is larger than %d bytes", path, maxSecretFile)
+		return "", fmt.Errorf("outbound: credential: %s is larger than %d bytes", path, maxSecretFile)
 	}
 	return secret, nil
 }
@@ -204,5 +204,5 @@ func checkRegular(path string, info os.FileInfo) error {
 	case mode&os.ModeSocket != 0:
 		kind = "a socket"
 	}
-	return fmt.Errorf("outbound: secret: %s is %s: name a regular file", path, kind)
+	return fmt.Errorf("outbound: credential: %s is %s: name a regular file", path, kind)
 }

@@ -32,7 +32,7 @@ func readWorkloadToken(path string) (string, error) {
 	}
 	parts := strings.Split(text, ".")
 	if !isToken(text) || len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
-		return "", fmt.Errorf("outbound: secret: %s is not a JWT of at most %d bytes", path, maxToken)
+		return "", fmt.Errorf("outbound: credential: %s is not a JWT of at most %d bytes", path, maxToken)
 	}
 	return text, nil
 }
