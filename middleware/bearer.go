@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
@@ -138,7 +139,8 @@ type Config struct {
 	Quiet bool
 }
 
-// Bearer checks access tokens for one audience. [New] makes it. It caches verified
+// Bearer checks access tokens for one audience. [New] makes it, for one issuer; [Any] and
+// [AnyTenant] make one of several. It caches verified
 // tokens and is safe for concurrent use. The guards of a nil or zero Bearer answer 500.
 type Bearer struct {
 	issuer        string
@@ -162,9 +164,11 @@ type Bearer struct {
 	keysFailed    outcome
 	revokedFailed outcome
 	replaysFailed outcome
-	closeKeys     func() error
-	routes        routeIndex // of the Echo apps that it guards
-	hits, misses  counter    // of the cache
+	remote        *jwks.Remote            // made by New; nil with Config.Keys
+	routes        routeIndex              // of the Echo apps that it guards
+	hits, misses  counter                 // of the cache
+	members       *members                // of Any and AnyTenant; nil: the Bearer is for one issuer
+	owner         atomic.Pointer[tenants] // whose Bearer func has made it
 }
 
 // New checks the configuration and copies it. It makes no request. The error
@@ -182,7 +186,6 @@ func New(c Config) (*Bearer, error) {
 		clientIP:      c.ClientIP,
 		observe:       c.Observe,
 		background:    event.Background(c.Observe, c.Quiet),
-		closeKeys:     func() error { return nil },
 	}
 	if len(c.Audiences) == 0 && c.Audience != "" {
 		b.audiences = []string{c.Audience}
@@ -225,7 +228,7 @@ func New(c Config) (*Bearer, error) {
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
 			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}
-		b.keys, b.closeKeys = remote, remote.Close
+		b.keys, b.remote = remote, remote
 	}
 	return b, nil
 }
@@ -264,20 +267,27 @@ func (b *Bearer) validate(c *Config) error {
 }
 
 // Close stops what New started: the key fetcher it made when Config.Keys was nil,
-// and introspection. It leaves Config.Keys alone. It may be called more
+// and introspection. It leaves Config.Keys alone. Of a Bearer of several issuers it closes
+// those of all. It may be called more
 // than once. Requests after it are answered 503 if they need either.
 func (b *Bearer) Close() error {
 	if !b.usable() {
 		return nil
 	}
+	if b.members != nil {
+		return b.members.close()
+	}
 	if b.introspector != nil {
 		b.introspector.close()
 	}
-	return b.closeKeys()
+	if b.remote == nil {
+		return nil
+	}
+	return b.remote.Close()
 }
 
-// usable reports whether New made the Bearer: it is neither nil nor the zero value.
-func (b *Bearer) usable() bool { return b != nil && b.keys != nil }
+// usable reports whether New, Any or AnyTenant made the Bearer: it is neither nil nor the zero value.
+func (b *Bearer) usable() bool { return b != nil && (b.keys != nil || b.members != nil) }
 
 // requiresBound reports whether all guards accept bound tokens only.
 func (b *Bearer) requiresBound() bool { return b != nil && b.requireBound }
@@ -288,7 +298,7 @@ func (b *Bearer) fault(mustBind bool) error {
 	switch {
 	case !b.usable():
 		return errUnusable
-	case mustBind && b.dpop == nil && b.certificates == nil:
+	case mustBind && b.dpop == nil && b.certificates == nil && (b.members == nil || b.members.tenants == nil):
 		return errNoBound
 	}
 	return nil

@@ -30,7 +30,7 @@ func (b *Bearer) challenges(r *http.Request, e *Error, mustBind bool) []string {
 		return []string{b.bearerChallenge(e)}
 	}
 	// A token that is bound to a certificate has the scheme Bearer (RFC 8705, section 3).
-	bearerFits := b.certificates != nil || !mustBind
+	bearerFits := b.certificates != nil || !mustBind && !b.requireBound
 	var list []string
 	if isDPoP(r) || !bearerFits {
 		list = append(list, challenge(schemeDPoP, b.realm, b.dpop.algs, e))

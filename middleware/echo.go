@@ -193,14 +193,14 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	if g.options.Skipper != nil && g.options.Skipper(c) {
 		return next(c)
 	}
-	b, prior := g.bearer, g.prior(c)
+	prior := g.prior(c)
 	var extract addressOf
 	if e := c.Echo(); e != nil {
 		extract = e.IPExtractor // asked per request: the app may set it late
 	}
-	a, e := b.admit(c.Response(), c.Request(), prior, extract, g.mustBind)
+	b, a, e := g.bearer.admit(c.Response(), c.Request(), prior, extract, g.mustBind)
 	if e != nil {
-		return g.refuse(c, e)
+		return g.refuse(c, b, e)
 	}
 	if r := c.Request(); g.keep(c, a, prior) {
 		defer func() { returnForm(r, c.Request()) }()
@@ -216,7 +216,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 		}
 		e := refusal(err)
 		b.reportRefusal(c.Request().Context(), a, began, eventOf(e))
-		return g.refuse(c, e)
+		return g.refuse(c, b, e)
 	}
 	if a.watch != prior.watch {
 		defer b.reportAdmission(c.Request().Context(), a)
@@ -227,7 +227,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 // prior is how an earlier guard of the same Bearer let the request in.
 func (g *echoGuard) prior(c echo.Context) (a admission) {
 	a.token, _ = c.Get(tokenKey).(*verified)
-	if g.bearer.observe != nil {
+	if g.bearer.observe != nil || g.bearer.members != nil {
 		a.watch, _ = c.Get(watchKey).(*watch)
 	}
 	if own := g.bearer.own(a); own.token != nil {
@@ -262,9 +262,9 @@ func (g *echoGuard) keep(c echo.Context, a, prior admission) (replaced bool) {
 	return true
 }
 
-// refuse turns a refusal into what Echo's error handler knows how to answer.
-func (g *echoGuard) refuse(c echo.Context, e *Error) error {
-	g.bearer.announce(c.Response().Header(), c.Request(), e, g.mustBind)
+// refuse turns a refusal by a Bearer into what Echo's error handler knows how to answer.
+func (g *echoGuard) refuse(c echo.Context, by *Bearer, e *Error) error {
+	by.announce(c.Response().Header(), c.Request(), e, g.mustBind)
 	refused := &echo.HTTPError{Code: e.Status, Message: e.Description, Internal: e}
 	if g.options.ErrorHandler != nil {
 		if err := g.options.ErrorHandler(c, refused); err != nil || c.Response().Committed {

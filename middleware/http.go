@@ -103,24 +103,24 @@ func (b *Bearer) handler(next http.Handler, mustBind bool, check func(r *http.Re
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		prior := b.own(admissionOf(r.Context()))
-		a, e := b.admit(w, r, prior, nil, mustBind)
+		by, a, e := b.admit(w, r, prior, nil, mustBind)
 		in := r
 		if e == nil && a != prior {
 			in = r.WithContext(&admitted{r.Context(), a})
 		}
 		if e == nil {
-			began := b.clock()
+			began := by.clock()
 			if e = check(in, a.token); e != nil {
-				b.reportRefusal(in.Context(), a, began, eventOf(e))
+				by.reportRefusal(in.Context(), a, began, eventOf(e))
 			}
 		}
 		if e != nil {
-			b.announce(w.Header(), r, e, mustBind)
+			by.announce(w.Header(), r, e, mustBind)
 			answer(w, e)
 			return
 		}
 		if a.watch != prior.watch {
-			defer b.reportAdmission(in.Context(), a)
+			defer by.reportAdmission(in.Context(), a)
 		}
 		next.ServeHTTP(w, in)
 		returnForm(r, in)

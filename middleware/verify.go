@@ -221,7 +221,7 @@ func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error
 		}
 		b.revokedFailed.record(err)
 	case b.introspector != nil:
-		revoked, err = b.introspector.revoked(ctx, cmp.Or(v.id, v.raw), v.clientID, v.raw) // no id is as long as a token, and has dots as one
+		revoked, err = b.introspector.revoked(ctx, cmp.Or(v.id, v.raw), v.clientID, v.raw) // a token without an id is its own
 	}
 	if err != nil {
 		return unavailable(event.RevocationsUnavailable, err)
