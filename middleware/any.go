@@ -56,6 +56,9 @@ func Any(bearers ...*Bearer) (*Bearer, error) {
 		}
 		tenants, s.tenants = b, b.members.tenants
 	}
+	if err := s.sameResource(); err != nil {
+		return nil, err
+	}
 	first := tenants
 	if len(s.list) > 0 {
 		first = s.list[0]
@@ -86,7 +89,7 @@ func (m member) release(verified bool) {
 // bearer makes the Bearer of the members. What concerns no single one is as first has it.
 func (s *members) bearer(first *Bearer) *Bearer {
 	b := &Bearer{
-		members: s, realm: first.realm, invalid: first.invalid, clientIP: first.clientIP, observe: first.observe, background: first.background,
+		members: s, hint: first.hint, invalid: first.invalid, resource: first.resource, clientIP: first.clientIP, observe: first.observe, background: first.background,
 		requireBound: len(s.list) > 0 && s.tenants == nil, maxTokenBytes: first.maxTokenBytes,
 	}
 	for _, m := range s.list {
@@ -100,6 +103,16 @@ func (s *members) bearer(first *Bearer) *Bearer {
 		}
 	}
 	return b
+}
+
+// sameResource returns an error if the metadata of the members differ: there is one API.
+func (s *members) sameResource() error {
+	for _, m := range s.list {
+		if m.hint.metadata != s.list[0].hint.metadata {
+			return fmt.Errorf("middleware: Any: the Config.Resource of %q and %q differ: write the same one for all", s.list[0].issuer, m.issuer)
+		}
+	}
+	return nil
 }
 
 // has reports whether a Bearer is one of the members.

@@ -107,6 +107,11 @@ type Config struct {
 	// carries an error.
 	Realm string
 
+	// Resource publishes metadata about this API (RFC 9728), which tell a client where to
+	// get tokens. Every challenge then names their URL. [Bearer.ResourceMetadata] serves
+	// them. Default: there are none.
+	Resource *Resource
+
 	// MaxTokenBytes bounds the length of a token, with any further spaces before
 	// it; a longer one is refused unread. Default 16 KiB.
 	MaxTokenBytes int
@@ -154,8 +159,9 @@ type Bearer struct {
 	requireBound  bool
 	cache         *recent.Table[verified]
 	leeway        time.Duration
-	realm         string
-	invalid       string // the challenge for every invalid token
+	resource      *Resource // nil: no metadata
+	hint          hint      // in every challenge
+	invalid       string    // the challenge for every invalid token
 	maxTokenBytes int
 	clientIP      func(r *http.Request) string
 	observe       func(ctx context.Context, e Event)
@@ -180,7 +186,6 @@ func New(c Config) (*Bearer, error) {
 		keys:          c.Keys,
 		revoked:       c.Revoked,
 		leeway:        cmp.Or(c.Leeway, defaultLeeway),
-		realm:         c.Realm,
 		requireBound:  c.RequireBound,
 		maxTokenBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
 		clientIP:      c.ClientIP,
@@ -196,9 +201,17 @@ func New(c Config) (*Bearer, error) {
 	if err := b.validate(&c); err != nil {
 		return nil, err
 	}
-	b.invalid = challenge(schemeBearer, b.realm, "", invalidToken("", nil))
+	if c.Resource != nil {
+		own, err := newResource(*c.Resource, b.audiences)
+		if err != nil {
+			return nil, err
+		}
+		b.resource, b.hint.metadata = own, own.metadataURL()
+	}
+	b.hint.realm = c.Realm
+	b.invalid = b.hint.challenge(schemeBearer, "", invalidToken("", nil))
 	if c.DPoP != nil {
-		p, err := newProofs(*c.DPoP, b.realm)
+		p, err := newProofs(*c.DPoP)
 		if err != nil {
 			return nil, err
 		}
@@ -257,8 +270,8 @@ func (b *Bearer) validate(c *Config) error {
 		return errors.New("middleware: Config.Revoked and Config.Introspection are both set: write one of them")
 	case b.maxTokenBytes < 0:
 		return fmt.Errorf("middleware: Config.MaxTokenBytes is %d: write a number of bytes, or 0 for %d", b.maxTokenBytes, defaultMaxTokenBytes)
-	case !printable(b.realm):
-		return fmt.Errorf("middleware: Config.Realm %q: write printable ASCII", b.realm)
+	case !printable(c.Realm):
+		return fmt.Errorf("middleware: Config.Realm %q: write printable ASCII", c.Realm)
 	case isNilPointer(b.keys):
 		// The error of jwks.Open was ignored; found now and not at each request.
 		return fmt.Errorf("middleware: Config.Keys is a nil %T: check the error of what made it", b.keys)

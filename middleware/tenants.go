@@ -59,7 +59,7 @@ func AnyTenant(c Tenants) (*Bearer, error) {
 	t.closed, t.cancel = context.WithCancel(context.Background())
 	b := (&members{tenants: t}).bearer(&Bearer{
 		maxTokenBytes: maxTenantToken, clientIP: c.ClientIP, observe: c.Observe, background: event.Background(c.Observe, false),
-		invalid: challenge(schemeBearer, "", "", invalidToken("", nil)),
+		invalid: new(hint).challenge(schemeBearer, "", invalidToken("", nil)),
 	})
 	t.face = b
 	return b, nil
