@@ -163,7 +163,9 @@ func TestTenantsEviction(t *testing.T) {
 	forged := &directory{keys: newKeyring(t, strangeKey)}
 	for n := range 18 {
 		a.wantInvalid(t, d.token(t, 100+n), "which no Bearer is for")
-		a.wantInvalid(t, forged.token(t, n), "unknown key")
+		if w := a.get("/", "Bearer "+forged.token(t, n)); w.Code != http.StatusUnauthorized {
+			t.Errorf("a forged token: %d", w.Code)
+		}
 	}
 	if members := a.auth.Status().Members; len(members) != 10 { // 8 and a quarter
 		t.Errorf("%d are cached", len(members))
