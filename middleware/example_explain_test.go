@@ -24,7 +24,7 @@ func ExampleBearer_Explain() {
 	// form        passed
 	// type        passed
 	// key         passed
-	// signature   failed: bad_signature: jose: the signature is not the key's
+	// signature   failed: bad_signature: jose: signature: it does not match
 	// claims      not reached
 	// time        not reached
 	// revocation  not reached
