@@ -109,6 +109,10 @@ func (t *tenants) run(c *call, issuer string) {
 	case b != nil && t.closed.Err() != nil:
 		evicted = append(evicted, b)
 		c.refused = &refused{issuer: issuer, err: errTenantClosed}
+	case b != nil && t.entries[issuer] != nil: // one that was evicted in use came back in the meantime
+		evicted = append(evicted, b)
+		c.tenant = t.entries[issuer]
+		c.tenant.uses += c.waiting
 	case b != nil:
 		c.tenant = &tenant{of: t, bearer: b, uses: c.waiting, network: c.network}
 		evicted = t.put(c.tenant, t.fresh, max(1, t.max/4))
