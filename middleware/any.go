@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/echo-m2m/m2m/jwks"
@@ -189,7 +190,7 @@ func (s *members) current() []*Bearer {
 	if s.tenants == nil {
 		return s.list
 	}
-	return append(s.list[:len(s.list):len(s.list)], s.tenants.current()...)
+	return slices.Concat(s.list, s.tenants.current())
 }
 
 func (s *members) close() error {
@@ -217,7 +218,7 @@ func (s *members) ready(ctx context.Context) error {
 		})
 	}
 	asked.Wait()
-	down := 0
+	down, late := 0, error(nil)
 	for _, err := range errs {
 		if errors.Is(err, jwks.ErrUnavailable) {
 			down++
@@ -228,9 +229,9 @@ func (s *members) ready(ctx context.Context) error {
 		if errors.Is(err, jwks.ErrUnavailable) {
 			return err
 		}
-		errs = append(errs, err)
+		late = err
 	}
-	all := errors.Join(errs...)
+	all := errors.Join(errors.Join(errs...), late)
 	if all == nil || len(list) > 0 && down == len(list) && s.tenants == nil {
 		return all
 	}

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -56,10 +57,10 @@ const (
 // lateCheck is the check that failed once there was a key, if its reason may also be of an
 // earlier one.
 func lateCheck(reason event.Reason) string {
-	switch reason {
-	case event.MalformedToken: // its payload or signature is misspelt
+	if reason == event.MalformedToken { // its payload or signature is misspelt
 		return checkSignature
-	case event.WrongTokenType: // its claims say so
+	}
+	if reason == event.WrongTokenType { // its claims say so
 		return checkClaims
 	}
 	return ""
@@ -70,25 +71,19 @@ func (e *Error) checkOf() string {
 	if e.at != "" {
 		return e.at
 	}
-	switch e.reason {
-	case event.NoToken, event.MalformedRequest:
-		return checkRequest
-	case event.MalformedToken:
-		return checkForm
-	case event.WrongTokenType:
-		return checkType
-	case event.UnknownKey, event.KeysUnavailable:
-		return checkKey
-	case event.BadSignature:
-		return checkSignature
-	case event.Expired, event.NotYetValid:
-		return checkTime
-	case event.Revoked, event.RevocationsUnavailable:
-		return checkRevocation
-	case event.Unbound:
-		return checkBinding
-	}
-	return checkClaims
+	return cmp.Or(checkOfReason[e.reason], checkClaims)
+}
+
+// checkOfReason has the reasons that are of another check than the claims.
+var checkOfReason = map[event.Reason]string{
+	event.NoToken: checkRequest, event.MalformedRequest: checkRequest,
+	event.MalformedToken: checkForm,
+	event.WrongTokenType: checkType,
+	event.UnknownKey:     checkKey, event.KeysUnavailable: checkKey,
+	event.BadSignature: checkSignature,
+	event.Expired:      checkTime, event.NotYetValid: checkTime,
+	event.Revoked: checkRevocation, event.RevocationsUnavailable: checkRevocation,
+	event.Unbound: checkBinding,
 }
 
 // Explain checks a token as a guard does and says what each check found. As with
@@ -115,7 +110,7 @@ func (b *Bearer) Explain(ctx context.Context, token string) Explanation {
 			if failed == checkClaims {
 				failed = checkIssuer
 			}
-			x.fill(checks, failed, e)
+			addChecks(&x, checks, failed, e)
 			return x
 		}
 		defer func() { m.release(x.Valid) }()
@@ -137,7 +132,7 @@ func (b *Bearer) Explain(ctx context.Context, token string) Explanation {
 	if e != nil {
 		failed = e.checkOf()
 	}
-	x.fill(checks, failed, e)
+	addChecks(&x, checks, failed, e)
 	if v == nil {
 		return x
 	}
@@ -160,8 +155,8 @@ func (b *Bearer) qualify(c *Check, v *verified) {
 	}
 }
 
-// fill adds the checks. failed is the one that e is of, "" if all passed.
-func (x *Explanation) fill(checks []string, failed string, e *Error) {
+// addChecks adds the checks. failed is the one that e is of, "" if all passed.
+func addChecks(x *Explanation, checks []string, failed string, e *Error) {
 	result := "passed"
 	for _, name := range checks {
 		c := Check{Name: name, Result: result}

@@ -41,9 +41,12 @@ func (b *Bearer) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Set("Content-Type", "application/json")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(x) // the client may have left
+	document, err := json.MarshalIndent(x, "", "  ")
+	if err != nil {
+		answer(w, misconfigured(err))
+		return
+	}
+	_, _ = w.Write(append(document, '\n')) // the client may have left
 }
 
 var errNoField = errors.New(`send a form with one field "token"`)

@@ -133,6 +133,7 @@ func TestForeignTokens(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	for name, f := range foreignTokens() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			var lookups []string
 			c := f.config(keys)
 			c.Revoked = func(_ context.Context, jti, clientID string, issuedAt time.Time) (bool, error) {
@@ -213,6 +214,7 @@ func TestForeignTokensRefused(t *testing.T) {
 	keys := newKeyring(t, ecKey)
 	for name, f := range foreignTokens() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := foreignAPI(t, f.config(keys))
 			refused := func(what, token string, reasons ...event.Reason) {
 				t.Helper()

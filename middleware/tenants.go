@@ -85,9 +85,9 @@ const (
 type tenants struct {
 	make   func(ctx context.Context, issuer string) (*Bearer, error)
 	max    int
-	face   *Bearer // with ClientIP and Observe
-	failed outcome // of make
-	closed context.Context
+	face   *Bearer         // with ClientIP and Observe
+	failed outcome         // of make
+	closed context.Context //nolint:containedctx // of all calls; Close ends it
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
