@@ -34,6 +34,7 @@ type Error struct {
 
 	reason event.Reason
 	cause  error
+	at     string // the check of an Explanation that failed, if the reason does not tell
 }
 
 // Error returns the public text.
@@ -51,6 +52,19 @@ func (e *Error) Unwrap() error {
 		return nil
 	}
 	return e.cause
+}
+
+// Reason returns why the request was refused, as [Config.Observe] hears it: it is for
+// operators, and tells a forger which check has failed. It is event.Forbidden for an Error
+// that the app made.
+func (e *Error) Reason() event.Reason {
+	switch {
+	case e == nil:
+		return ""
+	case e.reason == "":
+		return event.Forbidden
+	}
+	return e.reason
 }
 
 func noCredential() *Error {

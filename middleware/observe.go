@@ -46,7 +46,13 @@ func (b *Bearer) clock() time.Time {
 // reportRefusal reports a request that a guard refuses. a is how it was let in
 // before that, as far as it was.
 func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time, e Event) {
-	if b.observe == nil || !a.watch.decide() {
+	if b.observe == nil {
+		return
+	}
+	if a.watch == nil { // perhaps a guard further out has let the request in without a token
+		a.watch, _ = ctx.Value(anonymousKey{b}).(*watch)
+	}
+	if !a.watch.decide() {
 		return
 	}
 	e.Op, e.Duration = event.OpRequest, time.Since(began)
@@ -61,10 +67,7 @@ func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time
 
 // eventOf is the event of a refusal. Err is the private cause.
 func eventOf(e *Error) Event {
-	reported := Event{Reason: e.reason, Status: e.Status, Code: e.Code, Err: e.cause}
-	if e.reason == "" { // an app's own
-		reported.Reason = event.Forbidden
-	}
+	reported := Event{Reason: e.Reason(), Status: e.Status, Code: e.Code, Err: e.cause}
 	if e.cause == nil {
 		reported.Err = e
 	}
