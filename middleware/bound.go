@@ -75,7 +75,7 @@ func isThumbprint(text string) bool {
 
 // confirm checks that the request proves what its token is bound to. The token has been
 // verified. dpop says that it was sent with the scheme DPoP. The proof comes last, because
-// it is used up.
+// it is used up, unless w is nil.
 func (b *Bearer) confirm(w http.ResponseWriter, r *http.Request, v *verified, dpop bool) *Error {
 	switch bound := v.bound; {
 	case bound == nil:

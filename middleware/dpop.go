@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -108,7 +109,8 @@ func hasDots(path string) bool {
 }
 
 // checkProof checks the proof of a request whose token is bound to a key, and uses it up. A
-// nonce for the client's next proof goes into the header of the answer.
+// nonce for the client's next proof goes into the header of the answer. Without an answer
+// (w is nil) the proof is not used up, and may have been used before.
 func (b *Bearer) checkProof(w http.ResponseWriter, r *http.Request, v *verified) *Error {
 	if hasDots(r.URL.Path) {
 		return &Error{
@@ -117,10 +119,17 @@ func (b *Bearer) checkProof(w http.ResponseWriter, r *http.Request, v *verified)
 		}
 	}
 	own, alias := b.dpop.urls(r)
-	p, err := b.dpop.verifier.Verify(r.Context(), pop.Request{
+	presented := pop.Request{
 		Proofs: r.Header["Dpop"], // in canonical form
 		Method: r.Method, URL: own, Alias: alias, AccessToken: v.raw, Thumbprint: v.bound.KeyThumbprint, Client: v.clientID,
-	})
+	}
+	if w == nil {
+		presented.Before = func(context.Context) error { return errNotUsed }
+	}
+	p, err := b.dpop.verifier.Verify(r.Context(), presented)
+	if w == nil && errors.Is(err, errNotUsed) { // all else is right
+		return nil
+	}
 	if err == nil {
 		b.replaysFailed.record(nil)
 		if p.Nonce != "" {
@@ -153,6 +162,9 @@ const (
 	codeInvalidProof = "invalid_dpop_proof"
 	codeUseNonce     = "use_dpop_nonce"
 )
+
+// errNotUsed ends the check of a proof before it is used up.
+var errNotUsed = errors.New("middleware: DPoP proof: it is only judged")
 
 var errDots = errors.New("middleware: DPoP proof: the path of the request has dot segments, so a proof for another path would fit it")
 

@@ -53,6 +53,19 @@ func (e *Error) Unwrap() error {
 	return e.cause
 }
 
+// Reason returns why the request was refused, as [Config.Observe] hears it: it is for
+// operators, and tells a forger which check has failed. It is event.Forbidden for an Error
+// that the app made.
+func (e *Error) Reason() event.Reason {
+	switch {
+	case e == nil:
+		return ""
+	case e.reason == "":
+		return event.Forbidden
+	}
+	return e.reason
+}
+
 func noCredential() *Error {
 	return &Error{Status: http.StatusUnauthorized, Description: "an access token is required", reason: event.NoToken}
 }

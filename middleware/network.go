@@ -19,6 +19,7 @@ type caller struct {
 	bearer  *Bearer
 	request *http.Request
 	extract addressOf
+	silent  bool // no event if the address is not known
 }
 
 func (c *caller) Deadline() (time.Time, bool) { return c.request.Context().Deadline() }
@@ -27,7 +28,7 @@ func (c *caller) Err() error                  { return c.request.Context().Err()
 
 func (c *caller) Value(key any) any {
 	if key == (jwks.NetworkKey{}) {
-		return c.bearer.network(c.request, c.extract)
+		return c.network()
 	}
 	return c.request.Context().Value(key)
 }
@@ -35,18 +36,22 @@ func (c *caller) Value(key any) any {
 // network returns the network of a request. It is empty where that is not known: behind
 // a proxy, for which no Config.ClientIP or IPExtractor was set, all callers would be one
 // network. An event says so once.
-func (b *Bearer) network(r *http.Request, extract addressOf) string {
+func (c *caller) network() string {
+	b, r := c.bearer, c.request
 	address, fault := r.RemoteAddr, errNoClientIP
 	switch {
 	case b.clientIP != nil:
 		address = b.clientIP(r)
-	case extract != nil:
-		address = extract(r)
+	case c.extract != nil:
+		address = c.extract(r)
 	case fetch.Forwarded(r):
 		address, fault = "", errProxyUnknown
 	}
 	if host, ok := fetch.HostOf(address); ok {
 		return fetch.NetworkOf(host).String()
+	}
+	if c.silent {
+		return ""
 	}
 	b.proxy.Do(func() {
 		if b.background != nil {

@@ -61,10 +61,7 @@ func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time
 
 // eventOf is the event of a refusal. Err is the private cause.
 func eventOf(e *Error) Event {
-	reported := Event{Reason: e.reason, Status: e.Status, Code: e.Code, Err: e.cause}
-	if e.reason == "" { // an app's own
-		reported.Reason = event.Forbidden
-	}
+	reported := Event{Reason: e.Reason(), Status: e.Status, Code: e.Code, Err: e.cause}
 	if e.cause == nil {
 		reported.Err = e
 	}

@@ -28,13 +28,14 @@ func (b *Bearer) authenticate(r *http.Request, prior *verified, extract addressO
 	if prior != nil && prior.raw == raw {
 		return prior, dpop, nil
 	}
-	v, e = b.valid(r, raw, extract)
+	v, e = b.valid(caller{bearer: b, request: r, extract: extract}, raw)
 	return v, dpop, e
 }
 
 // valid returns the token with this text if it is valid now. It finds what was verified
 // before in the cache.
-func (b *Bearer) valid(r *http.Request, raw string, extract addressOf) (*verified, *Error) {
+func (b *Bearer) valid(from caller, raw string) (*verified, *Error) {
+	r := from.request
 	ctx := r.Context()
 	cached := b.cache.Get(raw)
 	if cached != nil {
@@ -55,7 +56,7 @@ func (b *Bearer) valid(r *http.Request, raw string, extract addressOf) (*verifie
 		cached.Touch(now)
 		return v, nil
 	}
-	v, e := b.verify(r, raw, extract)
+	v, e := b.verify(from, raw)
 	if e != nil {
 		return nil, e
 	}
@@ -86,7 +87,7 @@ func (b *Bearer) key(ctx context.Context, kid, alg string) (*jose.Key, *Error) {
 
 // verify is the part of RFC 9068, section 4, whose result can be cached: form, type, key,
 // signature, and every claim but those about time.
-func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verified, *Error) {
+func (b *Bearer) verify(from caller, raw string) (*verified, *Error) {
 	if e := several(raw); e != nil {
 		return nil, e
 	}
@@ -97,11 +98,11 @@ func (b *Bearer) verify(r *http.Request, raw string, extract addressOf) (*verifi
 	if !isAccessTokenType(jws.Type()) {
 		return nil, invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
 	}
-	key, e := b.key(&caller{b, r, extract}, jws.KeyID(), jws.Algorithm())
+	key, e := b.key(&from, jws.KeyID(), jws.Algorithm())
 	if e != nil {
 		return nil, e
 	}
-	b.misses.add(r)
+	b.misses.add(from.request)
 	payload, err := jws.Verify(key)
 	if _, misspelt := errors.AsType[base64.CorruptInputError](err); misspelt {
 		return nil, invalidToken(event.MalformedToken, err)

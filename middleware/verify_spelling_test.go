@@ -106,7 +106,7 @@ func TestForgedSize(t *testing.T) {
 	}
 	cost := func(token string) float64 {
 		return testing.AllocsPerRun(10, func() {
-			if _, e := a.auth.verify(request(http.MethodGet, "/"), token, nil); e == nil {
+			if _, e := a.auth.verify(caller{bearer: a.auth, request: request(http.MethodGet, "/")}, token); e == nil {
 				t.Error("accepted")
 			}
 		})
