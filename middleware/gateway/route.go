@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -29,7 +30,7 @@ func checkMuxSpelling(route, raw string) error {
 		var want, got string
 		want, pattern, _ = strings.Cut(pattern, "/")
 		got, raw, _ = strings.Cut(raw, "/")
-		if want != got && want != "" && !strings.HasPrefix(want, "{") {
+		if want != got && want != "" && !strings.HasPrefix(want, "{") && got != (&url.URL{Path: want}).EscapedPath() {
 			return errSpelling
 		}
 	}
