@@ -115,6 +115,7 @@ func (b *Bearer) handler(next http.Handler, mustBind bool, check func(r *http.Re
 			}
 		}
 		if e != nil {
+			tellRefused(r, e)
 			b.announce(w.Header(), r, e, mustBind)
 			answer(w, e)
 			return

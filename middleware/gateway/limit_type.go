@@ -36,6 +36,3 @@ func (l Limit) validate() error {
 	}
 	return nil
 }
-
-// maxValues bounds each list of a rule.
-const maxValues = 100

@@ -65,6 +65,7 @@ func newPolicy(rules []Rule, places []string) (*Policy, error) {
 			return nil, err
 		}
 		into.add(r)
+		r.index = i
 		p.rules = append(p.rules, r)
 	}
 	return p, nil

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 var errSpelling = errors.New("gateway: the path is routed in another way when it is decoded")
@@ -35,4 +38,26 @@ func checkMuxSpelling(route, raw string) error {
 		}
 	}
 	return nil
+}
+
+// routes are those of the router, as far as they are known: Echo can list them, and a
+// ServeMux cannot.
+type routes struct {
+	once  sync.Once
+	known atomic.Pointer[map[string][]string] // methods by pattern
+}
+
+// lack reports whether no route is one of the rule's.
+func (r *routes) lack(of *rule) bool {
+	known := r.known.Load()
+	if known == nil {
+		return false
+	}
+	for _, method := range (*known)[of.Route] {
+		if len(of.Methods) == 0 || slices.Contains(of.Methods, method) ||
+			method == http.MethodHead && slices.Contains(of.Methods, http.MethodGet) {
+			return false
+		}
+	}
+	return true
 }
