@@ -14,6 +14,7 @@ import (
 
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/profile"
 	"github.com/echo-m2m/m2m/middleware/internal/recent"
 )
 
@@ -40,6 +41,17 @@ type Config struct {
 	// identifier changes: a token for any of them is valid. Remove the old name when
 	// its last token has expired. [Token.Audience] says which a token is for.
 	Audiences []string
+
+	// Profile says how the tokens of an issuer that does not follow RFC 9068 are read:
+	// which claims are read instead, and what is not checked. Package profile has ready
+	// ones, such as profile.Keycloak. With [profile.Profile].Issuer, Issuer may be empty. A
+	// profile that does without aud needs no Audience. One that is Public needs Require.
+	// Default: RFC 9068.
+	//
+	// If the profile accepts tokens without an id or without iat, Revoked gets "" as their
+	// jti and the zero time, and [Token] has the same: of such a token its client alone can
+	// be revoked.
+	Profile *profile.Profile
 
 	// Keys finds the issuer's public keys: the issuer's own *jwks.Keyring in the
 	// same process, a *jwks.Remote, or pinned keys of jwks.NewFixed. Nil finds them
@@ -130,6 +142,7 @@ type Config struct {
 // tokens and is safe for concurrent use. The guards of a nil or zero Bearer answer 500.
 type Bearer struct {
 	issuer        string
+	profile       *profile.Profile // nil: RFC 9068
 	keys          jwks.Source
 	audiences     []string // at least one
 	revoked       func(ctx context.Context, jti, clientID string, issuedAt time.Time) (bool, error)
@@ -171,8 +184,11 @@ func New(c Config) (*Bearer, error) {
 		background:    event.Background(c.Observe, c.Quiet),
 		closeKeys:     func() error { return nil },
 	}
-	if len(c.Audiences) == 0 {
+	if len(c.Audiences) == 0 && c.Audience != "" {
 		b.audiences = []string{c.Audience}
+	}
+	if err := b.follow(c.Profile); err != nil {
+		return nil, err
 	}
 	if err := b.validate(&c); err != nil {
 		return nil, err
@@ -222,7 +238,7 @@ func (b *Bearer) validate(c *Config) error {
 		return fmt.Errorf("middleware: Config.Issuer %q has white space around it: it is compared byte for byte", b.issuer)
 	case c.Audience != "" && len(c.Audiences) > 0:
 		return errors.New("middleware: Config.Audience and Config.Audiences are both set: write all names into Audiences")
-	case len(c.Audiences) == 0 && c.Audience == "":
+	case len(b.audiences) == 0 && !b.withoutAudience():
 		return errors.New(`middleware: Config.Audience is empty: write this API's identifier, such as "https://api.example.com"`)
 	case slices.Contains(b.audiences, ""):
 		return errors.New("middleware: Config.Audiences holds an empty name: leave it out")

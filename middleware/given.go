@@ -48,7 +48,7 @@ func (t *Token) clone() *Token {
 		return nil
 	}
 	c := *t
-	c.Audience, c.Scopes = slices.Clone(t.Audience), slices.Clone(t.Scopes)
+	c.Audience, c.Scopes, c.Roles = slices.Clone(t.Audience), slices.Clone(t.Scopes), slices.Clone(t.Roles)
 	if t.Confirmation != nil {
 		bound := *t.Confirmation
 		c.Confirmation = &bound
@@ -66,12 +66,13 @@ func (t *Token) written() (string, error) {
 		ID        string   `json:"jti,omitempty"`
 		Audience  []string `json:"aud,omitempty"`
 		Scope     string   `json:"scope,omitempty"`
+		Roles     []string `json:"roles,omitempty"`
 		IssuedAt  int64    `json:"iat,omitempty"`
 		ExpiresAt int64    `json:"exp,omitempty"`
 		NotBefore int64    `json:"nbf,omitempty"`
 		Bound     *bound   `json:"cnf,omitempty"`
 	}{
-		t.Issuer, t.Subject, t.ClientID, t.ID, t.Audience, strings.Join(t.Scopes, " "),
+		t.Issuer, t.Subject, t.ClientID, t.ID, t.Audience, strings.Join(t.Scopes, " "), t.Roles,
 		seconds(t.IssuedAt), seconds(t.ExpiresAt), seconds(t.NotBefore), (*bound)(t.Confirmation),
 	}
 	document, err := json.Marshal(claims)

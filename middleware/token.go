@@ -11,7 +11,8 @@ import (
 	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
-// Token is what a verified access token says (RFC 9068, section 2.2). Each caller of
+// Token is what a verified access token says (RFC 9068, section 2.2). With [Config.Profile]
+// the profile names the claims that are read instead. Each caller of
 // [TokenFromContext] or [TokenFrom] gets a copy. Writing to it changes no
 // check and no other request. Printed, it shows no part of the token that
 // could be sent again. The zero Token has no scope and no claims.
@@ -24,8 +25,9 @@ type Token struct {
 	Subject   string    // sub: for client credentials the client itself
 	ClientID  string    // client_id: the caller
 	ID        string    // jti: with Issuer, the token's identity; its bytes are not
-	Audience  []string  // aud: Config.Audience, or one of Audiences, is among them
+	Audience  []string  // aud: Config.Audience, or one of Audiences, is among them; empty if Config.Profile does without
 	Scopes    []string  // scope: what was granted; empty when nothing was
+	Roles     []string  // the claims in Roles of Config.Profile; no scope is among them
 	IssuedAt  time.Time // iat
 	ExpiresAt time.Time // exp: without leeway
 	NotBefore time.Time // nbf: the zero time when the token has none, or 0

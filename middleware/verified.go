@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type verified struct {
 	scope                 string        // the claim
 	audiences             []string      // nil: the Bearer's own, if that is one, alone, as most tokens have it
 	bound                 *Confirmation // nil: a plain bearer token
+	roles                 *[]string     // nil: none. A pointer keeps cached tokens small
 
 	expiresAt, issuedAt, notBefore int64 // in Unix seconds; notBefore 0: none
 }
@@ -48,14 +50,23 @@ func (v *verified) detached(raw, clientID string) verified {
 	}
 	both := v.id + v.scope // in one piece
 	d.id, d.scope = both[:len(v.id)], both[len(v.id):]
-	if v.audiences == nil {
-		return d
+	if v.roles != nil {
+		roles := cloned(*v.roles)
+		d.roles = &roles
 	}
-	d.audiences = make([]string, len(v.audiences))
-	for i, a := range v.audiences {
-		d.audiences[i] = strings.Clone(a)
+	if v.audiences != nil {
+		d.audiences = cloned(v.audiences)
 	}
 	return d
+}
+
+// cloned is a copy of the list and its texts.
+func cloned(list []string) []string {
+	own := make([]string, len(list))
+	for i, s := range list {
+		own[i] = strings.Clone(s)
+	}
+	return own
 }
 
 // detach is a copy of s, or the equal string that is kept anyway.
@@ -89,12 +100,15 @@ func (v *verified) token() *Token {
 	*t = Token{
 		Issuer: v.by.issuer, Subject: v.subject, ClientID: v.clientID, ID: v.id,
 		Audience: append(copied.audience[:0], v.audience()...),
-		IssuedAt: time.Unix(v.issuedAt, 0), ExpiresAt: time.Unix(v.expiresAt, 0),
+		IssuedAt: v.issued(), ExpiresAt: time.Unix(v.expiresAt, 0),
 		source: func() *verified { return v },
 	}
 	if v.bound != nil {
 		bound := *v.bound
 		t.Confirmation = &bound
+	}
+	if v.roles != nil {
+		t.Roles = slices.Clone(*v.roles)
 	}
 	if v.notBefore != 0 {
 		t.NotBefore = time.Unix(v.notBefore, 0)
@@ -109,6 +123,14 @@ func (v *verified) token() *Token {
 		}
 	}
 	return t
+}
+
+// issued is iat; the zero time of a token without, which only a profile accepts.
+func (v *verified) issued() time.Time {
+	if v.issuedAt == 0 && v.by.profile != nil {
+		return time.Time{}
+	}
+	return time.Unix(v.issuedAt, 0)
 }
 
 // claims are the token's, encoded.

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -95,31 +96,60 @@ func (b *Bearer) verify(from caller, raw string) (*verified, *Error) {
 	if err != nil {
 		return nil, invalidToken(event.MalformedToken, err)
 	}
-	if !isAccessTokenType(jws.Type()) {
-		return nil, invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
+	if e := b.checkHeader(&jws); e != nil {
+		return nil, e
 	}
 	key, e := b.key(&from, jws.KeyID(), jws.Algorithm())
 	if e != nil {
 		return nil, e
 	}
 	b.misses.add(from.request)
-	payload, err := jws.Verify(key)
-	if _, misspelt := errors.AsType[base64.CorruptInputError](err); misspelt {
-		return nil, invalidToken(event.MalformedToken, err)
+	var v *verified
+	if b.profile != nil {
+		v, e = b.identify(&jws, key)
+	} else {
+		v, e = b.open(&jws, key)
 	}
-	if err != nil {
-		return nil, invalidToken(event.BadSignature, err)
-	}
-	claims, err := jose.ParseObject(payload)
-	if err != nil {
-		return nil, invalidToken(event.InvalidClaims, err)
-	}
-	v, e := b.read(&claims)
 	if e != nil {
 		return nil, e
 	}
 	v.by, v.key, v.kid, v.alg, v.raw = b, key, jws.KeyID(), jws.Algorithm(), raw
 	return v, nil
+}
+
+// checkHeader refuses a token of another kind before a key is looked for.
+func (b *Bearer) checkHeader(jws *jose.JWS) *Error {
+	if b.profile != nil {
+		if err := b.profile.CheckHeader(jws); err != nil {
+			return foreign(err)
+		}
+		return nil
+	}
+	if !isAccessTokenType(jws.Type()) {
+		return invalidToken(event.WrongTokenType, fmt.Errorf("middleware: typ is %.40q, not at+jwt", jws.Type()))
+	}
+	return nil
+}
+
+// open checks the signature, and reads the claims of RFC 9068.
+func (b *Bearer) open(jws *jose.JWS, key *jose.Key) (*verified, *Error) {
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return nil, invalidToken(unsigned(err), err)
+	}
+	claims, err := jose.ParseObject(payload)
+	if err != nil {
+		return nil, invalidToken(event.InvalidClaims, err)
+	}
+	return b.read(&claims)
+}
+
+// unsigned is the reason of an error of jose.JWS.Verify.
+func unsigned(err error) event.Reason {
+	if _, misspelt := errors.AsType[base64.CorruptInputError](err); misspelt {
+		return event.MalformedToken
+	}
+	return event.BadSignature
 }
 
 // isAccessTokenType is RFC 9068, section 4, step 1. A media type compares without
@@ -152,16 +182,24 @@ func (b *Bearer) read(c *jose.Object) (*verified, *Error) {
 	if r.err != nil {
 		return nil, invalidToken(event.InvalidClaims, r.err)
 	}
-	// RFC 7800: the presenter must prove that it holds a key. Without a proof the token is
-	// not a bearer token.
-	if c.Has("cnf") {
-		bound, err := b.confirmation(c)
-		if err != nil {
-			return nil, invalidToken(event.SenderConstrained, err)
-		}
-		v.bound = bound
+	if e := b.bind(v, c); e != nil {
+		return nil, e
 	}
 	return v, nil
+}
+
+// bind reads what the token is bound to. RFC 7800: the presenter must prove that it holds
+// a key. Without a proof the token is not a bearer token.
+func (b *Bearer) bind(v *verified, c *jose.Object) *Error {
+	if !c.Has("cnf") {
+		return nil
+	}
+	bound, err := b.confirmation(c)
+	if err != nil {
+		return invalidToken(event.SenderConstrained, err)
+	}
+	v.bound = bound
+	return nil
 }
 
 // current is the part of the check that changes while a token lives.
@@ -178,12 +216,12 @@ func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error
 	var err error
 	switch {
 	case b.revoked != nil:
-		if revoked, err = b.revoked(ctx, v.id, v.clientID, time.Unix(v.issuedAt, 0)); err != nil {
+		if revoked, err = b.revoked(ctx, v.id, v.clientID, v.issued()); err != nil {
 			err = fmt.Errorf("middleware: Config.Revoked: %w", err)
 		}
 		b.revokedFailed.record(err)
 	case b.introspector != nil:
-		revoked, err = b.introspector.revoked(ctx, v.id, v.clientID, v.raw)
+		revoked, err = b.introspector.revoked(ctx, cmp.Or(v.id, v.raw), v.clientID, v.raw) // no id is as long as a token, and has dots as one
 	}
 	if err != nil {
 		return unavailable(event.RevocationsUnavailable, err)
