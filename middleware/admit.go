@@ -9,10 +9,10 @@ type admission struct {
 	watch *watch // nil without Observe
 }
 
-// own returns the admission if a guard of this Bearer made it, else none: another
-// Bearer may have verified for another audience.
+// own returns the admission if a guard of this Bearer, or of one that [Any] has put into
+// it, made it, else none: another Bearer may have verified for another audience.
 func (b *Bearer) own(a admission) admission {
-	if a.token == nil || a.token.by != b {
+	if a.token == nil || a.token.by != b && (b.members == nil || !b.members.has(a.token.by)) {
 		return admission{}
 	}
 	return a
@@ -21,8 +21,30 @@ func (b *Bearer) own(a admission) admission {
 // admit authenticates a request. prior is how a guard of the same Bearer further out
 // let it in; zero if none did: what that guard has checked, the proof of a bound token
 // among it, is not checked again. With mustBind the token must be a bound one. A refusal is
-// reported here.
-func (b *Bearer) admit(w http.ResponseWriter, r *http.Request, prior admission, extract addressOf, mustBind bool) (admission, *Error) {
+// reported here. by is the Bearer that has decided: b, or the member that is for the
+// issuer of the token.
+func (b *Bearer) admit(w http.ResponseWriter, r *http.Request, prior admission, extract addressOf, mustBind bool) (by *Bearer, a admission, e *Error) {
+	if b.members == nil {
+		a, e = b.admitOwn(w, r, prior, extract, mustBind)
+		return b, a, e
+	}
+	began := b.clock()
+	m, e := b.members.choose(caller{bearer: b, request: r, extract: extract}, prior.token)
+	if e != nil {
+		b.reportRefusal(r.Context(), admission{nil, prior.watch}, began, eventOf(e))
+		return b, admission{}, e
+	}
+	by = m.Bearer
+	if prior.token != nil && prior.token.by != by { // of another credential
+		prior = admission{}
+	}
+	a, e = by.admitOwn(w, r, prior, extract, mustBind || by.requireBound)
+	m.release(a.token != nil)
+	return by, a, e
+}
+
+// admitOwn is admit for a Bearer of one issuer.
+func (b *Bearer) admitOwn(w http.ResponseWriter, r *http.Request, prior admission, extract addressOf, mustBind bool) (admission, *Error) {
 	began := b.clock()
 	v, dpop, e := b.authenticate(r, prior.token, extract)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks"
@@ -106,6 +107,11 @@ type Config struct {
 	// carries an error.
 	Realm string
 
+	// Resource publishes metadata about this API (RFC 9728), which tell a client where to
+	// get tokens. Every challenge then names their URL. [Bearer.ResourceMetadata] serves
+	// them. Default: there are none.
+	Resource *Resource
+
 	// MaxTokenBytes bounds the length of a token, with any further spaces before
 	// it; a longer one is refused unread. Default 16 KiB.
 	MaxTokenBytes int
@@ -138,7 +144,8 @@ type Config struct {
 	Quiet bool
 }
 
-// Bearer checks access tokens for one audience. [New] makes it. It caches verified
+// Bearer checks access tokens for one audience. [New] makes it, for one issuer; [Any] and
+// [AnyTenant] make one of several. It caches verified
 // tokens and is safe for concurrent use. The guards of a nil or zero Bearer answer 500.
 type Bearer struct {
 	issuer        string
@@ -152,8 +159,9 @@ type Bearer struct {
 	requireBound  bool
 	cache         *recent.Table[verified]
 	leeway        time.Duration
-	realm         string
-	invalid       string // the challenge for every invalid token
+	resource      *Resource // nil: no metadata
+	hint          hint      // in every challenge
+	invalid       string    // the challenge for every invalid token
 	maxTokenBytes int
 	clientIP      func(r *http.Request) string
 	observe       func(ctx context.Context, e Event)
@@ -162,9 +170,11 @@ type Bearer struct {
 	keysFailed    outcome
 	revokedFailed outcome
 	replaysFailed outcome
-	closeKeys     func() error
-	routes        routeIndex // of the Echo apps that it guards
-	hits, misses  counter    // of the cache
+	remote        *jwks.Remote            // made by New; nil with Config.Keys
+	routes        routeIndex              // of the Echo apps that it guards
+	hits, misses  counter                 // of the cache
+	members       *members                // of Any and AnyTenant; nil: the Bearer is for one issuer
+	owner         atomic.Pointer[tenants] // whose Bearer func has made it
 }
 
 // New checks the configuration and copies it. It makes no request. The error
@@ -176,13 +186,11 @@ func New(c Config) (*Bearer, error) {
 		keys:          c.Keys,
 		revoked:       c.Revoked,
 		leeway:        cmp.Or(c.Leeway, defaultLeeway),
-		realm:         c.Realm,
 		requireBound:  c.RequireBound,
 		maxTokenBytes: cmp.Or(c.MaxTokenBytes, defaultMaxTokenBytes),
 		clientIP:      c.ClientIP,
 		observe:       c.Observe,
 		background:    event.Background(c.Observe, c.Quiet),
-		closeKeys:     func() error { return nil },
 	}
 	if len(c.Audiences) == 0 && c.Audience != "" {
 		b.audiences = []string{c.Audience}
@@ -193,9 +201,17 @@ func New(c Config) (*Bearer, error) {
 	if err := b.validate(&c); err != nil {
 		return nil, err
 	}
-	b.invalid = challenge(schemeBearer, b.realm, "", invalidToken("", nil))
+	if c.Resource != nil {
+		own, err := newResource(*c.Resource, b.audiences)
+		if err != nil {
+			return nil, err
+		}
+		b.resource, b.hint.metadata = own, own.metadataURL()
+	}
+	b.hint.realm = c.Realm
+	b.invalid = b.hint.challenge(schemeBearer, "", invalidToken("", nil))
 	if c.DPoP != nil {
-		p, err := newProofs(*c.DPoP, b.realm)
+		p, err := newProofs(*c.DPoP)
 		if err != nil {
 			return nil, err
 		}
@@ -225,7 +241,7 @@ func New(c Config) (*Bearer, error) {
 		if err := remote.Status().LastError; err != nil { // nothing has been fetched: the issuer is no URL to ask
 			return nil, fmt.Errorf("middleware: Config.Keys is nil and Config.Issuer cannot be asked for them (for http beyond loopback write Keys: jwks.NewIssuerRemote(issuer, jwks.RemoteConfig{InsecureHTTP: true})): %w", err)
 		}
-		b.keys, b.closeKeys = remote, remote.Close
+		b.keys, b.remote = remote, remote
 	}
 	return b, nil
 }
@@ -254,8 +270,8 @@ func (b *Bearer) validate(c *Config) error {
 		return errors.New("middleware: Config.Revoked and Config.Introspection are both set: write one of them")
 	case b.maxTokenBytes < 0:
 		return fmt.Errorf("middleware: Config.MaxTokenBytes is %d: write a number of bytes, or 0 for %d", b.maxTokenBytes, defaultMaxTokenBytes)
-	case !printable(b.realm):
-		return fmt.Errorf("middleware: Config.Realm %q: write printable ASCII", b.realm)
+	case !printable(c.Realm):
+		return fmt.Errorf("middleware: Config.Realm %q: write printable ASCII", c.Realm)
 	case isNilPointer(b.keys):
 		// The error of jwks.Open was ignored; found now and not at each request.
 		return fmt.Errorf("middleware: Config.Keys is a nil %T: check the error of what made it", b.keys)
@@ -264,20 +280,27 @@ func (b *Bearer) validate(c *Config) error {
 }
 
 // Close stops what New started: the key fetcher it made when Config.Keys was nil,
-// and introspection. It leaves Config.Keys alone. It may be called more
+// and introspection. It leaves Config.Keys alone. Of a Bearer of several issuers it closes
+// those of all. It may be called more
 // than once. Requests after it are answered 503 if they need either.
 func (b *Bearer) Close() error {
 	if !b.usable() {
 		return nil
 	}
+	if b.members != nil {
+		return b.members.close()
+	}
 	if b.introspector != nil {
 		b.introspector.close()
 	}
-	return b.closeKeys()
+	if b.remote == nil {
+		return nil
+	}
+	return b.remote.Close()
 }
 
-// usable reports whether New made the Bearer: it is neither nil nor the zero value.
-func (b *Bearer) usable() bool { return b != nil && b.keys != nil }
+// usable reports whether New, Any or AnyTenant made the Bearer: it is neither nil nor the zero value.
+func (b *Bearer) usable() bool { return b != nil && (b.keys != nil || b.members != nil) }
 
 // requiresBound reports whether all guards accept bound tokens only.
 func (b *Bearer) requiresBound() bool { return b != nil && b.requireBound }
@@ -288,7 +311,7 @@ func (b *Bearer) fault(mustBind bool) error {
 	switch {
 	case !b.usable():
 		return errUnusable
-	case mustBind && b.dpop == nil && b.certificates == nil:
+	case mustBind && b.dpop == nil && b.certificates == nil && (b.members == nil || b.members.tenants == nil):
 		return errNoBound
 	}
 	return nil

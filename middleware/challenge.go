@@ -30,15 +30,15 @@ func (b *Bearer) challenges(r *http.Request, e *Error, mustBind bool) []string {
 		return []string{b.bearerChallenge(e)}
 	}
 	// A token that is bound to a certificate has the scheme Bearer (RFC 8705, section 3).
-	bearerFits := b.certificates != nil || !mustBind
+	bearerFits := b.certificates != nil || !mustBind && !b.requireBound
 	var list []string
 	if isDPoP(r) || !bearerFits {
-		list = append(list, challenge(schemeDPoP, b.realm, b.dpop.algs, e))
+		list = append(list, b.hint.challenge(schemeDPoP, b.dpop.algs, e))
 		if bearerFits {
 			list = append(list, b.bearerChallenge(&Error{}))
 		}
 	} else {
-		list = append(list, b.bearerChallenge(e), b.dpop.plain)
+		list = append(list, b.bearerChallenge(e), b.hint.challenge(schemeDPoP, b.dpop.algs, &Error{}))
 	}
 	if e.Status != http.StatusUnauthorized {
 		return list[:1]
@@ -50,24 +50,31 @@ func (b *Bearer) bearerChallenge(e *Error) string {
 	if e.Code == codeInvalidToken && e.Description == notValid && e.Scope == "" {
 		return b.invalid
 	}
-	return challenge(schemeBearer, b.realm, "", e)
+	return b.hint.challenge(schemeBearer, "", e)
+}
+
+// hint is what every challenge of a Bearer says.
+type hint struct {
+	realm    string
+	metadata string // RFC 9728, section 5.1; "": there are none
 }
 
 // challenge is one value of WWW-Authenticate. "If the request lacks any
 // authentication information […], the resource server SHOULD NOT include an error
 // code or other error information" (RFC 6750, section 3.1).
-func challenge(scheme, realm, algs string, e *Error) string {
+func (t *hint) challenge(scheme, algs string, e *Error) string {
 	var b strings.Builder
 	b.WriteString(scheme)
 	separator := " "
 	for _, p := range [...]struct{ name, value string }{
-		{"realm", realm},
+		{"realm", t.realm},
 		{"error", e.Code},
 		{"error_description", e.Description},
 		{"scope", e.Scope},
 		{"algs", algs}, // RFC 9449, section 7.1
+		{"resource_metadata", t.metadata},
 	} {
-		if p.value == "" || (e.Code == "" && p.name != "realm" && p.name != "algs") {
+		if p.value == "" || (e.Code == "" && p.name != "realm" && p.name != "algs" && p.name != "resource_metadata") {
 			continue
 		}
 		b.WriteString(separator)

@@ -24,7 +24,7 @@ func TestChallenge(t *testing.T) {
 			`Bearer error="x", error_description="a??Set-Cookie: b???"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := challenge(schemeBearer, tt.realm, "", tt.e); got != tt.want {
+			if got := (&hint{realm: tt.realm}).challenge(schemeBearer, "", tt.e); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

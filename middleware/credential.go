@@ -31,7 +31,7 @@ func (b *Bearer) credential(r *http.Request) (token string, dpop bool, e *Error)
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ") // credentials = "Bearer" 1*SP b64token
 	if scheme != schemeBearer && !strings.EqualFold(scheme, schemeBearer) {
-		if dpop = b.dpop != nil && strings.EqualFold(scheme, schemeDPoP); !dpop {
+		if dpop = b.takesDPoP() && strings.EqualFold(scheme, schemeDPoP); !dpop {
 			return "", false, noCredential()
 		}
 	}
@@ -45,6 +45,12 @@ func (b *Bearer) credential(r *http.Request) (token string, dpop bool, e *Error)
 		return "", dpop, invalidRequest("%.6s without a token", scheme)
 	}
 	return token, dpop, nil
+}
+
+// takesDPoP reports whether a token may be sent with the scheme DPoP. Of tenants that is
+// not known before the token is read.
+func (b *Bearer) takesDPoP() bool {
+	return b.dpop != nil || b.members != nil && b.members.tenants != nil
 }
 
 // stated returns the headers that are not empty. An empty one is the same as none.

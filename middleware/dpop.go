@@ -40,12 +40,11 @@ type proofs struct {
 	base     string // without a slash at its end
 	alias    string // the same; empty: there is none
 	nonces   *pop.Nonces
-	shared   bool   // Replay is the app's
-	plain    string // the challenge without an error
+	shared   bool // Replay is the app's
 	algs     string
 }
 
-func newProofs(c DPoP, realm string) (*proofs, error) {
+func newProofs(c DPoP) (*proofs, error) {
 	base, err := baseOf("BaseURL", c.BaseURL)
 	if err != nil {
 		return nil, err
@@ -60,12 +59,10 @@ func newProofs(c DPoP, realm string) (*proofs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("middleware: Config.DPoP.Proofs: %w", err)
 	}
-	p := &proofs{
+	return &proofs{
 		verifier: verifier, base: base, alias: alias,
 		nonces: c.Proofs.Nonces, shared: c.Proofs.Replay != nil, algs: strings.Join(verifier.Algorithms(), " "),
-	}
-	p.plain = challenge(schemeDPoP, realm, p.algs, &Error{})
-	return p, nil
+	}, nil
 }
 
 // baseOf returns the URL of a field without a slash at its end.

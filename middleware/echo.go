@@ -97,6 +97,23 @@ func (b *Bearer) RequireFunc(check func(c echo.Context, t *Token) error) echo.Mi
 	return b.Echo(EchoOptions{}).RequireFunc(check)
 }
 
+// Optional lets a request in without a credential, and then [TokenFrom] is nil. One with a
+// credential needs a valid token with all the scopes, as with [Bearer.Require]. See
+// [Bearer.HandlerOptional] for what a credential is.
+func (b *Bearer) Optional(scopes ...string) echo.MiddlewareFunc {
+	return b.Echo(EchoOptions{}).Optional(scopes...)
+}
+
+// Mount adds the route of [Bearer.ResourceMetadata]. It is public, so the app must have no
+// guard for all routes (echo.Use). Without [Config.Resource] it adds none.
+func (b *Bearer) Mount(e *echo.Echo) {
+	if e == nil || !b.usable() || b.resource == nil {
+		return
+	}
+	path, h := b.ResourceMetadata()
+	e.Match([]string{http.MethodGet, http.MethodHead}, path, echo.WrapHandler(h))
+}
+
 // EchoOptions are options that Echo's own middleware has too. All are optional.
 type EchoOptions struct {
 	// Skipper, when it returns true, calls the next handler with no check at all
@@ -145,32 +162,43 @@ func (g EchoGuard) RequireBound(scopes ...string) echo.MiddlewareFunc {
 	return g.requireScopes(newScopeRule(scopes, false), true)
 }
 
+// Optional is [Bearer.Optional] with the options.
+func (g EchoGuard) Optional(scopes ...string) echo.MiddlewareFunc {
+	rule := newScopeRule(scopes, false)
+	return g.guard(echoGuard{mustBind: g.bearer.requiresBound(), optional: rule.cause == nil, check: rule.echoCheck()})
+}
+
 func (g EchoGuard) requireScopes(rule *scopeRule, mustBind bool) echo.MiddlewareFunc {
-	return g.guard(mustBind, func(_ echo.Context, v *verified) error {
-		if e := rule.check(v.scope); e != nil {
+	return g.guard(echoGuard{mustBind: mustBind, check: rule.echoCheck()})
+}
+
+func (s *scopeRule) echoCheck() func(echo.Context, *verified) error {
+	return func(_ echo.Context, v *verified) error {
+		if e := s.check(v.scope); e != nil {
 			return e
 		}
 		return nil
-	})
+	}
 }
 
 // RequireFunc is [Bearer.RequireFunc] with the options.
 func (g EchoGuard) RequireFunc(check func(c echo.Context, t *Token) error) echo.MiddlewareFunc {
 	if check == nil {
-		return g.guard(g.bearer.requiresBound(), func(echo.Context, *verified) error { return misconfigured(errNoCheck) })
+		check = func(echo.Context, *Token) error { return misconfigured(errNoCheck) }
 	}
-	return g.guard(g.bearer.requiresBound(), func(c echo.Context, v *verified) error { return check(c, v.token()) })
+	return g.guard(echoGuard{mustBind: g.bearer.requiresBound(), check: func(c echo.Context, v *verified) error { return check(c, v.token()) }})
 }
 
-func (g EchoGuard) guard(mustBind bool, check func(c echo.Context, v *verified) error) echo.MiddlewareFunc {
+// guard is the middleware of an echoGuard that has what it demands.
+func (g EchoGuard) guard(made echoGuard) echo.MiddlewareFunc {
 	b := g.bearer
-	if cause := b.fault(mustBind); cause != nil {
+	if cause := b.fault(made.mustBind); cause != nil {
 		return refuseAll(cause)
 	}
 	if key := g.options.ContextKey; key == tokenKey || key == watchKey {
 		return refuseAll(errContextKey)
 	}
-	made := &echoGuard{g.bearer, g.options, mustBind, check}
+	made.bearer, made.options = g.bearer, g.options
 	// Echo calls this at every request, not once for a route, so it must be cheap.
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := func(c echo.Context) error { return made.serve(c, next) }
@@ -181,11 +209,12 @@ func (g EchoGuard) guard(mustBind bool, check func(c echo.Context, v *verified) 
 	}
 }
 
-// echoGuard is one Require, RequireAny or RequireFunc.
+// echoGuard is one Require, RequireAny, RequireFunc or Optional.
 type echoGuard struct {
 	bearer   *Bearer
 	options  EchoOptions
 	mustBind bool
+	optional bool // a request without a credential is let in
 	check    func(c echo.Context, v *verified) error
 }
 
@@ -193,14 +222,24 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	if g.options.Skipper != nil && g.options.Skipper(c) {
 		return next(c)
 	}
-	b, prior := g.bearer, g.prior(c)
+	if g.optional && isAnonymous(c.Request()) {
+		in, done := g.bearer.anonymous(c.Request())
+		defer done()
+		if in != c.Request() {
+			r := c.Request()
+			c.SetRequest(in)
+			defer func() { returnForm(r, c.Request()) }()
+		}
+		return next(c)
+	}
+	prior := g.prior(c)
 	var extract addressOf
 	if e := c.Echo(); e != nil {
 		extract = e.IPExtractor // asked per request: the app may set it late
 	}
-	a, e := b.admit(c.Response(), c.Request(), prior, extract, g.mustBind)
+	b, a, e := g.bearer.admit(c.Response(), c.Request(), prior, extract, g.mustBind)
 	if e != nil {
-		return g.refuse(c, e)
+		return g.refuse(c, b, e)
 	}
 	if r := c.Request(); g.keep(c, a, prior) {
 		defer func() { returnForm(r, c.Request()) }()
@@ -216,7 +255,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 		}
 		e := refusal(err)
 		b.reportRefusal(c.Request().Context(), a, began, eventOf(e))
-		return g.refuse(c, e)
+		return g.refuse(c, b, e)
 	}
 	if a.watch != prior.watch {
 		defer b.reportAdmission(c.Request().Context(), a)
@@ -227,7 +266,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 // prior is how an earlier guard of the same Bearer let the request in.
 func (g *echoGuard) prior(c echo.Context) (a admission) {
 	a.token, _ = c.Get(tokenKey).(*verified)
-	if g.bearer.observe != nil {
+	if g.bearer.observe != nil || g.bearer.members != nil {
 		a.watch, _ = c.Get(watchKey).(*watch)
 	}
 	if own := g.bearer.own(a); own.token != nil {
@@ -262,9 +301,9 @@ func (g *echoGuard) keep(c echo.Context, a, prior admission) (replaced bool) {
 	return true
 }
 
-// refuse turns a refusal into what Echo's error handler knows how to answer.
-func (g *echoGuard) refuse(c echo.Context, e *Error) error {
-	g.bearer.announce(c.Response().Header(), c.Request(), e, g.mustBind)
+// refuse turns a refusal by a Bearer into what Echo's error handler knows how to answer.
+func (g *echoGuard) refuse(c echo.Context, by *Bearer, e *Error) error {
+	by.announce(c.Response().Header(), c.Request(), e, g.mustBind)
 	refused := &echo.HTTPError{Code: e.Status, Message: e.Description, Internal: e}
 	if g.options.ErrorHandler != nil {
 		if err := g.options.ErrorHandler(c, refused); err != nil || c.Response().Committed {

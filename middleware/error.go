@@ -34,6 +34,7 @@ type Error struct {
 
 	reason event.Reason
 	cause  error
+	at     string // the check of an Explanation that failed, if the reason does not tell
 }
 
 // Error returns the public text.

@@ -58,7 +58,8 @@ func (b *Bearer) identify(jws *jose.JWS, key *jose.Key) (*verified, *Error) {
 		expiresAt: id.Expires.Unix(), issuedAt: seconds(id.IssuedAt), notBefore: seconds(id.NotBefore),
 	}
 	if len(id.Roles) > 0 {
-		v.roles = &id.Roles
+		roles := id.Roles
+		v.roles = &roles
 	}
 	if e := b.bind(v, &id.Claims); e != nil {
 		return nil, e

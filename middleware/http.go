@@ -55,7 +55,7 @@ func admissionOf(ctx context.Context) admission {
 // A Handler within another of the same Bearer verifies nothing again.
 func (b *Bearer) Handler(next http.Handler, scopes ...string) http.Handler {
 	rule := newScopeRule(scopes, false)
-	return b.handler(next, b.requiresBound(), func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
+	return b.handler(next, httpGuard{mustBind: b.requiresBound()}, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
 }
 
 // HandlerBound is [Bearer.Handler] for tokens that are bound to a key of the client. A
@@ -63,14 +63,14 @@ func (b *Bearer) Handler(next http.Handler, scopes ...string) http.Handler {
 // [Config.ClientCertificates]; with neither it lets no request in.
 func (b *Bearer) HandlerBound(next http.Handler, scopes ...string) http.Handler {
 	rule := newScopeRule(scopes, false)
-	return b.handler(next, true, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
+	return b.handler(next, httpGuard{mustBind: true}, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
 }
 
 // HandlerAny calls next for requests with a valid token that was granted at least
 // one of the scopes. With none named it lets no request in.
 func (b *Bearer) HandlerAny(next http.Handler, scopes ...string) http.Handler {
 	rule := newScopeRule(scopes, true)
-	return b.handler(next, b.requiresBound(), func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
+	return b.handler(next, httpGuard{mustBind: b.requiresBound()}, func(_ *http.Request, v *verified) *Error { return rule.check(v.scope) })
 }
 
 // HandlerFunc calls next for requests with a valid token for which check returns
@@ -78,9 +78,9 @@ func (b *Bearer) HandlerAny(next http.Handler, scopes ...string) http.Handler {
 // with its challenge, and any other error is a 403 whose cause stays private.
 func (b *Bearer) HandlerFunc(next http.Handler, check func(r *http.Request, t *Token) error) http.Handler {
 	if check == nil {
-		return b.handler(next, b.requiresBound(), func(*http.Request, *verified) *Error { return misconfigured(errNoCheck) })
+		return b.handler(next, httpGuard{mustBind: b.requiresBound()}, func(*http.Request, *verified) *Error { return misconfigured(errNoCheck) })
 	}
-	return b.handler(next, b.requiresBound(), func(r *http.Request, v *verified) *Error {
+	return b.handler(next, httpGuard{mustBind: b.requiresBound()}, func(r *http.Request, v *verified) *Error {
 		if err := check(r, v.token()); err != nil {
 			return refusal(err)
 		}
@@ -93,8 +93,14 @@ var (
 	errNoCheck  = errors.New("middleware: the guard was given a nil func as its check")
 )
 
-func (b *Bearer) handler(next http.Handler, mustBind bool, check func(r *http.Request, v *verified) *Error) http.Handler {
-	cause := b.fault(mustBind)
+// httpGuard is what a Handler demands besides its check.
+type httpGuard struct {
+	mustBind bool
+	optional bool // a request without a credential is let in
+}
+
+func (b *Bearer) handler(next http.Handler, g httpGuard, check func(r *http.Request, v *verified) *Error) http.Handler {
+	cause := b.fault(g.mustBind)
 	if next == nil {
 		cause = errUnusable
 	}
@@ -102,26 +108,33 @@ func (b *Bearer) handler(next http.Handler, mustBind bool, check func(r *http.Re
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, misconfigured(cause)) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.optional && isAnonymous(r) {
+			in, done := b.anonymous(r)
+			defer done()
+			next.ServeHTTP(w, in)
+			returnForm(r, in)
+			return
+		}
 		prior := b.own(admissionOf(r.Context()))
-		a, e := b.admit(w, r, prior, nil, mustBind)
+		by, a, e := b.admit(w, r, prior, nil, g.mustBind)
 		in := r
 		if e == nil && a != prior {
 			in = r.WithContext(&admitted{r.Context(), a})
 		}
 		if e == nil {
-			began := b.clock()
+			began := by.clock()
 			if e = check(in, a.token); e != nil {
-				b.reportRefusal(in.Context(), a, began, eventOf(e))
+				by.reportRefusal(in.Context(), a, began, eventOf(e))
 			}
 		}
 		if e != nil {
 			tellRefused(r, e)
-			b.announce(w.Header(), r, e, mustBind)
+			by.announce(w.Header(), r, e, g.mustBind)
 			answer(w, e)
 			return
 		}
 		if a.watch != prior.watch {
-			defer b.reportAdmission(in.Context(), a)
+			defer by.reportAdmission(in.Context(), a)
 		}
 		next.ServeHTTP(w, in)
 		returnForm(r, in)

@@ -25,6 +25,15 @@ func (b *Bearer) Judge(r *http.Request) (t *Token, e *Error) {
 }
 
 func (b *Bearer) judge(r *http.Request) (*verified, *Error) {
+	if b.members != nil {
+		m, e := b.members.choose(caller{bearer: b, request: r, silent: true}, nil)
+		if e != nil {
+			return nil, e
+		}
+		v, e := m.judge(r)
+		m.release(e == nil)
+		return v, e
+	}
 	raw, dpop, e := b.credential(r)
 	if e != nil {
 		return nil, e

@@ -46,7 +46,13 @@ func (b *Bearer) clock() time.Time {
 // reportRefusal reports a request that a guard refuses. a is how it was let in
 // before that, as far as it was.
 func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time, e Event) {
-	if b.observe == nil || !a.watch.decide() {
+	if b.observe == nil {
+		return
+	}
+	if a.watch == nil { // perhaps a guard further out has let the request in without a token
+		a.watch, _ = ctx.Value(anonymousKey{b}).(*watch)
+	}
+	if !a.watch.decide() {
 		return
 	}
 	e.Op, e.Duration = event.OpRequest, time.Since(began)

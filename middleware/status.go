@@ -28,6 +28,10 @@ type Status struct {
 	Hits   uint64 // requests whose token was in the cache of verified tokens
 	Misses uint64 // signature checks, also of tokens that were then refused
 
+	Issuer  string             `json:",omitempty"` // whose tokens are checked; "" with Members
+	Fetched *jwks.RemoteStatus `json:",omitempty"` // the keys that New found itself; nil if Config.Keys is set
+	Members []Status           `json:",omitempty"` // of Any and AnyTenant: the Bearer of each issuer; the other fields are their sums
+
 	Cached  int // verified tokens in the cache
 	Answers int // answers of introspection in the cache
 	Asking  int // tokens that the issuer is being asked about
@@ -38,7 +42,15 @@ func (b *Bearer) Status() Status {
 	if !b.usable() {
 		return Status{Keys: errUnusable}
 	}
+	if b.members != nil {
+		return b.members.status()
+	}
 	s := Status{Keys: b.keysFailed.latest(0), Revocations: b.revokedFailed.latest(0), Replays: b.replaysFailed.latest(0), Hits: b.hits.total(), Misses: b.misses.total(), Cached: b.cache.Len()}
+	s.Issuer = b.issuer
+	if b.remote != nil {
+		fetched := b.remote.Status()
+		s.Fetched = &fetched
+	}
 	if b.introspector != nil {
 		s.Answers, s.Asking, s.Revocations = b.introspector.status()
 	}
@@ -57,9 +69,16 @@ const recently = 10 * time.Second
 // Ready asks Config.Keys if that is a [jwks.Checker], which may fetch keys. Config.Revoked,
 // introspection, Replay of Config.DPoP and other sources cannot be asked without a token, so
 // Ready reports their failure for 10 s.
+//
+// Of a Bearer of several issuers it asks all, and tokens of one can be checked while those
+// of another cannot. So the error is jwks.ErrUnavailable only if that is so of each member
+// of [Any].
 func (b *Bearer) Ready(ctx context.Context) error {
 	if !b.usable() {
 		return notServing{errUnusable}
+	}
+	if b.members != nil {
+		return b.members.ready(ctx)
 	}
 	if checker, ok := b.keys.(jwks.Checker); ok {
 		if err := checker.Ready(ctx); err != nil {

@@ -97,6 +97,7 @@ func (b *Bearer) verify(from caller, raw string) (*verified, *Error) {
 		return nil, invalidToken(event.MalformedToken, err)
 	}
 	if e := b.checkHeader(&jws); e != nil {
+		e.at = checkType
 		return nil, e
 	}
 	key, e := b.key(&from, jws.KeyID(), jws.Algorithm())
@@ -111,6 +112,7 @@ func (b *Bearer) verify(from caller, raw string) (*verified, *Error) {
 		v, e = b.open(&jws, key)
 	}
 	if e != nil {
+		e.at = lateCheck(e.reason)
 		return nil, e
 	}
 	v.by, v.key, v.kid, v.alg, v.raw = b, key, jws.KeyID(), jws.Algorithm(), raw
@@ -221,7 +223,7 @@ func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error
 		}
 		b.revokedFailed.record(err)
 	case b.introspector != nil:
-		revoked, err = b.introspector.revoked(ctx, cmp.Or(v.id, v.raw), v.clientID, v.raw) // no id is as long as a token, and has dots as one
+		revoked, err = b.introspector.revoked(ctx, cmp.Or(v.id, v.raw), v.clientID, v.raw) // a token without an id is its own
 	}
 	if err != nil {
 		return unavailable(event.RevocationsUnavailable, err)
