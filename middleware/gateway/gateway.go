@@ -161,6 +161,8 @@ type passage struct {
 	checked func(clientID string, expires time.Time) // of the limiter; nil once called
 	release func()                                   // of the limiter; nil if nothing is held
 	decided bool                                     // the token is valid, and the policy has decided
+
+	admitted bool
 }
 
 // enter begins a passage. It fails if the network of the caller has sent too much.
@@ -198,7 +200,7 @@ func (p *passage) decide(t *bearer.Token) error {
 	if !ok {
 		return &bearer.Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: tooMany, RetryAfter: seconds(wait)}
 	}
-	p.release = release
+	p.release, p.admitted = release, true
 	return nil
 }
 
