@@ -71,7 +71,11 @@ func (p *Policy) String() string {
 	if p.source != "" {
 		from = " of " + p.source
 	}
-	fmt.Fprintf(&b, "policy%s: %d rules; what none of them allows is refused\n", from, len(p.rules))
+	noun := "rules"
+	if len(p.rules) == 1 {
+		noun = "rule"
+	}
+	fmt.Fprintf(&b, "policy%s: %d %s; what no rule allows is refused\n", from, len(p.rules), noun)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, r := range p.rules {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t\n", r.place, printable(r.name), printable(r.wants()))

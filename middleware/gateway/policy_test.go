@@ -87,7 +87,7 @@ func TestPolicyText(t *testing.T) {
 		Rule{Route: "/x", Claims: []Claim{{Name: "tier", Is: 3}, {Name: "roles", Has: "support"}}, Limit: Limit{Rate: 2.5, Concurrent: 4}, Shadow: true},
 		Rule{Route: "/\u202e", AnyToken: true},
 	)
-	const want = `policy: 3 rules; what none of them allows is refused
+	const want = `policy: 3 rules; what no rule allows is refused
   rule 1  GET,PUT /orders/:id of https://a.example  a and b; c or d
   rule 2  * /x (shadow)                             tier is 3; roles has "support"; limit 2.5 a second, 3 at once, 4 under way
   rule 3  "* /\u202e"                               any token
