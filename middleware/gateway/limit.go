@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/echo-m2m/m2m/jwks/fetch"
@@ -16,6 +17,7 @@ const (
 	defaultMaxNetworks = 100_000
 	maxTracked         = 10_000_000
 	knownTokens        = 10_000
+	maxKnownBytes      = 4096 // of a credential; a longer one is not kept
 )
 
 // Limits bounds what callers may send, in one process: replicas count for themselves. A
@@ -55,7 +57,7 @@ type limiter struct {
 	limits   Limits
 	clients  *counts[clientKey]
 	networks *counts[networkKey]
-	admitted *recent.Table[struct{}] // the credentials that were admitted lately; nil: not needed
+	admitted *recent.Table[*atomic.Bool] // the credentials that were admitted lately, and whether one was refused since; nil: not needed
 }
 
 type clientKey struct{ rule, issuer, client string }
@@ -85,7 +87,7 @@ func newLimiter(c Limits) (*limiter, error) {
 		networks: newCounts[networkKey](cmp.Or(c.MaxNetworks, defaultMaxNetworks), true),
 	}
 	if !c.Unauthenticated.isZero() {
-		l.admitted = recent.New[struct{}](knownTokens)
+		l.admitted = recent.New[*atomic.Bool](knownTokens)
 	}
 	return l, nil
 }
@@ -105,45 +107,67 @@ func (l *limiter) client(rule string, limit Limit, issuer, clientID string) (rel
 }
 
 // unauthenticated asks whether a request may have its token checked. extract is Echo's
-// IPExtractor, or nil. If ok is true, checked must be called as soon as the token has been
-// checked, with the id of the client, "" if the request has no valid token: such a request
-// counts. If not, retryAfter is when the next may be let in.
-func (l *limiter) unauthenticated(r *http.Request, extract func(*http.Request) string) (checked func(clientID string, expires time.Time), retryAfter time.Duration, ok bool) {
-	network, known := networkOf(r, l.limits.ClientIP, extract)
-	if l.admitted == nil || !known {
-		return func(string, time.Time) {}, 0, true
+// IPExtractor, or nil. The attempt is told what came of it as soon as the token has been
+// checked. It is nil if the network is over its limit; retryAfter is then when the next
+// request may be let in.
+func (l *limiter) unauthenticated(r *http.Request, extract func(*http.Request) string) (a *attempt, retryAfter time.Duration) {
+	if l.admitted == nil {
+		return &attempt{}, 0
 	}
-	credential := ""
+	network, known := networkOf(r, l.limits.ClientIP, extract)
+	if !known {
+		return &attempt{}, 0
+	}
+	a = &attempt{limiter: l, network: network}
 	if lines := r.Header["Authorization"]; len(lines) == 1 {
-		credential = lines[0]
-		if entry := l.admitted.Get(credential); entry != nil {
-			entry.Touch(time.Now())
-			return l.recheck(network), 0, true
-		}
+		a.credential = lines[0]
+	}
+	if entry := l.admitted.Get(a.credential); entry != nil && !entry.Value.Load() {
+		entry.Touch(time.Now())
+		a.refusedNow = entry.Value
+		return a, 0
 	}
 	release, retryAfter, ok := l.networks.take(network, l.limits.Unauthenticated, false)
 	if !ok {
-		return nil, retryAfter, false
+		return nil, retryAfter
 	}
-	return func(clientID string, expires time.Time) {
-		release()
-		if clientID == "" {
-			l.networks.charge(network, l.limits.Unauthenticated)
-			return
-		}
-		if credential != "" {
-			now := time.Now()
-			l.admitted.Put(credential, clientID, expires, now, func(string, string) struct{} { return struct{}{} })
-		}
-	}, 0, true
+	a.release = release
+	return a, 0
 }
 
-// recheck counts a request whose token was valid before, and is no more.
-func (l *limiter) recheck(network networkKey) func(string, time.Time) {
-	return func(clientID string, _ time.Time) {
-		if clientID == "" {
-			l.networks.charge(network, l.limits.Unauthenticated)
-		}
+// attempt is one request whose token is being checked. One of its methods must be called,
+// once.
+type attempt struct {
+	limiter    *limiter // nil: nothing is counted
+	network    networkKey
+	credential string
+	release    func()       // nil: the credential was admitted before
+	refusedNow *atomic.Bool // of a credential that was admitted before
+}
+
+// admitted records that the request has a valid token, which ends at some time.
+func (a *attempt) admitted(clientID string, expires time.Time) {
+	a.undecided()
+	if a.limiter != nil && a.refusedNow == nil && a.credential != "" && len(a.credential) <= maxKnownBytes {
+		a.limiter.admitted.Put(a.credential, clientID, expires, time.Now(), func(string, string) *atomic.Bool { return new(atomic.Bool) })
+	}
+}
+
+// refused counts a request that has no valid token.
+func (a *attempt) refused() {
+	a.undecided()
+	if a.refusedNow != nil {
+		a.refusedNow.Store(true) // it was valid before: expired or revoked
+	}
+	if a.limiter != nil {
+		a.limiter.networks.charge(a.network, a.limiter.limits.Unauthenticated)
+	}
+}
+
+// undecided counts nothing: whether the token is valid could not be found out.
+func (a *attempt) undecided() {
+	if a.release != nil {
+		a.release()
 	}
 }
 

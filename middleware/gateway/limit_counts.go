@@ -36,7 +36,7 @@ type count[K comparable] struct {
 
 const (
 	shardSize = 1024 // callers; a smaller number has one shard
-	maxTries  = 32   // slots that a new caller tries
+	maxTries  = 8   // slots that a new caller tries
 )
 
 func newCounts[K comparable](capacity int, lossy bool) *counts[K] {
@@ -60,10 +60,10 @@ func (c *counts[K]) shard(key K) *countsShard[K] {
 // too. Without, it only asks that the bucket has one for each that is under way, and charge
 // takes it later. release gives the slot back, once.
 func (c *counts[K]) take(key K, limit Limit, now bool) (release func(), retryAfter time.Duration, ok bool) {
-	at := time.Now()
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := time.Now() // within the lock: a bucket whose time went back would fill twice
 	of := s.get(key, limit, at, c.lossy)
 	if of == nil {
 		return nil, time.Second, false // all slots are in use
@@ -100,10 +100,10 @@ func (c *counts[K]) take(key K, limit Limit, now bool) (release func(), retryAft
 
 // charge takes one request from a bucket, as far as there is one.
 func (c *counts[K]) charge(key K, limit Limit) {
-	at := time.Now()
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := time.Now() // within the lock: a bucket whose time went back would fill twice
 	if of := s.get(key, limit, at, c.lossy); of != nil && of.bucket != nil {
 		of.bucket.AllowN(at, 1)
 	}
