@@ -63,11 +63,9 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	defer p.leave()
 	c.Set(passageKey, p)
 	err = guarded(c)
-	if !p.decided {
-		if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as the guard returns it
-			if refused, ok := he.Internal.(*bearer.Error); ok { //nolint:errorlint // as the guard returns it
-				p.rehearseRefused(refused)
-			}
+	if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as the guard returns it
+		if refused, ok := he.Internal.(*bearer.Error); ok { //nolint:errorlint // as the guard returns it
+			p.refused(refused)
 		}
 	}
 	return err

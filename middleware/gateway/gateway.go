@@ -158,25 +158,23 @@ type passage struct {
 	state   *state
 	request *http.Request
 	route   string
-	checked func(clientID string, expires time.Time) // of the limiter; nil once called
-	release func()                                   // of the limiter; nil if nothing is held
-	decided bool                                     // the token is valid, and the policy has decided
+	attempt *attempt // of the limiter; nil once it knows what came of it
+	release func()   // of the limiter; nil if nothing is held
 
+	decided  bool // the token is valid, and the policy has decided
 	admitted bool
 }
 
 // enter begins a passage. It fails if the network of the caller has sent too much.
 func (g *Gateway) enter(r *http.Request, route string, extract func(*http.Request) string) (*passage, *forwardError) {
-	p := &passage{gateway: g, state: g.now.Load(), request: r, route: route}
-	checked, wait, ok := g.limiter.unauthenticated(r, extract)
-	if !ok {
+	attempt, wait := g.limiter.unauthenticated(r, extract)
+	if attempt == nil {
 		return nil, &forwardError{
 			status: http.StatusTooManyRequests, code: "temporarily_unavailable", text: tooMany, retryAfter: seconds(wait),
 			cause: errors.New("gateway: too many requests of this network without a valid token"),
 		}
 	}
-	p.checked = checked
-	return p, nil
+	return &passage{gateway: g, state: g.now.Load(), request: r, route: route, attempt: attempt}, nil
 }
 
 const tooMany = "too many requests, try again later"
@@ -189,7 +187,8 @@ func seconds(wait time.Duration) int {
 // decide is the check of the guard: it is called with a valid token.
 func (p *passage) decide(t *bearer.Token) error {
 	p.decided = true
-	p.hasChecked(t.ClientID, t.ExpiresAt)
+	p.attempt.admitted(t.ClientID, t.ExpiresAt)
+	p.attempt = nil
 	v := p.state.policy.decide(p.route, p.request.Method, t)
 	p.state.count(v)
 	p.rehearse(t, v)
@@ -204,16 +203,23 @@ func (p *passage) decide(t *bearer.Token) error {
 	return nil
 }
 
-func (p *passage) hasChecked(clientID string, expires time.Time) {
-	if p.checked != nil {
-		p.checked(clientID, expires)
-		p.checked = nil
+// refused is told that the request has no valid token, or that none can be checked.
+func (p *passage) refused(e *bearer.Error) {
+	if p.decided {
+		return // by the policy
 	}
+	if p.attempt != nil && e.Status < http.StatusInternalServerError {
+		p.attempt.refused()
+		p.attempt = nil
+	}
+	p.rehearseRefused(e)
 }
 
 // leave ends a passage, also after a panic of the handler.
 func (p *passage) leave() {
-	p.hasChecked("", time.Time{})
+	if p.attempt != nil {
+		p.attempt.undecided()
+	}
 	if p.release != nil {
 		p.release()
 	}

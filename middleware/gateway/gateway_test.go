@@ -359,3 +359,42 @@ func TestNestedGuards(t *testing.T) {
 		t.Errorf("%d requests were judged", r.Requests)
 	}
 }
+
+// A network that sends bad tokens is refused before its tokens are checked. A client of it
+// whose token was admitted before is not.
+func TestLimitOfANetwork(t *testing.T) {
+	idp := issuertest.New(t)
+	for _, name := range []string{"Echo", "net/http"} {
+		var reasons []event.Reason
+		gw := newGateway(t, Config{
+			Auth: newAuth(t, idp), Policy: mustPolicy(t, Rule{Route: "/x", AnyToken: true}),
+			Limits:  Limits{Unauthenticated: Limit{Rate: 0.001, Burst: 2}},
+			Observe: func(_ context.Context, e Event) { reasons = append(reasons, e.Reason) },
+		})
+		var h http.Handler = newMux(gw, "/x")
+		if name == "Echo" {
+			e := echo.New()
+			e.Use(gw.Require())
+			e.GET("/x", ok)
+			h = e
+		}
+		good, late := idp.Token(t), idp.Token(t, issuertest.ClientID("late"))
+		for i, tt := range []struct {
+			target, token string
+			status        int
+		}{
+			{"/x", good, 200},
+			{"/nowhere", "", 404}, {"/nowhere", "", 404}, {"/nowhere", "", 404}, // no token was asked for
+			{"/x", "", 401}, {"/x", idp.Token(t, issuertest.Bad("forged")), 401},
+			{"/x", "", 429}, {"/x", late, 429},
+			{"/x", good, 200},
+		} {
+			if w := get(h, "GET", tt.target, tt.token); w.Code != tt.status || w.Code == 429 && w.Header().Get("Retry-After") == "" {
+				t.Errorf("%s: request %d: %d %v, want %d", name, i+1, w.Code, w.Header(), tt.status)
+			}
+		}
+		if len(reasons) != 2 || reasons[0] != event.Busy {
+			t.Errorf("%s: reported %q", name, reasons)
+		}
+	}
+}

@@ -36,12 +36,8 @@ func (g *Gateway) Handler(next http.Handler) http.Handler {
 		}
 		defer p.leave()
 		in := r
-		if p.state.report != nil {
-			in = r.WithContext(bearer.OnRefusal(r.Context(), func(refused *bearer.Error) {
-				if !p.decided {
-					p.rehearseRefused(refused)
-				}
-			}))
+		if p.state.report != nil || p.attempt.limiter != nil {
+			in = r.WithContext(bearer.OnRefusal(r.Context(), p.refused))
 		}
 		g.auth.HandlerFunc(next, func(_ *http.Request, t *bearer.Token) error { return p.decide(t) }).ServeHTTP(w, in)
 		if in.MultipartForm != nil {
