@@ -383,7 +383,7 @@ func TestLimitOfANetwork(t *testing.T) {
 			target, token string
 			status        int
 		}{
-			{"/x", good, 200},
+			{"/x", good, 200}, {"/x", good, 200}, {"/x", good, 200},
 			{"/nowhere", "", 404}, {"/nowhere", "", 404}, {"/nowhere", "", 404}, // no token was asked for
 			{"/x", "", 401}, {"/x", idp.Token(t, issuertest.Bad("forged")), 401},
 			{"/x", "", 429}, {"/x", late, 429},

@@ -120,17 +120,17 @@ func (r *rule) wants() string {
 // Status is the state of a [Gateway], for operators. The zero Status is that of a gateway
 // that was not made by New.
 type Status struct {
-	Since     time.Time // when the policies were set
-	Source    string    // the file of the policy; empty if it is of no file
-	Shadow    bool      // a policy, a rule or a Bearer is in shadow
-	Rules     []RuleStatus
-	Unmatched uint64 // requests with a valid token that were refused because no rule was for them
+	Since     time.Time    // when the policies were set
+	Source    string       // the file of the policy; empty if it is of no file
+	Shadow    bool         // a policy, a rule or a Bearer is in shadow
+	Rules     []RuleStatus // in their order
+	Unmatched uint64       // requests with a valid token that were refused because no rule was for them
 }
 
 // RuleStatus is what one rule has decided since its policy was set. The zero RuleStatus is
 // of no rule.
 type RuleStatus struct {
-	Name, Place string
+	Name, Place string // such as "GET /orders/:id" and "line 12"
 	Requests    uint64 // for which it decided, with a valid token; 0 for a shadow rule
 	Refused     uint64 // those of them that it refused
 

@@ -52,8 +52,8 @@ type Outcome struct {
 
 // ClientCount is how many answers to a verified client would change.
 type ClientCount struct {
-	Issuer, ClientID string
-	Requests         uint64
+	Issuer, ClientID string // as in its tokens
+	Requests         uint64 // whose answers would change
 }
 
 type client struct{ issuer, id string }
