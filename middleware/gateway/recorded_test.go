@@ -28,6 +28,7 @@ type recorded struct{ method, target, credential string }
 func traffic(t *testing.T, idp *issuertest.Issuer, n int) []recorded {
 	t.Helper()
 	var good, bad []string
+	lasting := issuertest.Lifetime(12 * time.Hour)
 	for i := range 60 {
 		var scopes []string
 		for bit, scope := range []string{"orders:read", "orders:write", "reports", "admin"} {
@@ -36,11 +37,13 @@ func traffic(t *testing.T, idp *issuertest.Issuer, n int) []recorded {
 			}
 		}
 		good = append(good, "Bearer "+idp.Token(t, issuertest.Audience(testAPI), issuertest.ClientID(fmt.Sprintf("client-%d", i%25)),
-			issuertest.Scopes(scopes...), issuertest.Claim("tier", i%4)))
+			issuertest.Scopes(scopes...), issuertest.Claim("tier", i%4), lasting))
 	}
+	// A token that becomes valid in minutes could do so between the two replays.
+	bad = append(bad, "Bearer "+idp.Token(t, issuertest.Audience(testAPI), lasting, issuertest.Claim("nbf", time.Now().Add(24*time.Hour).Unix())))
 	for _, fault := range issuertest.Faults() {
-		token := idp.Token(t, issuertest.Audience(testAPI), issuertest.Bad(fault.Name))
-		if len(token) < 16<<10 { // the larger ones would make this a test of memory
+		token := idp.Token(t, issuertest.Audience(testAPI), lasting, issuertest.Bad(fault.Name))
+		if fault.Reason != event.NotYetValid && len(token) < 16<<10 { // the larger ones would make this a test of memory
 			bad = append(bad, "Bearer "+token)
 		}
 	}
