@@ -252,6 +252,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/pop"
+	"github.com/echo-m2m/m2m/jwks/profile"
 	bearer "github.com/echo-m2m/m2m/middleware"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
@@ -277,6 +278,9 @@ var (
 	calls            *outbound.Source
 	list             echo.HandlerFunc
 	secret           []byte
+	ours, theirs     *bearer.Bearer
+	token            string
+	isCustomer       func(context.Context, string) (bool, error)
 
 	_ = cmp.Or[string]
 	_ = ecdsa.GenerateKey
@@ -297,6 +301,7 @@ var (
 	_ = jwks.Open
 	_ = event.Reasons
 	_ = pop.NewNonces
+	_ = profile.Keycloak
 	_ = netip.ParsePrefix
 	_ = tls.Dial
 	_ = x509.NewCertPool

@@ -128,7 +128,7 @@ func configurations(file *ast.File) map[string][]string {
 		}
 		for _, spec := range types.Specs {
 			name, ok := spec.(*ast.TypeSpec)
-			if !ok || !slices.Contains([]string{"Config", "Policy", "RemoteConfig", "EchoOptions", "Introspection", "DPoP", "ClientCertificates"}, name.Name.Name) {
+			if !ok || !slices.Contains([]string{"Config", "Policy", "RemoteConfig", "EchoOptions", "Introspection", "DPoP", "ClientCertificates", "Resource", "Tenants"}, name.Name.Name) {
 				continue
 			}
 			fields, ok := name.Type.(*ast.StructType)

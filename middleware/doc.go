@@ -28,10 +28,17 @@
 //
 // # What is checked
 //
-// A token is an RFC 9068 JWT access token, validated in the order of its section 4:
+// By default a token is an RFC 9068 JWT access token, validated in the order of its section 4:
 // one credential in the request, strict parse, typ, key, signature, iss, aud, exp,
 // nbf, iat, sub, client_id, jti, revocation, what the token is bound to, and last the
 // scopes of the route. Nothing a token says is believed before its signature is checked.
+//
+// # Other issuers
+//
+// With [Config.Profile] the claims of an issuer that does not follow RFC 9068 are read,
+// such as those of Keycloak or Microsoft Entra. [Any] makes one Bearer for several issuers,
+// and [AnyTenant] one for issuers that are known only when a token comes. The unverified
+// iss of a token picks the Bearer that checks it, and nothing is shared between them.
 //
 // # Bound tokens
 //
@@ -70,6 +77,13 @@
 //
 // A token is valid until it expires, unless revocation is looked up: in the same
 // process by [Config.Revoked], or at the issuer by [Config.Introspection].
+//
+// # Without a token, and why not
+//
+// [Bearer.Optional] and [Bearer.HandlerOptional] let requests without a credential in, and
+// refuse bad ones. [Bearer.Explain] says to an operator what each check finds about a
+// token. [Bearer.Judge] says how a guard would decide about a request, and changes nothing.
+// [Config.Resource] tells clients where to get tokens.
 //
 // # Where a token may be
 //

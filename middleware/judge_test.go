@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/echo-m2m/m2m/jwks"
 	"github.com/echo-m2m/m2m/jwks/event"
+	"github.com/echo-m2m/m2m/jwks/jose"
 )
 
 // A judgement says what the guard then answers, and the guard hears nothing of it.
@@ -87,14 +89,22 @@ func TestJudgeLimits(t *testing.T) {
 	if _, e := a.auth.Judge(request(http.MethodGet, "/", "Bearer "+goodToken(t, keys))); e.Reason() != event.Unbound {
 		t.Errorf("RequireBound is judged %q", e.Reason())
 	}
-	r = request(http.MethodGet, "/", "Bearer "+forge(t, `{"alg":"ES256","typ":"at+jwt","kid":"unknown"}`, payload(nil), strangeKey))
+	asking := newAPI(t, Config{Keys: sourceFunc(func(ctx context.Context, _ string) (*jose.Key, error) {
+		if network, ok := ctx.Value(jwks.NetworkKey{}).(string); !ok || network != "" {
+			t.Errorf("the network behind a proxy is %q", network)
+		}
+		return nil, jwks.ErrUnknownKey
+	})})
+	r = request(http.MethodGet, "/", "Bearer "+goodToken(t, keys))
 	r.Header.Set("X-Forwarded-For", "192.0.2.1")
-	heard := len(a.events)
-	if _, e := a.auth.Judge(r); e.Reason() != event.UnknownKey {
+	if _, e := asking.auth.Judge(r); e.Reason() != event.UnknownKey {
 		t.Errorf("an unknown key is judged %q", e.Reason())
 	}
-	if len(a.events) != heard {
-		t.Errorf("a proxy in front was reported: %v", a.events[heard:])
+	if len(asking.events) > 0 {
+		t.Errorf("a proxy in front was reported: %v", asking.events)
+	}
+	if asking.send(r); len(asking.events) != 2 { // the guard reports it, and the refusal
+		t.Errorf("the guard reported %v", asking.events)
 	}
 	var none *Bearer
 	for _, b := range []*Bearer{none, {}} {

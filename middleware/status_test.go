@@ -3,9 +3,12 @@ package middleware
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -283,5 +286,41 @@ func TestClaimsThatDifferInCase(t *testing.T) {
 	}
 	if err := token.Claims(&mine); err == nil || mine.Role != "" {
 		t.Errorf("%+v, %v", mine, err)
+	}
+}
+
+// A Bearer that finds its keys itself says in its Status all that its fetcher knows, and is
+// ready as that is.
+func TestStatusOfFoundKeys(t *testing.T) {
+	t.Parallel()
+	keys := newKeyring(t, ecKey)
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	mux.HandleFunc("/.well-known/oauth-authorization-server", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, server.URL, server.URL+"/jwks")
+	})
+	mux.Handle("/jwks", keys)
+	auth, err := New(Config{Issuer: server.URL, Audience: testAudience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer auth.Close()
+	if s := auth.Status(); s.Issuer != server.URL || s.Fetched == nil || s.Fetched.Fetches != 0 {
+		t.Errorf("before the first request: %+v", s)
+	}
+	if err := auth.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s := auth.Status()
+	if s.Fetched == nil || s.Fetched.Keys != 1 || s.Fetched.URL != server.URL+"/jwks" || s.Fetched.LastError != nil {
+		t.Errorf("after Ready: %+v", s.Fetched)
+	}
+	document, err := json.Marshal(s)
+	if err != nil || !strings.Contains(string(document), `"URL":"`+server.URL) || !strings.Contains(string(document), `"Fetched":{`) {
+		t.Errorf("%s, %v", document, err)
+	}
+	if given := newAPI(t, Config{Keys: keys}).auth.Status(); given.Fetched != nil {
+		t.Error("Keys of the app are shown as found")
 	}
 }

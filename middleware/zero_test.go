@@ -16,7 +16,8 @@ func TestZeroValues(t *testing.T) {
 	var none *Bearer
 	for name, b := range map[string]*Bearer{"nil": none, "zero": {}} {
 		for kind, h := range map[string]http.Handler{
-			"Handler": b.Handler(next), "HandlerAny": b.HandlerAny(next, "a"), "Handler of nil": b.Handler(nil),
+			"Handler": b.Handler(next), "HandlerOptional": b.HandlerOptional(next), "HandlerBound": b.HandlerBound(next), "ExplainHandler": b.ExplainHandler("a"),
+			"HandlerAny": b.HandlerAny(next, "a"), "Handler of nil": b.Handler(nil),
 			"HandlerFunc":        b.HandlerFunc(next, func(*http.Request, *Token) error { return nil }),
 			"HandlerFunc of nil": b.HandlerFunc(next, nil),
 		} {
@@ -25,7 +26,7 @@ func TestZeroValues(t *testing.T) {
 			}
 		}
 		for kind, m := range map[string]echo.MiddlewareFunc{
-			"Require": b.Require(), "RequireAny": b.RequireAny("a"), "RequireFunc": b.RequireFunc(nil), "Echo": b.Echo(EchoOptions{}).Require(),
+			"Optional": b.Optional(), "Require": b.Require(), "RequireAny": b.RequireAny("a"), "RequireFunc": b.RequireFunc(nil), "Echo": b.Echo(EchoOptions{}).Require(),
 		} {
 			a.GET("/"+name+kind, a.serve, m)
 			if w := a.get("/"+name+kind, "Bearer x"); w.Code != http.StatusInternalServerError || len(a.tokens) > 0 {
@@ -37,7 +38,7 @@ func TestZeroValues(t *testing.T) {
 		}
 	}
 	for kind, m := range map[string]echo.MiddlewareFunc{
-		"Require": EchoGuard{}.Require(), "RequireAny": EchoGuard{}.RequireAny(), "RequireFunc": EchoGuard{}.RequireFunc(nil),
+		"Require": EchoGuard{}.Require(), "Optional": EchoGuard{}.Optional(), "RequireAny": EchoGuard{}.RequireAny(), "RequireFunc": EchoGuard{}.RequireFunc(nil),
 		"-key": newAPI(t, Config{Keys: newKeyring(t, ecKey)}).auth.Echo(EchoOptions{ContextKey: tokenKey}).Require(),
 	} {
 		a.GET("/guard"+kind, a.serve, m)
