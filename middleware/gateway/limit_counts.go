@@ -36,7 +36,7 @@ type count[K comparable] struct {
 
 const (
 	shardSize = 1024 // callers; a smaller number has one shard
-	maxTries  = 8   // slots that a new caller tries
+	maxTries  = 8    // slots that a new caller tries
 )
 
 func newCounts[K comparable](capacity int, lossy bool) *counts[K] {
