@@ -21,7 +21,8 @@ import (
 // BenchmarkAddedCPU compares the CPU time of a request through a guard, a Forwarder and
 // Echo's Proxy with that of one through the bare Proxy, with a token that is used again and
 // again. Client and upstream run in the same process, and their part is in both. The two are
-// asked in turn, in batches, and added-% is the median of the pairs.
+// asked in turn, in batches. added-% compares the cheapest tenth of the batches, because other
+// programs on the machine only ever add to a batch; pairs-% is the median of the pairs.
 //
 //	go test ./middleware/gateway -run '^$' -bench AddedCPU -benchtime 40000x
 func BenchmarkAddedCPU(b *testing.B) {
@@ -70,7 +71,7 @@ func BenchmarkAddedCPU(b *testing.B) {
 		batch(bare)
 		batch(guarded)
 	}
-	var ratios, of []float64
+	var ratios, without, with []float64
 	b.ResetTimer()
 	for i := range max(1, b.N/200) {
 		var one, two time.Duration
@@ -79,16 +80,19 @@ func BenchmarkAddedCPU(b *testing.B) {
 		} else {
 			two, one = batch(guarded), batch(bare)
 		}
-		ratios, of = append(ratios, float64(two)/float64(one)), append(of, float64(one.Nanoseconds())/100)
+		ratios = append(ratios, float64(two)/float64(one))
+		without, with = append(without, float64(one.Nanoseconds())/100), append(with, float64(two.Nanoseconds())/100)
 	}
-	b.ReportMetric(100*(median(ratios)-1), "added-%")
-	b.ReportMetric(median(of), "bare-cpu-ns")
+	b.ReportMetric(100*(quantile(with, 0.1)/quantile(without, 0.1)-1), "added-%")
+	b.ReportMetric(100*(quantile(ratios, 0.5)-1), "pairs-%")
+	b.ReportMetric(quantile(without, 0.1), "bare-cpu-ns")
 	b.ReportMetric(0, "ns/op")
 }
 
-func median(list []float64) float64 {
+// quantile returns the value below which the part q of the list lies. It sorts the list.
+func quantile(list []float64, q float64) float64 {
 	slices.Sort(list)
-	return list[len(list)/2]
+	return list[int(q*float64(len(list)-1))]
 }
 
 // cpuTime returns the CPU time of this process.
@@ -101,8 +105,8 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkOutgoing is what a Forwarder does for one request, without guard and proxy.
-func BenchmarkOutgoing(b *testing.B) {
+// BenchmarkHeader is what a Forwarder does for one request, without guard and proxy.
+func BenchmarkHeader(b *testing.B) {
 	for name, config := range map[string]ForwardConfig{"headers": {}, "internal": {Internal: newInternal(newTestKeys(b))}} {
 		b.Run(name, func(b *testing.B) {
 			c := newCallers(b)
@@ -115,7 +119,7 @@ func BenchmarkOutgoing(b *testing.B) {
 			c.auth.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { token = bearer.TokenFromContext(r.Context()) })).ServeHTTP(httptest.NewRecorder(), r)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, e := f.outgoing(r, token); e != nil {
+				if _, e := f.header(r, token); e != nil {
 					b.Fatal(e.cause)
 				}
 			}
