@@ -159,12 +159,14 @@ func (f *Forwarder) Echo() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			out, e := f.outgoing(r, bearer.TokenFrom(c))
+			header, trailer := r.Header, r.Trailer
+			h, e := f.header(r, bearer.TokenFrom(c))
 			if e != nil {
 				return e.echo(c)
 			}
-			c.SetRequest(out)
-			defer c.SetRequest(r) // for an access log in front
+			// A copy of the request would cost more than all of the above.
+			r.Header, r.Trailer = h, withoutProtected(trailer, f.names)
+			defer func() { r.Header, r.Trailer = header, trailer }() // for an access log in front
 			if c.IsWebSocket() {
 				return next(unhijacked{c})
 			}
@@ -186,7 +188,7 @@ func (unhijacked) IsWebSocket() bool { return false }
 //	mux.Handle("/orders/", auth.Handler(forward.Handler(proxy), "orders:read"))
 func (f *Forwarder) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out, e := f.outgoing(r, bearer.TokenFromContext(r.Context()))
+		h, e := f.header(r, bearer.TokenFromContext(r.Context()))
 		if e == nil && next == nil {
 			e = misconfigured()
 		}
@@ -194,26 +196,27 @@ func (f *Forwarder) Handler(next http.Handler) http.Handler {
 			e.answer(w)
 			return
 		}
+		out := new(http.Request)
+		*out = *r
+		out.Header, out.Trailer = h, withoutProtected(r.Trailer, f.names)
 		next.ServeHTTP(w, out)
 	})
 }
 
-// outgoing returns the request for the upstream. The given request is not changed.
-func (f *Forwarder) outgoing(r *http.Request, t *bearer.Token) (*http.Request, *forwardError) {
+// header returns the header of the request for the upstream. The given request is not
+// changed.
+func (f *Forwarder) header(r *http.Request, t *bearer.Token) (http.Header, *forwardError) {
 	if f == nil || f.names == nil {
 		return nil, misconfigured()
 	}
 	h := endToEnd(r, f.names, f.upgrades, len(f.headers)+1)
-	if t != nil {
-		if e := f.identify(h, r, t); e != nil {
-			return nil, e
-		}
+	if t == nil {
+		return h, nil
 	}
-	out := new(http.Request)
-	*out = *r
-	out.Header = h
-	out.Trailer = withoutProtected(r.Trailer, f.names)
-	return out, nil
+	if e := f.identify(h, r, t); e != nil {
+		return nil, e
+	}
+	return h, nil
 }
 
 // identify sets what the upstream may know of the caller.

@@ -223,7 +223,7 @@ func TestInternalTokensDoNotCross(t *testing.T) {
 	for name, changes := range map[string]map[string]any{
 		"none": nil, "tenant a": {"tenant": "a"}, "tenant b": {"tenant": "b"}, "tenant list": {"tenant": []string{"a"}},
 		"client": {"client_id": "app2"}, "subject": {"sub": "app2"}, "scope": {"scope": "orders:read"}, "no scope": {"scope": nil},
-		"end": {"exp": time.Now().Unix() + 601}, "id": {"jti": "id-2"},
+		"end": {"exp": time.Now().Unix() + 900}, "id": {"jti": "id-2"},
 	} {
 		token := c.token(t, changes)
 		for range 3 {

@@ -112,11 +112,11 @@ func (l *limiter) client(rule string, limit Limit, issuer, clientID string) (rel
 // request may be let in.
 func (l *limiter) unauthenticated(r *http.Request, extract func(*http.Request) string) (a *attempt, retryAfter time.Duration) {
 	if l.admitted == nil {
-		return &attempt{}, 0
+		return &uncounted, 0
 	}
 	network, known := networkOf(r, l.limits.ClientIP, extract)
 	if !known {
-		return &attempt{}, 0
+		return &uncounted, 0
 	}
 	a = &attempt{limiter: l, network: network}
 	if lines := r.Header["Authorization"]; len(lines) == 1 {
@@ -134,6 +134,9 @@ func (l *limiter) unauthenticated(r *http.Request, extract func(*http.Request) s
 	a.release = release
 	return a, 0
 }
+
+// uncounted is the attempt of every request for which nothing is counted.
+var uncounted attempt
 
 // attempt is one request whose token is being checked. One of its methods must be called,
 // once.
