@@ -105,7 +105,11 @@ func (r *routes) learn(e *echo.Echo) {
 		}
 		for _, router := range routers {
 			for _, route := range router.Routes() {
-				known[route.Path] = append(known[route.Path], route.Method)
+				method := route.Method
+				if method == echo.RouteNotFound { // of a group, whose middleware may answer, such as a proxy
+					method = anyMethod
+				}
+				known[route.Path] = append(known[route.Path], method)
 			}
 		}
 		r.known.Store(&known)

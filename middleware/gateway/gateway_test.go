@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -396,5 +398,39 @@ func TestLimitOfANetwork(t *testing.T) {
 		if len(reasons) != 2 || reasons[0] != event.Busy {
 			t.Errorf("%s: reported %q", name, reasons)
 		}
+	}
+}
+
+// Echo's Proxy as middleware of a group is behind the gateway for every path and method.
+func TestProxyOfAGroup(t *testing.T) {
+	idp := issuertest.New(t)
+	var got []string
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.Method+" "+r.RequestURI) }))
+	t.Cleanup(upstream.Close)
+	to, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	gw := newGateway(t, Config{Auth: newAuth(t, idp), Policy: mustPolicy(t, Rule{Route: "/orders/*", Methods: []string{"GET"}, Scopes: []string{"orders"}})})
+	e := echo.New()
+	e.Group("/orders", gw.Require(), echomw.ProxyWithConfig(echomw.ProxyConfig{
+		Balancer: echomw.NewRoundRobinBalancer([]*echomw.ProxyTarget{{URL: to}}), Transport: transport,
+	}))
+	token := idp.Token(t, issuertest.Scopes("orders"))
+	for _, tt := range []struct {
+		method, target, token string
+		status                int
+	}{
+		{"GET", "/orders/1?x=%2F", token, 200}, {"HEAD", "/orders/1", token, 200}, {"POST", "/orders/1", token, 403}, {"OPTIONS", "/orders/1", token, 403},
+		{"GET", "/orders/1", "", 401}, {"GET", "/orders/1", idp.Token(t), 403}, {"GET", "/orders", token, 403}, {"GET", "/orders/../x", token, 400}, {"GET", "/x", "", 404},
+	} {
+		if w := get(e, tt.method, tt.target, tt.token); w.Code != tt.status {
+			t.Errorf("%s %s: %d, want %d", tt.method, tt.target, w.Code, tt.status)
+		}
+	}
+	if want := []string{"GET /orders/1?x=%2F", "HEAD /orders/1"}; !slices.Equal(got, want) {
+		t.Errorf("the upstream got %q, want %q", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/labstack/echo/v4"
+	echomw "github.com/labstack/echo/v4/middleware"
 
 	"github.com/echo-m2m/m2m/issuer/issuertest"
 )
@@ -98,6 +99,7 @@ func TestUnusedRules(t *testing.T) {
 		Rule{Route: "/b/:id", AnyToken: true},
 		Rule{Route: "/h", Methods: []string{"GET"}, AnyToken: true},
 		Rule{Route: "/host", AnyToken: true},
+		Rule{Route: "/group/*", Methods: []string{"GET"}, AnyToken: true},
 	)})
 	unused := func() (names []string) {
 		for _, r := range gw.Status().Rules {
@@ -116,6 +118,7 @@ func TestUnusedRules(t *testing.T) {
 	e.PUT("/a", ok)
 	e.GET("/b/:other", ok)
 	e.HEAD("/h", ok)
+	e.Group("/group", echomw.Recover())
 	e.Host("x.test").GET("/host", ok)
 	get(e, "GET", "/a", "")
 	if got := strings.Join(unused(), "; "); got != "DELETE /a; * /b/:id" {

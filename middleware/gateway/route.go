@@ -47,6 +47,8 @@ type routes struct {
 	known atomic.Pointer[map[string][]string] // methods by pattern
 }
 
+const anyMethod = "*"
+
 // lack reports whether no route is one of the rule's.
 func (r *routes) lack(of *rule) bool {
 	known := r.known.Load()
@@ -54,7 +56,7 @@ func (r *routes) lack(of *rule) bool {
 		return false
 	}
 	for _, method := range (*known)[of.Route] {
-		if len(of.Methods) == 0 || slices.Contains(of.Methods, method) ||
+		if method == anyMethod || len(of.Methods) == 0 || slices.Contains(of.Methods, method) ||
 			method == http.MethodHead && slices.Contains(of.Methods, http.MethodGet) {
 			return false
 		}
