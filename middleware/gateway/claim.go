@@ -20,6 +20,7 @@ type Claim struct {
 // wanted is a Claim, checked.
 type wanted struct {
 	name, value string // as canonical has it
+	shown       string // the value, as JSON
 	has         bool
 }
 
@@ -41,6 +42,7 @@ func (c Claim) compile() (wanted, error) {
 	if err != nil {
 		return wanted{}, fmt.Errorf("the claim %.100q: %w", c.Name, err)
 	}
+	w.shown = string(document)
 	var ok bool
 	if w.value, ok = canonical(document); !ok {
 		return wanted{}, fmt.Errorf("the claim %.100q is compared with %.100s: write a text, a number, true or false", c.Name, document)

@@ -76,7 +76,7 @@ func TestDecideNamesScopes(t *testing.T) {
 		{[]string{"a", "b"}, "a b c d"},
 		{[]string{"a", "c"}, "a b"},
 	} {
-		e, ok := p.decide("/", "GET", &bearer.Token{Scopes: tt.scopes}).err.(*bearer.Error) //nolint:errorlint // as the guard takes it
+		e, ok := p.decide("/", "GET", &bearer.Token{Scopes: tt.scopes}).err.(*bearer.Error)
 		if !ok || e.Scope != tt.want || e.Status != 403 || e.Reason() != event.InsufficientScope {
 			t.Errorf("with %q: %+v, want the scopes %q", tt.scopes, e, tt.want)
 		}

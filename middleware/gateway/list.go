@@ -96,13 +96,12 @@ func (r *rule) wants() string {
 	if len(r.AnyScopes) > 0 {
 		wants = append(wants, strings.Join(r.AnyScopes, " or "))
 	}
-	for i, c := range r.Claims {
-		verb, value := "is", c.Is
-		if r.claims[i].has {
-			verb, value = "has", c.Has
+	for _, w := range r.claims {
+		verb := "is"
+		if w.has {
+			verb = "has"
 		}
-		document, _ := json.Marshal(value) // it could be written when the rule was made
-		wants = append(wants, fmt.Sprintf("%s %s %s", c.Name, verb, document))
+		wants = append(wants, w.name+" "+verb+" "+w.shown)
 	}
 	if l := r.Limit; !l.isZero() {
 		var bounds []string
@@ -167,18 +166,19 @@ func (g *Gateway) PolicyHandler(scopes ...string) http.Handler {
 		s := g.state()
 		status := s.status(&g.routes)
 		listed := listing{Since: s.since, Source: s.policy.source, Unmatched: status.Unmatched, Shadow: s.shadow}
-		text := s.policy.String()
+		var text strings.Builder
+		text.WriteString(s.policy.String())
 		for i, r := range s.policy.rules {
 			of := status.Rules[i]
 			listed.Rules = append(listed.Rules, ruleListing{r.json(), of.Place, of.Requests, of.Refused, of.Unused})
 			if of.Unused {
-				text += "not used: " + r.place + " (" + printable(r.name) + "): the router has no such route\n"
+				fmt.Fprintf(&text, "not used: %s (%s): the router has no such route\n", r.place, printable(r.name))
 			}
 		}
 		if s.shadow != nil {
-			text += "\nin shadow: " + s.shadow.String()
+			text.WriteString("\nin shadow: " + s.shadow.String())
 		}
-		return text, listed
+		return text.String(), listed
 	})
 }
 
