@@ -38,7 +38,7 @@ var rooms = map[string][]string{
 	"issuer/issuertest":          {"jwks", "jwks/*", "issuer", "issuer/*", "middleware", "middleware/*"},
 	"middleware":                 {"jwks", "jwks/*", "middleware/internal/recent"},
 	"middleware/internal/recent": {},
-	"middleware/gateway":         {"middleware", "jwks/*"},
+	"middleware/gateway":         {"middleware", "middleware/internal/recent", "jwks", "jwks/*"},
 	"middleware/outbound":        {"jwks/fetch", "jwks/pop", "jwks/jose"},
 }
 
@@ -98,6 +98,7 @@ func TestRoomsLink(t *testing.T) {
 		"issuer/sqlite":              {echoPkg},
 		"issuer":                     append([]string{"database/sql"}, drivers...),
 		"middleware":                 append([]string{"database/sql"}, drivers...),
+		"middleware/gateway":         append([]string{"database/sql"}, drivers...),
 		"middleware/internal/recent": {echoPkg, jwxPkg, "net/http"},
 		"middleware/outbound":        {echoPkg, module + "/issuer", module + "/middleware/internal", "database/sql", "google.golang.org/grpc"},
 		"example/clients":            {echoPkg},
@@ -156,7 +157,7 @@ func TestConfined(t *testing.T) {
 	all := packages(t)
 	for dependency, may := range map[string][]string{
 		jwxPkg:                          {"jwks/jose/jwk.go"},
-		echoPkg:                         {"issuer/admin/echo.go", "issuer/echo.go", "middleware/echo.go", "middleware/notfound.go"},
+		echoPkg:                         {"issuer/admin/echo.go", "issuer/echo.go", "middleware/echo.go", "middleware/gateway/echo.go", "middleware/gateway/forward.go", "middleware/gateway/forward_error.go", "middleware/notfound.go"},
 		"github.com/patrickmn/go-cache": {"middleware/answers.go"},
 	} {
 		var found []string

@@ -24,6 +24,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/pop"
 	"github.com/echo-m2m/m2m/jwks/profile"
 	bearer "github.com/echo-m2m/m2m/middleware"
+	"github.com/echo-m2m/m2m/middleware/gateway"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
 
@@ -125,6 +126,22 @@ var zeroValues = map[string]any{
 	"middleware.Status":                   new(bearer.Status),
 	"middleware.Tenants":                  new(bearer.Tenants),
 	"middleware.Token":                    new(bearer.Token),
+	"middleware/gateway.Claim":            new(gateway.Claim),
+	"middleware/gateway.ClientCount":      new(gateway.ClientCount),
+	"middleware/gateway.Config":           new(gateway.Config),
+	"middleware/gateway.Event":            new(gateway.Event),
+	"middleware/gateway.ForwardConfig":    new(gateway.ForwardConfig),
+	"middleware/gateway.Forwarder":        new(gateway.Forwarder),
+	"middleware/gateway.Gateway":          new(gateway.Gateway),
+	"middleware/gateway.Internal":         new(gateway.Internal),
+	"middleware/gateway.Limit":            new(gateway.Limit),
+	"middleware/gateway.Limits":           new(gateway.Limits),
+	"middleware/gateway.Outcome":          new(gateway.Outcome),
+	"middleware/gateway.Policy":           new(gateway.Policy),
+	"middleware/gateway.Report":           new(gateway.Report),
+	"middleware/gateway.Rule":             new(gateway.Rule),
+	"middleware/gateway.RuleStatus":       new(gateway.RuleStatus),
+	"middleware/gateway.Status":           new(gateway.Status),
 	"middleware/outbound.Assertion":       new(outbound.Assertion),
 	"middleware/outbound.CertificateFunc": new(outbound.CertificateFunc),
 	"middleware/outbound.Config":          new(outbound.Config),

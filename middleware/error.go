@@ -55,16 +55,21 @@ func (e *Error) Unwrap() error {
 }
 
 // Reason returns why the request was refused, as [Config.Observe] hears it: it is for
-// operators, and tells a forger which check has failed. It is event.Forbidden for an Error
-// that the app made.
+// operators, and tells a forger which check has failed. Of an Error that the app made it is
+// event.InsufficientScope with that Code and a Scope, event.Busy with status 429, and else
+// event.Forbidden.
 func (e *Error) Reason() event.Reason {
 	switch {
 	case e == nil:
 		return ""
-	case e.reason == "":
-		return event.Forbidden
+	case e.reason != "":
+		return e.reason
+	case e.Code == codeInsufficientScope && e.Scope != "":
+		return event.InsufficientScope
+	case e.Status == http.StatusTooManyRequests:
+		return event.Busy
 	}
-	return e.reason
+	return event.Forbidden
 }
 
 func noCredential() *Error {
@@ -84,6 +89,8 @@ func invalidRequest(format string, args ...any) *Error {
 const (
 	codeInvalidToken = "invalid_token"
 	notValid         = "the access token is not valid"
+
+	codeInsufficientScope = "insufficient_scope"
 )
 
 // invalidToken has the same description for every cause, so a forger does not learn which
@@ -101,7 +108,7 @@ func invalidToken(reason event.Reason, cause error) *Error {
 func insufficientScope(reason event.Reason, scope string, cause error) *Error {
 	return &Error{
 		Status:      http.StatusForbidden,
-		Code:        "insufficient_scope",
+		Code:        codeInsufficientScope,
 		Description: "the access token does not permit this request",
 		Scope:       scope,
 		reason:      reason,

@@ -128,6 +128,7 @@ func (b *Bearer) handler(next http.Handler, g httpGuard, check func(r *http.Requ
 			}
 		}
 		if e != nil {
+			tellRefused(r, e)
 			by.announce(w.Header(), r, e, g.mustBind)
 			answer(w, e)
 			return

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/echo-m2m/m2m/jwks/event"
+	bearer "github.com/echo-m2m/m2m/middleware"
+)
+
+// passageKey is where Echo's context keeps the *passage, from the guard to its check.
+const passageKey = "m2m.gateway"
+
+// Require is middleware for Echo. It lets a request in with a valid token that the policy
+// permits. Register it with e.Use or in a group, where the router has chosen the route; with
+// e.Pre it lets nothing in. The rules of the order of middleware are those of
+// bearer.Bearer.Require: middleware for CORS goes before it.
+//
+// The token is that of bearer.TokenFrom.
+func (g *Gateway) Require() echo.MiddlewareFunc {
+	if !g.usable() {
+		return func(echo.HandlerFunc) echo.HandlerFunc {
+			return func(c echo.Context) error { return misconfigured().echo(c) }
+		}
+	}
+	guard := g.auth.RequireFunc(func(c echo.Context, t *bearer.Token) error {
+		p, ok := c.Get(passageKey).(*passage)
+		if !ok {
+			return errUnusable
+		}
+		return p.decide(t)
+	})
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		guarded := guard(next)
+		return func(c echo.Context) error {
+			if p, ok := c.Get(passageKey).(*passage); ok && p.gateway == g && p.admitted {
+				return next(c) // a guard further out has let this request in, and counts it
+			}
+			return g.serve(c, guarded)
+		}
+	}
+}
+
+func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
+	r := c.Request()
+	err := checkPath(r)
+	if err == nil {
+		err = checkEchoSpelling(c)
+	}
+	if err != nil {
+		return g.refuse(r, event.MalformedRequest, ambiguous(err)).echo(c)
+	}
+	var extract func(*http.Request) string
+	if e := c.Echo(); e != nil {
+		extract = e.IPExtractor
+		g.routes.learn(e)
+	}
+	p, e := g.enter(r, c.Path(), extract)
+	if e != nil {
+		return g.refuse(r, event.Busy, e).echo(c)
+	}
+	defer p.leave()
+	c.Set(passageKey, p)
+	err = guarded(c)
+	if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as the guard returns it
+		if refused, ok := he.Internal.(*bearer.Error); ok { //nolint:errorlint // as the guard returns it
+			p.refused(refused)
+		}
+	}
+	return err
+}
+
+// checkEchoSpelling refuses a path that Echo routes in another way than its decoded form.
+// Echo routes by the encoded form, and an upstream may not.
+func checkEchoSpelling(c echo.Context) error {
+	r, e := c.Request(), c.Echo()
+	if r.URL.RawPath == "" || e == nil {
+		return nil
+	}
+	router, ok := e.Routers()[r.Host]
+	if !ok {
+		router = e.Router()
+	}
+	probe := e.AcquireContext()
+	defer e.ReleaseContext(probe)
+	probe.Reset(r, nil)
+	router.Find(r.Method, r.URL.Path, probe)
+	decoded := probe.Path()
+	probe.Reset(nil, nil) // the pool must not keep the request alive
+	if decoded != c.Path() {
+		return errSpelling
+	}
+	return nil
+}
+
+// learn reads the routes at the first request. Echo's routers must not be changed while they
+// serve.
+func (r *routes) learn(e *echo.Echo) {
+	r.once.Do(func() {
+		known := map[string][]string{}
+		routers := []*echo.Router{e.Router()}
+		for _, router := range e.Routers() {
+			routers = append(routers, router)
+		}
+		for _, router := range routers {
+			for _, route := range router.Routes() {
+				method := route.Method
+				if method == echo.RouteNotFound { // of a group, whose middleware may answer, such as a proxy
+					method = anyMethod
+				}
+				known[route.Path] = append(known[route.Path], method)
+			}
+		}
+		r.known.Store(&known)
+	})
+}

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	bearer "github.com/echo-m2m/m2m/middleware"
+)
+
+// fields are the claims that a guard has read. Another issuer may call them otherwise.
+var fields = []string{"iss", "sub", "client_id", "scope", "jti"}
+
+func isField(claim string) bool { return slices.Contains(fields, claim) }
+
+func field(t *bearer.Token, claim string) (string, error) {
+	switch claim {
+	case "iss":
+		return t.Issuer, nil
+	case "sub":
+		return t.Subject, nil
+	case "client_id":
+		return t.ClientID, nil
+	case "jti":
+		return t.ID, nil
+	}
+	return joined(t.Scopes)
+}
+
+// joined returns a list with a space between two items. An item with a space would be read
+// as two.
+func joined(items []string) (string, error) {
+	for i, item := range items {
+		if item == "" || strings.Contains(item, " ") {
+			return "", fmt.Errorf("item %d is empty or has a space, which separates items", i)
+		}
+	}
+	return strings.Join(items, " "), nil
+}
+
+// setHeaders sets the headers of the mapping.
+func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
+	var claims map[string]json.RawMessage
+	if f.ownClaims {
+		if err := t.Claims(&claims); err != nil {
+			return err
+		}
+	}
+	values := make([]string, 0, len(f.headers)) // in one piece
+	for _, header := range f.headers {
+		value, err := "", error(nil)
+		if isField(header.claim) {
+			value, err = field(t, header.claim)
+		} else {
+			value, err = textOf(claims[header.claim])
+		}
+		if err != nil {
+			return fmt.Errorf("gateway: claim %q: %w", header.claim, err)
+		}
+		if value == "" {
+			continue
+		}
+		if !isHeaderValue(value) {
+			return fmt.Errorf("gateway: claim %q is %.80q, which a header cannot hold", header.claim, value)
+		}
+		values = append(values, value)
+		h[header.name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return nil
+}
+
+// textOf returns a claim as the value of a header, "" for one that is missing or null. No
+// two different claims of one type have the same text.
+func textOf(claim json.RawMessage) (string, error) {
+	if len(claim) == 0 || bytes.Equal(claim, []byte("null")) {
+		return "", nil
+	}
+	switch c := claim[0]; {
+	case c == '"':
+		var text string
+		err := json.Unmarshal(claim, &text)
+		return text, err
+	case c == '[':
+		var list []*string
+		if err := json.Unmarshal(claim, &list); err != nil {
+			return "", fmt.Errorf("it is a list, and not of strings alone: %w", err)
+		}
+		items := make([]string, len(list))
+		for i, item := range list {
+			if item == nil {
+				return "", fmt.Errorf("item %d is null", i)
+			}
+			items[i] = *item
+		}
+		return joined(items)
+	case c == '{':
+		return "", errors.New("it is an object: a header holds a text, a number, a boolean or a list of texts")
+	}
+	return string(claim), nil // a number, true or false, as written
+}

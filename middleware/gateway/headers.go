@@ -1,0 +1,172 @@
+package gateway
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// Headers that hold a caller's credential. They do not go upstream unless
+// [ForwardConfig.PassAuthorization] is set, and their twins never do.
+var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client-Cert-Chain", "Proxy-Authorization"}
+
+// nameSet is a set of header names in which a name also finds its twins: names that an
+// upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
+// X.Client.Id as one variable, so all characters but letters and digits count as one.
+type nameSet struct {
+	byLength [64][]string // folded; by the length modulo 64
+}
+
+func (s *nameSet) add(name string) {
+	if s.has(name) {
+		return
+	}
+	folded := make([]byte, len(name))
+	for i := range len(name) {
+		folded[i] = fold(name[i])
+	}
+	slot := &s.byLength[len(name)%len(s.byLength)]
+	*slot = append(*slot, string(folded))
+}
+
+func (s *nameSet) has(name string) bool {
+	for _, folded := range s.byLength[len(name)%len(s.byLength)] {
+		if isFolded(name, folded) {
+			return true
+		}
+	}
+	return false
+}
+
+func isFolded(name, folded string) bool {
+	if len(name) != len(folded) {
+		return false
+	}
+	for i := range len(name) {
+		if fold(name[i]) != folded[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(c byte) byte {
+	switch {
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	}
+	return '-'
+}
+
+// endToEnd returns the headers of a request that an upstream may see, in a map of its own.
+// The values are shared. Left out are:
+//   - protected names and their twins, whatever the case;
+//   - hop-by-hop headers, and those that Connection lists (RFC 9110, section 7.6.1). A proxy
+//     that removes them later would remove what the gateway sets;
+//   - pseudo headers, which net/http puts here for an extended CONNECT.
+//
+// An upgrade to a protocol of the list, and "TE: trailers", are written anew.
+func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int) http.Header {
+	h := make(http.Header, len(r.Header)+spare)
+	for name, values := range r.Header {
+		if !hopByHop(name) && !strings.HasPrefix(name, ":") && !protected.has(name) {
+			h[name] = values
+		}
+	}
+	connection := r.Header["Connection"]
+	for _, line := range connection {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	if hasToken(r.Header["Te"], "trailers") {
+		h["Te"] = []string{"trailers"}
+	}
+	if protocol := upgradeOf(r, upgrades); protocol != "" {
+		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
+	}
+	return h
+}
+
+// hopByHop reports whether a header is about one connection. Its name is in canonical
+// form.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+// upgradeOf returns the protocol that a request asks to switch to, if it is the only one it
+// asks for and is in the list. After the switch no gateway checks anything, so another
+// protocol, such as h2c, would let the client send further requests with headers of its own.
+func upgradeOf(r *http.Request, allowed []string) string {
+	asked := r.Header["Upgrade"]
+	if len(asked) != 1 || r.ProtoMajor != 1 || r.ProtoMinor < 1 || !hasToken(r.Header["Connection"], "upgrade") {
+		return ""
+	}
+	for _, protocol := range allowed {
+		if strings.EqualFold(protocol, textproto.TrimString(asked[0])) {
+			return protocol
+		}
+	}
+	return ""
+}
+
+// hasToken reports whether a list of tokens (RFC 9110, section 5.6.1) has one, in any case.
+// Parameters, as in "trailers;q=0.5", do not count as part of the token.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for item := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(textproto.TrimString(name), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// withoutProtected returns announced trailers without protected names. Most requests have
+// none.
+func withoutProtected(trailer http.Header, protected *nameSet) http.Header {
+	for name := range trailer {
+		if protected.has(name) {
+			kept := http.Header{}
+			for name, values := range trailer {
+				if !protected.has(name) {
+					kept[name] = values
+				}
+			}
+			return kept
+		}
+	}
+	return trailer
+}
+
+// isHeaderName reports whether a name can be set: letters, digits and hyphens, no other
+// character, since upstreams disagree on those.
+func isHeaderName(name string) bool {
+	return name != "" && strings.IndexFunc(name, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-'
+	}) < 0
+}
+
+// isHeaderValue reports whether every recipient reads a value as it is: printable ASCII
+// with no space around it, which would be cut off.
+func isHeaderValue(value string) bool {
+	if value == "" || value[0] == ' ' || value[len(value)-1] == ' ' {
+		return value == ""
+	}
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
