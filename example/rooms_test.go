@@ -38,7 +38,7 @@ var rooms = map[string][]string{
 	"issuer/issuertest":          {"jwks", "jwks/*", "issuer", "issuer/*", "middleware", "middleware/*"},
 	"middleware":                 {"jwks", "jwks/*", "middleware/internal/recent"},
 	"middleware/internal/recent": {},
-	"middleware/gateway":         {"middleware", "middleware/internal/recent", "jwks/*"},
+	"middleware/gateway":         {"middleware", "middleware/internal/recent", "jwks", "jwks/*"},
 	"middleware/outbound":        {"jwks/fetch", "jwks/pop", "jwks/jose"},
 }
 
