@@ -21,7 +21,7 @@ import (
 //
 // For the gateway's own token, send the requests of the proxy through package outbound:
 // middleware.ProxyConfig and httputil.ReverseProxy both have a Transport, and
-// source.Transport(nil) is one.
+// source.Transport(nil) is one. Set UpstreamHost then.
 type ForwardConfig struct {
 	// Headers maps the names of request headers to the claims that they hold. These are
 	// read as the guard has read them: iss, sub, client_id, scope and jti. Any other name
@@ -43,6 +43,11 @@ type ForwardConfig struct {
 	// connection has a client certificate, Client-Cert (RFC 9440) holds it. A Client-Cert
 	// header of the caller never goes on. Set Internal or PassAuthorization, not both.
 	PassAuthorization bool
+
+	// UpstreamHost sends requests with the host of the upstream's URL. By default Echo's
+	// Proxy, and httputil.ReverseProxy with Director, send the Host of the client, to which
+	// package outbound sends no token. With Rewrite, SetURL does it.
+	UpstreamHost bool
 
 	// Strip names further headers that only the gateway may send, such as X-Tenant. They
 	// are removed from requests, and so are their twins. Middleware that sets one for the
@@ -75,6 +80,7 @@ type Forwarder struct {
 	names     *nameSet // that no request may bring
 	internal  *internalTokens
 	pass      bool
+	ownHost   bool // the upstream's
 	upgrades  []string
 	ownClaims bool // a header holds a claim that Token has no field for
 }
@@ -85,7 +91,7 @@ var defaultHeaders = map[string]string{"X-Client-Id": "client_id", "X-Client-Sco
 
 // NewForwarder checks the configuration and copies it.
 func NewForwarder(c ForwardConfig) (*Forwarder, error) {
-	f := &Forwarder{names: new(nameSet), pass: c.PassAuthorization, upgrades: slices.Clone(c.Upgrades)}
+	f := &Forwarder{names: new(nameSet), pass: c.PassAuthorization, ownHost: c.UpstreamHost, upgrades: slices.Clone(c.Upgrades)}
 	if c.Upgrades == nil {
 		f.upgrades = []string{"websocket"}
 	}
@@ -159,14 +165,17 @@ func (f *Forwarder) Echo() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			header, trailer := r.Header, r.Trailer
+			header, trailer, host := r.Header, r.Trailer, r.Host
 			h, e := f.header(r, bearer.TokenFrom(c))
 			if e != nil {
 				return e.echo(c)
 			}
 			// A copy of the request would cost more than all of the above.
 			r.Header, r.Trailer = h, withoutProtected(trailer, f.names)
-			defer func() { r.Header, r.Trailer = header, trailer }() // for an access log in front
+			if f.ownHost {
+				r.Host = ""
+			}
+			defer func() { r.Header, r.Trailer, r.Host = header, trailer, host }() // for an access log in front
 			if c.IsWebSocket() {
 				return next(unhijacked{c})
 			}
@@ -199,6 +208,9 @@ func (f *Forwarder) Handler(next http.Handler) http.Handler {
 		out := new(http.Request)
 		*out = *r
 		out.Header, out.Trailer = h, withoutProtected(r.Trailer, f.names)
+		if f.ownHost {
+			out.Host = ""
+		}
 		next.ServeHTTP(w, out)
 	})
 }

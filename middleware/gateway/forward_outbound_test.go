@@ -32,7 +32,7 @@ func TestGatewaysOwnToken(t *testing.T) {
 			defer source.Close()
 			base := &http.Transport{}
 			defer base.CloseIdleConnections()
-			front := serve(t, newFront(t, face, c, newTestForwarder(t, ForwardConfig{}), upstream.URL, source.Transport(base)))
+			front := serve(t, newFront(t, face, c, newTestForwarder(t, ForwardConfig{UpstreamHost: true}), upstream.URL, source.Transport(base)))
 			for _, upgrade := range []string{"", "Connection: Upgrade, Authorization\r\nUpgrade: websocket\r\n"} {
 				conn, err := net.Dial("tcp", front.Listener.Addr().String())
 				if err != nil {
@@ -45,6 +45,10 @@ func TestGatewaysOwnToken(t *testing.T) {
 				answer, err := http.ReadResponse(in, nil)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if answer.StatusCode >= 400 {
+					body, _ := io.ReadAll(answer.Body)
+					t.Fatalf("status %d: %s", answer.StatusCode, body)
 				}
 				lines := <-seen
 				if got := lines["authorization"]; !slices.Equal(got, []string{"Authorization: Bearer the-gateways-own"}) {

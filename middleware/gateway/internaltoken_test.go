@@ -277,12 +277,10 @@ func TestInternalTokenRotatesWithItsKeyring(t *testing.T) {
 // that signs does not fail the others.
 func TestInternalTokenIsSignedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCallers(t)
 		keys, signer := newCountingKeys(t)
 		signer.gate = make(chan struct{})
 		f := newTestForwarder(t, ForwardConfig{Internal: newInternal(keys)})
 		caller := &bearer.Token{Issuer: callerIssuer, ClientID: "app1", ID: "id-1", ExpiresAt: time.Now().Add(time.Hour)}
-		_ = c
 		first, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
 		var failed atomic.Int64
@@ -298,6 +296,7 @@ func TestInternalTokenIsSignedOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		cancel()
+		synctest.Wait()
 		close(signer.gate)
 		work.Wait()
 		if n := failed.Load(); n > 0 {

@@ -103,7 +103,11 @@ func (l *limiter) client(rule string, limit Limit, issuer, clientID string) (rel
 	if limit.isZero() {
 		return func() {}, 0, true
 	}
-	return l.clients.take(clientKey{rule, issuer, clientID}, limit, true)
+	end, retryAfter, ok := l.clients.take(clientKey{rule, issuer, clientID}, limit, true)
+	if !ok {
+		return nil, retryAfter, false
+	}
+	return func() { end(false) }, 0, true
 }
 
 // unauthenticated asks whether a request may have its token checked. extract is Echo's
@@ -144,8 +148,8 @@ type attempt struct {
 	limiter    *limiter // nil: nothing is counted
 	network    networkKey
 	credential string
-	release    func()       // nil: the credential was admitted before
-	refusedNow *atomic.Bool // of a credential that was admitted before
+	release    func(charge bool) // nil: the credential was admitted before
+	refusedNow *atomic.Bool      // of a credential that was admitted before
 }
 
 // admitted records that the request has a valid token, which ends at some time.
@@ -158,11 +162,11 @@ func (a *attempt) admitted(clientID string, expires time.Time) {
 
 // refused counts a request that has no valid token.
 func (a *attempt) refused() {
-	a.undecided()
-	if a.refusedNow != nil {
-		a.refusedNow.Store(true) // it was valid before: expired or revoked
-	}
-	if a.limiter != nil {
+	switch {
+	case a.release != nil:
+		a.release(true)
+	case a.limiter != nil: // it was valid before: expired or revoked
+		a.refusedNow.Store(true)
 		a.limiter.networks.charge(a.network, a.limiter.limits.Unauthenticated)
 	}
 }
@@ -170,7 +174,7 @@ func (a *attempt) refused() {
 // undecided counts nothing: whether the token is valid could not be found out.
 func (a *attempt) undecided() {
 	if a.release != nil {
-		a.release()
+		a.release(false)
 	}
 }
 

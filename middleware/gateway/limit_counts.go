@@ -59,7 +59,7 @@ func (c *counts[K]) shard(key K) *countsShard[K] {
 // take takes one slot of what is under way. With now it takes one request from the bucket
 // too. Without, it only asks that the bucket has one for each that is under way, and charge
 // takes it later. release gives the slot back, once.
-func (c *counts[K]) take(key K, limit Limit, now bool) (release func(), retryAfter time.Duration, ok bool) {
+func (c *counts[K]) take(key K, limit Limit, now bool) (release func(charge bool), retryAfter time.Duration, ok bool) {
 	s := c.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,16 +84,20 @@ func (c *counts[K]) take(key K, limit Limit, now bool) (release func(), retryAft
 		}
 	}
 	if now && limit.Concurrent == 0 {
-		return func() {}, 0, true
+		return func(bool) {}, 0, true
 	}
 	of.flying++
 	released := false
-	return func() {
+	return func(charge bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !released {
-			released = true
-			of.flying--
+		if released {
+			return
+		}
+		released = true
+		of.flying--
+		if charge && of.bucket != nil {
+			of.bucket.AllowN(time.Now(), 1)
 		}
 	}, 0, true
 }

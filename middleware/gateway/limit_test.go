@@ -209,6 +209,50 @@ func floodOfClients(t *testing.T, clients int) {
 	})
 }
 
+// A client with a request under way keeps its slot, so its limit still counts after a flood.
+func TestSlotOfARequestUnderWay(t *testing.T) {
+	l := newTestLimiter(t, Limits{Client: Limit{Concurrent: 1}, MaxClients: 64})
+	release, _, ok := l.client("", Limit{}, callerIssuer, "busy")
+	if !ok {
+		t.Fatal("the first request is refused")
+	}
+	for i := range 1000 {
+		if end, _, ok := l.client("", Limit{}, callerIssuer, fmt.Sprint("flood", i)); ok {
+			end()
+		}
+	}
+	if _, _, ok := l.client("", Limit{}, callerIssuer, "busy"); ok {
+		t.Error("a second request is let in while the first is under way")
+	}
+	release()
+	if _, _, ok := l.client("", Limit{}, callerIssuer, "busy"); !ok {
+		t.Error("a request is refused although none is under way")
+	}
+}
+
+// Requests whose token is being checked count until that is done, so no more forged tokens
+// are checked at once than the limit allows.
+func TestChecksUnderWayCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newTestLimiter(t, Limits{Unauthenticated: Limit{Rate: 1, Burst: 5}})
+		var attempts []*attempt
+		for i := range 20 {
+			if a, _ := l.unauthenticated(request("192.0.2.1:1", fmt.Sprint("Bearer ", i)), nil); a != nil {
+				attempts = append(attempts, a)
+			}
+		}
+		if len(attempts) != 5 {
+			t.Errorf("%d tokens are checked at once, want 5", len(attempts))
+		}
+		for _, a := range attempts {
+			a.undecided()
+		}
+		if n := refusedOf(l, "192.0.2.1:1", 20); n != 5 {
+			t.Errorf("%d requests were checked, want 5", n)
+		}
+	})
+}
+
 func request(address, authorization string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.RemoteAddr = address
