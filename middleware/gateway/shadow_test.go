@@ -262,7 +262,8 @@ func TestShadowChangesNoAnswer(t *testing.T) {
 	}
 	good := idp.Token(t, issuertest.Audience(testAPI), issuertest.Scopes("orders:read"))
 	credentials = append(credentials, "", "Bearer", "Bearer ", "Basic eDp5", "DPoP "+good, "Bearer "+good, "Bearer "+good, "Bearer "+good,
-		"Bearer "+idp.Token(t, issuertest.Audience(testAPI)), "Bearer "+other.Token(t, issuertest.Audience(testAPI)))
+		"Bearer "+idp.Token(t, issuertest.Audience(testAPI)), "Bearer "+other.Token(t, issuertest.Audience(testAPI)),
+		"Bearer "+good+"\nBearer "+good, "\nBearer "+good, "Basic eDp5\nBearer "+good, "Bearer "+good+", Bearer "+good) // "\n" is between two headers
 	if len(credentials) < 100 {
 		t.Fatalf("%d credentials: the test has lost its subject", len(credentials))
 	}
@@ -276,9 +277,11 @@ func TestShadowChangesNoAnswer(t *testing.T) {
 		for _, h := range []http.Handler{e, newMux(gw, "/orders/{id}")} {
 			for _, credential := range credentials {
 				for _, target := range targets {
-					for _, method := range []string{"GET", "PUT"} {
+					for _, method := range []string{"GET", "PUT", "OPTIONS"} {
 						r := httptest.NewRequest(method, target, nil)
-						r.Header.Set("Authorization", credential)
+						r.Header.Set("Origin", "https://app.test")
+						r.Header.Set("Access-Control-Request-Method", "PUT")
+						r.Header["Authorization"] = strings.Split(credential, "\n")
 						w := httptest.NewRecorder()
 						h.ServeHTTP(w, r)
 						var wire strings.Builder
