@@ -42,7 +42,7 @@ type Outcome struct {
 
 	Reason   event.Reason
 	Requests uint64 // all of them
-	Changed  uint64 // those of them whose answer would change
+	Changed  uint64 // those of them that one side lets in and the other does not
 
 	// Clients are the verified clients whose answers would change. Others counts the
 	// requests of clients beyond Config.ReportClients.
@@ -234,10 +234,10 @@ func (r Report) String() string {
 		for _, o := range part.all {
 			fmt.Fprintf(w, "  %d / %d\t%s\t%s\t%s\n", o.Changed, o.Requests, o.Reason, cmp.Or(printable(o.Rule), "no rule"), o.Place)
 			for _, c := range o.Clients {
-				fmt.Fprintf(w, "    %d\tclient %s\tof %s\t\n", c.Requests, printable(c.ClientID), printable(c.Issuer))
+				fmt.Fprintf(w, "    %d\tclient %s\tof %s\n", c.Requests, printable(c.ClientID), printable(c.Issuer))
 			}
 			if o.Others > 0 {
-				fmt.Fprintf(w, "    %d\tothers\t\t\n", o.Others)
+				fmt.Fprintf(w, "    %d\tothers\n", o.Others)
 			}
 		}
 		_ = w.Flush() // into memory
