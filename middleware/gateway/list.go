@@ -78,10 +78,19 @@ func (p *Policy) String() string {
 	fmt.Fprintf(&b, "policy%s: %d %s; what no rule allows is refused\n", from, len(p.rules), noun)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, r := range p.rules {
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", r.place, printable(r.name), printable(r.wants()))
+		fmt.Fprintf(w, "  %s\t%s\t%s\t\n", r.place, printable(r.name), printable(r.wants()))
 	}
 	_ = w.Flush() // into memory
-	return b.String()
+	return endsTrimmed(b.String())
+}
+
+// endsTrimmed removes the spaces with which a tabwriter fills the last column.
+func endsTrimmed(table string) string {
+	lines := strings.Split(table, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // wants says what the rule wants, in words.

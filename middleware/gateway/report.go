@@ -234,15 +234,15 @@ func (r Report) String() string {
 		for _, o := range part.all {
 			fmt.Fprintf(w, "  %d / %d\t%s\t%s\t%s\n", o.Changed, o.Requests, o.Reason, cmp.Or(printable(o.Rule), "no rule"), o.Place)
 			for _, c := range o.Clients {
-				fmt.Fprintf(w, "    %d\tclient %s\tof %s\n", c.Requests, printable(c.ClientID), printable(c.Issuer))
+				fmt.Fprintf(w, "    %d\tclient %s\tof %s\t\n", c.Requests, printable(c.ClientID), printable(c.Issuer))
 			}
 			if o.Others > 0 {
-				fmt.Fprintf(w, "    %d\tothers\n", o.Others)
+				fmt.Fprintf(w, "    %d\tothers\t\t\n", o.Others)
 			}
 		}
 		_ = w.Flush() // into memory
 	}
-	return b.String()
+	return endsTrimmed(b.String())
 }
 
 // printable returns a text on one line. Client ids and issuers come from tokens.

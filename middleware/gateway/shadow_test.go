@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,12 @@ func TestShadowRule(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the text is\n%s, want in it\n%s", r, want)
 		}
+	}
+	if strings.Contains(r.String(), " \n") {
+		t.Errorf("a line ends with a space:\n%q", r)
+	}
+	if document, err := json.Marshal(r); err != nil || !strings.Contains(string(document), `"client_id":"b","requests":1}],"others":2}`) {
+		t.Errorf("the JSON is %s, %v", document, err)
 	}
 	if got := (Report{}).String(); !strings.Contains(got, "would be refused: none") {
 		t.Errorf("of nothing:\n%s", got)
