@@ -19,11 +19,8 @@ import (
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-// A shadow uses up nothing that a later answer depends on: no proof, no request of a
-// client's limit, and none of a network's. A replay, and the first request over each limit,
-// are refused as without it.
-func TestShadowUsesNothingUp(t *testing.T) {
-	idp := issuertest.New(t)
+func newProver(t *testing.T) *pop.Prover {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -32,6 +29,15 @@ func TestShadowUsesNothingUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return prover
+}
+
+// A shadow uses up nothing that a later answer depends on: no proof, no request of a
+// client's limit, and none of a network's. A replay, and the first request over each limit,
+// are refused as without it.
+func TestShadowUsesNothingUp(t *testing.T) {
+	idp := issuertest.New(t)
+	prover := newProver(t)
 	bound := idp.Token(t, issuertest.Audience(testAPI), issuertest.Bound(prover))
 	plain := idp.Token(t, issuertest.Audience(testAPI))
 	// Bearers of one API share its replays, which makes a proof that a shadow uses up visible.
@@ -105,5 +111,46 @@ func TestShadowUsesNothingUp(t *testing.T) {
 				t.Errorf("the answers are\n%v, without the shadow\n%v", got, want)
 			}
 		})
+	}
+}
+
+// A Bearer in shadow judges the request as it came: what the handler changes in it, and the
+// end of the request, make no difference.
+func TestShadowAuthJudgesTheRequestAsItCame(t *testing.T) {
+	idp := issuertest.New(t)
+	prover := newProver(t)
+	bound := idp.Token(t, issuertest.Audience(testAPI), issuertest.Bound(prover))
+	ended := make(chan struct{})
+	withDPoP := func(c *bearer.Config) { c.DPoP = &bearer.DPoP{BaseURL: testAPI} }
+	gw := newGateway(t, Config{
+		Auth: newAuth(t, idp, withDPoP), Policy: mustPolicy(t, Rule{Route: "/x", AnyToken: true}),
+		ShadowAuth: newAuth(t, idp, withDPoP, func(c *bearer.Config) {
+			c.Revoked = func(ctx context.Context, _, _ string, _ time.Time) (bool, error) {
+				<-ended // the proof is read after this
+				return false, ctx.Err()
+			}
+		}),
+	})
+	e := echo.New()
+	e.Use(gw.Require())
+	e.GET("/x", func(c echo.Context) error {
+		clear(c.Request().Header)
+		return ok(c)
+	})
+	proof, err := prover.Proof("GET", testAPI+"/x", bound, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r := httptest.NewRequest("GET", "/x", nil).WithContext(ctx)
+	r.Header.Set("Authorization", "DPoP "+bound)
+	r.Header.Set("DPoP", proof)
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	cancel()
+	close(ended)
+	settle(t, gw)
+	if report := gw.Report(); w.Code != 200 || report.Requests != 1 || report.Skipped != 0 || len(report.WouldRefuse) > 0 {
+		t.Errorf("%d; the report is\n%s", w.Code, report)
 	}
 }
