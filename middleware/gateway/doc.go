@@ -6,14 +6,19 @@
 //	if err != nil { … }
 //	gw, err := gateway.New(gateway.Config{Auth: auth, Policy: policy}) // auth: a *bearer.Bearer
 //	if err != nil { … }
+//	forward, err := gateway.NewForwarder(gateway.ForwardConfig{})
+//	if err != nil { … }
 //
-//	e.Use(gw.Require())            // Echo
-//	e.Any("/orders/*", proxy)
+//	// Echo, with its own Proxy
+//	e.Group("/orders", gw.Require(), forward.Echo(), middleware.Proxy(orders)).Any("/*", echo.NotFoundHandler)
 //
-//	mux.Handle("/orders/{path...}", gw.Handler(proxy)) // net/http
+//	// net/http, with httputil.ReverseProxy
+//	mux.Handle("/orders/{path...}", gw.Handler(forward.Handler(orders)))
 //
-// Most programs need three names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
-// [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard.
+// Most programs need four names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
+// [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard. A
+// [Forwarder] behind it tells the upstream who called. Without one the proxy sends on the
+// caller's token, and identity headers that the caller made up.
 //
 // # Policy
 //
