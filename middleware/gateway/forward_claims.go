@@ -52,7 +52,8 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	}
 	values := make([]string, 0, len(f.headers)) // in one piece
 	for _, header := range f.headers {
-		value, err := "", error(nil)
+		var value string
+		var err error
 		if isField(header.claim) {
 			value, err = field(t, header.claim)
 		} else {
@@ -79,12 +80,12 @@ func textOf(claim json.RawMessage) (string, error) {
 	if len(claim) == 0 || bytes.Equal(claim, []byte("null")) {
 		return "", nil
 	}
-	switch c := claim[0]; {
-	case c == '"':
+	switch claim[0] {
+	case '"':
 		var text string
 		err := json.Unmarshal(claim, &text)
 		return text, err
-	case c == '[':
+	case '[':
 		var list []*string
 		if err := json.Unmarshal(claim, &list); err != nil {
 			return "", fmt.Errorf("it is a list, and not of strings alone: %w", err)
@@ -97,7 +98,7 @@ func textOf(claim json.RawMessage) (string, error) {
 			items[i] = *item
 		}
 		return joined(items)
-	case c == '{':
+	case '{':
 		return "", errors.New("it is an object: a header holds a text, a number, a boolean or a list of texts")
 	}
 	return string(claim), nil // a number, true or false, as written

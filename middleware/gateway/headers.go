@@ -10,6 +10,10 @@ import (
 // [ForwardConfig.PassAuthorization] is set, and their twins never do.
 var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client-Cert-Chain", "Proxy-Authorization"}
 
+// Headers by which some upstreams take another method or path than that of the request. The
+// decision was made on those of the request.
+var overrideHeaders = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"}
+
 // nameSet is a set of header names in which a name also finds its twins: names that an
 // upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
 // X.Client.Id as one variable, so all characters but letters and digits count as one.
