@@ -55,7 +55,9 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	var extract func(*http.Request) string
 	if e := c.Echo(); e != nil {
 		extract = e.IPExtractor
-		g.routes.learn(e)
+		if g.routes.known.Load() == nil {
+			g.routes.learn(e)
+		}
 	}
 	p, e := g.enter(r, c.Path(), extract)
 	if e != nil {
@@ -140,7 +142,7 @@ func (f *Forwarder) Echo() echo.MiddlewareFunc {
 				r.Host = ""
 			}
 			defer func() { r.Header, r.Trailer, r.Host = header, trailer, host }() // for an access log in front
-			if c.IsWebSocket() {
+			if h["Upgrade"] != nil && c.IsWebSocket() {
 				return next(unhijacked{c})
 			}
 			return next(c)

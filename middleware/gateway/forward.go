@@ -86,7 +86,10 @@ type Forwarder struct {
 	ownClaims bool // a header holds a claim that Token has no field for
 }
 
-type identityHeader struct{ name, claim string }
+type identityHeader struct {
+	name, claim string
+	field       func(*bearer.Token) (string, error) // that has the claim; nil: none has
+}
 
 var defaultHeaders = map[string]string{"X-Client-Id": "client_id", "X-Client-Scopes": "scope", "X-Token-Issuer": "iss"}
 
@@ -149,8 +152,8 @@ func (f *Forwarder) addHeader(name, claim string) error {
 		return fmt.Errorf("gateway: ForwardConfig.Headers has %s twice: names that differ in case or punctuation alone are one name to many upstreams", name)
 	}
 	f.names.add(name)
-	f.headers = append(f.headers, identityHeader{canonical, claim})
-	f.ownClaims = f.ownClaims || !isField(claim)
+	f.headers = append(f.headers, identityHeader{canonical, claim, fields[claim]})
+	f.ownClaims = f.ownClaims || fields[claim] == nil
 	return nil
 }
 

@@ -6,29 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
 // fields are the claims that a guard has read. Another issuer may call them otherwise.
-var fields = []string{"iss", "sub", "client_id", "scope", "jti"}
-
-func isField(claim string) bool { return slices.Contains(fields, claim) }
-
-func field(t *bearer.Token, claim string) (string, error) {
-	switch claim {
-	case "iss":
-		return t.Issuer, nil
-	case "sub":
-		return t.Subject, nil
-	case "client_id":
-		return t.ClientID, nil
-	case "jti":
-		return t.ID, nil
-	}
-	return joined(t.Scopes)
+var fields = map[string]func(*bearer.Token) (string, error){
+	"iss":       func(t *bearer.Token) (string, error) { return t.Issuer, nil },
+	"sub":       func(t *bearer.Token) (string, error) { return t.Subject, nil },
+	"client_id": func(t *bearer.Token) (string, error) { return t.ClientID, nil },
+	"scope":     func(t *bearer.Token) (string, error) { return joined(t.Scopes) },
+	"jti":       func(t *bearer.Token) (string, error) { return t.ID, nil },
 }
 
 // joined returns a list with a space between two items. An item with a space would be read
@@ -54,8 +43,8 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	for _, header := range f.headers {
 		var value string
 		var err error
-		if isField(header.claim) {
-			value, err = field(t, header.claim)
+		if header.field != nil {
+			value, err = header.field(t)
 		} else {
 			value, err = textOf(claims[header.claim])
 		}

@@ -74,13 +74,19 @@ func fold(c byte) byte {
 // An upgrade to a protocol of the list, and "TE: trailers", are written anew.
 func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int) http.Header {
 	h := make(http.Header, len(r.Header)+spare)
+	ofConnection := false
 	for name, values := range r.Header {
-		if !hopByHop(name) && !strings.HasPrefix(name, ":") && !protected.has(name) {
+		switch {
+		case hopByHop(name):
+			ofConnection = true
+		case !strings.HasPrefix(name, ":") && !protected.has(name):
 			h[name] = values
 		}
 	}
-	connection := r.Header["Connection"]
-	for _, line := range connection {
+	if !ofConnection {
+		return h
+	}
+	for _, line := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = textproto.TrimString(name); name != "" {
 				h.Del(name)
