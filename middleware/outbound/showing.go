@@ -32,6 +32,7 @@ func newShowing(base http.RoundTripper) (*showing, error) {
 	switch {
 	case !ok || t == nil:
 		return nil, errors.New("is not an *http.Transport, which Config.Certificate needs: put the RoundTripper around the one that Source.Transport returns, not below it")
+	//lint:ignore SA1019 a transport of the app may have the old field
 	case t.DialTLS != nil || t.DialTLSContext != nil: //nolint:staticcheck // a transport of the app may have the old field
 		return nil, errors.New("has a TLS dialer of its own, so it cannot show Config.Certificate: leave one of them out")
 	case t.TLSClientConfig != nil && (t.TLSClientConfig.GetClientCertificate != nil || len(t.TLSClientConfig.Certificates) > 0):
@@ -60,6 +61,7 @@ func (s *showing) with(id *identity) *http.Transport {
 func (s *showing) clone(certificate *tls.Certificate) *http.Transport {
 	t := s.base.Clone()
 	// A TLS configuration turns HTTP/2 off unless it is asked for, where the base has it.
+	//lint:ignore SA1019 as net/http decides
 	t.ForceAttemptHTTP2 = t.ForceAttemptHTTP2 || s.base.TLSClientConfig == nil && s.base.DialContext == nil && s.base.Dial == nil //nolint:staticcheck // as net/http decides
 	if t.IdleConnTimeout == 0 {
 		t.IdleConnTimeout = idleTimeout
