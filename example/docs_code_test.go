@@ -270,6 +270,7 @@ var (
 	iss              *issuer.Issuer
 	auth             *bearer.Bearer
 	orders           http.Handler
+	balancer         middleware.ProxyBalancer
 	e                *echo.Echo
 	proxies          *net.IPNet
 	mux              *http.ServeMux

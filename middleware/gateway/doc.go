@@ -51,8 +51,9 @@
 //   - Whether the upstream reads a path as RFC 3986 says. One that ignores case, or removes
 //     a slash at the end, may see another route of its own: give a catch-all route no weaker
 //     rule than the routes beside it.
-//   - Header fields that change method or path at the upstream, such as
-//     X-HTTP-Method-Override and X-Original-URL.
+//   - Whether the upstream takes its method or path from elsewhere. A [Forwarder] removes
+//     X-HTTP-Method-Override, X-Original-URL and the like. A field _method of a query or a
+//     form is left.
 //   - Whether a scope, a claim or an issuer of a rule exists.
 //
 // # Shadow
