@@ -7,13 +7,16 @@
 //	gw, err := gateway.New(gateway.Config{Auth: auth, Policy: policy}) // auth: a *bearer.Bearer
 //	if err != nil { … }
 //
-//	e.Use(gw.Require())            // Echo
-//	e.Any("/orders/*", proxy)
+//	forward, err := gateway.NewForwarder(gateway.ForwardConfig{})
+//	if err != nil { … }
 //
-//	mux.Handle("/orders/{path...}", gw.Handler(proxy)) // net/http
+//	e.Group("/orders", gw.Require(), forward.Echo(), proxy).Any("/*", echo.NotFoundHandler) // Echo
 //
-// Most programs need three names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
-// [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard.
+//	mux.Handle("/orders/{path...}", gw.Handler(forward.Handler(proxy))) // net/http
+//
+// Most programs need four names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
+// [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard. A
+// [Forwarder] tells the upstream who called, and belongs in front of every proxy.
 //
 // # Policy
 //
@@ -30,8 +33,9 @@
 //
 //   - 400 when router and upstream could read the path in different ways: empty segments,
 //     dot segments, an encoded slash, a backslash, a semicolon, control characters, bytes
-//     that are not UTF-8, a path that is encoded twice, a target with scheme and host. The
-//     path is checked first.
+//     that are not UTF-8, a path that is encoded twice, a target with scheme and host. So
+//     is a method with small letters, which some upstreams read in capitals. Both are
+//     checked first.
 //   - 404 and 405 when the router has no such route, as without the gateway: see
 //     "Order of middleware" of package middleware.
 //   - All that package middleware answers when the request has no valid token.
@@ -48,6 +52,8 @@
 //     rule than the routes beside it.
 //   - Header fields that change method or path at the upstream, such as
 //     X-HTTP-Method-Override and X-Original-URL.
+//   - What a client sends after it has switched to another protocol, such as h2c. In front of
+//     a proxy, a [Forwarder] permits the switch to a WebSocket alone.
 //   - Whether a scope, a claim or an issuer of a rule exists.
 //
 // # Shadow

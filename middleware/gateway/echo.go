@@ -17,6 +17,9 @@ const passageKey = "m2m.gateway"
 // e.Pre it lets nothing in. The rules of the order of middleware are those of
 // bearer.Bearer.Require: middleware for CORS goes before it.
 //
+// A request for a WebSocket gets a context whose IsWebSocket is false: see [Forwarder.Echo].
+// To switch to another protocol, such as h2c, only a [Forwarder] refuses.
+//
 // The token is that of bearer.TokenFrom.
 func (g *Gateway) Require() echo.MiddlewareFunc {
 	if !g.usable() {
@@ -44,7 +47,7 @@ func (g *Gateway) Require() echo.MiddlewareFunc {
 
 func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	r := c.Request()
-	err := checkPath(r)
+	err := checkTarget(r)
 	if err == nil {
 		err = checkEchoSpelling(c)
 	}
@@ -62,6 +65,9 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	}
 	defer p.leave()
 	c.Set(passageKey, p)
+	if c.IsWebSocket() {
+		c = unhijacked{c} // or Echo's Proxy would let through what the client sends next
+	}
 	err = guarded(c)
 	if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as the guard returns it
 		if refused, ok := he.Internal.(*bearer.Error); ok { //nolint:errorlint // as the guard returns it

@@ -71,6 +71,9 @@ type ForwardConfig struct {
 // are the headers that Connection lists, and Connection itself: a proxy would remove
 // them after they were set.
 //
+// TRACE, TRACK and CONNECT are answered 501: TRACE would show the client what the upstream
+// got, the internal token or the gateway's own among it.
+//
 // A request without a token, as behind an optional guard, goes on with none of the headers.
 //
 // Not checked: that only the gateway can reach the upstream. Anyone who can reach it
@@ -220,6 +223,9 @@ func (f *Forwarder) Handler(next http.Handler) http.Handler {
 func (f *Forwarder) header(r *http.Request, t *bearer.Token) (http.Header, *forwardError) {
 	if f == nil || f.names == nil {
 		return nil, misconfigured()
+	}
+	if e := notForwarded(r.Method); e != nil {
+		return nil, e
 	}
 	h := endToEnd(r, f.names, f.upgrades, len(f.headers)+1)
 	if t == nil {

@@ -44,7 +44,7 @@ type Config struct {
 	Limits Limits
 
 	// Observe hears of the requests that are refused before Auth sees them, with
-	// event.OpRequest: for their path, or the rate of their network. Default nobody.
+	// event.OpRequest: for their method or path, or the rate of their network. Default nobody.
 	Observe func(context.Context, Event)
 }
 
@@ -245,7 +245,7 @@ func (g *Gateway) refuse(r *http.Request, reason event.Reason, e *forwardError) 
 	return e
 }
 
-// ambiguous is the answer to a path that could be read in two ways.
+// ambiguous is the answer to a method or a path that could be read in two ways.
 func ambiguous(cause error) *forwardError {
-	return &forwardError{status: http.StatusBadRequest, code: "invalid_request", text: "the path of the request is not accepted here: send it in its plain form", cause: cause}
+	return &forwardError{status: http.StatusBadRequest, code: "invalid_request", text: "the method or the path of the request is not accepted here: send both in their plain form", cause: cause}
 }
