@@ -24,7 +24,7 @@
 // for some methods and some issuers. What no rule allows is refused. A rule is found by the
 // route that the router chose, and never by the path of the request. [Rule.Route] is
 // written as the router reports it: "/orders/:id" or "/orders/*" in Echo, "/orders/{id}" in
-// a ServeMux, there without the method and with the host if the pattern has one.
+// a ServeMux, there without the method. With the host in front if the route is for one.
 //
 // At most one rule decides on a request: the first of its route for its method and the
 // issuer of its token. Rules that can never decide are refused when the policy is read.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -59,7 +60,7 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 		extract = e.IPExtractor
 		g.routes.learn(e)
 	}
-	p, e := g.enter(r, c.Path(), extract)
+	p, e := g.enter(r, echoRoute(c), extract)
 	if e != nil {
 		return g.refuse(r, event.Busy, e).echo(c)
 	}
@@ -75,6 +76,17 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 		}
 	}
 	return err
+}
+
+// echoRoute is the route of a request that Echo has routed. One of echo.Host has its host in
+// front: it is not the route of the same path on another host.
+func echoRoute(c echo.Context) string {
+	if e := c.Echo(); e != nil {
+		if _, ok := e.Routers()[c.Request().Host]; ok {
+			return c.Request().Host + c.Path()
+		}
+	}
+	return c.Path()
 }
 
 // checkEchoSpelling refuses a path that Echo routes in another way than its decoded form.
@@ -105,17 +117,15 @@ func checkEchoSpelling(c echo.Context) error {
 func (r *routes) learn(e *echo.Echo) {
 	r.once.Do(func() {
 		known := map[string][]string{}
-		routers := []*echo.Router{e.Router()}
-		for _, router := range e.Routers() {
-			routers = append(routers, router)
-		}
-		for _, router := range routers {
+		routers := map[string]*echo.Router{"": e.Router()}
+		maps.Copy(routers, e.Routers())
+		for host, router := range routers {
 			for _, route := range router.Routes() {
 				method := route.Method
 				if method == echo.RouteNotFound { // of a group, whose middleware may answer, such as a proxy
 					method = anyMethod
 				}
-				known[route.Path] = append(known[route.Path], method)
+				known[host+route.Path] = append(known[host+route.Path], method)
 			}
 		}
 		r.known.Store(&known)

@@ -67,9 +67,10 @@ type ForwardConfig struct {
 //
 // Removed from each request are the headers it sets, X-Client-Id, X-Client-Scopes,
 // X-Token-Issuer, the credentials of the caller, and every twin of these names, which is one
-// that differs in case, or by a character that is neither letter nor digit: x_client_id. So
-// are the headers that Connection lists, and Connection itself: a proxy would remove
-// them after they were set.
+// that differs in case, or by a character that is neither letter nor digit: x_client_id. Of
+// the names that proxies set, such as X-Forwarded-For, the twins alone are removed. So are
+// the headers that Connection lists, and Connection itself: a proxy would remove them after
+// they were set.
 //
 // TRACE, TRACK and CONNECT are answered 501: TRACE would show the client what the upstream
 // got, the internal token or the gateway's own among it.

@@ -10,6 +10,24 @@ import (
 // [ForwardConfig.PassAuthorization] is set, and their twins never do.
 var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client-Cert-Chain", "Proxy-Authorization"}
 
+// proxyHeaders are set by proxies and servers themselves. A client may send them, and the
+// proxy decides what becomes of them. A twin of one is removed: the proxy passes it on, and
+// an upstream may read it in the place of what the proxy has set.
+var proxyHeaders = func() *nameSet {
+	s := new(nameSet)
+	for _, name := range []string{
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl",
+		"X-Real-Ip", "Content-Length", "Content-Type", "Transfer-Encoding", "Host", "Connection", "Upgrade",
+	} {
+		s.add(name)
+	}
+	return s
+}()
+
+// isTwin reports whether a name has a character that is neither letter, digit nor hyphen,
+// and is the twin of a name that a proxy sets.
+func isTwin(name string) bool { return !isHeaderName(name) && proxyHeaders.has(name) }
+
 // nameSet is a set of header names in which a name also finds its twins: names that an
 // upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
 // X.Client.Id as one variable, so all characters but letters and digits count as one.
@@ -63,6 +81,7 @@ func fold(c byte) byte {
 // endToEnd returns the headers of a request that an upstream may see, in a map of its own.
 // The values are shared. Left out are:
 //   - protected names and their twins, whatever the case;
+//   - twins of what proxies set, such as X_Forwarded_For;
 //   - hop-by-hop headers, and those that Connection lists (RFC 9110, section 7.6.1). A proxy
 //     that removes them later would remove what the gateway sets;
 //   - pseudo headers, which net/http puts here for an extended CONNECT.
@@ -71,7 +90,7 @@ func fold(c byte) byte {
 func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int) http.Header {
 	h := make(http.Header, len(r.Header)+spare)
 	for name, values := range r.Header {
-		if !hopByHop(name) && !strings.HasPrefix(name, ":") && !protected.has(name) {
+		if !hopByHop(name) && !strings.HasPrefix(name, ":") && !protected.has(name) && !isTwin(name) {
 			h[name] = values
 		}
 	}
@@ -139,7 +158,7 @@ func withoutProtected(trailer http.Header, protected *nameSet) http.Header {
 		if protected.has(name) {
 			kept := http.Header{}
 			for name, values := range trailer {
-				if !protected.has(name) {
+				if !protected.has(name) && !isTwin(name) {
 					kept[name] = values
 				}
 			}
