@@ -26,7 +26,7 @@ var proxyHeaders = func() *nameSet {
 
 // isTwin reports whether a name has a character that is neither letter, digit nor hyphen,
 // and is the twin of a name that a proxy sets.
-func isTwin(name string) bool { return !isHeaderName(name) && proxyHeaders.has(name) }
+func isTwin(name string) bool { return proxyHeaders.has(name) && !isHeaderName(name) }
 
 // nameSet is a set of header names in which a name also finds its twins: names that an
 // upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
@@ -158,7 +158,7 @@ func withoutProtected(trailer http.Header, protected *nameSet) http.Header {
 		if protected.has(name) {
 			kept := http.Header{}
 			for name, values := range trailer {
-				if !protected.has(name) && !isTwin(name) {
+				if !protected.has(name) {
 					kept[name] = values
 				}
 			}
