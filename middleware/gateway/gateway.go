@@ -36,6 +36,11 @@ type Config struct {
 	// Not checked: whether a DPoP proof was used before.
 	ShadowAuth *bearer.Bearer
 
+	// Operators guards PolicyHandler and ReportHandler. Default Auth, unless that is of
+	// several issuers, each of which can grant any scope: then both answer 500 without
+	// Operators. The app closes it.
+	Operators *bearer.Bearer
+
 	// ReportClients is how many clients a report tells apart: the first it meets. Default
 	// 100, at most 10 000.
 	ReportClients int
@@ -58,6 +63,7 @@ const (
 // safe for concurrent use.
 type Gateway struct {
 	auth, shadowAuth *bearer.Bearer
+	operators        *bearer.Bearer // nil: nobody
 	limiter          *limiter
 	clients          int // of a report
 	observe          func(context.Context, Event)
@@ -94,8 +100,11 @@ func New(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		auth: c.Auth, shadowAuth: c.ShadowAuth, limiter: limiter, clients: c.ReportClients, observe: c.Observe,
+		auth: c.Auth, shadowAuth: c.ShadowAuth, operators: c.Operators, limiter: limiter, clients: c.ReportClients, observe: c.Observe,
 		slots: make(chan struct{}, maxJudged),
+	}
+	if g.operators == nil && c.Auth.Status().Issuer != "" { // of one issuer
+		g.operators = c.Auth
 	}
 	if g.clients == 0 {
 		g.clients = defaultReportClients
