@@ -16,9 +16,11 @@ import (
 // Tenants are the issuers of [AnyTenant]. Bearer is required.
 type Tenants struct {
 	// Bearer returns a Bearer for the tokens of one issuer, whose Config.Issuer is
-	// exactly this text. It makes a new one at each call, as [New] does. It returns nil and no error if the issuer is not one of ours:
-	// then the answer is 401. An error is answered 503. Anyone can send any text as
-	// issuer, so take it from a list of your own and build no URL of it.
+	// exactly this text. It makes a new one at each call, as [New] does. It returns nil and
+	// no error if the issuer is not one of ours: then the answer is 401. An error is answered 503. Anyone can send any text as
+	// issuer, so take it from a list of your own and build no URL of it. With Config.DPoP
+	// give each Bearer of an issuer the same Proofs.Replay: the proofs that an evicted one
+	// has seen would be new to the next.
 	//
 	// It must be safe for concurrent use. Its context ends after 5 s, and at Close.
 	// Requests with tokens of the same issuer share one call. At most 64 calls run at the
