@@ -149,14 +149,20 @@ func (g *Gateway) state() *state {
 	return g.now.Load()
 }
 
-// Close waits for the requests that Config.ShadowAuth is judging, up to some seconds. Later
-// ones are not judged. It may be called more than once, and closes nothing of the app's.
+// Close waits for the requests that Config.ShadowAuth is judging, for at most 15 s: with an
+// error, code of the app has not ended with its context. Later requests are not judged. It
+// may be called more than once, and closes nothing of the app's.
 func (g *Gateway) Close() error {
 	if !g.usable() || g.closed.Swap(true) {
 		return nil
 	}
+	late := time.After(judgeTimeout + 5*time.Second)
 	for range cap(g.slots) {
-		g.slots <- struct{}{}
+		select {
+		case g.slots <- struct{}{}:
+		case <-late:
+			return errors.New("gateway: Config.ShadowAuth is still judging a request")
+		}
 	}
 	return nil
 }
@@ -196,7 +202,7 @@ func seconds(wait time.Duration) int {
 // decide is the check of the guard: it is called with a valid token.
 func (p *passage) decide(t *bearer.Token) error {
 	p.decided = true
-	p.attempt.admitted(t.ClientID, t.ExpiresAt)
+	p.attempt.admitted(t.Issuer, t.ClientID, t.ExpiresAt)
 	p.attempt = nil
 	v := p.state.policy.decide(p.route, p.request.Method, t)
 	p.state.count(v)

@@ -182,7 +182,7 @@ func (i *internalTokens) sign(ctx context.Context, id string, caller []byte, t *
 	}
 	made.renew = now.Add(expires.Sub(now) / 2)
 	if now.Before(made.renew) {
-		i.cache.Put(id, t.ClientID, made.renew, now, func(string, string) internalToken { return made })
+		i.cache.Put(id, ownerOf(t.Issuer, t.ClientID), made.renew, now, func(string, string) internalToken { return made })
 	}
 	return made, nil
 }

@@ -153,12 +153,16 @@ type attempt struct {
 }
 
 // admitted records that the request has a valid token, which ends at some time.
-func (a *attempt) admitted(clientID string, expires time.Time) {
+func (a *attempt) admitted(issuer, clientID string, expires time.Time) {
 	a.undecided()
 	if a.limiter != nil && a.refusedNow == nil && a.credential != "" && len(a.credential) <= maxKnownBytes {
-		a.limiter.admitted.Put(a.credential, clientID, expires, time.Now(), func(string, string) *atomic.Bool { return new(atomic.Bool) })
+		a.limiter.admitted.Put(a.credential, ownerOf(issuer, clientID), expires, time.Now(), func(string, string) *atomic.Bool { return new(atomic.Bool) })
 	}
 }
+
+// ownerOf names a client in a cache. The same client id at another issuer, which anyone may
+// be, must not take the quota of this one.
+func ownerOf(issuer, clientID string) string { return issuer + " " + clientID }
 
 // refused counts a request that has no valid token.
 func (a *attempt) refused() {

@@ -290,7 +290,7 @@ func TestUnauthenticatedByNetwork(t *testing.T) {
 			if a == nil {
 				t.Fatal("a good token is refused")
 			}
-			a.admitted("app1", time.Now().Add(time.Hour))
+			a.admitted(callerIssuer, "app1", time.Now().Add(time.Hour))
 		}
 		if n := refusedOf(l, "192.0.2.200:1", 100); n != 10 {
 			t.Errorf("%d requests of the network were checked, want 10", n)
@@ -306,7 +306,7 @@ func TestUnauthenticatedByNetwork(t *testing.T) {
 			if a == nil {
 				t.Fatal("a token that was admitted before is held up by its network")
 			}
-			a.admitted("app1", time.Now().Add(time.Hour))
+			a.admitted(callerIssuer, "app1", time.Now().Add(time.Hour))
 		}
 		a, _ := l.unauthenticated(good, nil)
 		a.refused() // revoked
@@ -330,7 +330,7 @@ func TestOnlyRefusalsCount(t *testing.T) {
 				t.Fatal("a request is refused")
 			}
 			if i%2 == 0 {
-				a.admitted(fmt.Sprint("app", i), time.Now().Add(time.Hour))
+				a.admitted(callerIssuer, fmt.Sprint("app", i), time.Now().Add(time.Hour))
 			} else {
 				a.undecided()
 			}
@@ -431,5 +431,23 @@ func TestLimitsAreChecked(t *testing.T) {
 		if _, err := newLimiter(c); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: error %v", field, err)
 		}
+	}
+}
+
+// The clients of two issuers with the same id have a quota of their own each.
+func TestQuotaOfKnownTokens(t *testing.T) {
+	l := newTestLimiter(t, Limits{Unauthenticated: Limit{Rate: 1000}})
+	admit := func(issuer, token string) bool {
+		for range 2 { // the second Put caches it
+			a, _ := l.unauthenticated(request("192.0.2.1:1", token), nil)
+			a.admitted(issuer, "app1", time.Now().Add(time.Hour))
+		}
+		return l.admitted.Get(token) != nil
+	}
+	for i := range knownTokens {
+		admit("https://hostile.example.com", fmt.Sprint("Bearer hostile", i))
+	}
+	if !admit(callerIssuer, "Bearer ours") {
+		t.Error("another issuer's client of the same id has taken the quota")
 	}
 }

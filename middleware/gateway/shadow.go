@@ -57,6 +57,10 @@ func (p *passage) rehearseRefused(e *bearer.Error) {
 // may be slow, and may be code of the app that panics.
 func (p *passage) judge(now outcome, of client) {
 	g, report := p.gateway, p.state.report
+	if g.closed.Load() {
+		report.skip()
+		return
+	}
 	select {
 	case g.slots <- struct{}{}:
 	default:
