@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,6 +72,7 @@ const (
 	defaultTenants = 100
 	maxTenants     = 100_000
 	maxTenantToken = 64 << 10 // bytes; its Bearer has a limit of its own
+	maxIssuer      = 2048     // bytes
 
 	callTimeout     = 5 * time.Second
 	maxCalls        = 64
@@ -118,6 +120,9 @@ type tenant struct {
 
 // get returns the Bearer of an issuer, for one use.
 func (t *tenants) get(from caller, issuer string) (member, *Error) {
+	if len(issuer) > maxIssuer {
+		return member{}, unknownIssuer(issuer)
+	}
 	t.mu.Lock()
 	if held := t.entries[issuer]; held != nil {
 		held.uses++
@@ -141,7 +146,7 @@ func (t *tenants) get(from caller, issuer string) (member, *Error) {
 			t.mu.Unlock()
 			return member{}, unavailable(event.Busy, err)
 		}
-		c = t.begin(issuer, network)
+		c = t.begin(strings.Clone(issuer), network) // not the token around it
 	}
 	c.waiting++
 	t.mu.Unlock()

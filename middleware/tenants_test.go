@@ -13,10 +13,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/echo-m2m/m2m/jwks"
+	"github.com/echo-m2m/m2m/jwks/event"
 )
 
 // directory is a resolver: the issuers https://N.example.com with N below its size.
@@ -540,6 +542,30 @@ func TestTenantsPanic(t *testing.T) {
 		}
 		if err := auth.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Issuers that nobody has are not kept with their tokens, and very long ones not at all.
+func TestTenantsMemory(t *testing.T) {
+	t.Parallel()
+	d := newDirectory(t, 1)
+	auth, err := AnyTenant(Tenants{Bearer: d.bearer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = auth.Close() })
+	from := caller{bearer: auth, request: request("GET", "/")}
+	token := strings.Repeat("https://nobody.example.com/", 100)
+	if _, e := auth.members.tenants.get(from, token[:maxIssuer+1]); e.Reason() != event.WrongIssuer || d.total() != 0 {
+		t.Errorf("a long issuer: %v, %d calls", e, d.total())
+	}
+	if _, e := auth.members.tenants.get(from, token[:maxIssuer]); e.Reason() != event.WrongIssuer || d.total() != 1 {
+		t.Errorf("an issuer: %v, %d calls", e, d.total())
+	}
+	for kept := range auth.members.tenants.refused {
+		if unsafe.StringData(kept) == unsafe.StringData(token) {
+			t.Error("the token is kept")
 		}
 	}
 }

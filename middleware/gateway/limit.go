@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +50,8 @@ type Limits struct {
 	//
 	// Default: Echo's IPExtractor if the app has set one, else the address of the
 	// connection. Unauthenticated is off for a request whose address is not known, as in
-	// Config.ClientIP of package middleware.
+	// Config.ClientIP of package middleware. So without either, any caller can turn it off
+	// for itself by sending X-Forwarded-For. Without a proxy, return r.RemoteAddr.
 	ClientIP func(r *http.Request) string
 }
 
@@ -61,6 +64,25 @@ type limiter struct {
 }
 
 type clientKey struct{ rule, issuer, client string }
+
+// maxClientID is how much of a client id is kept as it is.
+const maxClientID = 255
+
+// newClientKey returns the key of a client. An issuer could make ids of many kilobytes, of
+// which the hash is kept.
+func newClientKey(rule, issuer, clientID string) clientKey {
+	if len(clientID) > maxClientID {
+		sum := sha256.Sum256([]byte(clientID))
+		clientID = string(sum[:])
+	}
+	return clientKey{rule, issuer, clientID}
+}
+
+// own is a copy without the token that the client id was read from.
+func (k clientKey) own() clientKey {
+	k.client = strings.Clone(k.client)
+	return k
+}
 
 type networkKey [8]byte // a network has at most 56 bits; the last byte tells IPv4 from IPv6
 
@@ -86,6 +108,7 @@ func newLimiter(c Limits) (*limiter, error) {
 		clients:  newCounts[clientKey](cmp.Or(c.MaxClients, defaultMaxClients), false),
 		networks: newCounts[networkKey](cmp.Or(c.MaxNetworks, defaultMaxNetworks), true),
 	}
+	l.clients.own = clientKey.own
 	if !c.Unauthenticated.isZero() {
 		l.admitted = recent.New[*atomic.Bool](knownTokens)
 	}
@@ -103,7 +126,7 @@ func (l *limiter) client(rule string, limit Limit, issuer, clientID string) (rel
 	if limit.isZero() {
 		return func() {}, 0, true
 	}
-	end, retryAfter, ok := l.clients.take(clientKey{rule, issuer, clientID}, limit, true)
+	end, retryAfter, ok := l.clients.take(newClientKey(rule, issuer, clientID), limit, true)
 	if !ok {
 		return nil, retryAfter, false
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -450,4 +451,36 @@ func TestQuotaOfKnownTokens(t *testing.T) {
 	if !admit(callerIssuer, "Bearer ours") {
 		t.Error("another issuer's client of the same id has taken the quota")
 	}
+}
+
+// What is kept of a client does not grow with its token, nor with its id.
+func TestMemoryOfClients(t *testing.T) {
+	const clients = 2000
+	padding := strings.Repeat("x", 12<<10)
+	for name, id := range map[string]func(i int) string{
+		"a part of the token": func(i int) string { return fmt.Sprint(i, " ", padding)[:5] },
+		"a long id":           func(i int) string { return fmt.Sprint(i, padding) },
+	} {
+		l := newTestLimiter(t, Limits{Client: Limit{Rate: 1e-6}})
+		before := heap()
+		for i := range clients {
+			if _, _, ok := l.client("", Limit{}, callerIssuer, id(i+10_000)); !ok {
+				t.Fatalf("%s: client %d is refused", name, i)
+			}
+		}
+		if of := (heap() - before) / clients; of > 1500 {
+			t.Errorf("%s: a client takes %d B", name, of)
+		}
+		if _, _, ok := l.client("", Limit{}, callerIssuer, id(10_000)); ok {
+			t.Errorf("%s: a client is not counted", name)
+		}
+		runtime.KeepAlive(l)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
