@@ -50,8 +50,8 @@
 //   - Whether the upstream reads a path as RFC 3986 says. One that ignores case, or removes
 //     a slash at the end, may see another route of its own: give a catch-all route no weaker
 //     rule than the routes beside it.
-//   - Header fields that change method or path at the upstream, such as
-//     X-HTTP-Method-Override and X-Original-URL.
+//   - What changes the method at the upstream, such as a form field _method. A [Forwarder]
+//     removes the headers that do so, such as X-HTTP-Method-Override and X-Original-URL.
 //   - What a client sends after it has switched to another protocol, such as h2c. In front of
 //     a proxy, a [Forwarder] permits the switch to a WebSocket alone.
 //   - Whether a scope, a claim or an issuer of a rule exists.

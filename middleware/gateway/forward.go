@@ -66,7 +66,9 @@ type ForwardConfig struct {
 // proxy. [NewForwarder] makes it; the zero Forwarder and nil answer 500.
 //
 // Removed from each request are the headers it sets, X-Client-Id, X-Client-Scopes,
-// X-Token-Issuer, the credentials of the caller, and every twin of these names, which is one
+// X-Token-Issuer, the credentials of the caller, headers that replace the method or the path
+// at some upstreams (X-HTTP-Method-Override, X-HTTP-Method, X-Method-Override,
+// X-Original-URL and X-Rewrite-URL), and every twin of these names, which is one
 // that differs in case, or by a character that is neither letter nor digit: x_client_id. Of
 // the names that proxies set, such as X-Forwarded-For, the twins alone are removed. So are
 // the headers that Connection lists, and Connection itself: a proxy would remove them after
@@ -132,7 +134,7 @@ func NewForwarder(c ForwardConfig) (*Forwarder, error) {
 	for name := range defaultHeaders {
 		f.names.add(name)
 	}
-	for _, name := range credentialHeaders {
+	for _, name := range slices.Concat(credentialHeaders, overrideHeaders) {
 		f.names.add(name)
 	}
 	return f, nil

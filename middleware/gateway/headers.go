@@ -10,6 +10,10 @@ import (
 // [ForwardConfig.PassAuthorization] is set, and their twins never do.
 var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client-Cert-Chain", "Proxy-Authorization"}
 
+// overrideHeaders replace the method or the path of a request at some upstreams, such as
+// those of Laravel, Rails and IIS. What the policy has decided on would be another request.
+var overrideHeaders = []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"}
+
 // proxyHeaders are set by proxies and servers themselves. A client may send them, and the
 // proxy decides what becomes of them. A twin of one is removed: the proxy passes it on, and
 // an upstream may read it in the place of what the proxy has set.

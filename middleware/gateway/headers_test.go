@@ -31,3 +31,19 @@ func TestTwinsOfWhatProxiesSet(t *testing.T) {
 		t.Errorf("the proxy gets %q, want %q", got, kept)
 	}
 }
+
+// The upstream does what the policy has decided on.
+func TestOverridesOfMethodAndPath(t *testing.T) {
+	f := newTestForwarder(t, ForwardConfig{})
+	r := httptest.NewRequest("POST", "/orders", nil)
+	for _, name := range []string{
+		"X-HTTP-Method-Override", "X_HTTP_Method_Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X_Rewrite_Url",
+	} {
+		r.Header.Set(name, "DELETE")
+	}
+	f.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if len(r.Header) > 0 {
+			t.Errorf("the proxy gets %q", r.Header)
+		}
+	})).ServeHTTP(httptest.NewRecorder(), r)
+}
