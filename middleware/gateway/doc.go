@@ -24,7 +24,7 @@
 // for some methods and some issuers. What no rule allows is refused. A rule is found by the
 // route that the router chose, and never by the path of the request. [Rule.Route] is
 // written as the router reports it: "/orders/:id" or "/orders/*" in Echo, "/orders/{id}" in
-// a ServeMux, there without the method. With the host in front if the route is for one.
+// a ServeMux, there without the method. A route of one host has the host in front.
 //
 // At most one rule decides on a request: the first of its route for its method and the
 // issuer of its token. Rules that can never decide are refused when the policy is read.
@@ -32,10 +32,10 @@
 // # What is answered
 //
 //   - 400 when router and upstream could read the path in different ways: empty segments,
-//     dot segments, an encoded slash, a backslash, a semicolon, control characters, bytes
-//     that are not UTF-8, a path that is encoded twice, a target with scheme and host. So
-//     is a method with small letters, which some upstreams read in capitals. Both are
-//     checked first.
+//     dot segments, an encoded slash or question mark, a backslash, a semicolon, control
+//     characters, bytes that are not UTF-8, a path that is encoded twice, a target with
+//     scheme and host. So is a method with small letters, which some upstreams read in
+//     capitals. Both are checked first.
 //   - 404 and 405 when the router has no such route, as without the gateway: see
 //     "Order of middleware" of package middleware.
 //   - All that package middleware answers when the request has no valid token.
