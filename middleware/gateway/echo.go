@@ -38,12 +38,18 @@ func (g *Gateway) Require() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := guard(next)
 		return func(c echo.Context) error {
-			if p, ok := c.Get(passageKey).(*passage); ok && p.gateway == g && p.admitted {
+			if p, ok := c.Get(passageKey).(*passage); ok && p.gateway == g && p.admitted && p.isFor(c) {
 				return next(c) // a guard further out has let this request in, and counts it
 			}
 			return g.serve(c, guarded)
 		}
 	}
+}
+
+// isFor reports whether the request still has the route and the method that the policy has
+// decided on: the app may have routed it again.
+func (p *passage) isFor(c echo.Context) bool {
+	return p.route == echoRoute(c) && p.method == c.Request().Method
 }
 
 func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {

@@ -173,6 +173,7 @@ type passage struct {
 	state   *state
 	request *http.Request
 	route   string
+	method  string
 	attempt *attempt // of the limiter; nil once it knows what came of it
 	release func()   // of the limiter; nil if nothing is held
 
@@ -189,7 +190,7 @@ func (g *Gateway) enter(r *http.Request, route string, extract func(*http.Reques
 			cause: errors.New("gateway: too many requests of this network without a valid token"),
 		}
 	}
-	return &passage{gateway: g, state: g.now.Load(), request: r, route: route, attempt: attempt}, nil
+	return &passage{gateway: g, state: g.now.Load(), request: r, route: route, method: r.Method, attempt: attempt}, nil
 }
 
 const tooMany = "too many requests, try again later"
@@ -204,7 +205,7 @@ func (p *passage) decide(t *bearer.Token) error {
 	p.decided = true
 	p.attempt.admitted(t.Issuer, t.ClientID, t.ExpiresAt)
 	p.attempt = nil
-	v := p.state.policy.decide(p.route, p.request.Method, t)
+	v := p.state.policy.decide(p.route, p.method, t)
 	p.state.count(v)
 	p.rehearse(t, v)
 	if v.err != nil {

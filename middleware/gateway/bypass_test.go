@@ -17,6 +17,31 @@ import (
 	"github.com/echo-m2m/m2m/issuer/issuertest"
 )
 
+// A request that the app routes again, behind the guard, is decided on again.
+func TestRoutedAgain(t *testing.T) {
+	idp := issuertest.New(t)
+	gw := newGateway(t, Config{Auth: newAuth(t, idp), Policy: mustPolicy(t,
+		Rule{Route: "/old", AnyToken: true}, Rule{Route: "/open", AnyToken: true},
+		Rule{Route: "/admin", Methods: []string{"GET"}, AnyToken: true}, Rule{Route: "/admin", Scopes: []string{"admin"}},
+	)})
+	e := echo.New()
+	e.Use(gw.Require())
+	e.GET("/open", ok, gw.Require())
+	e.GET("/admin", ok, gw.Require())
+	e.DELETE("/admin", ok, gw.Require())
+	e.GET("/old", func(c echo.Context) error {
+		c.Request().Method, c.Request().URL.Path = c.QueryParam("method"), c.QueryParam("path")
+		c.Echo().Router().Find(c.Request().Method, c.Request().URL.Path, c)
+		return c.Handler()(c)
+	})
+	token := idp.Token(t)
+	for query, want := range map[string]int{"method=GET&path=/open": 200, "method=GET&path=/admin": 200, "method=DELETE&path=/admin": 403} {
+		if w := get(e, "GET", "/old?"+query, token); w.Code != want {
+			t.Errorf("%s: %d, want %d", query, w.Code, want)
+		}
+	}
+}
+
 // Echo's Proxy connects a client that asks for a WebSocket to the upstream, and then looks
 // at nothing it sends. Behind the gateway it does not, also without a Forwarder: the
 // client's next request on that connection is one that the policy decides on.
