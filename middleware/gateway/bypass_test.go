@@ -17,6 +17,28 @@ import (
 	"github.com/echo-m2m/m2m/issuer/issuertest"
 )
 
+// The rule of "/orders/:id" is for one segment, as one reads it.
+func TestParameterIsOneSegment(t *testing.T) {
+	idp := issuertest.New(t)
+	gw := newGateway(t, Config{Auth: newAuth(t, idp), Policy: mustPolicy(t,
+		Rule{Route: "/orders/:id", AnyToken: true}, Rule{Route: "/items/:id/parts/:part", AnyToken: true}, Rule{Route: "/files/:dir/*", AnyToken: true},
+	)})
+	e := echo.New()
+	e.Use(gw.Require())
+	e.GET("/orders/:id", ok)
+	e.GET("/items/:id/parts/:part", ok)
+	e.GET("/files/:dir/*", ok)
+	token := idp.Token(t)
+	for target, want := range map[string]int{
+		"/orders/1": 200, "/orders/1/": 200, "/orders/1/refund": 400, "/orders/1/refund/": 400, "/orders/1/a/b": 400, "/orders/": 404,
+		"/items/1/parts/2": 200, "/items/1/parts/2/3": 400, "/items/1/2/parts/3": 404, "/files/a/b/c/d": 200,
+	} {
+		if w := get(e, "GET", target, token); w.Code != want {
+			t.Errorf("%s: %d, want %d", target, w.Code, want)
+		}
+	}
+}
+
 // A request that the app routes again, behind the guard, is decided on again.
 func TestRoutedAgain(t *testing.T) {
 	idp := issuertest.New(t)

@@ -34,7 +34,7 @@
 //   - 400 when router and upstream could read the path in different ways: empty segments,
 //     dot segments, an encoded slash or question mark, a backslash, a semicolon, control
 //     characters, bytes that are not UTF-8, a path that is encoded twice, a target with
-//     scheme and host. So is a method with small letters, which some upstreams read in
+//     scheme and host, several segments that Echo takes for one parameter. So is a method with small letters, which some upstreams read in
 //     capitals. Both are checked first.
 //   - 404 and 405 when the router has no such route, as without the gateway: see
 //     "Order of middleware" of package middleware.
@@ -48,8 +48,8 @@
 // # What is not checked
 //
 //   - Whether the upstream reads a path as RFC 3986 says. One that ignores case, or removes
-//     a slash at the end, may see another route of its own: give a catch-all route no weaker
-//     rule than the routes beside it.
+//     a slash at the end, may see another route of its own, and a method that a route does
+//     not have goes to a catch-all route: give that no weaker rule than the routes beside it.
 //   - What changes the method at the upstream, such as a form field _method. A [Forwarder]
 //     removes the headers that do so, such as X-HTTP-Method-Override and X-Original-URL.
 //   - What a client sends after it has switched to another protocol, such as h2c. In front of

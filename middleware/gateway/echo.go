@@ -56,6 +56,9 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	r := c.Request()
 	err := checkTarget(r)
 	if err == nil {
+		err = checkSegments(c.Path(), r.URL.Path)
+	}
+	if err == nil {
 		err = checkEchoSpelling(c)
 	}
 	if err != nil {
