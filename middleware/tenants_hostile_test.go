@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -18,33 +19,38 @@ func TestTenantsPanic(t *testing.T) {
 		"guard": func(auth *Bearer, r *http.Request) { send(auth.Handler(http.NotFoundHandler()), r) },
 		"judge": func(auth *Bearer, r *http.Request) { _, _ = auth.Judge(r) },
 	} {
-		d := newDirectory(t, 2)
-		auth, err := AnyTenant(Tenants{Max: 1, Bearer: func(ctx context.Context, issuer string) (*Bearer, error) {
-			b, err := d.bearer(ctx, issuer)
-			if b != nil && issuer == tenantName(0) {
-				b.revoked = func(context.Context, string, string, time.Time) (bool, error) { panic("of the app") }
+		synctest.Test(t, func(t *testing.T) { panicking(t, name, use) })
+	}
+}
+
+func panicking(t *testing.T, name string, use func(auth *Bearer, r *http.Request)) {
+	d := newDirectory(t, 2)
+	auth, err := AnyTenant(Tenants{Max: 1, Bearer: func(ctx context.Context, issuer string) (*Bearer, error) {
+		b, err := d.bearer(ctx, issuer)
+		if b != nil && issuer == tenantName(0) {
+			b.revoked = func(context.Context, string, string, time.Time) (bool, error) { panic("of the app") }
+		}
+		return b, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%s: no panic", name)
 			}
-			return b, err
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("%s: no panic", name)
-				}
-			}()
-			use(auth, request("GET", "/", "Bearer "+d.token(t, 0)))
 		}()
-		forged := d.token(t, 1)
-		_, _ = auth.Judge(request("GET", "/", "Bearer "+forged[:len(forged)-4])) // evicts it
-		if !closed(d.made[tenantName(0)][0]) {
-			t.Errorf("%s: the Bearer of an evicted tenant is open", name)
-		}
-		if err := auth.Close(); err != nil {
-			t.Error(err)
-		}
+		use(auth, request("GET", "/", "Bearer "+d.token(t, 0)))
+	}()
+	forged := d.token(t, 1)
+	_, _ = auth.Judge(request("GET", "/", "Bearer "+forged[:len(forged)-4])) // evicts it
+	synctest.Wait()
+	if !closed(d.made[tenantName(0)][0]) {
+		t.Errorf("%s: the Bearer of an evicted tenant is open", name)
+	}
+	if err := auth.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
