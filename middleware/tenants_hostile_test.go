@@ -37,7 +37,7 @@ func panicking(t *testing.T, name string, use func(auth *Bearer, r *http.Request
 	}
 	func() {
 		defer func() {
-			if recover() == nil {
+			if fault := recover(); fault == nil {
 				t.Errorf("%s: no panic", name)
 			}
 		}()

@@ -106,6 +106,7 @@ func TestNoRequestPassesBehindAWebSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
 		codes = append(codes, answer.StatusCode)
 	}
 	if !slices.Equal(codes, []int{http.StatusOK, http.StatusUnauthorized}) || len(reached) != 1 {

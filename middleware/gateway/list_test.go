@@ -49,7 +49,7 @@ func TestHandlersOfSeveralIssuers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tenants, err := bearer.AnyTenant(bearer.Tenants{Bearer: func(_ context.Context, issuer string) (*bearer.Bearer, error) {
+	tenants, err := bearer.AnyTenant(bearer.Tenants{Bearer: func(context.Context, string) (*bearer.Bearer, error) {
 		return bearer.New(tenant.Bearer(testAPI))
 	}})
 	if err != nil {
