@@ -38,8 +38,8 @@ func (b *Bearer) admit(w http.ResponseWriter, r *http.Request, prior admission, 
 	if prior.token != nil && prior.token.by != by { // of another credential
 		prior = admission{}
 	}
+	defer func() { m.release(a.token != nil) }() // also if code of the app panics
 	a, e = by.admitOwn(w, r, prior, extract, mustBind || by.requireBound)
-	m.release(a.token != nil)
 	return by, a, e
 }
 

@@ -16,6 +16,9 @@ const maxExplained = 64 << 10 // bytes of a form
 // unguarded one: with the scope "" it lets no request in.
 //
 //	mux.Handle("POST /explain", auth.ExplainHandler("tokens:explain"))
+//
+// Of several issuers each can grant any scope. Put a guard of your own issuer's Bearer
+// around it: ours.Handler(auth.ExplainHandler("tokens:explain")).
 func (b *Bearer) ExplainHandler(scope string) http.Handler {
 	return b.Handler(http.HandlerFunc(b.explain), scope)
 }

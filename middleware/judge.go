@@ -30,8 +30,10 @@ func (b *Bearer) judge(r *http.Request) (*verified, *Error) {
 		if e != nil {
 			return nil, e
 		}
+		verified := false
+		defer func() { m.release(verified) }() // also if code of the app panics
 		v, e := m.judge(r)
-		m.release(e == nil)
+		verified = e == nil
 		return v, e
 	}
 	raw, dpop, e := b.credential(r)

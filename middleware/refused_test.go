@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/echo-m2m/m2m/jwks/event"
@@ -37,6 +38,19 @@ func TestOnRefusal(t *testing.T) {
 		if got != tt.want || calls > 1 || calls == 0 && tt.want != "" {
 			t.Errorf("%s: %d calls, %q, want %q", name, calls, got, tt.want)
 		}
+	}
+	var order []string
+	for _, name := range []string{"app", "gateway"} { // which uses it too
+		none := request("GET", "/").Context()
+		if name == "gateway" {
+			none = OnRefusal(none, func(*Error) { order = append(order, "app") })
+		}
+		r := request("GET", "/")
+		r = r.WithContext(OnRefusal(none, func(*Error) { order = append(order, name) }))
+		auth.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if !slices.Equal(order, []string{"app", "gateway", "app"}) {
+		t.Errorf("called in the order %q", order)
 	}
 	if ctx := OnRefusal(t.Context(), nil); ctx != t.Context() {
 		t.Error("a nil func made another context")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,9 +17,11 @@ import (
 // Tenants are the issuers of [AnyTenant]. Bearer is required.
 type Tenants struct {
 	// Bearer returns a Bearer for the tokens of one issuer, whose Config.Issuer is
-	// exactly this text. It makes a new one at each call, as [New] does. It returns nil and no error if the issuer is not one of ours:
-	// then the answer is 401. An error is answered 503. Anyone can send any text as
-	// issuer, so take it from a list of your own and build no URL of it.
+	// exactly this text. It makes a new one at each call, as [New] does. It returns nil and
+	// no error if the issuer is not one of ours: then the answer is 401. An error is answered 503. Anyone can send any text as
+	// issuer, so take it from a list of your own and build no URL of it. With Config.DPoP
+	// give each Bearer of an issuer the same Proofs.Replay: the proofs that an evicted one
+	// has seen would be new to the next.
 	//
 	// It must be safe for concurrent use. Its context ends after 5 s, and at Close.
 	// Requests with tokens of the same issuer share one call. At most 64 calls run at the
@@ -69,6 +72,7 @@ const (
 	defaultTenants = 100
 	maxTenants     = 100_000
 	maxTenantToken = 64 << 10 // bytes; its Bearer has a limit of its own
+	maxIssuer      = 2048     // bytes
 
 	callTimeout     = 5 * time.Second
 	maxCalls        = 64
@@ -116,6 +120,9 @@ type tenant struct {
 
 // get returns the Bearer of an issuer, for one use.
 func (t *tenants) get(from caller, issuer string) (member, *Error) {
+	if len(issuer) > maxIssuer {
+		return member{}, unknownIssuer(issuer)
+	}
 	t.mu.Lock()
 	if held := t.entries[issuer]; held != nil {
 		held.uses++
@@ -139,7 +146,7 @@ func (t *tenants) get(from caller, issuer string) (member, *Error) {
 			t.mu.Unlock()
 			return member{}, unavailable(event.Busy, err)
 		}
-		c = t.begin(issuer, network)
+		c = t.begin(strings.Clone(issuer), network) // not the token around it
 	}
 	c.waiting++
 	t.mu.Unlock()

@@ -17,8 +17,8 @@
 //
 // Most programs need four names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
 // [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard. A
-// [Forwarder] behind it tells the upstream who called. Without one the proxy sends on the
-// caller's token, and identity headers that the caller made up.
+// [Forwarder] tells the upstream who called, and belongs in front of every proxy. Without
+// one the proxy sends on the caller's token, and identity headers that the caller made up.
 //
 // # Policy
 //
@@ -26,7 +26,7 @@
 // for some methods and some issuers. What no rule allows is refused. A rule is found by the
 // route that the router chose, and never by the path of the request. [Rule.Route] is
 // written as the router reports it: "/orders/:id" or "/orders/*" in Echo, "/orders/{id}" in
-// a ServeMux, there without the method and with the host if the pattern has one.
+// a ServeMux, there without the method. A route of one host has the host in front.
 //
 // At most one rule decides on a request: the first of its route for its method and the
 // issuer of its token. Rules that can never decide are refused when the policy is read.
@@ -34,9 +34,10 @@
 // # What is answered
 //
 //   - 400 when router and upstream could read the path in different ways: empty segments,
-//     dot segments, an encoded slash, a backslash, a semicolon, control characters, bytes
-//     that are not UTF-8, a path that is encoded twice, a target with scheme and host. The
-//     path is checked first.
+//     dot segments, an encoded slash or question mark, a backslash, a semicolon, control
+//     characters, bytes that are not UTF-8, a path that is encoded twice, a target with
+//     scheme and host, several segments that Echo takes for one parameter. So is a method with small letters, which some upstreams read in
+//     capitals. Both are checked first.
 //   - 404 and 405 when the router has no such route, as without the gateway: see
 //     "Order of middleware" of package middleware.
 //   - All that package middleware answers when the request has no valid token.
@@ -49,11 +50,13 @@
 // # What is not checked
 //
 //   - Whether the upstream reads a path as RFC 3986 says. One that ignores case, or removes
-//     a slash at the end, may see another route of its own: give a catch-all route no weaker
-//     rule than the routes beside it.
+//     a slash at the end, may see another route of its own, and a method that a route does
+//     not have goes to a catch-all route: give that no weaker rule than the routes beside it.
 //   - Whether the upstream takes its method or path from elsewhere. A [Forwarder] removes
 //     X-HTTP-Method-Override, X-Original-URL and the like. A field _method of a query or a
 //     form is left.
+//   - What a client sends after it has switched to another protocol, such as h2c. In front of
+//     a proxy, a [Forwarder] permits the switch to a WebSocket alone.
 //   - Whether a scope, a claim or an issuer of a rule exists.
 //
 // # Shadow

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 
@@ -17,6 +18,9 @@ const passageKey = "m2m.gateway"
 // permits. Register it with e.Use or in a group, where the router has chosen the route; with
 // e.Pre it lets nothing in. The rules of the order of middleware are those of
 // bearer.Bearer.Require: middleware for CORS goes before it.
+//
+// A request for a WebSocket gets a context whose IsWebSocket is false: see [Forwarder.Echo].
+// To switch to another protocol, such as h2c, only a [Forwarder] refuses.
 //
 // The token is that of bearer.TokenFrom.
 func (g *Gateway) Require() echo.MiddlewareFunc {
@@ -35,7 +39,7 @@ func (g *Gateway) Require() echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		guarded := guard(next)
 		return func(c echo.Context) error {
-			if p, ok := c.Get(passageKey).(*passage); ok && p.gateway == g && p.admitted {
+			if p, ok := c.Get(passageKey).(*passage); ok && p.gateway == g && p.admitted && p.isFor(c) {
 				return next(c) // a guard further out has let this request in, and counts it
 			}
 			return g.serve(c, guarded)
@@ -43,9 +47,18 @@ func (g *Gateway) Require() echo.MiddlewareFunc {
 	}
 }
 
+// isFor reports whether the request still has the route and the method that the policy has
+// decided on: the app may have routed it again.
+func (p *passage) isFor(c echo.Context) bool {
+	return p.route == echoRoute(c) && p.method == c.Request().Method
+}
+
 func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	r := c.Request()
-	err := checkPath(r)
+	err := checkTarget(r)
+	if err == nil {
+		err = checkSegments(c.Path(), r.URL.Path)
+	}
 	if err == nil {
 		err = checkEchoSpelling(c)
 	}
@@ -59,12 +72,15 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 			g.routes.learn(e)
 		}
 	}
-	p, e := g.enter(r, c.Path(), extract)
+	p, e := g.enter(r, echoRoute(c), extract)
 	if e != nil {
 		return g.refuse(r, event.Busy, e).echo(c)
 	}
 	defer p.leave()
 	c.Set(passageKey, p)
+	if c.IsWebSocket() {
+		c = unhijacked{c} // or Echo's Proxy would let through what the client sends next
+	}
 	err = guarded(c)
 	if he, ok := err.(*echo.HTTPError); ok { //nolint:errorlint // as the guard returns it
 		if refused, ok := he.Internal.(*bearer.Error); ok { //nolint:errorlint // as the guard returns it
@@ -72,6 +88,17 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 		}
 	}
 	return err
+}
+
+// echoRoute is the route of a request that Echo has routed. One of echo.Host has its host in
+// front: it is not the route of the same path on another host.
+func echoRoute(c echo.Context) string {
+	if e := c.Echo(); e != nil {
+		if _, ok := e.Routers()[c.Request().Host]; ok {
+			return c.Request().Host + c.Path()
+		}
+	}
+	return c.Path()
 }
 
 // checkEchoSpelling refuses a path that Echo routes in another way than its decoded form.
@@ -102,17 +129,15 @@ func checkEchoSpelling(c echo.Context) error {
 func (r *routes) learn(e *echo.Echo) {
 	r.once.Do(func() {
 		known := map[string][]string{}
-		routers := []*echo.Router{e.Router()}
-		for _, router := range e.Routers() {
-			routers = append(routers, router)
-		}
-		for _, router := range routers {
+		routers := map[string]*echo.Router{"": e.Router()}
+		maps.Copy(routers, e.Routers())
+		for host, router := range routers {
 			for _, route := range router.Routes() {
 				method := route.Method
 				if method == echo.RouteNotFound { // of a group, whose middleware may answer, such as a proxy
 					method = anyMethod
 				}
-				known[route.Path] = append(known[route.Path], method)
+				known[host+route.Path] = append(known[host+route.Path], method)
 			}
 		}
 		r.known.Store(&known)

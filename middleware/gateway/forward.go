@@ -68,8 +68,12 @@ type ForwardConfig struct {
 // the method or path that the guard has decided on: X-HTTP-Method-Override,
 // X-HTTP-Method, X-Method-Override, X-Original-URL and X-Rewrite-URL. So is every twin of
 // these names, which is one that differs in case, or by a character that is neither letter
-// nor digit: x_client_id. So are the headers that Connection lists, and Connection itself: a
+// nor digit: x_client_id. Of the names that proxies set, such as X-Forwarded-For, the twins
+// alone are removed. So are the headers that Connection lists, and Connection itself: a
 // proxy would remove them after they were set.
+//
+// TRACE, TRACK and CONNECT are answered 501: TRACE would show the client what the upstream
+// got, the internal token or the gateway's own among it.
 //
 // A request without a token, as behind an optional guard, goes on with none of the headers.
 //
@@ -186,6 +190,9 @@ func (f *Forwarder) Handler(next http.Handler) http.Handler {
 func (f *Forwarder) header(r *http.Request, t *bearer.Token) (http.Header, *forwardError) {
 	if f == nil || f.names == nil {
 		return nil, misconfigured()
+	}
+	if e := notForwarded(r.Method); e != nil {
+		return nil, e
 	}
 	h := endToEnd(r, f.names, f.upgrades, len(f.headers)+1)
 	if t == nil {

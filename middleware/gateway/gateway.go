@@ -36,6 +36,11 @@ type Config struct {
 	// Not checked: whether a DPoP proof was used before.
 	ShadowAuth *bearer.Bearer
 
+	// Operators guards PolicyHandler and ReportHandler. Default Auth, unless that is of
+	// several issuers, each of which can grant any scope: then both answer 500 without
+	// Operators. The app closes it.
+	Operators *bearer.Bearer
+
 	// ReportClients is how many clients a report tells apart: the first it meets. Default
 	// 100, at most 10 000.
 	ReportClients int
@@ -44,7 +49,7 @@ type Config struct {
 	Limits Limits
 
 	// Observe hears of the requests that are refused before Auth sees them, with
-	// event.OpRequest: for their path, or the rate of their network. Default nobody.
+	// event.OpRequest: for their method or path, or the rate of their network. Default nobody.
 	Observe func(context.Context, Event)
 }
 
@@ -58,6 +63,7 @@ const (
 // safe for concurrent use.
 type Gateway struct {
 	auth, shadowAuth *bearer.Bearer
+	operators        *bearer.Bearer // nil: nobody
 	limiter          *limiter
 	clients          int // of a report
 	observe          func(context.Context, Event)
@@ -94,8 +100,11 @@ func New(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{
-		auth: c.Auth, shadowAuth: c.ShadowAuth, limiter: limiter, clients: c.ReportClients, observe: c.Observe,
+		auth: c.Auth, shadowAuth: c.ShadowAuth, operators: c.Operators, limiter: limiter, clients: c.ReportClients, observe: c.Observe,
 		slots: make(chan struct{}, maxJudged),
+	}
+	if g.operators == nil && c.Auth.Status().Issuer != "" { // of one issuer
+		g.operators = c.Auth
 	}
 	if g.clients == 0 {
 		g.clients = defaultReportClients
@@ -140,14 +149,20 @@ func (g *Gateway) state() *state {
 	return g.now.Load()
 }
 
-// Close waits for the requests that Config.ShadowAuth is judging, up to some seconds. Later
-// ones are not judged. It may be called more than once, and closes nothing of the app's.
+// Close waits for the requests that Config.ShadowAuth is judging, for at most 15 s: with an
+// error, code of the app has not ended with its context. Later requests are not judged. It
+// may be called more than once, and closes nothing of the app's.
 func (g *Gateway) Close() error {
 	if !g.usable() || g.closed.Swap(true) {
 		return nil
 	}
+	late := time.After(judgeTimeout + 5*time.Second)
 	for range cap(g.slots) {
-		g.slots <- struct{}{}
+		select {
+		case g.slots <- struct{}{}:
+		case <-late:
+			return errors.New("gateway: Config.ShadowAuth is still judging a request")
+		}
 	}
 	return nil
 }
@@ -158,6 +173,7 @@ type passage struct {
 	state   *state
 	request *http.Request
 	route   string
+	method  string
 	attempt *attempt // of the limiter; nil once it knows what came of it
 	release func()   // of the limiter; nil if nothing is held
 
@@ -174,7 +190,7 @@ func (g *Gateway) enter(r *http.Request, route string, extract func(*http.Reques
 			cause: errors.New("gateway: too many requests of this network without a valid token"),
 		}
 	}
-	return &passage{gateway: g, state: g.now.Load(), request: r, route: route, attempt: attempt}, nil
+	return &passage{gateway: g, state: g.now.Load(), request: r, route: route, method: r.Method, attempt: attempt}, nil
 }
 
 const tooMany = "too many requests, try again later"
@@ -187,9 +203,9 @@ func seconds(wait time.Duration) int {
 // decide is the check of the guard: it is called with a valid token.
 func (p *passage) decide(t *bearer.Token) error {
 	p.decided = true
-	p.attempt.admitted(t.ClientID, t.ExpiresAt)
+	p.attempt.admitted(t.Issuer, t.ClientID, t.ExpiresAt)
 	p.attempt = nil
-	v := p.state.policy.decide(p.route, p.request.Method, t)
+	v := p.state.policy.decide(p.route, p.method, t)
 	p.state.count(v)
 	p.rehearse(t, v)
 	if v.err != nil {
@@ -245,7 +261,7 @@ func (g *Gateway) refuse(r *http.Request, reason event.Reason, e *forwardError) 
 	return e
 }
 
-// ambiguous is the answer to a path that could be read in two ways.
+// ambiguous is the answer to a method or a path that could be read in two ways.
 func ambiguous(cause error) *forwardError {
-	return &forwardError{status: http.StatusBadRequest, code: "invalid_request", text: "the path of the request is not accepted here: send it in its plain form", cause: cause}
+	return &forwardError{status: http.StatusBadRequest, code: "invalid_request", text: "the method or the path of the request is not accepted here: send both in their plain form", cause: cause}
 }

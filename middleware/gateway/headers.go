@@ -10,9 +10,27 @@ import (
 // [ForwardConfig.PassAuthorization] is set, and their twins never do.
 var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client-Cert-Chain", "Proxy-Authorization"}
 
-// Headers by which some upstreams take another method or path than that of the request. The
-// decision was made on those of the request.
-var overrideHeaders = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"}
+// overrideHeaders replace the method or the path of a request at some upstreams, such as
+// those of Laravel, Rails and IIS. What the policy has decided on would be another request.
+var overrideHeaders = []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"}
+
+// proxyHeaders are set by proxies and servers themselves. A client may send them, and the
+// proxy decides what becomes of them. A twin of one is removed: the proxy passes it on, and
+// an upstream may read it in the place of what the proxy has set.
+var proxyHeaders = func() *nameSet {
+	s := new(nameSet)
+	for _, name := range []string{
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl",
+		"X-Real-Ip", "Content-Length", "Content-Type", "Transfer-Encoding", "Host", "Connection", "Upgrade",
+	} {
+		s.add(name)
+	}
+	return s
+}()
+
+// isTwin reports whether a name has a character that is neither letter, digit nor hyphen,
+// and is the twin of a name that a proxy sets.
+func isTwin(name string) bool { return proxyHeaders.has(name) && !isHeaderName(name) }
 
 // nameSet is a set of header names in which a name also finds its twins: names that an
 // upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
@@ -67,6 +85,7 @@ func fold(c byte) byte {
 // endToEnd returns the headers of a request that an upstream may see, in a map of its own.
 // The values are shared. Left out are:
 //   - protected names and their twins, whatever the case;
+//   - twins of what proxies set, such as X_Forwarded_For;
 //   - hop-by-hop headers, and those that Connection lists (RFC 9110, section 7.6.1). A proxy
 //     that removes them later would remove what the gateway sets;
 //   - pseudo headers, which net/http puts here for an extended CONNECT.
@@ -79,7 +98,7 @@ func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int)
 		switch {
 		case hopByHop(name):
 			ofConnection = true
-		case !strings.HasPrefix(name, ":") && !protected.has(name):
+		case !strings.HasPrefix(name, ":") && !protected.has(name) && !isTwin(name):
 			h[name] = values
 		}
 	}

@@ -21,7 +21,7 @@ func (g *Gateway) Handler(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		route := muxRoute(r)
-		err := checkPath(r)
+		err := checkTarget(r)
 		if err == nil {
 			err = checkMuxSpelling(route, r.URL.RawPath)
 		}

@@ -59,7 +59,7 @@ type Internal struct {
 	Claims []string
 
 	// CacheSize is how many tokens are cached, one for each token of a caller. As with the
-	// guard, a token is cached on its second use. Default 10 000, at most 1 000 000. A
+	// guard, a token is cached on its second use, and not if it is very long. Default 10 000, at most 1 000 000. A
 	// negative number turns the cache off.
 	CacheSize int
 }
@@ -179,8 +179,9 @@ func (i *internalTokens) sign(ctx context.Context, id string, caller []byte, t *
 	}
 	made.renew = now.Add(expires.Sub(now) / 2)
 	made.key, err = i.keys.Key(ctx, jws.KeyID(), jws.Algorithm())
-	if err == nil && now.Before(made.renew) { // a key that is rotated away in this moment has an error
-		i.cache.Put(id, t.ClientID, made.renew, now, func(string, string) internalToken { return made })
+	// A key that is rotated away in this moment has an error.
+	if err == nil && now.Before(made.renew) && len(id) <= maxKnownBytes {
+		i.cache.Put(id, ownerOf(t.Issuer, t.ClientID), made.renew, now, func(string, string) internalToken { return made })
 	}
 	return made, nil
 }

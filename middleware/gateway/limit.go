@@ -3,9 +3,11 @@ package gateway
 import (
 	"cmp"
 	"errors"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -64,7 +66,8 @@ type Limits struct {
 	//
 	// Default: Echo's IPExtractor if the app has set one, else the address of the
 	// connection. Unauthenticated is off for a request whose address is not known, as in
-	// Config.ClientIP of package middleware.
+	// Config.ClientIP of package middleware. So without either, any caller can turn it off
+	// for itself by sending X-Forwarded-For. Without a proxy, return r.RemoteAddr.
 	ClientIP func(r *http.Request) string
 }
 
@@ -77,6 +80,25 @@ type limiter struct {
 }
 
 type clientKey struct{ rule, issuer, client string }
+
+// maxClientID is how much of a client id is kept as it is.
+const maxClientID = 255
+
+// newClientKey returns the key of a client. An issuer could make ids of many kilobytes, of
+// which the hash is kept.
+func newClientKey(rule, issuer, clientID string) clientKey {
+	if len(clientID) > maxClientID {
+		sum := sha256.Sum256([]byte(clientID))
+		clientID = string(sum[:])
+	}
+	return clientKey{rule, issuer, clientID}
+}
+
+// own is a copy without the token that the client id was read from.
+func (k clientKey) own() clientKey {
+	k.client = strings.Clone(k.client)
+	return k
+}
 
 type networkKey [8]byte // a network has at most 56 bits; the last byte tells IPv4 from IPv6
 
@@ -102,6 +124,7 @@ func newLimiter(c Limits) (*limiter, error) {
 		clients:  newCounts[clientKey](cmp.Or(c.MaxClients, defaultMaxClients), false),
 		networks: newCounts[networkKey](cmp.Or(c.MaxNetworks, defaultMaxNetworks), true),
 	}
+	l.clients.own = clientKey.own
 	if !c.Unauthenticated.isZero() {
 		l.admitted = recent.New[*atomic.Bool](knownTokens)
 	}
@@ -119,7 +142,7 @@ func (l *limiter) client(rule string, limit Limit, issuer, clientID string) (rel
 	if limit.isZero() {
 		return func() {}, 0, true
 	}
-	end, retryAfter, ok := l.clients.take(clientKey{rule, issuer, clientID}, limit, true)
+	end, retryAfter, ok := l.clients.take(newClientKey(rule, issuer, clientID), limit, true)
 	if !ok {
 		return nil, retryAfter, false
 	}
@@ -169,12 +192,16 @@ type attempt struct {
 }
 
 // admitted records that the request has a valid token, which ends at some time.
-func (a *attempt) admitted(clientID string, expires time.Time) {
+func (a *attempt) admitted(issuer, clientID string, expires time.Time) {
 	a.undecided()
 	if a.limiter != nil && a.refusedNow == nil && a.credential != "" && len(a.credential) <= maxKnownBytes {
-		a.limiter.admitted.Put(a.credential, clientID, expires, time.Now(), func(string, string) *atomic.Bool { return new(atomic.Bool) })
+		a.limiter.admitted.Put(a.credential, ownerOf(issuer, clientID), expires, time.Now(), func(string, string) *atomic.Bool { return new(atomic.Bool) })
 	}
 }
+
+// ownerOf names a client in a cache. The same client id at another issuer, which anyone may
+// be, must not take the quota of this one.
+func ownerOf(issuer, clientID string) string { return issuer + " " + clientID }
 
 // refused counts a request that has no valid token.
 func (a *attempt) refused() {

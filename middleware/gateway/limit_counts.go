@@ -14,7 +14,8 @@ import (
 // such a caller is what a new caller gets.
 type counts[K comparable] struct {
 	seed   maphash.Seed
-	lossy  bool // if no caller is idle, the fullest bucket makes room; else the new caller is refused
+	lossy  bool      // if no caller is idle, the fullest bucket makes room; else the new caller is refused
+	own    func(K) K // a copy that keeps nothing else in memory; nil: the key itself
 	shards []countsShard[K]
 }
 
@@ -64,7 +65,7 @@ func (c *counts[K]) take(key K, limit Limit, now bool) (release func(charge bool
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := time.Now() // within the lock: a bucket whose time went back would fill twice
-	of := s.get(key, limit, at, c.lossy)
+	of := c.get(s, key, limit, at)
 	if of == nil {
 		return nil, time.Second, false // all slots are in use
 	}
@@ -108,23 +109,26 @@ func (c *counts[K]) charge(key K, limit Limit) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := time.Now() // within the lock: a bucket whose time went back would fill twice
-	if of := s.get(key, limit, at, c.lossy); of != nil && of.bucket != nil {
+	if of := c.get(s, key, limit, at); of != nil && of.bucket != nil {
 		of.bucket.AllowN(at, 1)
 	}
 }
 
 // get returns the bucket of a caller. It is nil if there is no slot for a new one.
-func (s *countsShard[K]) get(key K, limit Limit, at time.Time, lossy bool) *count[K] {
+func (c *counts[K]) get(s *countsShard[K], key K, limit Limit, at time.Time) *count[K] {
 	of := s.byKey[key]
 	if of != nil {
 		of.follow(limit, at)
 		return of
 	}
+	if c.own != nil {
+		key = c.own(key)
+	}
 	of = &count[K]{key: key, limit: limit, bucket: newBucket(limit)}
 	if len(s.slots) < s.capacity {
 		s.slots = append(s.slots, of)
 	} else {
-		i := s.free(at, lossy)
+		i := s.free(at, c.lossy)
 		if i < 0 {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -292,7 +293,7 @@ func TestUnauthenticatedByNetwork(t *testing.T) {
 			if a == nil {
 				t.Fatal("a good token is refused")
 			}
-			a.admitted("app1", time.Now().Add(time.Hour))
+			a.admitted(callerIssuer, "app1", time.Now().Add(time.Hour))
 		}
 		if n := refusedOf(l, "192.0.2.200:1", 100); n != 10 {
 			t.Errorf("%d requests of the network were checked, want 10", n)
@@ -308,7 +309,7 @@ func TestUnauthenticatedByNetwork(t *testing.T) {
 			if a == nil {
 				t.Fatal("a token that was admitted before is held up by its network")
 			}
-			a.admitted("app1", time.Now().Add(time.Hour))
+			a.admitted(callerIssuer, "app1", time.Now().Add(time.Hour))
 		}
 		a, _ := l.unauthenticated(good, nil)
 		a.refused() // revoked
@@ -332,7 +333,7 @@ func TestOnlyRefusalsCount(t *testing.T) {
 				t.Fatal("a request is refused")
 			}
 			if i%2 == 0 {
-				a.admitted(fmt.Sprint("app", i), time.Now().Add(time.Hour))
+				a.admitted(callerIssuer, fmt.Sprint("app", i), time.Now().Add(time.Hour))
 			} else {
 				a.undecided()
 			}
@@ -434,4 +435,54 @@ func TestLimitsAreChecked(t *testing.T) {
 			t.Errorf("%s: error %v", field, err)
 		}
 	}
+}
+
+// The clients of two issuers with the same id have a quota of their own each.
+func TestQuotaOfKnownTokens(t *testing.T) {
+	l := newTestLimiter(t, Limits{Unauthenticated: Limit{Rate: 1000}})
+	admit := func(issuer, token string) bool {
+		for range 2 { // the second Put caches it
+			a, _ := l.unauthenticated(request("192.0.2.1:1", token), nil)
+			a.admitted(issuer, "app1", time.Now().Add(time.Hour))
+		}
+		return l.admitted.Get(token) != nil
+	}
+	for i := range knownTokens {
+		admit("https://hostile.example.com", fmt.Sprint("Bearer hostile", i))
+	}
+	if !admit(callerIssuer, "Bearer ours") {
+		t.Error("another issuer's client of the same id has taken the quota")
+	}
+}
+
+// What is kept of a client does not grow with its token, nor with its id.
+func TestMemoryOfClients(t *testing.T) {
+	const clients = 2000
+	padding := strings.Repeat("x", 12<<10)
+	for name, id := range map[string]func(i int) string{
+		"a part of the token": func(i int) string { return fmt.Sprint(i, " ", padding)[:5] },
+		"a long id":           func(i int) string { return fmt.Sprint(i, padding) },
+	} {
+		l := newTestLimiter(t, Limits{Client: Limit{Rate: 1e-6}})
+		before := heap()
+		for i := range clients {
+			if _, _, ok := l.client("", Limit{}, callerIssuer, id(i+10_000)); !ok {
+				t.Fatalf("%s: client %d is refused", name, i)
+			}
+		}
+		if of := (heap() - before) / clients; of > 1500 {
+			t.Errorf("%s: a client takes %d B", name, of)
+		}
+		if _, _, ok := l.client("", Limit{}, callerIssuer, id(10_000)); ok {
+			t.Errorf("%s: a client is not counted", name)
+		}
+		runtime.KeepAlive(l)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

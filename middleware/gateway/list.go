@@ -167,8 +167,8 @@ func (s *state) status(routes *routes) Status {
 }
 
 // PolicyHandler answers GET with the policies in force and what each rule has decided, to
-// callers with all the scopes. It is JSON, or a text with ?format=text. Without a scope it
-// lets nobody in. It needs no rule of the policy if it is registered beside the gateway, not
+// callers with all the scopes: see [Config.Operators]. It is JSON, or a text with
+// ?format=text. Without a scope it lets nobody in. It needs no rule of the policy if it is registered beside the gateway, not
 // behind it.
 func (g *Gateway) PolicyHandler(scopes ...string) http.Handler {
 	return g.show(scopes, func() (string, any) {
@@ -217,10 +217,10 @@ func (g *Gateway) ReportHandler(scopes ...string) http.Handler {
 
 // show guards what is for operators.
 func (g *Gateway) show(scopes []string, of func() (text string, document any)) http.Handler {
-	if !g.usable() || len(scopes) == 0 {
+	if !g.usable() || g.operators == nil || len(scopes) == 0 {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { misconfigured().answer(w) })
 	}
-	return g.auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return g.operators.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	echomw "github.com/labstack/echo/v4/middleware"
 
 	"github.com/echo-m2m/m2m/issuer/issuertest"
+	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
 // What is for operators is shown to callers with the scopes, and to nobody without any.
@@ -36,6 +38,43 @@ func TestHandlersAreGuarded(t *testing.T) {
 			}
 			if w.Code != 200 && strings.Contains(w.Body.String(), "orders") {
 				t.Errorf("%s: %d shows rules: %s", name, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+// Each of several issuers can grant any scope. One of them must not show its clients what the
+// others' do.
+func TestHandlersOfSeveralIssuers(t *testing.T) {
+	ours, tenant := issuertest.New(t), issuertest.New(t)
+	own := newAuth(t, ours)
+	auth, err := bearer.Any(own, newAuth(t, tenant))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenants, err := bearer.AnyTenant(bearer.Tenants{Bearer: func(context.Context, string) (*bearer.Bearer, error) {
+		return bearer.New(tenant.Bearer(testAPI))
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tenants.Close() })
+	of := func(auth, operators *bearer.Bearer) *Gateway {
+		return newGateway(t, Config{Auth: auth, Policy: mustPolicy(t, ordersRules()...), Operators: operators})
+	}
+	for _, tt := range []struct {
+		gw           *Gateway
+		ours, tenant int
+	}{
+		{of(auth, nil), 500, 500}, {of(tenants, nil), 500, 500}, {of(auth, own), 200, 401}, {of(own, nil), 200, 401},
+	} {
+		for _, h := range []http.Handler{tt.gw.PolicyHandler("gateway:read"), tt.gw.ReportHandler("gateway:read")} {
+			scope, audience := issuertest.Scopes("gateway:read"), issuertest.Audience(testAPI)
+			if w := get(h, "GET", "/", ours.Token(t, scope, audience)); w.Code != tt.ours {
+				t.Errorf("our own token: %d, want %d", w.Code, tt.ours)
+			}
+			if w := get(h, "GET", "/", tenant.Token(t, scope, audience)); w.Code != tt.tenant {
+				t.Errorf("a token of another issuer: %d, want %d", w.Code, tt.tenant)
 			}
 		}
 	}
@@ -104,7 +143,7 @@ func TestUnusedRules(t *testing.T) {
 		Rule{Route: "/a", AnyToken: true},
 		Rule{Route: "/b/:id", AnyToken: true},
 		Rule{Route: "/h", Methods: []string{"GET"}, AnyToken: true},
-		Rule{Route: "/host", AnyToken: true},
+		Rule{Route: "x.test/host", AnyToken: true},
 		Rule{Route: "/group/*", Methods: []string{"GET"}, AnyToken: true},
 	)})
 	unused := func() (names []string) {

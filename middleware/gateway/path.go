@@ -57,7 +57,7 @@ func checkDecoded(path string) error {
 				return err
 			}
 			segment = i + 1
-		case c == '\\' || c == ';':
+		case c == '\\' || c == ';' || c == '?': // Apache httpd had a "?" begin the query after it was decoded (CVE-2024-38474)
 			return fmt.Errorf("gateway: the path has a %q", c)
 		case c < ' ' || c == 0x7f:
 			return fmt.Errorf("gateway: the path has the control character %#02x", c)

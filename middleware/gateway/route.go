@@ -21,6 +21,19 @@ func muxRoute(r *http.Request) string {
 	return r.Pattern
 }
 
+// checkSegments refuses a path that has more segments than its route of Echo. Echo gives a
+// parameter at the end of a route all that is left: to it, /orders/1/refund is /orders/:id
+// if there is no other route. To an upstream it is not.
+func checkSegments(route, path string) error {
+	if strings.IndexByte(route, ':') < 0 || strings.HasSuffix(route, "*") {
+		return nil
+	}
+	if strings.Count(strings.TrimSuffix(path, "/"), "/") > strings.Count(strings.TrimSuffix(route, "/"), "/") {
+		return errors.New("gateway: a parameter of the route would be several segments of the path")
+	}
+	return nil
+}
+
 // checkMuxSpelling refuses a path that has a segment of the pattern in another spelling. A
 // ServeMux routes by the decoded segments, and an upstream may not.
 func checkMuxSpelling(route, raw string) error {

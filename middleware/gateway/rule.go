@@ -12,8 +12,9 @@ import (
 type Rule struct {
 	// Route is the pattern as the router reports it: c.Path() in Echo, such as
 	// "/orders/:id", and in a ServeMux Request.Pattern without its method, such as
-	// "/orders/{id}" or "api.example.com/orders/{id}". It is compared byte for byte, so
-	// "/orders/:id" is no rule for a route "/orders/:order".
+	// "/orders/{id}" or "api.example.com/orders/{id}". A route of Echo's Host has the host in
+	// front too. It is compared byte for byte, so "/orders/:id" is no rule for a route
+	// "/orders/:order".
 	Route string
 
 	// Methods are those that the rule is for, in capitals. Default all. GET is HEAD too,

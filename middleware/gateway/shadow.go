@@ -35,7 +35,7 @@ func (p *passage) rehearse(t *bearer.Token, v verdict) {
 	switch {
 	case s.report == nil:
 	case p.gateway.shadowAuth == nil:
-		s.report.add(v.outcome(), s.candidate(p.route, p.request.Method, t), client{t.Issuer, t.ClientID})
+		s.report.add(v.outcome(), s.candidate(p.route, p.method, t), client{t.Issuer, t.ClientID})
 	default:
 		p.judge(v.outcome(), client{t.Issuer, t.ClientID})
 	}
@@ -57,6 +57,10 @@ func (p *passage) rehearseRefused(e *bearer.Error) {
 // may be slow, and may be code of the app that panics.
 func (p *passage) judge(now outcome, of client) {
 	g, report := p.gateway, p.state.report
+	if g.closed.Load() {
+		report.skip()
+		return
+	}
 	select {
 	case g.slots <- struct{}{}:
 	default:
@@ -83,7 +87,7 @@ func (p *passage) judge(now outcome, of client) {
 		case e != nil:
 			then.reason = e.Reason()
 		default:
-			then = p.state.candidate(p.route, r.Method, t)
+			then = p.state.candidate(p.route, p.method, t)
 			if of == (client{}) {
 				of = client{t.Issuer, t.ClientID}
 			}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -255,6 +256,33 @@ func TestShadowAuthHangs(t *testing.T) {
 	if r := gw.Report(); r.Skipped != 11 {
 		t.Errorf("after Close: %d skipped", r.Skipped)
 	}
+}
+
+// Close ends also if code of the app does not.
+func TestCloseOfAHangingShadow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCallers(t)
+		hang := make(chan struct{})
+		shadow, err := bearer.New(bearer.Config{
+			Issuer: callerIssuer, Audience: callerAudience, Keys: c.keys,
+			Revoked: func(context.Context, string, string, time.Time) (bool, error) {
+				<-hang
+				return false, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gw := newGateway(t, Config{Auth: c.auth, ShadowAuth: shadow, Policy: mustPolicy(t, Rule{Route: "/x", AnyToken: true})})
+		if w := get(newMux(gw, "/x"), "GET", "/x", c.token(t, nil)); w.Code != 200 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		began := time.Now()
+		if err := gw.Close(); err == nil || time.Since(began) > time.Minute {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		close(hang)
+	})
 }
 
 // With a shadow on, every answer has the bytes that it has without one.
