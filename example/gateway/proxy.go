@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"log"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"golang.org/x/time/rate"
+)
+
+// proxy is Echo's own Proxy for one upstream, which gets the path as it came. An upstream
+// that does not answer is 502. Its address is for the log alone.
+func proxy(name string, upstream *url.URL) echo.MiddlewareFunc {
+	lines := rate.Sometimes{Interval: time.Second}
+	return middleware.ProxyWithConfig(middleware.ProxyConfig{
+		Balancer:  middleware.NewRoundRobinBalancer([]*middleware.ProxyTarget{{URL: upstream}}),
+		Transport: transport(),
+		ErrorHandler: func(_ echo.Context, err error) error {
+			var failed *echo.HTTPError
+			if !errors.As(err, &failed) || failed.Code != http.StatusBadGateway {
+				return err // such as a client that left
+			}
+			lines.Do(func() { log.Print(name, ": ", failed.Message) })
+			return echo.NewHTTPError(http.StatusBadGateway, "the upstream does not answer")
+		},
+	})
+}
+
+// transport is how the gateway connects to an upstream.
+func transport() *http.Transport {
+	t := &http.Transport{
+		MaxIdleConnsPerHost:   100,
+		IdleConnTimeout:       30 * time.Second,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true, // answers go on as they are
+		Protocols:             new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(true) // a WebSocket cannot be opened over HTTP/2
+	return t
+}
+
+// withoutDeadline lets requests that the guard has let in take as long as they need, such as
+// streams. The server's deadline for reading a request would end them.
+func withoutDeadline(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
