@@ -65,8 +65,11 @@ func run(ctx context.Context, args []string) error {
 		iss.Mount(e)
 		config.Issuer, config.Keys, config.Revoked = own, iss.keys, iss.Revoked
 		session = iss.session(own)
-	} else if set.JWKSURL != "" { // without it the guard finds the keys through the issuer's metadata
-		keys := jwks.NewRemote(set.JWKSURL, jwks.RemoteConfig{Observe: service.Observe})
+	} else {
+		keys := jwks.NewIssuerRemote(set.Issuer, set.Remote)
+		if set.JWKSURL != "" {
+			keys = jwks.NewRemote(set.JWKSURL, set.Remote)
+		}
 		defer keys.Close()
 		config.Keys = keys
 	}

@@ -6,17 +6,22 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
+
+	"github.com/echo-m2m/m2m/jwks"
 )
 
 // Gateway is the settings of example/gateway.
 type Gateway struct {
 	Issuer   string   // ISSUER; "" for an issuer of its own
-	JWKSURL  string   // JWKS_URL; "" to find it through the issuer's metadata
 	Audience string   // AUDIENCE
 	Orders   *url.URL // UPSTREAM_ORDERS; nil for one of its own
 	Invoices *url.URL // UPSTREAM_INVOICES; the same
 	Policy   string   // POLICY: a path; "" for the built-in policy
 	Shadow   string   // SHADOW: a path; "" for none
+
+	JWKSURL string            // JWKS_URL; "" to find it through the issuer's metadata
+	Remote  jwks.RemoteConfig // JWKS_COOLDOWN, JWKS_MAX_STALE
 }
 
 // LoadGateway reads the settings of example/gateway. The error names every variable that is
@@ -36,7 +41,14 @@ func LoadGateway(own string) (Gateway, error) {
 	if g.Issuer != "" {
 		err = errors.Join(err, plainURL("ISSUER", g.Issuer, "https://auth.example.com"))
 	}
-	return g, errors.Join(err, upstream("UPSTREAM_ORDERS", &g.Orders), upstream("UPSTREAM_INVOICES", &g.Invoices))
+	return g, errors.Join(
+		err,
+		upstream("UPSTREAM_ORDERS", &g.Orders),
+		upstream("UPSTREAM_INVOICES", &g.Invoices),
+		duration("JWKS_COOLDOWN", &g.Remote.Cooldown),
+		duration("JWKS_MAX_STALE", &g.Remote.MaxStale),
+		shutdown(new(time.Duration), new(time.Duration)), // Serve wants them later
+	)
 }
 
 // upstream reads the URL of an upstream.

@@ -20,7 +20,7 @@ There are no arguments. Settings are environment variables, all optional:
                                    methods orders:write or invoices:write
   SHADOW                           a file with a policy that is reported and not enforced; none
 
-SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT are as in the other examples. .github/docs/settings.md says more.
+JWKS_COOLDOWN, JWKS_MAX_STALE, SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT are as in the other examples. .github/docs/settings.md says more.
 `
 
 // GatewayHelp is Help of example/gateway, which has other settings and no -doctor.
