@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startGateway starts example/gateway with an issuer of its own, and returns a token of demo
@@ -117,7 +118,7 @@ func TestGateway(t *testing.T) {
 }
 
 // TestGatewayUpstream sends what a proxy could lose to an upstream of the test: headers that
-// lie about the caller, a prefix of the upstream, a stream and a switch of protocols.
+// lie about the caller, a prefix of the upstream, streams and a switch of protocols.
 func TestGatewayUpstream(t *testing.T) {
 	t.Parallel()
 	received := make(chan *http.Request, 1)
@@ -139,11 +140,26 @@ func TestGatewayUpstream(t *testing.T) {
 			fmt.Fprint(w, "data: first\n\n")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done() // the client has read the first event and left
+		case strings.HasSuffix(r.URL.Path, "/both"):
+			if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+				return
+			}
+			for lines := bufio.NewReader(r.Body); ; {
+				line, err := lines.ReadString('\n')
+				fmt.Fprint(w, line)
+				_ = http.NewResponseController(w).Flush()
+				if err != nil {
+					return
+				}
+			}
 		default:
 			received <- r
 		}
 	}))
-	t.Cleanup(upstream.Close)
+	t.Cleanup(func() {
+		upstream.CloseClientConnections()
+		upstream.Close()
+	})
 	p, token, _ := startGateway(t, "UPSTREAM_ORDERS="+upstream.URL+"/base")
 
 	ask := func(path string, header http.Header) *http.Response {
@@ -177,6 +193,31 @@ func TestGatewayUpstream(t *testing.T) {
 		t.Errorf("the stream has %q, %v", line, err)
 	}
 	events.Body.Close()
+
+	// An answer that begins before the body of the request has ended.
+	body, half := io.Pipe()
+	defer half.Close()
+	both, err := http.NewRequest("POST", p.url+"/orders/both", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both.Header.Set("Authorization", "Bearer "+token)
+	go fmt.Fprint(half, "first half\n")
+	answer, err := (&http.Client{Timeout: 30 * time.Second}).Do(both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewReader(answer.Body)
+	for _, want := range []string{"first half\n", "second half\n"} {
+		if line, err := lines.ReadString('\n'); err != nil || line != want {
+			t.Errorf("the answer has %q, %v, want %q", line, err, want)
+		}
+		go func() {
+			fmt.Fprint(half, "second half\n")
+			half.Close()
+		}()
+	}
 
 	socket := ask("/orders/socket", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}})
 	conn, ok := socket.Body.(io.ReadWriteCloser)

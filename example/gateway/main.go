@@ -113,7 +113,7 @@ func mount(e *echo.Echo, auth *bearer.Bearer, gw *gateway.Gateway, set service.G
 	e.GET("/policy", echo.WrapHandler(gw.PolicyHandler(operatorScope)))
 	e.GET("/shadow", echo.WrapHandler(gw.ReportHandler(operatorScope)))
 	for prefix, upstream := range map[string]*url.URL{"/orders": set.Orders, "/invoices": set.Invoices} {
-		group := e.Group(prefix, gw.Require(), forward.Echo(), withoutDeadline, proxy(prefix, upstream))
+		group := e.Group(prefix, gw.Require(), forward.Echo(), streams, proxy(prefix, upstream))
 		group.Any("", echo.NotFoundHandler) // the proxy answers
 		group.Any("/*", echo.NotFoundHandler)
 	}

@@ -45,11 +45,14 @@ func transport() *http.Transport {
 	return t
 }
 
-// withoutDeadline lets requests that the guard has let in take as long as they need, such as
-// streams. The server's deadline for reading a request would end them.
-func withoutDeadline(next echo.HandlerFunc) echo.HandlerFunc {
+// streams lets requests that the guard has let in take as long as they need: the server's
+// deadline for reading a request would end a stream. It also lets an upstream answer before
+// it has read the request. Otherwise the server would read the rest of the body itself, and
+// the upstream would miss it.
+func streams(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if err := http.NewResponseController(c.Response()).SetReadDeadline(time.Time{}); err != nil {
+		control := http.NewResponseController(c.Response())
+		if err := errors.Join(control.SetReadDeadline(time.Time{}), control.EnableFullDuplex()); err != nil {
 			return err
 		}
 		return next(c)
