@@ -161,6 +161,9 @@ func TestGatewayUpstreamDown(t *testing.T) {
 		if status, body := call(t, "GET", p.url+"/orders/1", token, ""); status != http.StatusBadGateway || strings.Contains(body, address) {
 			t.Errorf("down: %d %s", status, body)
 		}
+		if status, body := call(t, "POST", p.url+"/orders", token, strings.Repeat("x", 8<<10)); status != http.StatusBadGateway {
+			t.Errorf("down, with a body: %d %s", status, body)
+		}
 		if status, body := call(t, "GET", p.url+"/orders/1", "", ""); status != http.StatusUnauthorized {
 			t.Errorf("down, without a token: %d %s", status, body)
 		}
@@ -178,6 +181,9 @@ func TestGatewayUpstreamDown(t *testing.T) {
 		s.Close()
 	}
 	p.says(t, address) // for the operator
+	if strings.Contains(p.said(), "panic") {
+		t.Error("the gateway panicked")
+	}
 }
 
 // TestGatewaySettings wants an error that names each setting which is wrong.

@@ -49,12 +49,19 @@ func transport() *http.Transport {
 // deadline for reading a request would end a stream. It also lets an upstream answer before
 // it has read the request. Otherwise the server would read the rest of the body itself, and
 // the upstream would miss it.
+//
+// The body is closed before the server does so: with full duplex, a body that was not read
+// breaks the connection (golang/go#68560).
 func streams(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		control := http.NewResponseController(c.Response())
+		control, body := http.NewResponseController(c.Response()), c.Request().Body
 		if err := errors.Join(control.SetReadDeadline(time.Time{}), control.EnableFullDuplex()); err != nil {
 			return err
 		}
+		defer func() {
+			_ = control.SetReadDeadline(time.Now().Add(5 * time.Second)) // Close reads what is left, if it is little
+			_ = body.Close()
+		}()
 		return next(c)
 	}
 }
