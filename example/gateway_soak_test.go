@@ -351,6 +351,9 @@ func (s *gatewaySoak) report() {
 	s.Logf("good: let in %d, faults of the upstream passed on %d, refused %d; events of the stream %d", s.accepted.Load(), s.badGateway.Load(), s.refused.Load(), s.ticks.Load())
 	s.Logf("hostile: %d requests, %d broken connections, let in %d, no answer %d, lies told to an upstream %d", s.attacks.Load(), s.leftOpen.Load(), s.admitted.Load(), s.unanswered.Load(), s.lies.Load())
 	s.Logf("swaps %d, broken files %d, stops of the upstream %d, keys seen %d", s.swaps.Load(), s.broken.Load(), s.outages.Load(), len(s.keys))
+	if strings.Contains(s.gateway.said(), "panic serving") {
+		s.Error("the gateway panicked")
+	}
 	switch {
 	case s.refused.Load() > 0 || s.admitted.Load() > 0 || s.lies.Load() > 0 || s.unanswered.Load() > 0:
 		s.Error("the promise is broken")
