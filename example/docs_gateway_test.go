@@ -20,7 +20,7 @@ func TestDocsGateway(t *testing.T) {
 	}
 	p, _, _ := startGateway(t)
 	script := ""
-	for _, match := range regexp.MustCompile(`(?m)^  ((?:ADMIN_)?SECRET=\S+)$`).FindAllStringSubmatch(p.said(), -1) {
+	for _, match := range regexp.MustCompile(`(?m)^ {2}((?:ADMIN_)?SECRET=\S+)$`).FindAllStringSubmatch(p.said(), -1) {
 		script += match[1] + "\n"
 	}
 	for _, block := range fencedBlocks(pages(t)[docs+"/gateway.md"]) {

@@ -177,7 +177,7 @@ func TestGatewayUpstream(t *testing.T) {
 		t.Cleanup(func() { answer.Body.Close() })
 		return answer
 	}
-	ask("/orders/1?page=2", http.Header{"X-Client-Id": {"admin"}, "X_client_scopes": {"all"}, "Connection": {"close, X-Token-Issuer"}, "X-Other": {"stays"}})
+	_ = ask("/orders/1?page=2", http.Header{"X-Client-Id": {"admin"}, "X_client_scopes": {"all"}, "Connection": {"close, X-Token-Issuer"}, "X-Other": {"stays"}}) //nolint:bodyclose // ask does
 	r := <-received
 	if r.URL.String() != "/base/orders/1?page=2" {
 		t.Errorf("the upstream got %s", r.URL)
@@ -219,7 +219,7 @@ func TestGatewayUpstream(t *testing.T) {
 		}()
 	}
 
-	socket := ask("/orders/socket", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}})
+	socket := ask("/orders/socket", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}) //nolint:bodyclose // ask does
 	conn, ok := socket.Body.(io.ReadWriteCloser)
 	if !ok || socket.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("the switch is answered %d", socket.StatusCode)

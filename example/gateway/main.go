@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer auth.Close()
+	defer func() { _ = auth.Close() }() // the program ends
 
 	files := policyFiles{set.Policy, set.Shadow}
 	policy, shadow, err := files.load()
@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer gw.Close()
+	defer func() { _ = gw.Close() }()
 	ready, err := mount(e, auth, gw, set)
 	if err != nil {
 		return err
