@@ -242,6 +242,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 
 	"github.com/echo-m2m/m2m/issuer"
 	"github.com/echo-m2m/m2m/issuer/admin"
@@ -254,6 +255,7 @@ import (
 	"github.com/echo-m2m/m2m/jwks/pop"
 	"github.com/echo-m2m/m2m/jwks/profile"
 	bearer "github.com/echo-m2m/m2m/middleware"
+	"github.com/echo-m2m/m2m/middleware/gateway"
 	"github.com/echo-m2m/m2m/middleware/outbound"
 )
 
@@ -268,6 +270,7 @@ var (
 	iss              *issuer.Issuer
 	auth             *bearer.Bearer
 	orders           http.Handler
+	balancer         middleware.ProxyBalancer
 	e                *echo.Echo
 	proxies          *net.IPNet
 	mux              *http.ServeMux
@@ -281,6 +284,8 @@ var (
 	ours, theirs     *bearer.Bearer
 	token            string
 	isCustomer       func(context.Context, string) (bool, error)
+	balancer         middleware.ProxyBalancer
+	invoices         http.Handler
 
 	_ = cmp.Or[string]
 	_ = ecdsa.GenerateKey
@@ -306,6 +311,8 @@ var (
 	_ = tls.Dial
 	_ = x509.NewCertPool
 	_ = bearer.New
+	_ = gateway.New
+	_ = middleware.Proxy
 	_ = outbound.New
 	_ = issuertest.New
 	_ = httptest.NewServer

@@ -17,7 +17,7 @@ var (
 	inlineCode  = regexp.MustCompile("`[^`\n]+`")
 	fencedCode  = regexp.MustCompile("(?ms)^ *```.*?^ *```") //nolint:gocritic // with (?m) each ^ is the start of a line
 	settingName = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$|^(ADDR|ISSUER|AUDIENCE|CLIENTS)$`)
-	fieldName   = regexp.MustCompile(`\b(Config|Policy|RemoteConfig|EchoOptions|Introspection|DPoP|ClientCertificates)\.([A-Z]\w*)`)
+	fieldName   = regexp.MustCompile(`\b(Config|Policy|RemoteConfig|EchoOptions|Introspection|DPoP|ClientCertificates|Resource|Tenants|ForwardConfig|Limits?)\.([A-Z]\w*)`)
 	wordsOfCode = regexp.MustCompile(`[\w.]+`)
 )
 
@@ -128,7 +128,7 @@ func configurations(file *ast.File) map[string][]string {
 		}
 		for _, spec := range types.Specs {
 			name, ok := spec.(*ast.TypeSpec)
-			if !ok || !slices.Contains([]string{"Config", "Policy", "RemoteConfig", "EchoOptions", "Introspection", "DPoP", "ClientCertificates", "Resource", "Tenants"}, name.Name.Name) {
+			if !ok || !slices.Contains([]string{"Config", "Policy", "RemoteConfig", "EchoOptions", "Introspection", "DPoP", "ClientCertificates", "Resource", "Tenants", "ForwardConfig", "Internal", "Limits", "Limit"}, name.Name.Name) {
 				continue
 			}
 			fields, ok := name.Type.(*ast.StructType)

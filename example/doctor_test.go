@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,7 +57,7 @@ func TestDoctorWithoutSecrets(t *testing.T) {
 	c := newCredentials(t)
 	env := append(c.tls(t), "CLIENTS="+c.clients, "DATA_DIR="+filepath.Join(c.dir, "data"))
 	p := start(t, "example", env...)
-	taken := append(env, "ADDR="+strings.TrimPrefix(p.url, "http://"), "TLS_ADDR="+strings.TrimPrefix(p.secure(t), "https://"))
+	taken := append(slices.Clone(env), "ADDR="+strings.TrimPrefix(p.url, "http://"), "TLS_ADDR="+strings.TrimPrefix(p.secure(t), "https://"))
 	examined(t, "example", 0, "wrong: 0, not checked: 0, notes: 2", taken...) // two scopes that no client has
 	examined(t, "api", 0, "wrong: 0, not checked: 0, notes: 0", append(taken, "ISSUER="+p.url)...)
 	examined(t, "example", 2, "TLS_CERT", append(taken, "TLS_CERT=none.pem")...)

@@ -60,7 +60,7 @@ func TestUnknownFlood(t *testing.T) {
 			sender := from("127.9.0." + fmt.Sprint(1+n%200))
 			for k := 0; ctx.Err() == nil; k++ {
 				if guard.Load() {
-					fetchStatus(ctx, sender, *target.Load()+"/v1/orders")
+					statusOfGet(ctx, sender, *target.Load()+"/v1/orders")
 				} else {
 					grant(ctx, sender, *target.Load(), fmt.Sprintf("nobody-%d-%d", n, k), unknown)
 				}
@@ -151,7 +151,7 @@ func grant(ctx context.Context, client *http.Client, base, id, secret string) in
 	return statusOf(client, r)
 }
 
-func fetchStatus(ctx context.Context, client *http.Client, url string) int {
+func statusOfGet(ctx context.Context, client *http.Client, url string) int {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0

@@ -400,3 +400,29 @@ func FuzzAny(f *testing.F) {
 		}
 	})
 }
+
+// If the credential of a request changes between two guards, the inner one chooses anew.
+func TestAnyOfAnotherCredential(t *testing.T) {
+	t.Parallel()
+	keys := newKeyring(t, ecKey)
+	a, b := newAPI(t, Config{Issuer: issuerA, Keys: keys}).auth, newAPI(t, Config{Issuer: issuerB, Keys: keys}).auth
+	auth, err := Any(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(issuer string) string {
+		return "Bearer " + sign(t, keys, payload(map[string]string{"iss": strconv.Quote(issuer)}))
+	}
+	inner := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, TokenFromContext(r.Context()).Issuer)
+	}))
+	for changed, want := range map[string]string{of(issuerB): issuerB, of(issuerA): issuerA, of("https://evil.example.com"): ""} {
+		outer := auth.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Set("Authorization", changed)
+			inner.ServeHTTP(w, r)
+		}))
+		if w := ask(outer, "GET", "/", of(issuerA)); (w.Code == http.StatusOK) != (want != "") || want != "" && w.Body.String() != want {
+			t.Errorf("want %q: %d %s", want, w.Code, w.Body)
+		}
+	}
+}

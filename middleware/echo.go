@@ -223,14 +223,7 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 		return next(c)
 	}
 	if g.optional && isAnonymous(c.Request()) {
-		in, done := g.bearer.anonymous(c.Request())
-		defer done()
-		if in != c.Request() {
-			r := c.Request()
-			c.SetRequest(in)
-			defer func() { returnForm(r, c.Request()) }()
-		}
-		return next(c)
+		return g.serveAnonymous(c, next)
 	}
 	prior := g.prior(c)
 	var extract addressOf
@@ -259,6 +252,17 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	}
 	if a.watch != prior.watch {
 		defer b.reportAdmission(c.Request().Context(), a)
+	}
+	return next(c)
+}
+
+func (g *echoGuard) serveAnonymous(c echo.Context, next echo.HandlerFunc) error {
+	r := c.Request()
+	in, done := g.bearer.anonymous(r)
+	defer done()
+	if in != r {
+		c.SetRequest(in)
+		defer func() { returnForm(r, c.Request()) }()
 	}
 	return next(c)
 }

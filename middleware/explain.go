@@ -34,7 +34,7 @@ type Explanation struct {
 
 // Check is one check of an [Explanation].
 type Check struct {
-	Name   string       `json:"check"`
+	Name   string       `json:"check"`            // "request", "form", "issuer", "type", "key", "signature", "claims", "time", "revocation" or "binding"
 	Result string       `json:"result"`           // "passed", "failed", "not reached" or "not checked"
 	Reason event.Reason `json:"reason,omitempty"` // why it failed, as Config.Observe hears it
 	Why    string       `json:"why,omitempty"`    // the private cause, or why it was not checked

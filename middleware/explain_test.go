@@ -120,7 +120,12 @@ func TestExplain(t *testing.T) {
 	if x := new(Bearer).Explain(t.Context(), good); x.Valid || x.Checks[0].Reason != event.Misconfigured {
 		t.Errorf("an unusable Bearer explains\n%s", x)
 	}
-	if x := newAPI(t, Config{Keys: keys}).auth.Explain(nil, good); !x.Valid || x.Checks[7].Result != "not checked" { //nolint:staticcheck // must not panic
+	strict := newAPI(t, Config{Keys: keys, DPoP: &DPoP{BaseURL: testAudience}, RequireBound: true}).auth
+	if x := strict.Explain(t.Context(), good); x.Valid || x.Checks[8].Name != checkBinding || x.Checks[8].Reason != event.Unbound {
+		t.Errorf("a plain token where RequireBound is set:\n%s", x)
+	}
+	var none context.Context // must not panic
+	if x := newAPI(t, Config{Keys: keys}).auth.Explain(none, good); !x.Valid || x.Checks[7].Result != "not checked" {
 		t.Errorf("without revocation:\n%s", x)
 	}
 }
@@ -146,6 +151,12 @@ func TestExplainHandler(t *testing.T) {
 		return w.Code, w.Body.String()
 	}
 	const kind = "application/x-www-form-urlencoded"
+	r := request(http.MethodPost, "/explain", operator)
+	r.Header.Set("Content-Type", kind)
+	r.Body = readCloser{strings.NewReader(form)}
+	if w := send(h, r); w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("an explanation may be cached: %v", w.Header())
+	}
 	if code, body := post(h, operator, kind, "", form); code != http.StatusOK || !strings.Contains(body, `"valid": true`) || !strings.Contains(body, `"jti": "id-1"`) {
 		t.Errorf("%d %s", code, body)
 	}

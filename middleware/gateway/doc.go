@@ -6,14 +6,19 @@
 //	if err != nil { … }
 //	gw, err := gateway.New(gateway.Config{Auth: auth, Policy: policy}) // auth: a *bearer.Bearer
 //	if err != nil { … }
+//	forward, err := gateway.NewForwarder(gateway.ForwardConfig{})
+//	if err != nil { … }
 //
-//	e.Use(gw.Require())            // Echo
-//	e.Any("/orders/*", proxy)
+//	// Echo, with its own Proxy
+//	e.Group("/orders", gw.Require(), forward.Echo(), middleware.Proxy(orders)).Any("/*", echo.NotFoundHandler)
 //
-//	mux.Handle("/orders/{path...}", gw.Handler(proxy)) // net/http
+//	// net/http, with httputil.ReverseProxy
+//	mux.Handle("/orders/{path...}", gw.Handler(forward.Handler(orders)))
 //
-// Most programs need three names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
-// [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard.
+// Most programs need four names. [LoadPolicy] reads a [Policy] from a file. [New] makes a
+// [Gateway]. [Gateway.Require], or [Gateway.Handler] with net/http, is the guard. A
+// [Forwarder] behind it tells the upstream who called. Without one the proxy sends on the
+// caller's token, and identity headers that the caller made up.
 //
 // # Policy
 //
@@ -46,8 +51,9 @@
 //   - Whether the upstream reads a path as RFC 3986 says. One that ignores case, or removes
 //     a slash at the end, may see another route of its own: give a catch-all route no weaker
 //     rule than the routes beside it.
-//   - Header fields that change method or path at the upstream, such as
-//     X-HTTP-Method-Override and X-Original-URL.
+//   - Whether the upstream takes its method or path from elsewhere. A [Forwarder] removes
+//     X-HTTP-Method-Override, X-Original-URL and the like. A field _method of a query or a
+//     form is left.
 //   - Whether a scope, a claim or an issuer of a rule exists.
 //
 // # Shadow

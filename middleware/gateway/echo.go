@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -54,7 +55,9 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	var extract func(*http.Request) string
 	if e := c.Echo(); e != nil {
 		extract = e.IPExtractor
-		g.routes.learn(e)
+		if g.routes.known.Load() == nil {
+			g.routes.learn(e)
+		}
 	}
 	p, e := g.enter(r, c.Path(), extract)
 	if e != nil {
@@ -114,4 +117,50 @@ func (r *routes) learn(e *echo.Echo) {
 		}
 		r.known.Store(&known)
 	})
+}
+
+// Echo returns middleware that goes directly in front of Echo's own Proxy:
+//
+//	e.Group("/orders", auth.Require("orders:read"), forward.Echo(), middleware.Proxy(orders))
+//
+// Echo's Proxy handles a WebSocket by connecting the client to the upstream before the
+// upstream has agreed to switch. A client could then send further requests past the
+// gateway. Behind this middleware Proxy uses httputil.ReverseProxy for these requests too,
+// which waits for the answer of the upstream.
+func (f *Forwarder) Echo() echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			header, trailer, host := r.Header, r.Trailer, r.Host
+			h, e := f.header(r, bearer.TokenFrom(c))
+			if e != nil {
+				return e.echo(c)
+			}
+			// A copy of the request would cost more than all of the above.
+			r.Header, r.Trailer = h, withoutProtected(trailer, f.names)
+			if f.ownHost {
+				r.Host = ""
+			}
+			defer func() { r.Header, r.Trailer, r.Host = header, trailer, host }() // for an access log in front
+			if h["Upgrade"] != nil && c.IsWebSocket() {
+				return next(unhijacked{c})
+			}
+			return next(c)
+		}
+	}
+}
+
+// unhijacked is the context of a request for a WebSocket, which Echo's Proxy is to forward
+// as any other request.
+type unhijacked struct{ echo.Context }
+
+// IsWebSocket returns false.
+func (unhijacked) IsWebSocket() bool { return false }
+
+// echo returns the error for Echo's error handler, which finds the cause in it.
+func (e *forwardError) echo(c echo.Context) error {
+	if e.retryAfter > 0 {
+		c.Response().Header().Set("Retry-After", strconv.Itoa(e.retryAfter))
+	}
+	return &echo.HTTPError{Code: e.status, Message: e.text, Internal: e.cause}
 }

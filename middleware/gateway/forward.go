@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/labstack/echo/v4"
-
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
@@ -66,15 +64,18 @@ type ForwardConfig struct {
 // proxy. [NewForwarder] makes it; the zero Forwarder and nil answer 500.
 //
 // Removed from each request are the headers it sets, X-Client-Id, X-Client-Scopes,
-// X-Token-Issuer, the credentials of the caller, and every twin of these names, which is one
-// that differs in case, or by a character that is neither letter nor digit: x_client_id. So
-// are the headers that Connection lists, and Connection itself: a proxy would remove
-// them after they were set.
+// X-Token-Issuer, the credentials of the caller, and what some upstreams obey in place of
+// the method or path that the guard has decided on: X-HTTP-Method-Override,
+// X-HTTP-Method, X-Method-Override, X-Original-URL and X-Rewrite-URL. So is every twin of
+// these names, which is one that differs in case, or by a character that is neither letter
+// nor digit: x_client_id. So are the headers that Connection lists, and Connection itself: a
+// proxy would remove them after they were set.
 //
 // A request without a token, as behind an optional guard, goes on with none of the headers.
 //
 // Not checked: that only the gateway can reach the upstream. Anyone who can reach it
-// directly can send any header. With Internal it takes a signed token.
+// directly can send any header. With Internal it takes a signed token. Nor a method in the
+// query or the body, such as _method: switch that off at the upstream.
 type Forwarder struct {
 	headers   []identityHeader
 	names     *nameSet // that no request may bring
@@ -85,7 +86,10 @@ type Forwarder struct {
 	ownClaims bool // a header holds a claim that Token has no field for
 }
 
-type identityHeader struct{ name, claim string }
+type identityHeader struct {
+	name, claim string
+	field       func(*bearer.Token) (string, error) // that has the claim; nil: none has
+}
 
 var defaultHeaders = map[string]string{"X-Client-Id": "client_id", "X-Client-Scopes": "scope", "X-Token-Issuer": "iss"}
 
@@ -128,7 +132,7 @@ func NewForwarder(c ForwardConfig) (*Forwarder, error) {
 	for name := range defaultHeaders {
 		f.names.add(name)
 	}
-	for _, name := range credentialHeaders {
+	for _, name := range slices.Concat(credentialHeaders, overrideHeaders) {
 		f.names.add(name)
 	}
 	return f, nil
@@ -142,54 +146,16 @@ func (f *Forwarder) addHeader(name, claim string) error {
 		return fmt.Errorf("gateway: ForwardConfig.Headers has the name %q: write letters, digits and hyphens", name)
 	case claim == "":
 		return fmt.Errorf(`gateway: ForwardConfig.Headers has no claim for %s: write one, such as "client_id"`, name)
-	case hopByHop(canonical) || slices.Contains(credentialHeaders, canonical) || slices.Contains([]string{"Host", "Content-Length"}, canonical):
+	case hopByHop(canonical) || slices.Contains(slices.Concat(credentialHeaders, overrideHeaders, []string{"Host", "Content-Length"}), canonical):
 		return fmt.Errorf("gateway: ForwardConfig.Headers has %s, which has a meaning of its own: write another name, such as X-Client-Id", name)
 	case f.names.has(name):
 		return fmt.Errorf("gateway: ForwardConfig.Headers has %s twice: names that differ in case or punctuation alone are one name to many upstreams", name)
 	}
 	f.names.add(name)
-	f.headers = append(f.headers, identityHeader{canonical, claim})
-	f.ownClaims = f.ownClaims || !isField(claim)
+	f.headers = append(f.headers, identityHeader{canonical, claim, fields[claim]})
+	f.ownClaims = f.ownClaims || fields[claim] == nil
 	return nil
 }
-
-// Echo returns middleware that goes directly in front of Echo's own Proxy:
-//
-//	e.Group("/orders", auth.Require("orders:read"), forward.Echo(), middleware.Proxy(orders))
-//
-// Echo's Proxy handles a WebSocket by connecting the client to the upstream before the
-// upstream has agreed to switch. A client could then send further requests past the
-// gateway. Behind this middleware Proxy uses httputil.ReverseProxy for these requests too,
-// which waits for the answer of the upstream.
-func (f *Forwarder) Echo() echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			r := c.Request()
-			header, trailer, host := r.Header, r.Trailer, r.Host
-			h, e := f.header(r, bearer.TokenFrom(c))
-			if e != nil {
-				return e.echo(c)
-			}
-			// A copy of the request would cost more than all of the above.
-			r.Header, r.Trailer = h, withoutProtected(trailer, f.names)
-			if f.ownHost {
-				r.Host = ""
-			}
-			defer func() { r.Header, r.Trailer, r.Host = header, trailer, host }() // for an access log in front
-			if c.IsWebSocket() {
-				return next(unhijacked{c})
-			}
-			return next(c)
-		}
-	}
-}
-
-// unhijacked is the context of a request for a WebSocket, which Echo's Proxy is to forward
-// as any other request.
-type unhijacked struct{ echo.Context }
-
-// IsWebSocket returns false.
-func (unhijacked) IsWebSocket() bool { return false }
 
 // Handler puts the Forwarder in front of a proxy of net/http, such as
 // httputil.ReverseProxy with Rewrite or Director:

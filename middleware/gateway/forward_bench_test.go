@@ -18,43 +18,58 @@ import (
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-// BenchmarkAddedCPU compares the CPU time of a request through a guard, a Forwarder and
-// Echo's Proxy with that of one through the bare Proxy, with a token that is used again and
-// again. Client and upstream run in the same process, and their part is in both. The two are
-// asked in turn, in batches. added-% compares the cheapest tenth of the batches, because other
-// programs on the machine only ever add to a batch; pairs-% is the median of the pairs.
+// BenchmarkAddedCPU compares the CPU time of a request through a gateway with that of one
+// through Echo's bare Proxy, with a token that is used again and again. All share one
+// upstream, one transport and one client, which run in the same process, so their part is in
+// each figure. The apps are asked in turn, in batches. The figures are:
 //
-//	go test ./middleware/gateway -run '^$' -bench AddedCPU -benchtime 40000x
+//   - NAME-%: what NAME adds to the bare proxy, and shadow-% what the shadow adds to the
+//     gateway. It compares the cheapest tenth of the batches, because other programs on the
+//     machine only ever add to a batch.
+//   - NAME-pairs-%: the median of the batches, each beside the one of its round.
+//   - bare-cpu-ns: one request through the bare proxy, client and upstream included.
+//
+// guard is Bearer.Require alone; forward has a Forwarder behind it; gateway has a policy
+// instead of the scope; shadow has another policy in shadow besides.
+//
+//	go test ./middleware/gateway -run '^$' -bench AddedCPU -benchtime 100000x
 func BenchmarkAddedCPU(b *testing.B) {
 	c := newCallers(b)
-	authorization := "Bearer " + c.token(b, nil)
-	upstream := serve(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, `{"orders":[]}`) }))
+	authorization := []string{"Bearer " + c.token(b, nil)}
+	upstream := serve(b, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"orders":[]}`) }))
 	target, err := url.Parse(upstream.URL)
 	if err != nil {
 		b.Fatal(err)
 	}
-	newApp := func(guards ...echo.MiddlewareFunc) string {
-		transport := &http.Transport{MaxIdleConnsPerHost: 4}
-		b.Cleanup(transport.CloseIdleConnections)
-		proxy := echomiddleware.ProxyWithConfig(echomiddleware.ProxyConfig{
-			Balancer: echomiddleware.NewRoundRobinBalancer([]*echomiddleware.ProxyTarget{{URL: target}}), Transport: transport,
-		})
-		e := echo.New()
-		e.Any("/orders/:id", func(echo.Context) error { return echo.ErrNotFound }, append(guards, proxy)...)
-		return serve(b, e).URL + "/orders/7"
+	transport := &http.Transport{MaxIdleConnsPerHost: 4}
+	defer transport.CloseIdleConnections()
+	proxy := echomiddleware.ProxyWithConfig(echomiddleware.ProxyConfig{
+		Balancer: echomiddleware.NewRoundRobinBalancer([]*echomiddleware.ProxyTarget{{URL: target}}), Transport: transport,
+	})
+	forward := newTestForwarder(b, ForwardConfig{}).Echo()
+	policy := mustPolicy(b, Rule{Route: "/orders/:id", Methods: []string{"GET"}, Scopes: []string{"orders:read"}}, Rule{Route: "/orders/:id", Scopes: []string{"orders:write"}})
+	shadow := mustPolicy(b, Rule{Route: "/orders/:id", Scopes: []string{"orders:read", "orders:write"}})
+	apps := []struct {
+		name, beside string // beside is what it is compared with
+		guards       []echo.MiddlewareFunc
+	}{
+		{"bare", "", nil},
+		{"guard", "bare", []echo.MiddlewareFunc{c.auth.Require("orders:read")}},
+		{"forward", "bare", []echo.MiddlewareFunc{c.auth.Require("orders:read"), forward}},
+		{"gateway", "bare", []echo.MiddlewareFunc{newGateway(b, Config{Auth: c.auth, Policy: policy}).Require(), forward}},
+		{"shadow", "gateway", []echo.MiddlewareFunc{newGateway(b, Config{Auth: c.auth, Policy: policy, Shadow: shadow}).Require(), forward}},
 	}
-	forward := newTestForwarder(b, ForwardConfig{})
-	bare, guarded := newApp(), newApp(c.auth.Require("orders:read"), forward.Echo())
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4}}
 	defer client.CloseIdleConnections()
-	batch := func(address string) time.Duration {
+	batch := func(address string) float64 {
+		const requests = 100
 		began := cpuTime(b)
-		for range 100 {
+		for range requests {
 			r, err := http.NewRequestWithContext(b.Context(), "GET", address, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
-			r.Header["Authorization"] = []string{authorization}
+			r.Header["Authorization"] = authorization
 			answer, err := client.Do(r)
 			if err != nil {
 				b.Fatal(err)
@@ -65,34 +80,39 @@ func BenchmarkAddedCPU(b *testing.B) {
 				b.Fatalf("status %d", answer.StatusCode)
 			}
 		}
-		return cpuTime(b) - began
+		return float64((cpuTime(b) - began).Nanoseconds()) / requests
 	}
-	for range 5 {
-		batch(bare)
-		batch(guarded)
+	addresses, costs := map[string]string{}, map[string][]float64{}
+	for _, app := range apps {
+		e := echo.New()
+		e.Any("/orders/:id", func(echo.Context) error { return echo.ErrNotFound }, append(app.guards, proxy)...)
+		addresses[app.name] = serve(b, e).URL + "/orders/7"
+		batch(addresses[app.name])
 	}
-	var ratios, without, with []float64
 	b.ResetTimer()
-	for i := range max(1, b.N/200) {
-		var one, two time.Duration
-		if i%2 == 0 {
-			one, two = batch(bare), batch(guarded)
-		} else {
-			two, one = batch(guarded), batch(bare)
+	for round := range max(1, b.N/(100*len(apps))) {
+		for i := range apps {
+			name := apps[(round+i)%len(apps)].name
+			costs[name] = append(costs[name], batch(addresses[name]))
 		}
-		ratios = append(ratios, float64(two)/float64(one))
-		without, with = append(without, float64(one.Nanoseconds())/100), append(with, float64(two.Nanoseconds())/100)
 	}
-	b.ReportMetric(100*(quantile(with, 0.1)/quantile(without, 0.1)-1), "added-%")
-	b.ReportMetric(100*(quantile(ratios, 0.5)-1), "pairs-%")
-	b.ReportMetric(quantile(without, 0.1), "bare-cpu-ns")
+	for _, app := range apps[1:] {
+		ratios := make([]float64, len(costs[app.name]))
+		for i, cost := range costs[app.name] {
+			ratios[i] = cost / costs[app.beside][i]
+		}
+		added := quantile(costs[app.name], 0.1)/quantile(costs[app.beside], 0.1) - 1
+		b.ReportMetric(100*added, app.name+"-%")
+		b.ReportMetric(100*(quantile(ratios, 0.5)-1), app.name+"-pairs-%")
+	}
+	b.ReportMetric(quantile(costs["bare"], 0.1), "bare-cpu-ns")
 	b.ReportMetric(0, "ns/op")
 }
 
-// quantile returns the value below which the part q of the list lies. It sorts the list.
+// quantile returns the value below which the part q of the list lies.
 func quantile(list []float64, q float64) float64 {
-	slices.Sort(list)
-	return list[int(q*float64(len(list)-1))]
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[int(q*float64(len(sorted)-1))]
 }
 
 // cpuTime returns the CPU time of this process.

@@ -6,29 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
 // fields are the claims that a guard has read. Another issuer may call them otherwise.
-var fields = []string{"iss", "sub", "client_id", "scope", "jti"}
-
-func isField(claim string) bool { return slices.Contains(fields, claim) }
-
-func field(t *bearer.Token, claim string) (string, error) {
-	switch claim {
-	case "iss":
-		return t.Issuer, nil
-	case "sub":
-		return t.Subject, nil
-	case "client_id":
-		return t.ClientID, nil
-	case "jti":
-		return t.ID, nil
-	}
-	return joined(t.Scopes)
+var fields = map[string]func(*bearer.Token) (string, error){
+	"iss":       func(t *bearer.Token) (string, error) { return t.Issuer, nil },
+	"sub":       func(t *bearer.Token) (string, error) { return t.Subject, nil },
+	"client_id": func(t *bearer.Token) (string, error) { return t.ClientID, nil },
+	"scope":     func(t *bearer.Token) (string, error) { return joined(t.Scopes) },
+	"jti":       func(t *bearer.Token) (string, error) { return t.ID, nil },
 }
 
 // joined returns a list with a space between two items. An item with a space would be read
@@ -52,9 +41,10 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	}
 	values := make([]string, 0, len(f.headers)) // in one piece
 	for _, header := range f.headers {
-		value, err := "", error(nil)
-		if isField(header.claim) {
-			value, err = field(t, header.claim)
+		var value string
+		var err error
+		if header.field != nil {
+			value, err = header.field(t)
 		} else {
 			value, err = textOf(claims[header.claim])
 		}
@@ -79,12 +69,12 @@ func textOf(claim json.RawMessage) (string, error) {
 	if len(claim) == 0 || bytes.Equal(claim, []byte("null")) {
 		return "", nil
 	}
-	switch c := claim[0]; {
-	case c == '"':
+	switch claim[0] {
+	case '"':
 		var text string
 		err := json.Unmarshal(claim, &text)
 		return text, err
-	case c == '[':
+	case '[':
 		var list []*string
 		if err := json.Unmarshal(claim, &list); err != nil {
 			return "", fmt.Errorf("it is a list, and not of strings alone: %w", err)
@@ -97,7 +87,7 @@ func textOf(claim json.RawMessage) (string, error) {
 			items[i] = *item
 		}
 		return joined(items)
-	case c == '{':
+	case '{':
 		return "", errors.New("it is an object: a header holds a text, a number, a boolean or a list of texts")
 	}
 	return string(claim), nil // a number, true or false, as written

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-
-	"github.com/labstack/echo/v4"
 )
 
 // forwardError is why a request cannot go upstream. All but the cause is public.
@@ -37,14 +35,6 @@ func unsigned(cause error) *forwardError {
 		status: http.StatusServiceUnavailable, code: "temporarily_unavailable", text: "the request cannot be forwarded right now, try again",
 		retryAfter: signRetry, cause: cause,
 	}
-}
-
-// echo returns the error for Echo's error handler, which finds the cause in it.
-func (e *forwardError) echo(c echo.Context) error {
-	if e.retryAfter > 0 {
-		c.Response().Header().Set("Retry-After", strconv.Itoa(e.retryAfter))
-	}
-	return &echo.HTTPError{Code: e.status, Message: e.text, Internal: e.cause}
 }
 
 // answer writes the error as the guard writes its refusals.

@@ -180,7 +180,7 @@ func (s *stream) expectContinue() {
 func (s *stream) hints() {
 	s.t.Helper()
 	var hints []int
-	ctx := httptrace.WithClientTrace(s.t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+	ctx := httptrace.WithClientTrace(s.t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
 		hints = append(hints, code)
 		return nil
 	}})

@@ -214,6 +214,7 @@ func TestForwardConfigIsChecked(t *testing.T) {
 		"empty name":        {ForwardConfig{Headers: map[string]string{"": "client_id"}}, "Headers"},
 		"no claim":          {ForwardConfig{Headers: map[string]string{"X-Client": ""}}, "Headers"},
 		"authorization":     {ForwardConfig{Headers: map[string]string{"authorization": "client_id"}}, "Headers"},
+		"another method":    {ForwardConfig{Headers: map[string]string{"x-http-method-override": "method"}}, "Headers"},
 		"connection":        {ForwardConfig{Headers: map[string]string{"connection": "client_id"}}, "Headers"},
 		"twice":             {ForwardConfig{Headers: map[string]string{"X-Client": "client_id", "x-client": "sub"}}, "Headers"},
 		"strip":             {ForwardConfig{Strip: []string{"X Tenant"}}, "Strip"},

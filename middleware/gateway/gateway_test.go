@@ -434,3 +434,23 @@ func TestProxyOfAGroup(t *testing.T) {
 		t.Errorf("the upstream got %q, want %q", got, want)
 	}
 }
+
+// A gateway behind another one decides for itself.
+func TestGatewayBehindAGateway(t *testing.T) {
+	idp := issuertest.New(t)
+	auth := newAuth(t, idp)
+	outer := newGateway(t, Config{Auth: auth, Policy: mustPolicy(t, Rule{Route: "/x", AnyToken: true})})
+	inner := newGateway(t, Config{Auth: auth, Policy: mustPolicy(t, Rule{Route: "/x", Scopes: []string{"admin"}})})
+	e := echo.New()
+	e.Use(outer.Require(), inner.Require())
+	e.GET("/x", ok)
+	mux := http.NewServeMux()
+	mux.Handle("/x", outer.Handler(inner.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))))
+	for name, h := range map[string]http.Handler{"Echo": e, "net/http": mux} {
+		for scope, want := range map[string]int{"orders:read": 403, "admin": 200} {
+			if w := get(h, "GET", "/x", idp.Token(t, issuertest.Scopes(scope))); w.Code != want {
+				t.Errorf("%s: %s: %d, want %d", name, scope, w.Code, want)
+			}
+		}
+	}
+}

@@ -10,6 +10,10 @@ import (
 // [ForwardConfig.PassAuthorization] is set, and their twins never do.
 var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client-Cert-Chain", "Proxy-Authorization"}
 
+// Headers by which some upstreams take another method or path than that of the request. The
+// decision was made on those of the request.
+var overrideHeaders = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"}
+
 // nameSet is a set of header names in which a name also finds its twins: names that an
 // upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
 // X.Client.Id as one variable, so all characters but letters and digits count as one.
@@ -70,13 +74,19 @@ func fold(c byte) byte {
 // An upgrade to a protocol of the list, and "TE: trailers", are written anew.
 func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int) http.Header {
 	h := make(http.Header, len(r.Header)+spare)
+	ofConnection := false
 	for name, values := range r.Header {
-		if !hopByHop(name) && !strings.HasPrefix(name, ":") && !protected.has(name) {
+		switch {
+		case hopByHop(name):
+			ofConnection = true
+		case !strings.HasPrefix(name, ":") && !protected.has(name):
 			h[name] = values
 		}
 	}
-	connection := r.Header["Connection"]
-	for _, line := range connection {
+	if !ofConnection {
+		return h
+	}
+	for _, line := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = textproto.TrimString(name); name != "" {
 				h.Del(name)

@@ -38,6 +38,8 @@ var smuggled = []struct {
 	{"all twins", "X_Client_Id: admin\r\nX_Client_Scopes: admin\r\nX_Token_Issuer: admin\r\n", "", clean},
 	{"empty value", "X-Client-Id:\r\n", "", clean},
 	{"other credentials", "Proxy-Authorization: Bearer admin\r\nProxy_Authorization: Bearer admin\r\nClient-Cert: :admin:\r\nClient_Cert: :admin:\r\nClient-Cert-Chain: :admin:\r\nDPoP: admin\r\n", "", clean},
+	{"another method", "X-HTTP-Method-Override: DELETE\r\nX_HTTP_Method_Override: DELETE\r\nX-HTTP-Method: DELETE\r\nx-method-override: DELETE\r\n", "", clean},
+	{"another path", "X-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nX_Original_Url: /admin\r\nx.rewrite.url: /admin\r\n", "", clean},
 	{"space before the colon", "X-Client-Id : admin\r\n", "", refused},
 	{"tab before the colon", "X-Client-Id\t: admin\r\n", "", refused},
 	{"no name", ": admin\r\n", "", refused},
@@ -86,6 +88,7 @@ var identityWanted = map[string]string{
 
 var neverForwarded = []string{
 	"authorization", "dpop", "client-cert", "client-cert-chain", "proxy-authorization", "proxy-connection", "keep-alive", "http2-settings",
+	"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
 }
 
 func wantIdentity(t *testing.T, lines map[string][]string) {

@@ -28,6 +28,8 @@ var smuggledFrames = []struct {
 	{"dots", pairs("x.client.id", "admin"), nil, clean},
 	{"all names", pairs("x-client-id", "admin", "x-client-scopes", "admin", "x-token-issuer", "admin"), nil, clean},
 	{"other credentials", pairs("proxy-authorization", "Bearer admin", "client-cert", ":admin:", "dpop", "admin"), nil, clean},
+	{"another method", pairs("x-http-method-override", "DELETE", "x_http_method", "DELETE", "x-method-override", "DELETE"), nil, clean},
+	{"another path", pairs("x-original-url", "/admin", "x_rewrite_url", "/admin"), nil, clean},
 	{"mixed case", pairs("X-Client-Id", "admin"), nil, 0},
 	{"one capital", pairs("x-client-iD", "admin"), nil, 0},
 	{"unknown pseudo header", pairs(":x-client-id", "admin"), nil, 0},

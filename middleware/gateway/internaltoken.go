@@ -177,11 +177,9 @@ func (i *internalTokens) sign(ctx context.Context, id string, caller []byte, t *
 	if err != nil {
 		return made, err // longer than any verifier accepts
 	}
-	if made.key, err = i.keys.Key(ctx, jws.KeyID(), jws.Algorithm()); err != nil {
-		return made, nil // rotated away in this moment: not cached
-	}
 	made.renew = now.Add(expires.Sub(now) / 2)
-	if now.Before(made.renew) {
+	made.key, err = i.keys.Key(ctx, jws.KeyID(), jws.Algorithm())
+	if err == nil && now.Before(made.renew) { // a key that is rotated away in this moment has an error
 		i.cache.Put(id, t.ClientID, made.renew, now, func(string, string) internalToken { return made })
 	}
 	return made, nil

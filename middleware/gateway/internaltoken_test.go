@@ -66,7 +66,7 @@ func TestUpstreamVerifiesInternalToken(t *testing.T) {
 	orders, invoices := newGuard(ordersAudience), newGuard("https://invoices.internal")
 	for _, face := range faces {
 		var seen *bearer.Token
-		upstream := serve(t, orders.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		upstream := serve(t, orders.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			seen = bearer.TokenFromContext(r.Context())
 			if r.Header.Get("X-Client-Id") != "" {
 				t.Error("plain headers go with the internal token")
@@ -87,7 +87,10 @@ func TestUpstreamVerifiesInternalToken(t *testing.T) {
 		if err := seen.Claims(&claims); err != nil {
 			t.Fatal(err)
 		}
-		tenant, _ := json.Marshal(claims["tenant"])
+		tenant, err := json.Marshal(claims["tenant"])
+		if err != nil {
+			t.Fatal(err)
+		}
 		if claims["token_issuer"] != callerIssuer || claims["token_id"] != "id-1" || string(tenant) != `{"id":7}` {
 			t.Errorf("%s: claims %v", face, claims)
 		}

@@ -88,7 +88,9 @@ func TestConcurrencyIsExact(t *testing.T) {
 				}
 				in.Add(1)
 				n := now.Add(1)
-				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+				old := most.Load()
+				for n > old && !most.CompareAndSwap(old, n) {
+					old = most.Load()
 				}
 				now.Add(-1)
 				release()

@@ -81,7 +81,16 @@ func (p *Policy) String() string {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t\n", r.place, printable(r.name), printable(r.wants()))
 	}
 	_ = w.Flush() // into memory
-	return b.String()
+	return endsTrimmed(b.String())
+}
+
+// endsTrimmed removes the spaces with which a tabwriter fills the last column.
+func endsTrimmed(table string) string {
+	lines := strings.Split(table, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
 }
 
 // wants says what the rule wants, in words.

@@ -31,6 +31,9 @@ func TestHandlersAreGuarded(t *testing.T) {
 			if w.Code != tt.status {
 				t.Errorf("%s: %s: %d, want %d", name, tt.method, w.Code, tt.status)
 			}
+			if w.Code == 200 && (w.Header().Get("Cache-Control") != "no-store" || strings.Contains(w.Body.String(), " \n")) {
+				t.Errorf("%s: %v\n%q", name, w.Header(), w.Body)
+			}
 			if w.Code != 200 && strings.Contains(w.Body.String(), "orders") {
 				t.Errorf("%s: %d shows rules: %s", name, w.Code, w.Body)
 			}
@@ -80,6 +83,9 @@ func TestPolicyHandler(t *testing.T) {
 		t.Errorf("the shadow: %v in %s", err, shown.Shadow)
 	}
 	text := get(h, "GET", "/?format=text", operator)
+	if strings.Contains(text.Body.String(), " \n") {
+		t.Errorf("a line ends with a space:\n%q", text.Body)
+	}
 	if got := text.Body.String(); !strings.Contains(got, "not used: rule 4 (* /gone)") || !strings.Contains(got, "in shadow: policy: 1 rule;") || strings.Contains(got, "not used: rule 1") {
 		t.Errorf("as a text:\n%s", got)
 	}

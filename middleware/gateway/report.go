@@ -42,7 +42,7 @@ type Outcome struct {
 
 	Reason   event.Reason
 	Requests uint64 // all of them
-	Changed  uint64 // those of them whose answer would change
+	Changed  uint64 // those of them that one side lets in and the other does not
 
 	// Clients are the verified clients whose answers would change. Others counts the
 	// requests of clients beyond Config.ReportClients.
@@ -242,7 +242,7 @@ func (r Report) String() string {
 		}
 		_ = w.Flush() // into memory
 	}
-	return b.String()
+	return endsTrimmed(b.String())
 }
 
 // printable returns a text on one line. Client ids and issuers come from tokens.

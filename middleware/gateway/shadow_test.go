@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,12 @@ func TestShadowRule(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("the text is\n%s, want in it\n%s", r, want)
 		}
+	}
+	if strings.Contains(r.String(), " \n") {
+		t.Errorf("a line ends with a space:\n%q", r)
+	}
+	if document, err := json.Marshal(r); err != nil || !strings.Contains(string(document), `"client_id":"b","requests":1}],"others":2}`) {
+		t.Errorf("the JSON is %s, %v", document, err)
 	}
 	if got := (Report{}).String(); !strings.Contains(got, "would be refused: none") {
 		t.Errorf("of nothing:\n%s", got)
@@ -262,7 +269,8 @@ func TestShadowChangesNoAnswer(t *testing.T) {
 	}
 	good := idp.Token(t, issuertest.Audience(testAPI), issuertest.Scopes("orders:read"))
 	credentials = append(credentials, "", "Bearer", "Bearer ", "Basic eDp5", "DPoP "+good, "Bearer "+good, "Bearer "+good, "Bearer "+good,
-		"Bearer "+idp.Token(t, issuertest.Audience(testAPI)), "Bearer "+other.Token(t, issuertest.Audience(testAPI)))
+		"Bearer "+idp.Token(t, issuertest.Audience(testAPI)), "Bearer "+other.Token(t, issuertest.Audience(testAPI)),
+		"Bearer "+good+"\nBearer "+good, "\nBearer "+good, "Basic eDp5\nBearer "+good, "Bearer "+good+", Bearer "+good) // "\n" is between two headers
 	if len(credentials) < 100 {
 		t.Fatalf("%d credentials: the test has lost its subject", len(credentials))
 	}
@@ -276,9 +284,11 @@ func TestShadowChangesNoAnswer(t *testing.T) {
 		for _, h := range []http.Handler{e, newMux(gw, "/orders/{id}")} {
 			for _, credential := range credentials {
 				for _, target := range targets {
-					for _, method := range []string{"GET", "PUT"} {
+					for _, method := range []string{"GET", "PUT", "OPTIONS"} {
 						r := httptest.NewRequest(method, target, nil)
-						r.Header.Set("Authorization", credential)
+						r.Header.Set("Origin", "https://app.test")
+						r.Header.Set("Access-Control-Request-Method", "PUT")
+						r.Header["Authorization"] = strings.Split(credential, "\n")
 						w := httptest.NewRecorder()
 						h.ServeHTTP(w, r)
 						var wire strings.Builder

@@ -29,10 +29,13 @@ const idleTimeout = 90 * time.Second
 // newShowing refuses a transport that cannot be made to show a certificate.
 func newShowing(base http.RoundTripper) (*showing, error) {
 	t, ok := base.(*http.Transport)
-	switch {
-	case !ok || t == nil:
+	if !ok || t == nil {
 		return nil, errors.New("is not an *http.Transport, which Config.Certificate needs: put the RoundTripper around the one that Source.Transport returns, not below it")
-	case t.DialTLS != nil || t.DialTLSContext != nil: //nolint:staticcheck // a transport of the app may have the old field
+	}
+	//lint:ignore SA1019 a transport of the app may have this field
+	old := t.DialTLS //nolint:staticcheck // SA1019: as above
+	switch {
+	case old != nil || t.DialTLSContext != nil:
 		return nil, errors.New("has a TLS dialer of its own, so it cannot show Config.Certificate: leave one of them out")
 	case t.TLSClientConfig != nil && (t.TLSClientConfig.GetClientCertificate != nil || len(t.TLSClientConfig.Certificates) > 0):
 		return nil, errors.New("has a certificate of its own, and there is Config.Certificate: leave one of them out")
@@ -60,7 +63,7 @@ func (s *showing) with(id *identity) *http.Transport {
 func (s *showing) clone(certificate *tls.Certificate) *http.Transport {
 	t := s.base.Clone()
 	// A TLS configuration turns HTTP/2 off unless it is asked for, where the base has it.
-	t.ForceAttemptHTTP2 = t.ForceAttemptHTTP2 || s.base.TLSClientConfig == nil && s.base.DialContext == nil && s.base.Dial == nil //nolint:staticcheck // as net/http decides
+	t.ForceAttemptHTTP2 = t.ForceAttemptHTTP2 || s.base.TLSClientConfig == nil && s.base.DialContext == nil
 	if t.IdleConnTimeout == 0 {
 		t.IdleConnTimeout = idleTimeout
 	}
