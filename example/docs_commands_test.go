@@ -66,6 +66,7 @@ func TestDocsCommands(t *testing.T) {
 			switch what, kind, _ := strings.Cut(block.info, " run "); {
 			case what == "sh" && (kind == "sqlite" || kind == "postgres"):
 				scripts[kind] += block.text
+			case block.info == "sh run gateway" && path == docs+"/gateway.md": // TestDocsGateway
 			case block.info == "sh not run": // and the page says so
 			case block.info == "console" && path == "../README.md": // TestREADMESession
 			case block.info == "bash" && path == docs+"/clients.md": // TestDocsClients

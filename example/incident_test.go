@@ -291,15 +291,6 @@ func (i *incident) lost(p *process) {
 	}
 }
 
-func closed(stop <-chan struct{}) bool {
-	select {
-	case <-stop:
-		return true
-	default:
-		return false
-	}
-}
-
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

@@ -34,7 +34,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	scratch = append(scratch, dir)
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients", "./caller", "./testdata/sqlite")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+"/", ".", "./api", "./issuer", "./clients", "./caller", "./gateway", "./testdata/sqlite", "./testdata/proxy")
 	if out, err := build.CombinedOutput(); err != nil {
 		return string(out), err
 	}
@@ -217,4 +217,13 @@ func read(t *testing.T, r *http.Response) (int, string) {
 func generated() string {
 	plain, _ := registry.GenerateSecret()
 	return plain
+}
+
+func closed(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	default:
+		return false
+	}
 }

@@ -35,9 +35,9 @@ func LoadCaller(issuer string) (Caller, error) {
 		Every:      time.Second,
 	}
 	c.API = env("API", strings.TrimSuffix(c.Issuer, "/")+"/v1/whoami")
-	err := callerURL("ISSUER", c.Issuer, "https://auth.example.com")
+	err := plainURL("ISSUER", c.Issuer, "https://auth.example.com")
 	if err == nil || os.Getenv("API") != "" { // the default of API is made of ISSUER
-		err = errors.Join(err, callerURL("API", c.API, "https://api.example.com/orders"))
+		err = errors.Join(err, plainURL("API", c.API, "https://api.example.com/orders"))
 	}
 	err = errors.Join(
 		err,
@@ -74,7 +74,8 @@ func (c Caller) checkResource() error {
 	return nil
 }
 
-func callerURL(name, value, example string) error {
+// plainURL returns an error if value is no URL of http or https, or has a user.
+func plainURL(name, value, example string) error {
 	u, err := url.Parse(value)
 	switch {
 	case err == nil && u.User != nil, err != nil && strings.Contains(value, "@"): // the text is not quoted: it may hold a password

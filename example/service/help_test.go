@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// caller is the heading of the page where the settings of example/caller begin.
-const caller = "\n## The caller\n"
+// The headings of the page where the settings of example/caller and example/gateway begin.
+const caller, theGateway = "\n## The caller\n", "\n## The gateway\n"
 
 // TestHelp wants every setting of the page in the help, and all but help refused.
 func TestHelp(t *testing.T) {
@@ -42,6 +42,7 @@ func TestCallerHelp(t *testing.T) {
 			t.Fatalf("%q: %v, %v", arg, helped, err)
 		}
 		_, page, _ := strings.Cut(settingsPage(t), caller)
+		page, _, _ = strings.Cut(page, theGateway)
 		wantNamed(t, out.String(), page)
 	}
 	var out strings.Builder
@@ -49,6 +50,24 @@ func TestCallerHelp(t *testing.T) {
 		t.Errorf("no arguments: %v, %v", helped, err)
 	}
 	if helped, err := CallerHelp([]string{"call"}, &out); helped || err == nil || out.Len() > 0 {
+		t.Errorf("an argument: %v, %v", helped, err)
+	}
+}
+
+func TestGatewayHelp(t *testing.T) {
+	for _, arg := range []string{"help", "-h", "--help"} {
+		var out strings.Builder
+		if helped, err := GatewayHelp([]string{arg}, &out); !helped || err != nil {
+			t.Fatalf("%q: %v, %v", arg, helped, err)
+		}
+		_, page, _ := strings.Cut(settingsPage(t), theGateway)
+		wantNamed(t, out.String(), page)
+	}
+	var out strings.Builder
+	if helped, err := GatewayHelp(nil, &out); helped || err != nil || out.Len() > 0 {
+		t.Errorf("no arguments: %v, %v", helped, err)
+	}
+	if helped, err := GatewayHelp([]string{"serve"}, &out); helped || err == nil || out.Len() > 0 {
 		t.Errorf("an argument: %v, %v", helped, err)
 	}
 }
