@@ -284,7 +284,6 @@ var (
 	ours, theirs     *bearer.Bearer
 	token            string
 	isCustomer       func(context.Context, string) (bool, error)
-	balancer         middleware.ProxyBalancer
 	invoices         http.Handler
 
 	_ = cmp.Or[string]

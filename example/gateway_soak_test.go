@@ -22,7 +22,7 @@ import (
 
 // TestGatewaySoak is 90 s of example/gateway, by real processes. Half of the requests are
 // hostile. One of its two upstreams is stopped for 1 s in every 4, and breaks and holds
-// answers while it runs. The policies are swapped twice a second, every third time by a file
+// answers while it runs. The policies are swapped about once a second, every third time by a file
 // that is broken. The issuer's keys rotate every 6 s.
 //
 // No good request may be refused, and no hostile one let in. An upstream that is away is
@@ -149,7 +149,7 @@ func (s *gatewaySoak) write(round int) {
 	policyFile(s.T, s.shadow, fmt.Sprintf(`{"route": "/invoices/*", "scopes": ["round:%d"]}`, round))
 }
 
-// swap swaps the policies twice a second.
+// swap swaps the policies, and waits each time until the gateway says so.
 func (s *gatewaySoak) swap(stop <-chan struct{}) {
 	for round := 1; !closed(stop); round++ {
 		says, count := "SIGHUP: the policy was swapped", &s.swaps

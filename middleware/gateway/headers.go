@@ -12,7 +12,7 @@ var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client
 
 // overrideHeaders replace the method or the path of a request at some upstreams, such as
 // those of Laravel, Rails and IIS. What the policy has decided on would be another request.
-var overrideHeaders = []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"}
+var overrideHeaders = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"}
 
 // proxyHeaders are set by proxies and servers themselves. A client may send them, and the
 // proxy decides what becomes of them. A twin of one is removed: the proxy passes it on, and

@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"cmp"
-	"errors"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"

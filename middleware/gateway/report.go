@@ -213,7 +213,11 @@ func rows(all []Outcome) []outcomeJSON {
 // String returns the report as a text for an operator.
 func (r Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d requests since %s", r.Requests, r.Since.UTC().Format(time.RFC3339))
+	if r.Since.IsZero() {
+		b.WriteString("nothing is in shadow")
+	} else {
+		fmt.Fprintf(&b, "%d requests since %s", r.Requests, r.Since.UTC().Format(time.RFC3339))
+	}
 	if r.Pending > 0 {
 		fmt.Fprintf(&b, ", %d being judged", r.Pending)
 	}

@@ -106,7 +106,7 @@ func TestShadowRule(t *testing.T) {
 	if document, err := json.Marshal(r); err != nil || !strings.Contains(string(document), `"client_id":"b","requests":1}],"others":2}`) {
 		t.Errorf("the JSON is %s, %v", document, err)
 	}
-	if got := (Report{}).String(); !strings.Contains(got, "would be refused: none") {
+	if got := (Report{}).String(); got != "nothing is in shadow\n\nwould be refused: none\n\nwould be let in: none\n" {
 		t.Errorf("of nothing:\n%s", got)
 	}
 }
