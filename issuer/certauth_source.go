@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"slices"
 
 	"github.com/echo-m2m/m2m/jwks/event"
 	"github.com/echo-m2m/m2m/jwks/pop"
@@ -31,7 +29,7 @@ func (c *ClientCertificates) of(r *http.Request) (certificate, *Error) {
 	}
 	header := r.Header.Values("Client-Cert")
 	empty := len(present(header)) == 0
-	if !c.trusts(r.RemoteAddr) {
+	if !pop.IsTrustedProxy(c.TrustedProxies, r.RemoteAddr) {
 		if !empty {
 			e := invalidRequest(event.ProxyUnknown, "the Client-Cert header is taken from trusted proxies only")
 			e.cause = errUntrustedHeader
@@ -58,21 +56,6 @@ func (c *ClientCertificates) of(r *http.Request) (certificate, *Error) {
 		return certificate{}, malformed("the certificate is larger than 16 KiB")
 	}
 	return certificate{leaf: leaf}, nil
-}
-
-// trusts reports whether the address is that of a trusted proxy. An IPv4 address inside
-// an IPv6 one counts only in its mapped form, which is how a connection of IPv4 may look:
-// any host can have one of the other forms.
-func (c *ClientCertificates) trusts(address string) bool {
-	if len(c.TrustedProxies) == 0 {
-		return false
-	}
-	from, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return false
-	}
-	host := from.Addr().Unmap().WithZone("")
-	return slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(host) })
 }
 
 // validate returns an error that names the field that is wrong.

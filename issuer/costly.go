@@ -13,8 +13,8 @@ import (
 )
 
 // costlyChecks runs the checks of signatures that take milliseconds of a core: those of the
-// curves P-384 and P-521, of large RSA keys, and of a chain of certificates. Whoever sends the request
-// chooses them, before it has authenticated. So few run at once, and few wait, in lines by
+// curves P-384 and P-521, of large RSA keys, and of a chain of certificates. A caller
+// chooses them before it has authenticated. So few run at once, and few wait, in lines by
 // network. A flood of forged ones cannot take all cores. The nil costlyChecks limits nothing.
 type costlyChecks struct{ queue *fairQueue }
 

@@ -378,7 +378,7 @@ func TestConfigOfBoundTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	proxies[0], dpop.BaseURL = netip.MustParsePrefix("10.0.0.8/32"), "https://other.example"
-	if !b.certificates.trusts("10.0.0.7:1") || b.dpop.base != testAudience {
+	if !pop.IsTrustedProxy(b.certificates.TrustedProxies, "10.0.0.7:1") || b.dpop.base != testAudience {
 		t.Error("New did not copy")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 
 	"github.com/echo-m2m/m2m/jwks/pop"
 )
@@ -51,7 +50,7 @@ func (c *ClientCertificates) check(r *http.Request, thumbprint string) *Error {
 // of returns the certificate of the client that sent a request.
 func (c *ClientCertificates) of(r *http.Request) (*x509.Certificate, error) {
 	header := r.Header["Client-Cert"]
-	if c.trusts(r.RemoteAddr) {
+	if pop.IsTrustedProxy(c.TrustedProxies, r.RemoteAddr) {
 		if len(header) == 0 {
 			return nil, errors.New("the proxy sent no Client-Cert header")
 		}
@@ -64,15 +63,4 @@ func (c *ClientCertificates) of(r *http.Request) (*x509.Certificate, error) {
 		return nil, errors.New("the connection has none: the server has to ask for it (tls.Config.ClientAuth)")
 	}
 	return r.TLS.PeerCertificates[0], nil
-}
-
-// trusts reports whether a connection comes from a trusted proxy. A server writes the
-// address with a port. One without was written by something else, perhaps from a header.
-func (c *ClientCertificates) trusts(remote string) bool {
-	if len(c.TrustedProxies) == 0 {
-		return false
-	}
-	peer, err := netip.ParseAddrPort(remote)
-	address := peer.Addr().Unmap().WithZone("")
-	return err == nil && slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }

@@ -64,7 +64,7 @@ type Internal struct {
 	CacheSize int
 }
 
-// reservedClaims are set by the gateway, or mean something to whoever verifies the token.
+// reservedClaims are set by the gateway, or mean something to the upstream that verifies the token.
 var reservedClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "cnf", "token_issuer", "token_id"}
 
 type internalTokens struct {
