@@ -31,8 +31,7 @@ func (b *Bearer) admit(w http.ResponseWriter, r *http.Request, prior admission, 
 	began := b.clock()
 	m, e := b.members.choose(caller{bearer: b, request: r, extract: extract}, prior.token)
 	if e != nil {
-		b.reportRefusal(r.Context(), admission{nil, prior.watch}, began, eventOf(e))
-		return b, admission{}, e
+		return b, admission{}, b.reported(r, admission{nil, prior.watch}, began, e)
 	}
 	by = m.Bearer
 	if prior.token != nil && prior.token.by != by { // of another credential
@@ -55,8 +54,7 @@ func (b *Bearer) admitOwn(w http.ResponseWriter, r *http.Request, prior admissio
 		e = b.confirm(w, r, v, dpop)
 	}
 	if e != nil {
-		b.reportRefusal(r.Context(), admission{v, prior.watch}, began, eventOf(e))
-		return admission{}, e
+		return admission{}, b.reported(r, admission{v, prior.watch}, began, e)
 	}
 	return admission{v, b.watched(prior.watch, began)}, nil
 }

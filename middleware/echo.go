@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -237,23 +238,31 @@ func (g *echoGuard) serve(c echo.Context, next echo.HandlerFunc) error {
 	if r := c.Request(); g.keep(c, a, prior) {
 		defer func() { returnForm(r, c.Request()) }()
 	}
+	return g.serveAdmitted(c, b, a, prior, next)
+}
+
+// serveAdmitted checks what a valid token permits.
+func (g *echoGuard) serveAdmitted(c echo.Context, b *Bearer, a, prior admission, next echo.HandlerFunc) error {
 	began := b.clock()
 	if err := g.check(c, a.token); err != nil {
-		if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // as Echo's handler does
-			b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
-			if h := c.Response().Header(); he.Code == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
-				b.announce(h, c.Request(), &Error{Status: he.Code}, g.mustBind) // RFC 9110, section 15.5.2: every 401 has one
-			}
-			return he
-		}
-		e := refusal(err)
-		b.reportRefusal(c.Request().Context(), a, began, eventOf(e))
-		return g.refuse(c, b, e)
+		return g.refuseByCheck(c, b, a, began, err)
 	}
 	if a.watch != prior.watch {
 		defer b.reportAdmission(c.Request().Context(), a)
 	}
 	return next(c)
+}
+
+// refuseByCheck answers a request that the check refuses.
+func (g *echoGuard) refuseByCheck(c echo.Context, b *Bearer, a admission, began time.Time, err error) error {
+	if he, ok := err.(*echo.HTTPError); ok && he != nil { //nolint:errorlint // as Echo's handler does
+		b.reportRefusal(c.Request().Context(), a, began, Event{Reason: event.Forbidden, Status: he.Code, Err: he})
+		if h := c.Response().Header(); he.Code == http.StatusUnauthorized && h.Get("Www-Authenticate") == "" {
+			b.announce(h, c.Request(), &Error{Status: he.Code}, g.mustBind) // RFC 9110, section 15.5.2: every 401 has one
+		}
+		return he
+	}
+	return g.refuse(c, b, b.reported(c.Request(), a, began, refusal(err)))
 }
 
 func (g *echoGuard) serveAnonymous(c echo.Context, next echo.HandlerFunc) error {
@@ -300,9 +309,13 @@ func (g *echoGuard) keep(c echo.Context, a, prior admission) (replaced bool) {
 	if a.token.bound == nil || a == prior {
 		return false
 	}
+	keepInContext(c, a)
+	return true
+}
+
+func keepInContext(c echo.Context, a admission) {
 	r := c.Request()
 	c.SetRequest(r.WithContext(&admitted{r.Context(), a}))
-	return true
 }
 
 // refuse turns a refusal by a Bearer into what Echo's error handler knows how to answer.

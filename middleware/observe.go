@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,12 @@ func (b *Bearer) reportRefusal(ctx context.Context, a admission, began time.Time
 		e.ClientID, e.TokenID = a.token.clientID, a.token.id
 	}
 	b.observe(ctx, e)
+}
+
+// reported reports a refusal by a guard, and returns it.
+func (b *Bearer) reported(r *http.Request, a admission, began time.Time, e *Error) *Error {
+	b.reportRefusal(r.Context(), a, began, eventOf(e))
+	return e
 }
 
 // eventOf is the event of a refusal. Err is the private cause.

@@ -103,6 +103,17 @@ func (v *verified) token() *Token {
 		IssuedAt: v.issued(), ExpiresAt: time.Unix(v.expiresAt, 0),
 		source: func() *verified { return v },
 	}
+	if v.scope != "" {
+		t.Scopes = appendScopes(copied.scopes[:0], v.scope)
+	}
+	if v.bound != nil || v.roles != nil || v.notBefore != 0 {
+		v.addOptional(t)
+	}
+	return t
+}
+
+// addOptional adds what most tokens do not have.
+func (v *verified) addOptional(t *Token) {
 	if v.bound != nil {
 		bound := *v.bound
 		t.Confirmation = &bound
@@ -113,16 +124,17 @@ func (v *verified) token() *Token {
 	if v.notBefore != 0 {
 		t.NotBefore = time.Unix(v.notBefore, 0)
 	}
-	if v.scope == "" {
-		return t
-	}
-	t.Scopes = copied.scopes[:0]
-	for scope := range strings.SplitSeq(v.scope, " ") {
-		if scope != "" {
-			t.Scopes = append(t.Scopes, scope)
+}
+
+// appendScopes appends the scopes of a claim.
+func appendScopes(to []string, claim string) []string {
+	for claim != "" {
+		var scope string
+		if scope, claim, _ = strings.Cut(claim, " "); scope != "" {
+			to = append(to, scope)
 		}
 	}
-	return t
+	return to
 }
 
 // issued is iat; the zero time of a token without, which only a profile accepts.

@@ -208,12 +208,20 @@ func (b *Bearer) bind(v *verified, c *jose.Object) *Error {
 func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error {
 	switch {
 	case v.expired(now):
-		return invalidToken(event.Expired, fmt.Errorf("middleware: exp: expired at %v", time.Unix(v.expiresAt, 0).UTC()))
+		return untimely(event.Expired, "exp: expired at", v.expiresAt)
 	case b.ahead(v.notBefore, now):
-		return invalidToken(event.NotYetValid, fmt.Errorf("middleware: nbf: not valid before %v", time.Unix(v.notBefore, 0).UTC()))
+		return untimely(event.NotYetValid, "nbf: not valid before", v.notBefore)
 	case b.ahead(v.issuedAt, now):
-		return invalidToken(event.NotYetValid, fmt.Errorf("middleware: iat: issued in the future, at %v", time.Unix(v.issuedAt, 0).UTC()))
+		return untimely(event.NotYetValid, "iat: issued in the future, at", v.issuedAt)
 	}
+	if b.revoked == nil && b.introspector == nil {
+		return nil
+	}
+	return b.unrevoked(ctx, v)
+}
+
+// unrevoked asks whether a valid token was revoked.
+func (b *Bearer) unrevoked(ctx context.Context, v *verified) *Error {
 	var revoked bool
 	var err error
 	switch {
@@ -232,6 +240,11 @@ func (b *Bearer) current(ctx context.Context, v *verified, now time.Time) *Error
 		return invalidToken(event.Revoked, errors.New("middleware: revoked"))
 	}
 	return nil
+}
+
+// untimely refuses a token that is not valid now.
+func untimely(reason event.Reason, what string, second int64) *Error {
+	return invalidToken(reason, fmt.Errorf("middleware: %s %v", what, time.Unix(second, 0).UTC()))
 }
 
 // ahead reports whether a second lies in the future, leeway included.

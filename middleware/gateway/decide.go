@@ -35,7 +35,7 @@ func (p *Policy) rehearse(route, method string, t *bearer.Token) verdict {
 
 func judge(r *rule, route, method string, t *bearer.Token) verdict {
 	if r == nil {
-		return verdict{reason: event.Forbidden, err: fmt.Errorf("gateway: no rule is for %.20s %.200s", method, route)}
+		return unlisted(route, method)
 	}
 	for _, scope := range r.Scopes {
 		if !t.HasScope(scope) {
@@ -48,6 +48,14 @@ func judge(r *rule, route, method string, t *bearer.Token) verdict {
 	if len(r.claims) == 0 {
 		return verdict{rule: r}
 	}
+	return r.judgeClaims(t)
+}
+
+func unlisted(route, method string) verdict {
+	return verdict{reason: event.Forbidden, err: fmt.Errorf("gateway: no rule is for %.20s %.200s", method, route)}
+}
+
+func (r *rule) judgeClaims(t *bearer.Token) verdict {
 	var claims map[string]json.RawMessage
 	if err := t.Claims(&claims); err != nil {
 		return verdict{r, event.Forbidden, fmt.Errorf("gateway: %s: %w", r.place, err)}

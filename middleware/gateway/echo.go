@@ -59,7 +59,7 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	if err == nil {
 		err = checkSegments(c.Path(), r.URL.Path)
 	}
-	if err == nil {
+	if err == nil && r.URL.RawPath != "" {
 		err = checkEchoSpelling(c)
 	}
 	if err != nil {
@@ -78,7 +78,7 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	}
 	defer p.leave()
 	c.Set(passageKey, p)
-	if c.IsWebSocket() {
+	if r.Header["Upgrade"] != nil && c.IsWebSocket() {
 		c = unhijacked{c} // or Echo's Proxy would let through what the client sends next
 	}
 	err = guarded(c)
@@ -105,7 +105,7 @@ func echoRoute(c echo.Context) string {
 // Echo routes by the encoded form, and an upstream may not.
 func checkEchoSpelling(c echo.Context) error {
 	r, e := c.Request(), c.Echo()
-	if r.URL.RawPath == "" || e == nil {
+	if e == nil {
 		return nil
 	}
 	router, ok := e.Routers()[r.Host]
@@ -162,7 +162,10 @@ func (f *Forwarder) Echo() echo.MiddlewareFunc {
 				return e.echo(c)
 			}
 			// A copy of the request would cost more than all of the above.
-			r.Header, r.Trailer = h, withoutProtected(trailer, f.names)
+			r.Header = h
+			if len(trailer) > 0 {
+				r.Trailer = withoutProtected(trailer, f.names)
+			}
 			if f.ownHost {
 				r.Host = ""
 			}

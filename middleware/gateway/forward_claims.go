@@ -41,26 +41,31 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	}
 	values := make([]string, 0, len(f.headers)) // in one piece
 	for _, header := range f.headers {
-		var value string
-		var err error
-		if header.field != nil {
-			value, err = header.field(t)
-		} else {
-			value, err = textOf(claims[header.claim])
-		}
+		value, err := header.of(t, claims)
 		if err != nil {
 			return fmt.Errorf("gateway: claim %q: %w", header.claim, err)
 		}
 		if value == "" {
 			continue
 		}
-		if !isHeaderValue(value) {
-			return fmt.Errorf("gateway: claim %q is %.80q, which a header cannot hold", header.claim, value)
-		}
 		values = append(values, value)
 		h[header.name] = values[len(values)-1 : len(values) : len(values)]
 	}
 	return nil
+}
+
+// of returns the value of a header for a token, "" for none. claims are needed only if no
+// field has the claim.
+func (header identityHeader) of(t *bearer.Token, claims map[string]json.RawMessage) (value string, err error) {
+	if header.field != nil {
+		value, err = header.field(t)
+	} else {
+		value, err = textOf(claims[header.claim])
+	}
+	if err == nil && !isHeaderValue(value) {
+		err = fmt.Errorf("it is %.80q, which a header cannot hold", value)
+	}
+	return value, err
 }
 
 // textOf returns a claim as the value of a header, "" for one that is missing or null. No

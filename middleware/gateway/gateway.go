@@ -186,12 +186,13 @@ func (g *Gateway) enter(r *http.Request, route string, extract func(*http.Reques
 	attempt, wait := g.limiter.unauthenticated(r, extract)
 	if attempt == nil {
 		return nil, &forwardError{
-			status: http.StatusTooManyRequests, code: "temporarily_unavailable", text: tooMany, retryAfter: seconds(wait),
-			cause: errors.New("gateway: too many requests of this network without a valid token"),
+			status: http.StatusTooManyRequests, code: "temporarily_unavailable", text: tooMany, retryAfter: seconds(wait), cause: errNetwork,
 		}
 	}
 	return &passage{gateway: g, state: g.now.Load(), request: r, route: route, method: r.Method, attempt: attempt}, nil
 }
+
+var errNetwork = errors.New("gateway: too many requests of this network without a valid token")
 
 const tooMany = "too many requests, try again later"
 
@@ -207,16 +208,22 @@ func (p *passage) decide(t *bearer.Token) error {
 	p.attempt = nil
 	v := p.state.policy.decide(p.route, p.method, t)
 	p.state.count(v)
-	p.rehearse(t, v)
+	if p.state.report != nil {
+		p.rehearse(t, v)
+	}
 	if v.err != nil {
 		return v.err
 	}
 	release, wait, ok := p.gateway.limiter.client(v.rule.name, v.rule.Limit, t.Issuer, t.ClientID)
 	if !ok {
-		return &bearer.Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: tooMany, RetryAfter: seconds(wait)}
+		return overLimit(wait)
 	}
 	p.release, p.admitted = release, true
 	return nil
+}
+
+func overLimit(wait time.Duration) error {
+	return &bearer.Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", Description: tooMany, RetryAfter: seconds(wait)}
 }
 
 // refused is told that the request has no valid token, or that none can be checked.

@@ -102,9 +102,15 @@ func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int)
 			h[name] = values
 		}
 	}
-	if !ofConnection {
-		return h
+	if ofConnection {
+		keepHops(h, r, upgrades)
 	}
+	return h
+}
+
+// keepHops removes what Connection lists, and keeps what the upstream is to be told of the
+// connection.
+func keepHops(h http.Header, r *http.Request, upgrades []string) {
 	for _, line := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = textproto.TrimString(name); name != "" {
@@ -118,7 +124,6 @@ func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int)
 	if protocol := upgradeOf(r, upgrades); protocol != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 	}
-	return h
 }
 
 // hopByHop reports whether a header is about one connection. Its name is in canonical
