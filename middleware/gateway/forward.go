@@ -82,7 +82,7 @@ type ForwardConfig struct {
 // query or the body, such as _method: switch that off at the upstream.
 type Forwarder struct {
 	headers   []identityHeader
-	names     *nameSet // that no request may bring
+	names     *nameSet // of what no request may bring, among others
 	internal  *internalTokens
 	pass      bool
 	ownHost   bool // the upstream's
@@ -90,16 +90,13 @@ type Forwarder struct {
 	ownClaims bool // a header holds a claim that Token has no field for
 }
 
-type identityHeader struct {
-	name, claim string
-	field       func(*bearer.Token) (string, error) // that has the claim; nil: none has
-}
+type identityHeader struct{ name, claim string }
 
 var defaultHeaders = map[string]string{"X-Client-Id": "client_id", "X-Client-Scopes": "scope", "X-Token-Issuer": "iss"}
 
 // NewForwarder checks the configuration and copies it.
 func NewForwarder(c ForwardConfig) (*Forwarder, error) {
-	f := &Forwarder{names: new(nameSet), pass: c.PassAuthorization, ownHost: c.UpstreamHost, upgrades: slices.Clone(c.Upgrades)}
+	f := &Forwarder{names: newNameSet(), pass: c.PassAuthorization, ownHost: c.UpstreamHost, upgrades: slices.Clone(c.Upgrades)}
 	if c.Upgrades == nil {
 		f.upgrades = []string{"websocket"}
 	}
@@ -131,13 +128,13 @@ func NewForwarder(c ForwardConfig) (*Forwarder, error) {
 		if !isHeaderName(name) {
 			return nil, fmt.Errorf("gateway: ForwardConfig.Strip has %q: write a header name of letters, digits and hyphens", name)
 		}
-		f.names.add(name)
+		f.names.add(name, protected)
 	}
 	for name := range defaultHeaders {
-		f.names.add(name)
+		f.names.add(name, protected)
 	}
 	for _, name := range slices.Concat(credentialHeaders, overrideHeaders) {
-		f.names.add(name)
+		f.names.add(name, protected)
 	}
 	return f, nil
 }
@@ -150,14 +147,14 @@ func (f *Forwarder) addHeader(name, claim string) error {
 		return fmt.Errorf("gateway: ForwardConfig.Headers has the name %q: write letters, digits and hyphens", name)
 	case claim == "":
 		return fmt.Errorf(`gateway: ForwardConfig.Headers has no claim for %s: write one, such as "client_id"`, name)
-	case hopByHop(canonical) || slices.Contains(slices.Concat(credentialHeaders, overrideHeaders, []string{"Host", "Content-Length"}), canonical):
+	case slices.Contains(slices.Concat(hopHeaders, credentialHeaders, overrideHeaders, []string{"Host", "Content-Length"}), canonical):
 		return fmt.Errorf("gateway: ForwardConfig.Headers has %s, which has a meaning of its own: write another name, such as X-Client-Id", name)
-	case f.names.has(name):
+	case f.names.kind(canonical) == protected:
 		return fmt.Errorf("gateway: ForwardConfig.Headers has %s twice: names that differ in case or punctuation alone are one name to many upstreams", name)
 	}
-	f.names.add(name)
-	f.headers = append(f.headers, identityHeader{canonical, claim, fields[claim]})
-	f.ownClaims = f.ownClaims || fields[claim] == nil
+	f.names.add(canonical, protected)
+	f.headers = append(f.headers, identityHeader{canonical, claim})
+	f.ownClaims = f.ownClaims || !slices.Contains(fields, claim)
 	return nil
 }
 
@@ -194,7 +191,7 @@ func (f *Forwarder) header(r *http.Request, t *bearer.Token) (http.Header, *forw
 	if e := notForwarded(r.Method); e != nil {
 		return nil, e
 	}
-	h := endToEnd(r, f.names, f.upgrades, len(f.headers)+1)
+	h := endToEnd(r, f.names, f.upgrades, len(f.headers))
 	if t == nil {
 		return h, nil
 	}

@@ -12,23 +12,22 @@ import (
 )
 
 // fields are the claims that a guard has read. Another issuer may call them otherwise.
-var fields = map[string]func(*bearer.Token) (string, error){
-	"iss":       func(t *bearer.Token) (string, error) { return t.Issuer, nil },
-	"sub":       func(t *bearer.Token) (string, error) { return t.Subject, nil },
-	"client_id": func(t *bearer.Token) (string, error) { return t.ClientID, nil },
-	"scope":     func(t *bearer.Token) (string, error) { return joined(t.Scopes) },
-	"jti":       func(t *bearer.Token) (string, error) { return t.ID, nil },
-}
+var fields = []string{"iss", "sub", "client_id", "scope", "jti"}
 
 // joined returns a list with a space between two items. An item with a space would be read
 // as two.
 func joined(items []string) (string, error) {
+	text := make([]byte, 0, 64)
 	for i, item := range items {
 		if item == "" || strings.Contains(item, " ") {
 			return "", fmt.Errorf("item %d is empty or has a space, which separates items", i)
 		}
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		text = append(text, item...)
 	}
-	return strings.Join(items, " "), nil
+	return string(text), nil
 }
 
 // setHeaders sets the headers of the mapping.
@@ -41,7 +40,7 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	}
 	values := make([]string, 0, len(f.headers)) // in one piece
 	for _, header := range f.headers {
-		value, err := header.of(t, claims)
+		value, err := valueOf(header.claim, t, claims)
 		if err != nil {
 			return fmt.Errorf("gateway: claim %q: %w", header.claim, err)
 		}
@@ -54,13 +53,22 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	return nil
 }
 
-// of returns the value of a header for a token, "" for none. claims are needed only if no
-// field has the claim.
-func (header identityHeader) of(t *bearer.Token, claims map[string]json.RawMessage) (value string, err error) {
-	if header.field != nil {
-		value, err = header.field(t)
-	} else {
-		value, err = textOf(claims[header.claim])
+// valueOf returns a claim as the value of a header, "" for none. claims are needed for those
+// that are none of fields.
+func valueOf(claim string, t *bearer.Token, claims map[string]json.RawMessage) (value string, err error) {
+	switch claim {
+	case "iss":
+		value = t.Issuer
+	case "sub":
+		value = t.Subject
+	case "client_id":
+		value = t.ClientID
+	case "jti":
+		value = t.ID
+	case "scope":
+		value, err = joined(t.Scopes)
+	default:
+		value, err = textOf(claims[claim])
 	}
 	if err == nil && !isHeaderValue(value) {
 		err = fmt.Errorf("it is %.80q, which a header cannot hold", value)

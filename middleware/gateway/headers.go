@@ -14,33 +14,56 @@ var credentialHeaders = []string{"Authorization", "Dpop", "Client-Cert", "Client
 // those of Laravel, Rails and IIS. What the policy has decided on would be another request.
 var overrideHeaders = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"}
 
+// hopHeaders are about one connection (RFC 9110, section 7.6.1), and do not go on.
+var hopHeaders = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+}
+
 // proxyHeaders are set by proxies and servers themselves. A client may send them, and the
 // proxy decides what becomes of them. A twin of one is removed: the proxy passes it on, and
 // an upstream may read it in the place of what the proxy has set.
-var proxyHeaders = func() *nameSet {
-	s := new(nameSet)
-	for _, name := range []string{
-		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl",
-		"X-Real-Ip", "Content-Length", "Content-Type", "Transfer-Encoding", "Host", "Connection", "Upgrade",
-	} {
-		s.add(name)
-	}
-	return s
-}()
+var proxyHeaders = []string{
+	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl",
+	"X-Real-Ip", "Content-Length", "Content-Type", "Host",
+}
 
-// isTwin reports whether a name has a character that is neither letter, digit nor hyphen,
-// and is the twin of a name that a proxy sets.
-func isTwin(name string) bool { return proxyHeaders.has(name) && !isHeaderName(name) }
+// nameKind says what becomes of a header on its way upstream.
+type nameKind byte
 
-// nameSet is a set of header names in which a name also finds its twins: names that an
+const (
+	ordinary  nameKind = iota // goes on
+	ofProxy                   // goes on; its twins do not
+	protected                 // removed, and so are its twins
+	ofHop                     // removed, and so are its twins: one of hopHeaders
+)
+
+// nameSet knows the kinds of header names. A name also finds its twins: names that an
 // upstream may take for it. CGI, WSGI, PHP and others read X-Client-Id, x_client_id and
 // X.Client.Id as one variable, so all characters but letters and digits count as one.
 type nameSet struct {
-	byLength [64][]string // folded; by the length modulo 64
+	byLength [64][]knownName // by the length modulo 64
 }
 
-func (s *nameSet) add(name string) {
-	if s.has(name) {
+type knownName struct {
+	name, folded string
+	kind         nameKind
+}
+
+func newNameSet() *nameSet {
+	s := new(nameSet)
+	for _, name := range hopHeaders {
+		s.add(name, ofHop)
+	}
+	for _, name := range proxyHeaders {
+		s.add(name, ofProxy)
+	}
+	return s
+}
+
+// add gives a name its kind. One of hopHeaders keeps its own.
+func (s *nameSet) add(name string, kind nameKind) {
+	if known := s.find(name); known != nil {
+		known.kind = max(known.kind, kind)
 		return
 	}
 	folded := make([]byte, len(name))
@@ -48,16 +71,29 @@ func (s *nameSet) add(name string) {
 		folded[i] = fold(name[i])
 	}
 	slot := &s.byLength[len(name)%len(s.byLength)]
-	*slot = append(*slot, string(folded))
+	*slot = append(*slot, knownName{name, string(folded), kind})
 }
 
-func (s *nameSet) has(name string) bool {
-	for _, folded := range s.byLength[len(name)%len(s.byLength)] {
-		if isFolded(name, folded) {
-			return true
+func (s *nameSet) find(name string) *knownName {
+	list := s.byLength[len(name)%len(s.byLength)]
+	for i := range list {
+		if list[i].name == name || isFolded(name, list[i].folded) {
+			return &list[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// kind returns what becomes of a header with this name.
+func (s *nameSet) kind(name string) nameKind {
+	known := s.find(name)
+	switch {
+	case known == nil:
+		return ordinary
+	case known.kind == ofProxy && known.name != name && !isHeaderName(name):
+		return protected
+	}
+	return known.kind
 }
 
 func isFolded(name, folded string) bool {
@@ -86,20 +122,22 @@ func fold(c byte) byte {
 // The values are shared. Left out are:
 //   - protected names and their twins, whatever the case;
 //   - twins of what proxies set, such as X_Forwarded_For;
-//   - hop-by-hop headers, and those that Connection lists (RFC 9110, section 7.6.1). A proxy
-//     that removes them later would remove what the gateway sets;
+//   - hop-by-hop headers, and those that Connection lists. A proxy that removes them later
+//     would remove what the gateway sets;
 //   - pseudo headers, which net/http puts here for an extended CONNECT.
 //
 // An upgrade to a protocol of the list, and "TE: trailers", are written anew.
-func endToEnd(r *http.Request, protected *nameSet, upgrades []string, spare int) http.Header {
+func endToEnd(r *http.Request, names *nameSet, upgrades []string, spare int) http.Header {
 	h := make(http.Header, len(r.Header)+spare)
 	ofConnection := false
 	for name, values := range r.Header {
-		switch {
-		case hopByHop(name):
+		switch names.kind(name) {
+		case ordinary, ofProxy:
+			if !strings.HasPrefix(name, ":") {
+				h[name] = values
+			}
+		case ofHop:
 			ofConnection = true
-		case !strings.HasPrefix(name, ":") && !protected.has(name) && !isTwin(name):
-			h[name] = values
 		}
 	}
 	if ofConnection {
@@ -124,16 +162,6 @@ func keepHops(h http.Header, r *http.Request, upgrades []string) {
 	if protocol := upgradeOf(r, upgrades); protocol != "" {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 	}
-}
-
-// hopByHop reports whether a header is about one connection. Its name is in canonical
-// form.
-func hopByHop(name string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
-		return true
-	}
-	return false
 }
 
 // upgradeOf returns the protocol that a request asks to switch to, if it is the only one it
@@ -168,12 +196,12 @@ func hasToken(lines []string, token string) bool {
 
 // withoutProtected returns announced trailers without protected names. Most requests have
 // none.
-func withoutProtected(trailer http.Header, protected *nameSet) http.Header {
+func withoutProtected(trailer http.Header, names *nameSet) http.Header {
 	for name := range trailer {
-		if protected.has(name) {
+		if names.kind(name) == protected {
 			kept := http.Header{}
 			for name, values := range trailer {
-				if !protected.has(name) {
+				if names.kind(name) != protected {
 					kept[name] = values
 				}
 			}

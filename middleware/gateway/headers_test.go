@@ -13,7 +13,7 @@ func TestTwinsOfWhatProxiesSet(t *testing.T) {
 	r := httptest.NewRequest("GET", "/orders", nil)
 	for _, name := range []string{
 		"X_Forwarded_For", "x-forwarded_for", "X.Forwarded.For", "X_forwarded_host", "X_Forwarded_Proto", "X_Real_IP",
-		"Content_Length", "Transfer_Encoding", "Content_Type",
+		"Content_Length", "Transfer_Encoding", "Content_Type", "Keep_Alive", "Proxy_Connection",
 	} {
 		r.Header.Add(name, "admin")
 	}

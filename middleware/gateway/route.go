@@ -28,10 +28,22 @@ func checkSegments(route, path string) error {
 	if strings.IndexByte(route, ':') < 0 || strings.HasSuffix(route, "*") {
 		return nil
 	}
-	if strings.Count(strings.TrimSuffix(path, "/"), "/") > strings.Count(strings.TrimSuffix(route, "/"), "/") {
-		return errors.New("gateway: a parameter of the route would be several segments of the path")
+	if segments(path) > segments(route) {
+		return errSegments
 	}
 	return nil
+}
+
+var errSegments = errors.New("gateway: a parameter of the route would be several segments of the path")
+
+// segments counts the segments of a path. A slash at its end begins none.
+func segments(path string) (n int) {
+	for i := range len(path) - 1 {
+		if path[i] == '/' {
+			n++
+		}
+	}
+	return n
 }
 
 // checkMuxSpelling refuses a path that has a segment of the pattern in another spelling. A
