@@ -138,6 +138,7 @@ func endToEnd(r *http.Request, names *nameSet, upgrades []string, spare int) htt
 			}
 		case ofHop:
 			ofConnection = true
+		case protected:
 		}
 	}
 	if ofConnection {
