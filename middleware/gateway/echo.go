@@ -78,7 +78,7 @@ func (g *Gateway) serve(c echo.Context, guarded echo.HandlerFunc) error {
 	}
 	defer p.leave()
 	c.Set(passageKey, p)
-	if r.Header["Upgrade"] != nil && c.IsWebSocket() {
+	if c.IsWebSocket() {
 		c = unhijacked{c} // or Echo's Proxy would let through what the client sends next
 	}
 	err = guarded(c)
@@ -170,7 +170,7 @@ func (f *Forwarder) Echo() echo.MiddlewareFunc {
 				r.Host = ""
 			}
 			defer func() { r.Header, r.Trailer, r.Host = header, trailer, host }() // for an access log in front
-			if h["Upgrade"] != nil && c.IsWebSocket() {
+			if c.IsWebSocket() {
 				return next(unhijacked{c})
 			}
 			return next(c)

@@ -69,8 +69,9 @@ type ForwardConfig struct {
 // X-HTTP-Method, X-Method-Override, X-Original-URL and X-Rewrite-URL. So is every twin of
 // these names, which is one that differs in case, or by a character that is neither letter
 // nor digit: x_client_id. Of the names that proxies set, such as X-Forwarded-For, the twins
-// alone are removed. So are the headers that Connection lists, and Connection itself: a
-// proxy would remove them after they were set.
+// alone are removed. So are Connection, the headers that it lists, and the others about one
+// connection, such as Keep-Alive, with their twins: a proxy would remove them after they were
+// set.
 //
 // TRACE, TRACK and CONNECT are answered 501: TRACE would show the client what the upstream
 // got, the internal token or the gateway's own among it.
@@ -82,7 +83,7 @@ type ForwardConfig struct {
 // query or the body, such as _method: switch that off at the upstream.
 type Forwarder struct {
 	headers   []identityHeader
-	names     *nameSet // of what no request may bring, among others
+	names     *nameSet // the kinds of header names
 	internal  *internalTokens
 	pass      bool
 	ownHost   bool // the upstream's

@@ -31,7 +31,7 @@ var proxyHeaders = []string{
 type nameKind byte
 
 const (
-	ordinary  nameKind = iota // goes on
+	ordinary  nameKind = iota // goes on. Each kind is stricter than the one before
 	ofProxy                   // goes on; its twins do not
 	protected                 // removed, and so are its twins
 	ofHop                     // removed, and so are its twins: one of hopHeaders
@@ -122,8 +122,8 @@ func fold(c byte) byte {
 // The values are shared. Left out are:
 //   - protected names and their twins, whatever the case;
 //   - twins of what proxies set, such as X_Forwarded_For;
-//   - hop-by-hop headers, and those that Connection lists. A proxy that removes them later
-//     would remove what the gateway sets;
+//   - hop-by-hop headers and their twins, and those that Connection lists. A proxy that
+//     removes them later would remove what the gateway sets;
 //   - pseudo headers, which net/http puts here for an extended CONNECT.
 //
 // An upgrade to a protocol of the list, and "TE: trailers", are written anew.
@@ -195,14 +195,14 @@ func hasToken(lines []string, token string) bool {
 	return false
 }
 
-// withoutProtected returns announced trailers without protected names. Most requests have
-// none.
+// withoutProtected returns announced trailers without the names that endToEnd removes from
+// headers. Most requests have none.
 func withoutProtected(trailer http.Header, names *nameSet) http.Header {
 	for name := range trailer {
-		if names.kind(name) == protected {
+		if names.kind(name) >= protected {
 			kept := http.Header{}
 			for name, values := range trailer {
-				if names.kind(name) != protected {
+				if names.kind(name) < protected {
 					kept[name] = values
 				}
 			}
