@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -247,5 +248,22 @@ func TestObserveSeesTheRequestsContext(t *testing.T) {
 	}
 	if seen != 4 {
 		t.Errorf("%d of 4 events have it", seen)
+	}
+}
+
+// The cause of a token that is not valid now says which claim and which time.
+func TestCauseNamesTheTime(t *testing.T) {
+	keys := newKeyring(t, ecKey)
+	for claim, want := range map[string]string{"exp": "expired at", "nbf": "not valid before", "iat": "issued in the future, at"} {
+		second := time.Now().Add(time.Hour).Truncate(time.Second)
+		if claim == "exp" {
+			second = second.Add(-2 * time.Hour)
+		}
+		var got error
+		a := newAPI(t, Config{Keys: keys, Observe: func(_ context.Context, e Event) { got = e.Err }})
+		ask(a, http.MethodGet, "/", "Bearer "+sign(t, keys, payload(map[string]string{claim: strconv.FormatInt(second.Unix(), 10)})))
+		if want = claim + ": " + want + " " + second.UTC().String(); got == nil || !strings.HasSuffix(got.Error(), want) {
+			t.Errorf("the cause is %v, want %q", got, want)
+		}
 	}
 }

@@ -367,6 +367,9 @@ func TestCachedSaysTheSame(t *testing.T) {
 			if fmt.Sprintf("%#v", x) != fmt.Sprintf("%#v", y) {
 				t.Errorf("%s: %+v, want %+v", name, x, y)
 			}
+			if name == "no scope" && got.Scopes != nil {
+				t.Errorf("Scopes are %#v, want nil", got.Scopes)
+			}
 			if got.HasScope("orders:read") != want.HasScope("orders:read") {
 				t.Errorf("%s: another scope", name)
 			}
