@@ -55,7 +55,13 @@ func transport() *http.Transport {
 func streams(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		control, body := http.NewResponseController(c.Response()), c.Request().Body
-		if err := errors.Join(control.SetReadDeadline(time.Time{}), control.EnableFullDuplex()); err != nil {
+		if err := control.SetReadDeadline(time.Time{}); err != nil {
+			return err
+		}
+		if body == http.NoBody {
+			return next(c)
+		}
+		if err := control.EnableFullDuplex(); err != nil {
 			return err
 		}
 		defer func() {
