@@ -309,13 +309,9 @@ func (g *echoGuard) keep(c echo.Context, a, prior admission) (replaced bool) {
 	if a.token.bound == nil || a == prior {
 		return false
 	}
-	keepInContext(c, a)
-	return true
-}
-
-func keepInContext(c echo.Context, a admission) {
 	r := c.Request()
 	c.SetRequest(r.WithContext(&admitted{r.Context(), a}))
+	return true
 }
 
 // refuse turns a refusal by a Bearer into what Echo's error handler knows how to answer.

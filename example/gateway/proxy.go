@@ -58,7 +58,7 @@ func streams(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := control.SetReadDeadline(time.Time{}); err != nil {
 			return err
 		}
-		if body == http.NoBody {
+		if body == http.NoBody { // so none is left unread
 			return next(c)
 		}
 		if err := control.EnableFullDuplex(); err != nil {

@@ -162,10 +162,7 @@ func (f *Forwarder) Echo() echo.MiddlewareFunc {
 				return e.echo(c)
 			}
 			// A copy of the request would cost more than all of the above.
-			r.Header = h
-			if len(trailer) > 0 {
-				r.Trailer = withoutProtected(trailer, f.names)
-			}
+			r.Header, r.Trailer = h, withoutProtected(trailer, f.names)
 			if f.ownHost {
 				r.Host = ""
 			}

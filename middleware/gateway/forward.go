@@ -69,9 +69,8 @@ type ForwardConfig struct {
 // X-HTTP-Method, X-Method-Override, X-Original-URL and X-Rewrite-URL. So is every twin of
 // these names, which is one that differs in case, or by a character that is neither letter
 // nor digit: x_client_id. Of the names that proxies set, such as X-Forwarded-For, the twins
-// alone are removed. So are Connection, the headers that it lists, and the others about one
-// connection, such as Keep-Alive, with their twins: a proxy would remove them after they were
-// set.
+// alone are removed. Headers about one connection, such as Keep-Alive, are removed with their
+// twins. So is what Connection lists: a proxy would remove that after the Forwarder has set it.
 //
 // TRACE, TRACK and CONNECT are answered 501: TRACE would show the client what the upstream
 // got, the internal token or the gateway's own among it.
@@ -82,13 +81,12 @@ type ForwardConfig struct {
 // directly can send any header. With Internal it takes a signed token. Nor a method in the
 // query or the body, such as _method: switch that off at the upstream.
 type Forwarder struct {
-	headers   []identityHeader
-	names     *nameSet // the kinds of header names
-	internal  *internalTokens
-	pass      bool
-	ownHost   bool // the upstream's
-	upgrades  []string
-	ownClaims bool // a header holds a claim that Token has no field for
+	headers  []identityHeader
+	names    *nameSet // the kinds of header names
+	internal *internalTokens
+	pass     bool
+	ownHost  bool // the upstream's
+	upgrades []string
 }
 
 type identityHeader struct{ name, claim string }
@@ -155,7 +153,6 @@ func (f *Forwarder) addHeader(name, claim string) error {
 	}
 	f.names.add(canonical, protected)
 	f.headers = append(f.headers, identityHeader{canonical, claim})
-	f.ownClaims = f.ownClaims || !slices.Contains(fields, claim)
 	return nil
 }
 

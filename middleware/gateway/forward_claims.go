@@ -11,9 +11,6 @@ import (
 	bearer "github.com/echo-m2m/m2m/middleware"
 )
 
-// fields are the claims that a guard has read. Another issuer may call them otherwise.
-var fields = []string{"iss", "sub", "client_id", "scope", "jti"}
-
 // joined returns a list with a space between two items. An item with a space would be read
 // as two.
 func joined(items []string) (string, error) {
@@ -32,15 +29,10 @@ func joined(items []string) (string, error) {
 
 // setHeaders sets the headers of the mapping.
 func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
-	var claims map[string]json.RawMessage
-	if f.ownClaims {
-		if err := t.Claims(&claims); err != nil {
-			return err
-		}
-	}
+	claims := claimReader{token: t}
 	values := make([]string, 0, len(f.headers)) // in one piece
 	for _, header := range f.headers {
-		value, err := valueOf(header.claim, t, claims)
+		value, err := claims.value(header.claim)
 		if err != nil {
 			return fmt.Errorf("gateway: claim %q: %w", header.claim, err)
 		}
@@ -53,9 +45,16 @@ func (f *Forwarder) setHeaders(h http.Header, t *bearer.Token) error {
 	return nil
 }
 
-// valueOf returns a claim as the value of a header, "" for none. claims are needed for those
-// that are none of fields.
-func valueOf(claim string, t *bearer.Token, claims map[string]json.RawMessage) (value string, err error) {
+// claimReader reads claims of one token.
+type claimReader struct {
+	token  *bearer.Token
+	claims map[string]json.RawMessage // decoded when the first is needed
+}
+
+// value returns a claim as the value of a header, "" for none. Those that the guard has read
+// are taken from there, as another issuer may call them otherwise.
+func (c *claimReader) value(claim string) (value string, err error) {
+	t := c.token
 	switch claim {
 	case "iss":
 		value = t.Issuer
@@ -68,7 +67,12 @@ func valueOf(claim string, t *bearer.Token, claims map[string]json.RawMessage) (
 	case "scope":
 		value, err = joined(t.Scopes)
 	default:
-		value, err = textOf(claims[claim])
+		if c.claims == nil {
+			err = t.Claims(&c.claims)
+		}
+		if err == nil {
+			value, err = textOf(c.claims[claim])
+		}
 	}
 	if err == nil && !isHeaderValue(value) {
 		err = fmt.Errorf("it is %.80q, which a header cannot hold", value)

@@ -208,9 +208,7 @@ func (p *passage) decide(t *bearer.Token) error {
 	p.attempt = nil
 	v := p.state.policy.decide(p.route, p.method, t)
 	p.state.count(v)
-	if p.state.report != nil {
-		p.rehearse(t, v)
-	}
+	p.rehearse(t, v)
 	if v.err != nil {
 		return v.err
 	}

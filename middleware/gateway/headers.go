@@ -27,11 +27,12 @@ var proxyHeaders = []string{
 	"X-Real-Ip", "Content-Length", "Content-Type", "Host",
 }
 
-// nameKind says what becomes of a header on its way upstream.
+// nameKind says what becomes of a header on its way upstream. A name with two of them has
+// the later one.
 type nameKind byte
 
 const (
-	ordinary  nameKind = iota // goes on. Each kind is stricter than the one before
+	ordinary  nameKind = iota // goes on
 	ofProxy                   // goes on; its twins do not
 	protected                 // removed, and so are its twins
 	ofHop                     // removed, and so are its twins: one of hopHeaders
@@ -60,7 +61,7 @@ func newNameSet() *nameSet {
 	return s
 }
 
-// add gives a name its kind. One of hopHeaders keeps its own.
+// add gives a name a kind.
 func (s *nameSet) add(name string, kind nameKind) {
 	if known := s.find(name); known != nil {
 		known.kind = max(known.kind, kind)
@@ -90,7 +91,7 @@ func (s *nameSet) kind(name string) nameKind {
 	switch {
 	case known == nil:
 		return ordinary
-	case known.kind == ofProxy && known.name != name && !isHeaderName(name):
+	case known.kind == ofProxy && !isHeaderName(name):
 		return protected
 	}
 	return known.kind
@@ -142,14 +143,13 @@ func endToEnd(r *http.Request, names *nameSet, upgrades []string, spare int) htt
 		}
 	}
 	if ofConnection {
-		keepHops(h, r, upgrades)
+		applyConnection(h, r, upgrades)
 	}
 	return h
 }
 
-// keepHops removes what Connection lists, and keeps what the upstream is to be told of the
-// connection.
-func keepHops(h http.Header, r *http.Request, upgrades []string) {
+// applyConnection removes what Connection lists, and writes an upgrade and "TE: trailers".
+func applyConnection(h http.Header, r *http.Request, upgrades []string) {
 	for _, line := range r.Header["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = textproto.TrimString(name); name != "" {

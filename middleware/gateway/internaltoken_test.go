@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,6 +238,41 @@ func TestInternalTokensDoNotCross(t *testing.T) {
 			t.Errorf("%s and %s have one internal token", name, other)
 		}
 		seen[got] = name
+	}
+}
+
+// A client has a quarter of the cache. The same client id at another issuer is another client.
+func TestInternalTokenShareOfAClient(t *testing.T) {
+	i, err := newInternalTokens(Internal{Keys: newTestKeys(t), Issuer: gatewayIssuer, Audience: ordersAudience, CacheSize: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := time.Now().Add(time.Hour)
+	// A token is cached on its second use, so it is the same on the third.
+	cached := func(issuer, client, id string) bool {
+		var last, made string
+		for range 3 {
+			var e *forwardError
+			last = made
+			if made, e = i.of(t.Context(), &bearer.Token{Issuer: issuer, ClientID: client, ID: id, ExpiresAt: expires}); e != nil {
+				t.Fatal(e.cause)
+			}
+		}
+		return last == made
+	}
+	greedy := 0
+	for n := range 20 {
+		if cached("https://a.example", "app", strconv.Itoa(n)) {
+			greedy++
+		}
+	}
+	if greedy != 4 {
+		t.Errorf("one client has %d of 16 slots, want a quarter", greedy)
+	}
+	for _, other := range [][2]string{{"https://b.example", "app"}, {"https://a.example", "app2"}} {
+		if !cached(other[0], other[1], "1") {
+			t.Errorf("no slot is left for %s of %s", other[1], other[0])
+		}
 	}
 }
 

@@ -31,12 +31,14 @@ func (s *state) candidate(route, method string, t *bearer.Token) outcome {
 
 // rehearse judges a request with a valid token by what is in shadow.
 func (p *passage) rehearse(t *bearer.Token, v verdict) {
-	s, of := p.state, client{t.Issuer, t.ClientID}
-	if p.gateway.shadowAuth != nil {
-		p.judge(v.outcome(), of)
-		return
+	s := p.state
+	switch {
+	case s.report == nil:
+	case p.gateway.shadowAuth == nil:
+		s.report.add(v.outcome(), s.candidate(p.route, p.method, t), client{t.Issuer, t.ClientID})
+	default:
+		p.judge(v.outcome(), client{t.Issuer, t.ClientID})
 	}
-	s.report.add(v.outcome(), s.candidate(p.route, p.method, t), of)
 }
 
 // rehearseRefused does so for a request without a valid token.
